@@ -1,0 +1,31 @@
+"""Plain conditional DDPM (Ho et al. 2020): the proposed method's network and schedule, its
+denoising loss alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relad.diffusion.conditional import ConditionalDiffusion
+from relad.method import Batch
+
+
+class DDPM(ConditionalDiffusion):
+    """Minimises ||epsilon - eps_hat||^2 (weighted over t as ``weighting`` says) and nothing else."""
+
+    def __init__(self, *, inputs: int, tracers: int, lr: float = 1e-3, **diffusion: Any):
+        super().__init__(inputs=inputs, tracers=tracers, **diffusion)
+        self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        x_t, t = self.noised(batch, random)
+        x0_hat = self.x0_hat(x_t, t, batch.mri, batch.tracer, batch.mask)
+        loss = self.denoising_loss(x0_hat, batch, t)
+        self.optimizers["generator"].zero_grad()
+        loss.backward()
+        self.optimizers["generator"].step()
+        return {"denoising": loss.detach()}

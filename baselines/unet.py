@@ -1,0 +1,48 @@
+"""L1 regression with the same U-Net as the diffusion methods: one forward pass, no noise, no time.
+
+The floor that a generative method has to justify itself against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relad.method import BACKGROUND, Batch, Method, Sampling, brain_mean, in_brain
+from relad.networks.unet3d import UNet3d
+
+
+class RegressionUNet(Method):
+    """Minimises ||G(MRI, tracer) - x0||_1 over the brain."""
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        tracers: int,
+        lr: float = 1e-3,
+        network: Mapping[str, Any] | None = None,
+    ):
+        super().__init__()
+        self.generator = UNet3d(inputs, 1, tracers=tracers, timed=False, **(network or {}))
+        self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        prediction = self.generator(batch.mri, batch.tracer).float()
+        loss = brain_mean((prediction - batch.pet).abs(), batch.mask).mean()
+        self.optimizers["generator"].zero_grad()
+        loss.backward()
+        self.optimizers["generator"].step()
+        return {"l1": loss.detach()}
+
+    @torch.no_grad()
+    def synthesize(
+        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+    ) -> Tensor:
+        prediction = self.generator(mri, tracer).float().clamp(min=BACKGROUND)
+        return in_brain(prediction, mask)

@@ -1,0 +1,208 @@
+"""MNI152 anatomy that installs with pip: template, tissue maps, target grids and regions.
+
+Everything is read from files inside the nilearn wheel (MNI152 NLin 2009a symmetric, 1 mm), so no
+download is needed. Regions are made offline: each grey-matter voxel takes the anatomical class of
+the nearest of the Seitzman 300 regions of interest, cortex split into lobes by MNI coordinate.
+
+All affines map voxel indices to RAS millimetres.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import nibabel as nib
+import numpy as np
+from scipy.spatial import cKDTree
+
+#: Label of every region in :func:`region_labels`. Cortex first, then deep grey, then the rest.
+REGIONS: dict[str, int] = {
+    "medial_temporal": 1,
+    "lateral_temporal": 2,
+    "frontal": 3,
+    "anterior_cingulate": 4,
+    "posterior_cingulate_precuneus": 5,
+    "parietal": 6,
+    "occipital": 7,
+    "sensorimotor": 8,
+    "hippocampus": 9,
+    "amygdala": 10,
+    "basal_ganglia": 11,
+    "thalamus": 12,
+    "cerebral_white": 13,
+    "superior_cerebellar_grey": 14,
+    "inferior_cerebellar_grey": 15,
+    "cerebellar_white": 16,
+    "brainstem": 17,
+}
+
+#: Reference regions a tracer may name in the configuration, as unions of :data:`REGIONS`.
+REFERENCE_REGIONS: dict[str, tuple[str, ...]] = {
+    "inferior_cerebellar_grey": ("inferior_cerebellar_grey",),
+    "cerebellar_grey": ("superior_cerebellar_grey", "inferior_cerebellar_grey"),
+    "whole_cerebellum": (
+        "superior_cerebellar_grey",
+        "inferior_cerebellar_grey",
+        "cerebellar_white",
+    ),
+    "cerebral_white": ("cerebral_white",),
+}
+
+#: Superior cerebellar grey ends here (MNI z in mm), below the reach of occipital spill-in.
+INFERIOR_CEREBELLUM_BELOW_MM = -40.0
+
+
+def grid_affine(shape: tuple[int, int, int], voxel_mm: float) -> np.ndarray:
+    """Affine of a RAS grid in MNI space, centred on the template's brain.
+
+    Parameters
+    ----------
+    shape
+        Voxels along x, y, z.
+    voxel_mm
+        Edge of the isotropic voxel in mm.
+
+    Returns
+    -------
+    (4, 4) array, voxel index to RAS mm.
+    """
+    centre = np.array([0.0, -17.0, 5.0])  # middle of the 2009a brain mask's bounding box
+    affine = np.diag([voxel_mm] * 3 + [1.0])
+    affine[:3, 3] = centre - voxel_mm * (np.asarray(shape) - 1) / 2
+    return affine
+
+
+def _load(kind: str) -> nib.Nifti1Image:
+    from nilearn import datasets
+
+    load = {
+        "t1": datasets.load_mni152_template,
+        "brain": datasets.load_mni152_brain_mask,
+        "grey": datasets.load_mni152_gm_template,
+        "white": datasets.load_mni152_wm_template,
+    }[kind]
+    return load(resolution=1)
+
+
+@lru_cache(maxsize=8)
+def mni(kind: str) -> nib.Nifti1Image:
+    """One MNI152 map at 1 mm, shape (197, 233, 189), float32.
+
+    ``kind``: ``t1`` (skull-stripped, 0..1), ``brain`` (0 or 1), ``grey`` or ``white`` (0..1).
+    """
+    image = _load(kind)
+    return nib.Nifti1Image(np.asarray(image.dataobj, dtype=np.float32), image.affine)
+
+
+def _cortex(x: float, y: float, z: float) -> str:
+    """Name the lobe of a cortical region of interest from its MNI coordinates in mm."""
+    side = abs(x)
+    if side < 36 and -45 < y < 8 and z < -10:
+        return "medial_temporal"
+    if side < 18 and -75 < y < -25 and z > -2:
+        return "posterior_cingulate_precuneus"
+    if side < 18 and 8 < y < 50 and 0 < z < 40:
+        return "anterior_cingulate"
+    if y < -72 or (y < -55 and z < 8 and side < 40):
+        return "occipital"
+    if side >= 36 and z < 12 and -72 <= y < 24:
+        return "lateral_temporal"
+    if -38 < y < 0 and z > 12:
+        return "sensorimotor"
+    return "parietal" if y <= -25 else "frontal"
+
+
+@lru_cache(maxsize=1)
+def _rois() -> tuple[np.ndarray, np.ndarray]:
+    """Seitzman coordinates (300, 3) in MNI mm and their labels (300,) in :data:`REGIONS`."""
+    from nilearn import datasets
+
+    data = datasets.fetch_coords_seitzman_2018()
+    points = np.stack([np.asarray(data["rois"][axis], dtype=float) for axis in "xyz"], axis=1)
+    names = {
+        "hippocampus": "hippocampus",
+        "amygdala": "amygdala",
+        "basalGanglia": "basal_ganglia",
+        "thalamus": "thalamus",
+        "cerebellum": "superior_cerebellar_grey",
+    }
+    labels = [
+        REGIONS[names.get(kind) or _cortex(*point)]
+        for point, kind in zip(points, data["regions"], strict=True)
+    ]
+    return points, np.array(labels)
+
+
+def resample_map(kind: str, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """Tissue map ``kind`` (see :func:`mni`) on another MNI grid, averaged when coarser than 1 mm."""
+    from scipy import ndimage
+
+    source = mni(kind)
+    voxel_mm = float(np.abs(np.linalg.det(affine[:3, :3])) ** (1 / 3))
+    data = np.asarray(source.dataobj)
+    if voxel_mm > 1.0:
+        data = ndimage.gaussian_filter(data, 0.42 * (voxel_mm**2 - 1) ** 0.5)
+    to_source = np.linalg.inv(source.affine) @ affine
+    return ndimage.affine_transform(
+        data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=1
+    ).astype(np.float32)
+
+
+def brain_mask(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """Template brain mask on an MNI grid, boolean."""
+    return resample_map("brain", shape, affine) > 0.5
+
+
+def region_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """Region of each voxel of an MNI grid.
+
+    Returns
+    -------
+    (x, y, z) uint8 array: 0 outside the listed tissues, else a value of :data:`REGIONS`.
+    """
+    grey = resample_map("grey", shape, affine)
+    white = resample_map("white", shape, affine)
+    labels = np.zeros(shape, np.uint8)
+    tissue = np.argwhere(((grey > 0.35) | (white > 0.5)) & brain_mask(shape, affine))
+    points = tissue @ affine[:3, :3].T + affine[:3, 3]
+    rois, roi_labels = _rois()
+    nearest = roi_labels[cKDTree(rois).query(points)[1]]
+
+    is_white = white[tuple(tissue.T)] > grey[tuple(tissue.T)]
+    cerebellar = nearest == REGIONS["superior_cerebellar_grey"]
+    below = points[:, 2] < INFERIOR_CEREBELLUM_BELOW_MM
+    # Pons and medulla have no region of interest of their own and lie in front of y = -45.
+    brainstem = (np.abs(points[:, 0]) < 18) & (points[:, 2] < -14)
+    brainstem &= (points[:, 1] > -45) & (points[:, 1] < -8)
+
+    value = nearest.copy()
+    value[cerebellar & below] = REGIONS["inferior_cerebellar_grey"]
+    value[is_white] = REGIONS["cerebral_white"]
+    value[is_white & cerebellar] = REGIONS["cerebellar_white"]
+    value[brainstem] = REGIONS["brainstem"]
+    labels[tuple(tissue.T)] = value
+    return labels
+
+
+def reference_mask(
+    region: str, shape: tuple[int, int, int], affine: np.ndarray, *, erode_mm: float = 0.0
+) -> np.ndarray:
+    """Boolean mask of a reference region of :data:`REFERENCE_REGIONS` on an MNI grid.
+
+    The mask is cut from 2 mm labels and averaged down, so that it stays thin on coarse grids;
+    ``erode_mm`` removes a rim of that depth.
+    """
+    from scipy import ndimage
+
+    fine_affine = grid_affine((96, 114, 96), 2.0)
+    fine = region_labels((96, 114, 96), fine_affine)
+    mask = np.isin(fine, [REGIONS[name] for name in REFERENCE_REGIONS[region]])
+    if erode_mm > 0:
+        mask = ndimage.distance_transform_edt(mask, sampling=2.0) > erode_mm
+    to_fine = np.linalg.inv(fine_affine) @ affine
+    voxel_mm = float(np.abs(np.linalg.det(affine[:3, :3])) ** (1 / 3))
+    share = ndimage.gaussian_filter(mask.astype(np.float32), 0.42 * max(voxel_mm / 2.0, 1e-3))
+    share = ndimage.affine_transform(
+        share, to_fine[:3, :3], to_fine[:3, 3], output_shape=shape, order=1
+    )
+    return share > 0.5

@@ -1,0 +1,73 @@
+"""``relad STEP …``: every step of the study as one command, files in, files out.
+
+A step's module holds ``add_arguments(parser)`` and ``run(args)``; its docstring is the help. Modules
+are imported only when their step is asked for, so that each runs in its own small environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from relad import __version__
+from relad.errors import ReladError
+
+#: Step -> (module, one line of help). In the order of the study.
+STEPS: dict[str, tuple[str, str]] = {
+    "phantom": ("relad.cohort.phantom", "simulate a multi-tracer study as a LONI download"),
+    "ingest": ("relad.cohort.ingest", "turn a LONI download into BIDS, every series accounted for"),
+    "register": ("relad.registration.register", "register one subject's scans: FLAIR, PET, MNI"),
+    "normalize": ("relad.normalize", "resample one subject to MNI once, PET to SUVR, with QC"),
+    "pack": ("relad.pack", "pack a cohort into one memory-mapped dataset with folds"),
+    "train": ("relad.training", "train one method on one fold"),
+    "synthesize": ("relad.synthesis", "synthesise PET for a fold's test subjects or a cohort"),
+    "evaluate": ("relad.evaluate", "compare synthetic with real PET, one row per value"),
+    "tables": ("relad.tables", "the study's tables as CSV, LaTeX and Markdown"),
+    "figures": ("relad.figures", "the study's figures as PNG and PDF"),
+    "metrics": ("relad.metrics.command", "PSNR, SSIM and MAE of one image against another"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(
+        prog="relad", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"relad {__version__}")
+    steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
+    wanted = next((word for word in argv if word in STEPS), None)
+    for name, (module, summary) in STEPS.items():
+        if name != wanted:
+            steps.add_parser(name, help=summary)
+            continue
+        step = importlib.import_module(module)
+        sub = steps.add_parser(
+            name,
+            help=summary,
+            description=step.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        step.add_arguments(sub)
+        sub.set_defaults(run=step.run)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except ReladError as error:
+        print(f"relad {args.step}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader (head, less) closed early: not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The option that every configurable step has."""
+    parser.add_argument(
+        "--settings",
+        metavar="FILE|JSON",
+        help="a study's configuration (YAML), or its needed sections as a literal JSON object; "
+        "default: config/config.yaml of this repository",
+    )

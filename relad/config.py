@@ -1,0 +1,175 @@
+"""The study's configuration: read, check against its schema, resolve methods and ablations.
+
+Imported by the Snakefile, so it needs only what Snakemake itself installs (PyYAML, jsonschema).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from relad.errors import ReladError
+from relad.paths import REPOSITORY
+
+DEFAULT = REPOSITORY / "config" / "config.yaml"
+SCHEMAS = REPOSITORY / "workflow" / "schemas"
+MODALITIES = ("T1w", "FLAIR")
+
+#: The sections of the configuration that each step reads, and nothing beside them: a step is run
+#: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "phantom": ("seed", "tracers", "cohorts.{cohort}"),
+    "ingest": ("tracers",),
+    "register": ("seed", "tracers", "registration"),
+    "normalize": ("tracers", "grid", "registration", "qc"),
+    "pack": ("seed", "tracers", "grid", "folds", "cohorts.{cohort}"),
+    "train": ("tracers", "training", "methods.{method}"),
+    "synthesize": ("tracers", "sampling", "methods.{method}"),
+    "evaluate": ("tracers",),
+    "tables": ("cohorts", "tracers", "evaluation", "methods"),
+    "figures": ("cohorts", "tracers", "evaluation", "methods"),
+}
+
+
+def read_yaml(path: str | Path) -> Any:
+    import yaml
+
+    path = Path(path)
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReladError("no such configuration file", file=path) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ReladError(
+            f"not valid YAML ({' '.join(str(error).split())})", file=path
+        ) from None
+
+
+def check(data: Any, schema: str, *, file: str | Path) -> None:
+    """Check ``data`` against ``workflow/schemas/<schema>.schema.yaml``; the error names the key."""
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(read_yaml(SCHEMAS / f"{schema}.schema.yaml"))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(data))
+    if error is None:
+        return
+    where = ".".join(map(str, error.absolute_path)) or "the top level"
+    if error.validator == "additionalProperties":
+        known = sorted(error.schema.get("properties", {}))
+        unknown = sorted(set(error.instance) - set(known))
+        raise ReladError(
+            f"unknown key {', '.join(map(repr, unknown))} at {where}",
+            file=file,
+            hint=f"known keys: {', '.join(known)}",
+        )
+    raise ReladError(f"at {where}: {error.message}", file=file)
+
+
+def _relative_to_repository(path: str | Path) -> Path:
+    """Method and ablation files may be given relative to the working folder or the repository."""
+    path = Path(path)
+    return path if path.is_absolute() or path.exists() else REPOSITORY / path
+
+
+def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") -> dict[str, Any]:
+    """Check a raw configuration and put the method and ablation entries into it.
+
+    Returns
+    -------
+    A new dict in which ``methods`` maps every id, ablations included, to
+    ``{class, label, family, inputs, params, ablates}`` (``ablates`` is None or the base's id).
+    """
+    config = json.loads(json.dumps(config))  # Snakemake hands over its own dict types
+    if isinstance(config.get("methods"), dict):
+        return config  # resolved before
+    check(config, "config", file=file)
+    methods_file = _relative_to_repository(config["methods"])
+    ablations_file = _relative_to_repository(config["ablations"])
+    methods = read_yaml(methods_file) or {}
+    ablations = read_yaml(ablations_file) or {}
+    check(methods, "methods", file=methods_file)
+    check(ablations, "ablations", file=ablations_file)
+
+    resolved: dict[str, Any] = {}
+    for name, entry in methods.items():
+        resolved[name] = {
+            "class": entry["class"],
+            "label": entry.get("label", name),
+            "family": entry.get("family", "other"),
+            "inputs": entry.get("inputs", list(MODALITIES)),
+            "params": entry.get("params") or {},
+            "ablates": None,
+        }
+    for name, entry in ablations.items():
+        if name in methods:
+            raise ReladError(f"{name!r} is already a method's id", file=ablations_file)
+        if entry["base"] not in methods:
+            raise ReladError(
+                f"{name!r} changes {entry['base']!r}, which is not a method",
+                file=ablations_file,
+                hint=f"known methods: {', '.join(methods)}",
+            )
+        base = resolved[entry["base"]]
+        resolved[name] = {
+            **base,
+            "label": entry.get("label", name),
+            "inputs": entry.get("inputs", base["inputs"]),
+            "params": {**base["params"], **(entry.get("params") or {})},
+            "ablates": entry["base"],
+        }
+    config["methods"] = resolved
+    config.pop("ablations", None)
+    for fold in config["folds"]["run"]:
+        if not 0 <= fold < config["folds"]["count"]:
+            raise ReladError(
+                f"folds.run names fold {fold}, but folds.count is {config['folds']['count']}",
+                file=file,
+            )
+    return config
+
+
+def load(path: str | Path = DEFAULT) -> dict[str, Any]:
+    """Read, check and resolve a configuration file."""
+    return resolve(read_yaml(path) or {}, file=path)
+
+
+def load_settings(source: str | None = None) -> dict[str, Any]:
+    """Settings of one step: a literal JSON object (as the workflow passes it) or a YAML file.
+
+    A literal object holds only the sections the step needs (see :data:`SECTIONS`); without a
+    source the repository's ``config/config.yaml`` is read.
+    """
+    if source is not None and source.lstrip().startswith("{"):
+        return json.loads(source)
+    return load(source or DEFAULT)
+
+
+def section(config: Mapping[str, Any], step: str, **wildcards: str) -> dict[str, Any]:
+    """The part of a resolved configuration that ``step`` reads, in the configuration's own shape."""
+    part: dict[str, Any] = {}
+    for key in SECTIONS[step]:
+        top, _, entry = key.partition(".")
+        if entry:
+            name = entry.format(**wildcards)
+            if name not in config[top]:
+                raise ReladError(
+                    f"{name!r} is not one of the {top}",
+                    hint=f"known {top}: {', '.join(config[top])}",
+                )
+            part[top] = {name: config[top][name]}
+        else:
+            part[top] = config[top]
+    return part
+
+
+def fingerprint(*paths: str | Path) -> str:
+    """Hash of the source files below ``paths``; in a rule's ``params`` it reruns on edited code."""
+    digest = hashlib.sha256()
+    for path in map(Path, paths):
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

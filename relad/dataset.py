@@ -1,0 +1,179 @@
+"""A packed cohort as read by training, synthesis, evaluation and figures.
+
+Needs NumPy alone, so that the packed folder and this file are all a bare GPU machine has to carry.
+``relad pack`` writes what this reads:
+
+======================  ====================================================================
+``mri.npy``             (N, 2, x, y, z) float32, T1w and FLAIR, [-1, 1], -1 outside the mask
+``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists
+``mask.npy``            (N, x, y, z) bool, brain
+``subjects.tsv``        one row per subject of the cohort, excluded ones with their reason
+``dataset.json``        cohort, tracers, SUVR windows, affine (voxel index to MNI RAS mm), folds
+======================  ====================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from relad.errors import DataError, ReladError
+from relad.fileio import read_json, read_table
+
+SUBJECT_COLUMNS = (
+    "subject",
+    "session",
+    "included",
+    "reason",
+    "index",
+    "fold",
+    "group",
+    "age",
+    "sex",
+    "tracers",
+)
+
+
+def _parse(row: dict[str, str | None], *, file: Path) -> dict[str, Any]:
+    """Give one row of ``subjects.tsv`` its types."""
+    try:
+        return {
+            **row,
+            "included": row["included"] == "yes",
+            "index": None if row["index"] is None else int(row["index"]),
+            "fold": None if row["fold"] is None else int(row["fold"]),
+            "age": None if row["age"] is None else float(row["age"]),
+            "tracers": tuple((row["tracers"] or "").split(",")) if row["tracers"] else (),
+        }
+    except (KeyError, ValueError) as error:
+        raise DataError(f"not a table of packed subjects ({error!r})", file=file) from None
+
+
+class PackedDataset:
+    """One packed cohort, its volumes memory-mapped.
+
+    Parameters
+    ----------
+    path
+        Folder written by ``relad pack``.
+
+    Attributes
+    ----------
+    mri
+        (N, 2, x, y, z) float32 memmap in [-1, 1].
+    pet
+        (N, K, x, y, z) float32 memmap in window units; NaN where the subject lacks the tracer.
+    mask
+        (N, x, y, z) bool memmap.
+    subjects
+        The N included rows of ``subjects.tsv``; ``subjects[i]`` belongs to ``mri[i]``. ``index``
+        and ``fold`` are int (fold None in an external cohort), ``age`` float or None, ``tracers``
+        a tuple.
+    excluded
+        The other rows, each with its ``reason``.
+    modalities, tracers, windows, affine, shape, cohort, role, simulated
+        As in ``dataset.json``; ``windows`` maps a tracer to (low, high) in SUVR, ``affine`` is a
+        (4, 4) float64 array from voxel index to MNI RAS mm.
+
+    Raises
+    ------
+    ReladError
+        Where files are missing or disagree, or a subject stands twice or in two folds.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise ReladError("no such packed dataset", file=self.path, hint="run `relad pack`")
+        self.info: dict[str, Any] = read_json(self.path / "dataset.json")
+        self.cohort: str = self.info["cohort"]
+        self.role: str = self.info["role"]
+        self.simulated: bool = self.info["simulated"]
+        self.modalities: list[str] = self.info["modalities"]
+        self.tracers: list[str] = self.info["tracers"]
+        self.windows = {t: (float(lo), float(hi)) for t, (lo, hi) in self.info["windows"].items()}
+        self.affine = np.asarray(self.info["affine"], dtype=np.float64)
+        self.shape: tuple[int, int, int] = tuple(self.info["shape"])
+
+        table = self.path / "subjects.tsv"
+        rows = [_parse(row, file=table) for row in read_table(table)]
+        self._refuse_leaks(rows, table)
+        self.subjects = sorted((r for r in rows if r["included"]), key=lambda r: r["index"])
+        self.excluded = [r for r in rows if not r["included"]]
+        count = len(self.subjects)
+        if [r["index"] for r in self.subjects] != list(range(count)):
+            raise DataError("indices of the included subjects are not 0, 1, 2, ...", file=table)
+
+        self.mri = self._map("mri", (count, len(self.modalities), *self.shape))
+        self.pet = self._map("pet", (count, len(self.tracers), *self.shape))
+        self.mask = self._map("mask", (count, *self.shape))
+
+    @staticmethod
+    def _refuse_leaks(rows: list[dict[str, Any]], table: Path) -> None:
+        folds: dict[str, Any] = {}
+        for row in rows:
+            if row["subject"] in folds:
+                first = folds[row["subject"]]
+                raise ReladError(
+                    f"subject {row['subject']} stands in two rows"
+                    + (f", in folds {first} and {row['fold']}" if first != row["fold"] else ""),
+                    file=table,
+                    hint="training and test data would mix; pack the cohort again",
+                )
+            folds[row["subject"]] = row["fold"]
+
+    def _map(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        file = self.path / f"{name}.npy"
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read ({error})", file=file) from None
+        if array.shape != shape:
+            raise DataError(
+                f"has shape {array.shape}, but subjects.tsv and dataset.json say {shape}",
+                file=file,
+                hint="pack the cohort again",
+            )
+        return array
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def pairs(
+        self, fold: int | None = None, part: Literal["train", "test", "all"] = "all"
+    ) -> list[tuple[int, int]]:
+        """List the (subject index, tracer index) for which PET exists.
+
+        Parameters
+        ----------
+        fold
+            Held-out fold; needed for ``train`` and ``test``, not used for ``all``.
+        part
+            ``train``: every other fold; ``test``: the held-out fold; ``all``: every subject.
+
+        Raises
+        ------
+        ReladError
+            If the cohort has no such fold or the part is empty of subjects.
+        """
+        if part not in ("train", "test", "all"):
+            raise ValueError(f"part is {part!r}, not train, test or all")
+        subjects = self.subjects
+        if part != "all":
+            folds = {row["fold"] for row in subjects}
+            if fold is None or fold not in folds:
+                known = ", ".join(str(f) for f in sorted(folds - {None})) or "none"
+                raise ReladError(
+                    f"cohort {self.cohort} has no fold {fold} (folds: {known})", file=self.path
+                )
+            subjects = [row for row in subjects if (row["fold"] == fold) == (part == "test")]
+        if not subjects:
+            raise ReladError(f"cohort {self.cohort} has no subject for {part}", file=self.path)
+        return [
+            (row["index"], k)
+            for row in subjects
+            for k, tracer in enumerate(self.tracers)
+            if tracer in row["tracers"]
+        ]

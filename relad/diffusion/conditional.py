@@ -1,0 +1,88 @@
+"""A conditional 3D diffusion model of PET given MRI and tracer: what its methods have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relad.diffusion import samplers
+from relad.diffusion.schedule import PREDICTIONS, NoiseSchedule
+from relad.method import BACKGROUND, Batch, Method, Sampling, brain_mean, in_brain
+from relad.networks.unet3d import UNet3d
+
+
+class ConditionalDiffusion(Method):
+    """U-Net on [x_t, MRI], conditioned on t and tracer; sampling by any of the samplers.
+
+    Parameters
+    ----------
+    prediction
+        What the network's output is: ``sample`` (x0), ``epsilon`` or ``v``.
+    weighting
+        Of the denoising loss, see :meth:`NoiseSchedule.epsilon_weight`.
+    schedule, network
+        Parameters of :class:`NoiseSchedule` and :class:`UNet3d`.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        tracers: int,
+        prediction: str = "sample",
+        weighting: str = "clipped",
+        schedule: Mapping[str, Any] | None = None,
+        network: Mapping[str, Any] | None = None,
+    ):
+        super().__init__()
+        if prediction not in PREDICTIONS:
+            raise TypeError(f"prediction {prediction!r} is none of {', '.join(PREDICTIONS)}")
+        self.prediction = prediction
+        self.weighting = weighting
+        self.schedule = NoiseSchedule(**(schedule or {}))
+        self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
+
+    def x0_hat(
+        self, x_t: Tensor, t: Tensor, mri: Tensor, tracer: Tensor, mask: Tensor
+    ) -> Tensor:
+        """The clean prediction, (b, 1, x, y, z); outside the brain it is the background."""
+        output = self.generator(torch.cat([x_t, mri], dim=1), tracer, t).float()
+        return in_brain(self.schedule.x0(x_t, output, t, self.prediction), mask)
+
+    def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw t uniformly and epsilon; return (x_t, t)."""
+        x0 = batch.pet
+        t = torch.randint(
+            self.schedule.steps, (x0.shape[0],), generator=random, device=x0.device
+        )
+        epsilon = torch.randn(x0.shape, generator=random, device=x0.device)
+        return self.schedule.x_t(x0, epsilon, t), t
+
+    def denoising_loss(self, x0_hat: Tensor, batch: Batch, t: Tensor) -> Tensor:
+        """||epsilon - eps_hat||^2 over the brain, written in x0 and weighted over t."""
+        weight = self.schedule.epsilon_weight(t, self.weighting)
+        return (weight * brain_mean((x0_hat - batch.pet).square(), batch.mask)).mean()
+
+    @torch.no_grad()
+    def synthesize(
+        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+    ) -> Tensor:
+        x_T = torch.randn(mask.shape, generator=random, device=mri.device)
+        x0 = samplers.sample(
+            lambda x_t, t: self.x0_hat(x_t, t, mri, tracer, mask),
+            self.schedule,
+            x_T,
+            sampler=sampling.sampler,
+            steps=sampling.steps,
+            random=random,
+        )
+        return x0.clamp(min=BACKGROUND)  # SUVR is not negative
+
+    def sampler_name(self, sampling: Sampling) -> str:
+        return f"{sampling.sampler}-{sampling.steps}"
+
+    def evaluations(self, sampling: Sampling) -> int:
+        return sampling.steps

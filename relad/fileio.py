@@ -1,0 +1,195 @@
+"""Reading with checks, writing whole or not at all.
+
+Every file relad writes first appears under a temporary name in the same folder and is then
+renamed, so that a killed job never leaves half a file under its final name.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relad.errors import DataError, ReladError
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    import numpy as np
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` on success.
+
+    The temporary name keeps the suffixes (``.nii.gz``), since libraries choose the format by them.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder and move it to ``path`` on success, replacing what was there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReladError("no such file", file=path) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"not valid JSON ({error})", file=path) from None
+
+
+def write_table(
+    path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """Write rows as ``.tsv`` or ``.csv`` (by suffix), ``n/a`` for None in TSV as BIDS has it."""
+    path = Path(path)
+    tab = path.suffix == ".tsv"
+    missing = "n/a" if tab else ""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter="\t" if tab else ",", lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        unknown = set(row) - set(columns)
+        if unknown:
+            raise ValueError(f"columns {sorted(unknown)} are not in the table's header {columns}")
+        writer.writerow([missing if row.get(c) is None else row[c] for c in columns])
+    write_text(path, text.getvalue())
+
+
+def read_table(path: str | Path) -> list[dict[str, str | None]]:
+    """Read a ``.tsv`` or ``.csv`` as a list of rows; ``n/a`` and empty cells become None."""
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            return [
+                {k: (None if v in (None, "", "n/a") else v) for k, v in row.items()}
+                for row in reader
+            ]
+    except FileNotFoundError:
+        raise ReladError("no such table", file=path) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"not a readable table ({error})", file=path) from None
+
+
+def load_nifti(path: str | Path, *, ndim: int | None = None) -> nib.Nifti1Image:
+    """Load a NIfTI image and check that its voxels can be used.
+
+    Parameters
+    ----------
+    path
+        ``.nii`` or ``.nii.gz``.
+    ndim
+        Required number of dimensions (a trailing axis of length one is dropped first).
+
+    Returns
+    -------
+    Image whose data is float32 and in memory.
+
+    Raises
+    ------
+    DataError
+        Where the file is truncated, holds NaN or infinity, is constant, or has no orientation.
+    """
+    import nibabel as nib
+    import numpy as np
+
+    path = Path(path)
+    if not path.exists():
+        raise DataError("no such image", file=path)
+    try:
+        image = nib.load(path)
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except (
+        nib.filebasedimages.ImageFileError,
+        nib.spatialimages.HeaderDataError,
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        gzip.BadGzipFile,
+    ) as error:
+        raise DataError(
+            f"cannot be read ({type(error).__name__}: {' '.join(str(error).split())})",
+            file=path,
+            hint="fetch or convert the file again; it may be truncated",
+        ) from None
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    if ndim is not None and data.ndim != ndim:
+        raise DataError(f"has {data.ndim} dimensions where {ndim} are needed", file=path)
+    if not np.isfinite(data).all():
+        bad = int((~np.isfinite(data)).sum())
+        raise DataError(f"{bad} voxels are NaN or infinite", file=path)
+    if data.size == 0 or float(data.max()) == float(data.min()):
+        raise DataError("the image is empty (all voxels have one value)", file=path)
+    affine = image.affine
+    if abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+        raise DataError("the affine is singular; orientation is unknown", file=path)
+    return nib.Nifti1Image(data, affine)
+
+
+def save_nifti(path: str | Path, data: np.ndarray, affine: np.ndarray, *, note: str = "") -> None:
+    """Write voxels (float32 or integer) with an affine in mm, byte-identical for equal input.
+
+    ``note`` (at most 79 bytes) goes into the header's description.
+    """
+    import nibabel as nib
+    import numpy as np
+
+    path = Path(path)
+    if data.dtype == bool:
+        data = data.astype(np.uint8)
+    elif data.dtype == np.float64:
+        data = data.astype(np.float32)
+    image = nib.Nifti1Image(data, affine)
+    image.header["descrip"] = note.encode()[:79]
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_sform(affine, code=2)
+    image.set_qform(affine, code=2)
+    raw = image.to_bytes()
+    with whole_file(path) as temporary:
+        if path.name.endswith(".gz"):
+            # mtime=0 and no file name: gzip headers would otherwise differ from run to run.
+            with temporary.open("wb") as file, gzip.GzipFile("", "wb", 4, file, mtime=0) as packed:
+                packed.write(raw)
+        else:
+            temporary.write_bytes(raw)

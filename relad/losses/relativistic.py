@@ -1,0 +1,50 @@
+"""The relativistic pairing loss (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, eq. 2).
+
+Each synthetic sample is compared with the real sample of the same subject and tracer.
+Logits may have any shape; they are reduced to one critic value per sample first.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def critic(logits: Tensor, reduction: str = "mean") -> Tensor:
+    """One value per sample from patch logits, (b, ...) -> (b,).
+
+    ``reduction`` is part of the method: with ``sum`` over N patches the gradient penalty of the
+    same network is N^2 times that of ``mean``, so gamma means nothing unless it is stated.
+    """
+    if reduction == "mean":
+        return logits.flatten(1).mean(1)
+    if reduction == "sum":
+        return logits.flatten(1).sum(1)
+    raise ValueError(f"critic reduction {reduction!r} is neither 'mean' nor 'sum'")
+
+
+def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """L_G = E softplus(-(D(x0_hat) - D(x0))), from critic values (b,)."""
+    return F.softplus(-(fake - real)).mean()
+
+
+def relativistic_discriminator(fake: Tensor, real: Tensor) -> Tensor:
+    """L_D = E softplus(-(D(x0) - D(x0_hat))), from critic values (b,)."""
+    return F.softplus(-(real - fake)).mean()
+
+
+def standard_generator(fake: Tensor, real: Tensor) -> Tensor:
+    """The non-saturating loss of Goodfellow et al. 2014; the real sample does not enter."""
+    return F.softplus(-fake).mean()
+
+
+def standard_discriminator(fake: Tensor, real: Tensor) -> Tensor:
+    """The discriminator's loss of Goodfellow et al. 2014 on critic values (b,)."""
+    return (F.softplus(-real) + F.softplus(fake)).mean()
+
+
+#: ``adversary`` setting -> (generator loss, discriminator loss).
+ADVERSARIES = {
+    "relativistic": (relativistic_generator, relativistic_discriminator),
+    "standard": (standard_generator, standard_discriminator),
+}

@@ -1,0 +1,145 @@
+"""The protocol between a method and everything that trains, samples and compares methods.
+
+A method is one class: it owns its networks and optimisers, performs one update, and synthesises.
+The training loop and the synthesis step know nothing else about it, so that data, folds, number of
+updates, augmentation, EMA and randomness are the same for all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relad.errors import ReladError
+
+#: Value of PET and MRI outside the brain mask, in the units of the packed dataset.
+BACKGROUND = -1.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch in the units of the packed dataset.
+
+    Attributes
+    ----------
+    mri : (b, m, x, y, z) float32, the method's inputs (T1w, FLAIR), -1 outside the brain
+    pet : (b, 1, x, y, z) float32, SUVR mapped to [-1, 1] by the tracer's window, -1 outside
+    tracer : (b,) int64, index into the study's tracers
+    mask : (b, 1, x, y, z) bool, brain
+    """
+
+    mri: Tensor
+    pet: Tensor
+    tracer: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a diffusion method samples: ``ddim`` or ``ddpm``, and the number of network evaluations."""
+
+    sampler: str = "ddim"
+    steps: int = 10
+
+
+class Method(nn.Module, ABC):
+    """Base class of all methods.
+
+    Parameters
+    ----------
+    inputs
+        Number of MRI channels m.
+    tracers
+        Number of tracers.
+    **params
+        What ``config/methods.yaml`` gives under ``params``; an unknown name is an error.
+
+    Attributes
+    ----------
+    generator : nn.Module
+        The network used in synthesis; the training loop keeps its exponential moving average.
+    optimizers : dict of torch.optim.Optimizer
+        All of them are stored in checkpoints.
+    """
+
+    #: True for a closed-form method: it sees every training pair exactly once, unaugmented.
+    single_pass: bool = False
+
+    generator: nn.Module
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @abstractmethod
+    def update(self, batch: Batch, *, progress: float, random: torch.Generator) -> dict[str, Tensor]:
+        """Do one update of every network; return the losses to log (scalars, detached).
+
+        ``progress`` is the share of updates done, in [0, 1); ``random`` is the only source of
+        random numbers.
+        """
+
+    @abstractmethod
+    def synthesize(
+        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+    ) -> Tensor:
+        """Synthesise PET.
+
+        Parameters
+        ----------
+        mri : (b, m, x, y, z)
+        tracer : (b,)
+        mask : (b, 1, x, y, z)
+
+        Returns
+        -------
+        (b, 1, x, y, z), in the units of the packed dataset, -1 outside the mask.
+        """
+
+    def sampler_name(self, sampling: Sampling) -> str:
+        """Name of the sampler in result rows: how a volume was made from the networks."""
+        return "forward"
+
+    def evaluations(self, sampling: Sampling) -> int:
+        """Evaluations of the generator for one volume."""
+        return 1
+
+    def lr_factor(self, progress: float) -> float:
+        """Learning-rate factor: constant for the first half, then linear to zero (as pix2pix)."""
+        return min(1.0, 2.0 * (1.0 - progress))
+
+
+def in_brain(volume: Tensor, mask: Tensor) -> Tensor:
+    """Set everything outside the brain to the background, where PET is known to be."""
+    return torch.where(mask, volume, BACKGROUND)
+
+
+def brain_mean(value: Tensor, mask: Tensor) -> Tensor:
+    """Mean over brain voxels per sample: (b, 1, x, y, z) -> (b,)."""
+    weight = mask.to(value.dtype)
+    return (value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
+
+
+def build(name: str, entry: Mapping[str, Any], tracers: int) -> Method:
+    """Build a method from its resolved entry (see :func:`relad.config.resolve`).
+
+    Raises
+    ------
+    ReladError
+        Where the class does not exist or does not take one of the parameters.
+    """
+    module_name, _, class_name = entry["class"].partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ReladError(
+            f"method {name!r}: class {entry['class']!r} cannot be loaded ({error})",
+            hint="give it as module:Class in config/methods.yaml",
+        ) from None
+    try:
+        return cls(inputs=len(entry["inputs"]), tracers=tracers, **entry["params"])
+    except TypeError as error:
+        raise ReladError(f"method {name!r}: {error}") from None

@@ -1,0 +1,68 @@
+"""Small parts shared by the networks: 3D space-to-depth, embeddings, padding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def space_to_depth(x: Tensor, factor: int) -> Tensor:
+    """(b, c, x, y, z) -> (b, c f^3, x/f, y/f, z/f); the inverse of :func:`depth_to_space`."""
+    if factor == 1:
+        return x
+    b, c, *size = x.shape
+    i, j, k = (n // factor for n in size)
+    x = x.view(b, c, i, factor, j, factor, k, factor)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * factor**3, i, j, k)
+
+
+def depth_to_space(x: Tensor, factor: int) -> Tensor:
+    """(b, c f^3, x, y, z) -> (b, c, x f, y f, z f)."""
+    if factor == 1:
+        return x
+    b, c, i, j, k = x.shape
+    c //= factor**3
+    x = x.view(b, c, factor, factor, factor, i, j, k)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c, i * factor, j * factor, k * factor)
+
+
+def time_embedding(t: Tensor, channels: int) -> Tensor:
+    """Sinusoidal embedding of the diffusion time (Vaswani et al. 2017): (b,) -> (b, channels)."""
+    half = channels // 2
+    frequency = torch.exp(
+        -math.log(10_000.0) * torch.arange(half, dtype=torch.float32, device=t.device) / half
+    )
+    angle = t.float()[:, None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def padded(network: Callable[..., Tensor], x: Tensor, multiple: int, *args: Tensor) -> Tensor:
+    """Apply a network to a volume padded (by edge values) to a multiple, and crop its output back.
+
+    Sizes that the strides do not divide are padded, never resized, so voxels keep their place.
+    """
+    size = x.shape[2:]
+    missing = [(-n) % multiple for n in size]
+    if not any(missing):
+        return network(x, *args)
+    pad = [p for m in reversed(missing) for p in (m // 2, m - m // 2)]
+    y = network(F.pad(x, pad, mode="replicate"), *args)
+    i, j, k = (m // 2 for m in missing)
+    return y[..., i : i + size[0], j : j + size[1], k : k + size[2]]
+
+
+def groups(channels: int) -> int:
+    """Number of GroupNorm groups: of at least 8 channels, at most 8 groups."""
+    return math.gcd(8, max(1, channels // 8))
+
+
+def zero_init(layer: nn.Conv3d) -> nn.Conv3d:
+    """Start a residual branch or an output at zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,162 @@
+"""A conditional 3D U-Net, read from top to bottom.
+
+    input (b, c, x, y, z)
+      |-- full-resolution skip: one 3x3x3 convolution -----------------------------.
+      `-- space-to-depth stem: (b, c s^3, x/s, y/s, z/s), 3x3x3 convolution        |
+            `-- level 0: residual blocks ---------------------------- skip --.     |
+                  `-- level 1 (half the size): residual blocks ---- skip --. |     |
+                        `-- ... down to the last level, up again ----------' |     |
+            .-- level 0: residual blocks on the sum with the skip -----------'     |
+            `-- depth-to-space: (b, f, x, y, z) -- concatenated with --------------'
+                  `-- 3x3x3 convolution -> (b, out, x, y, z)
+
+Every residual block is modulated by an embedding of the tracer and, in a diffusion model, of the
+time (scale and shift after the second normalisation, as in Dhariwal & Nichol 2021). With a stem of
+two the network computes on an eighth of the voxels; the full-resolution skip keeps what the stem
+cannot: fine detail and, in diffusion, the noise (without it the output stays blurred).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from relad.networks.blocks import (
+    depth_to_space,
+    groups,
+    padded,
+    space_to_depth,
+    time_embedding,
+    zero_init,
+)
+
+
+class ResidualBlock(nn.Module):
+    """GroupNorm, SiLU, convolution, twice; the second normalisation is scaled and shifted."""
+
+    def __init__(self, in_channels: int, out_channels: int, embedding: int):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups(in_channels), in_channels)
+        self.conv1 = nn.Conv3d(in_channels, out_channels, 3, padding=1)
+        self.modulation = nn.Linear(embedding, 2 * out_channels)
+        self.norm2 = nn.GroupNorm(groups(out_channels), out_channels)
+        self.conv2 = zero_init(nn.Conv3d(out_channels, out_channels, 3, padding=1))
+        self.skip = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv3d(in_channels, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        scale, shift = self.modulation(embedding)[..., None, None, None].chunk(2, dim=1)
+        h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
+        return self.skip(x) + h
+
+
+class UNet3d(nn.Module):
+    """The network of the diagram above.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Of the full-resolution input and output.
+    tracers
+        Number of tracers (classes of the conditioning).
+    timed
+        Whether :meth:`forward` is given a diffusion time.
+    channels
+        Width of each level; every level after the first halves the size.
+    blocks
+        Residual blocks per level and direction.
+    stem
+        Space-to-depth factor; 1 for none.
+    detail
+        Channels of the full-resolution skip and of the upsampled features it is joined with.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        tracers: int,
+        timed: bool,
+        channels: tuple[int, ...] = (32, 64, 96),
+        blocks: int = 1,
+        stem: int = 2,
+        detail: int = 8,
+    ):
+        super().__init__()
+        self.stem = stem
+        self.multiple = stem * 2 ** (len(channels) - 1)
+        width = 4 * channels[0]
+        self.time_channels = 2 * channels[0]
+        self.time = (
+            nn.Sequential(
+                nn.Linear(self.time_channels, width), nn.SiLU(), nn.Linear(width, width)
+            )
+            if timed
+            else None
+        )
+        self.tracer = nn.Embedding(tracers, width)
+
+        self.detail = nn.Conv3d(in_channels, detail, 3, padding=1)
+        self.first = nn.Conv3d(in_channels * stem**3, channels[0], 3, padding=1)
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        self.shrink = nn.ModuleList()
+        self.grow = nn.ModuleList()
+        for level, c in enumerate(channels):
+            self.down.append(nn.ModuleList(ResidualBlock(c, c, width) for _ in range(blocks)))
+            if level + 1 < len(channels):
+                deeper = channels[level + 1]
+                self.shrink.append(nn.Conv3d(c, deeper, 2, stride=2))
+                self.grow.append(nn.Conv3d(deeper, c, 1))
+                self.up.append(
+                    nn.ModuleList(
+                        ResidualBlock(2 * c if b == 0 else c, c, width) for b in range(blocks)
+                    )
+                )
+        self.to_full = nn.Conv3d(channels[0], detail * stem**3, 1)
+        self.last = nn.Conv3d(2 * detail, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+        """Apply the network.
+
+        Parameters
+        ----------
+        x : (b, in_channels, x, y, z), of any size (padded inside where the strides ask for it)
+        tracer : (b,) class index
+        t : (b,) diffusion time, for a timed network
+
+        Returns
+        -------
+        (b, out_channels, x, y, z)
+        """
+        embedding = self.tracer(tracer)
+        if self.time is not None:
+            embedding = embedding + self.time(time_embedding(t, self.time_channels))
+        return padded(self._forward, x, self.multiple, F.silu(embedding))
+
+    def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        detail = self.detail(x)  # (b, d, x, y, z)
+        h = self.first(space_to_depth(x, self.stem))  # (b, c0, x/s, y/s, z/s)
+
+        skips = []
+        for level, down in enumerate(self.down):
+            for block in down:
+                h = block(h, embedding)
+            if level < len(self.shrink):
+                skips.append(h)
+                h = self.shrink[level](h)  # (b, c_{l+1}, half the size)
+
+        for level in reversed(range(len(self.up))):
+            h = F.interpolate(self.grow[level](h), scale_factor=2.0, mode="nearest")
+            h = torch.cat([h, skips[level]], dim=1)
+            for block in self.up[level]:
+                h = block(h, embedding)
+
+        full = depth_to_space(self.to_full(h), self.stem)  # (b, d, x, y, z)
+        return self.last(F.silu(torch.cat([full, detail], dim=1)))
