@@ -62,6 +62,12 @@ class MeanTemplate(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+        self,
+        mri: Tensor,
+        tracer: Tensor,
+        mask: Tensor,
+        *,
+        sampling: Sampling,
+        random: torch.Generator,
     ) -> Tensor:
         return in_brain(self.generator(tracer).clamp(min=BACKGROUND), mask)

@@ -42,7 +42,13 @@ class RegressionUNet(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+        self,
+        mri: Tensor,
+        tracer: Tensor,
+        mask: Tensor,
+        *,
+        sampling: Sampling,
+        random: torch.Generator,
     ) -> Tensor:
         prediction = self.generator(mri, tracer).float().clamp(min=BACKGROUND)
         return in_brain(prediction, mask)

@@ -110,7 +110,9 @@ def read_table(path: str | Path) -> list[dict[str, str | None]]:
         raise DataError(f"not a readable table ({error})", file=path) from None
 
 
-def load_nifti(path: str | Path, *, ndim: int | None = None) -> nib.Nifti1Image:
+def load_nifti(
+    path: str | Path, *, ndim: int | None = None, allow_constant: bool = False
+) -> nib.Nifti1Image:
     """Load a NIfTI image and check that its voxels can be used.
 
     Parameters
@@ -119,6 +121,9 @@ def load_nifti(path: str | Path, *, ndim: int | None = None) -> nib.Nifti1Image:
         ``.nii`` or ``.nii.gz``.
     ndim
         Required number of dimensions (a trailing axis of length one is dropped first).
+    allow_constant
+        Accept an image whose voxels all have one value (a mask, a synthetic image); a scan of
+        that kind is refused.
 
     Returns
     -------
@@ -159,7 +164,9 @@ def load_nifti(path: str | Path, *, ndim: int | None = None) -> nib.Nifti1Image:
     if not np.isfinite(data).all():
         bad = int((~np.isfinite(data)).sum())
         raise DataError(f"{bad} voxels are NaN or infinite", file=path)
-    if data.size == 0 or float(data.max()) == float(data.min()):
+    if data.size == 0:
+        raise DataError("the image has no voxels", file=path)
+    if not allow_constant and float(data.max()) == float(data.min()):
         raise DataError("the image is empty (all voxels have one value)", file=path)
     affine = image.affine
     if abs(np.linalg.det(affine[:3, :3])) < 1e-6:

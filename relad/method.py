@@ -75,7 +75,9 @@ class Method(nn.Module, ABC):
     optimizers: dict[str, torch.optim.Optimizer]
 
     @abstractmethod
-    def update(self, batch: Batch, *, progress: float, random: torch.Generator) -> dict[str, Tensor]:
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
         """Do one update of every network; return the losses to log (scalars, detached).
 
         ``progress`` is the share of updates done, in [0, 1); ``random`` is the only source of
@@ -84,7 +86,13 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def synthesize(
-        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+        self,
+        mri: Tensor,
+        tracer: Tensor,
+        mask: Tensor,
+        *,
+        sampling: Sampling,
+        random: torch.Generator,
     ) -> Tensor:
         """Synthesise PET.
 

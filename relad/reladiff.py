@@ -84,7 +84,9 @@ class RelADiffusion(ConditionalDiffusion):
         self.adversary_from = adversary_from
         self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
         if lambda_adv > 0:
-            self.discriminator = PatchDiscriminator(inputs, tracers=tracers, **(discriminator or {}))
+            self.discriminator = PatchDiscriminator(
+                inputs, tracers=tracers, **(discriminator or {})
+            )
             self.optimizers["discriminator"] = torch.optim.Adam(
                 self.discriminator.parameters(), lr=lr_discriminator, betas=(0.0, 0.99)
             )

@@ -45,9 +45,7 @@ class ConditionalDiffusion(Method):
         self.schedule = NoiseSchedule(**(schedule or {}))
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
-    def x0_hat(
-        self, x_t: Tensor, t: Tensor, mri: Tensor, tracer: Tensor, mask: Tensor
-    ) -> Tensor:
+    def x0_hat(self, x_t: Tensor, t: Tensor, mri: Tensor, tracer: Tensor, mask: Tensor) -> Tensor:
         """The clean prediction, (b, 1, x, y, z); outside the brain it is the background."""
         output = self.generator(torch.cat([x_t, mri], dim=1), tracer, t).float()
         return in_brain(self.schedule.x0(x_t, output, t, self.prediction), mask)
@@ -55,9 +53,7 @@ class ConditionalDiffusion(Method):
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw t uniformly and epsilon; return (x_t, t)."""
         x0 = batch.pet
-        t = torch.randint(
-            self.schedule.steps, (x0.shape[0],), generator=random, device=x0.device
-        )
+        t = torch.randint(self.schedule.steps, (x0.shape[0],), generator=random, device=x0.device)
         epsilon = torch.randn(x0.shape, generator=random, device=x0.device)
         return self.schedule.x_t(x0, epsilon, t), t
 
@@ -68,7 +64,13 @@ class ConditionalDiffusion(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, mri: Tensor, tracer: Tensor, mask: Tensor, *, sampling: Sampling, random: torch.Generator
+        self,
+        mri: Tensor,
+        tracer: Tensor,
+        mask: Tensor,
+        *,
+        sampling: Sampling,
+        random: torch.Generator,
     ) -> Tensor:
         x_T = torch.randn(mask.shape, generator=random, device=mri.device)
         x0 = samplers.sample(

@@ -56,8 +56,8 @@ def padded(network: Callable[..., Tensor], x: Tensor, multiple: int, *args: Tens
 
 
 def groups(channels: int) -> int:
-    """Number of GroupNorm groups: of at least 8 channels, at most 8 groups."""
-    return math.gcd(8, max(1, channels // 8))
+    """Number of GroupNorm groups: as many as divide the channels, each of 8 or more, at most 8."""
+    return max(g for g in range(1, 9) if channels % g == 0 and (g == 1 or channels // g >= 8))
 
 
 def zero_init(layer: nn.Conv3d) -> nn.Conv3d:

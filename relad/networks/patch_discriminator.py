@@ -33,7 +33,7 @@ class PatchDiscriminator(nn.Module):
         condition_channels: int,
         *,
         tracers: int,
-        channels: tuple[int, ...] = (32, 64, 64),
+        channels: tuple[int, ...] = (16, 32, 64),
         stem: int = 2,
     ):
         super().__init__()

@@ -1,19 +1,21 @@
 """A conditional 3D U-Net, read from top to bottom.
 
     input (b, c, x, y, z)
-      |-- full-resolution skip: one 3x3x3 convolution -----------------------------.
-      `-- space-to-depth stem: (b, c s^3, x/s, y/s, z/s), 3x3x3 convolution        |
-            `-- level 0: residual blocks ---------------------------- skip --.     |
-                  `-- level 1 (half the size): residual blocks ---- skip --. |     |
-                        `-- ... down to the last level, up again ----------' |     |
-            .-- level 0: residual blocks on the sum with the skip -----------'     |
-            `-- depth-to-space: (b, f, x, y, z) -- concatenated with --------------'
-                  `-- 3x3x3 convolution -> (b, out, x, y, z)
+      `-- space-to-depth stem: s (b, c f^3, x/f, y/f, z/f) ---------- detail skip ----.
+            `-- 3x3x3 convolution                                                     |
+                  `-- level 0: residual blocks ------------------------ skip --.      |
+                        `-- level 1 (half the size): residual blocks - skip -. |      |
+                              `-- ... down to the last level, up again ------' |      |
+                  .-- level 0: residual blocks on the sum with the skip -------'      |
+            .-- 3x3x3 convolution on the features concatenated with s ----------------'
+      .-- depth-to-space
+    output (b, out, x, y, z)
 
 Every residual block is modulated by an embedding of the tracer and, in a diffusion model, of the
-time (scale and shift after the second normalisation, as in Dhariwal & Nichol 2021). With a stem of
-two the network computes on an eighth of the voxels; the full-resolution skip keeps what the stem
-cannot: fine detail and, in diffusion, the noise (without it the output stays blurred).
+time (scale and shift after the second normalisation, as in Dhariwal & Nichol 2021). With a stem
+of f = 2 the network computes on an eighth of the voxels, each holding eight values of every channel;
+the detail skip carries all of these to the output (without it the narrow features cannot hold fine
+detail or, in diffusion, the noise, and the output stays blurred).
 """
 
 from __future__ import annotations
@@ -71,9 +73,7 @@ class UNet3d(nn.Module):
     blocks
         Residual blocks per level and direction.
     stem
-        Space-to-depth factor; 1 for none.
-    detail
-        Channels of the full-resolution skip and of the upsampled features it is joined with.
+        Space-to-depth factor f; 1 for none.
     """
 
     def __init__(
@@ -86,7 +86,6 @@ class UNet3d(nn.Module):
         channels: tuple[int, ...] = (32, 64, 96),
         blocks: int = 1,
         stem: int = 2,
-        detail: int = 8,
     ):
         super().__init__()
         self.stem = stem
@@ -94,15 +93,12 @@ class UNet3d(nn.Module):
         width = 4 * channels[0]
         self.time_channels = 2 * channels[0]
         self.time = (
-            nn.Sequential(
-                nn.Linear(self.time_channels, width), nn.SiLU(), nn.Linear(width, width)
-            )
+            nn.Sequential(nn.Linear(self.time_channels, width), nn.SiLU(), nn.Linear(width, width))
             if timed
             else None
         )
         self.tracer = nn.Embedding(tracers, width)
 
-        self.detail = nn.Conv3d(in_channels, detail, 3, padding=1)
         self.first = nn.Conv3d(in_channels * stem**3, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
@@ -114,13 +110,10 @@ class UNet3d(nn.Module):
                 deeper = channels[level + 1]
                 self.shrink.append(nn.Conv3d(c, deeper, 2, stride=2))
                 self.grow.append(nn.Conv3d(deeper, c, 1))
-                self.up.append(
-                    nn.ModuleList(
-                        ResidualBlock(2 * c if b == 0 else c, c, width) for b in range(blocks)
-                    )
-                )
-        self.to_full = nn.Conv3d(channels[0], detail * stem**3, 1)
-        self.last = nn.Conv3d(2 * detail, out_channels, 3, padding=1)
+                self.up.append(nn.ModuleList(ResidualBlock(c, c, width) for _ in range(blocks)))
+        joined = channels[0] + in_channels * stem**3
+        self.join = nn.Conv3d(joined, channels[0], 3, padding=1)
+        self.last = nn.Conv3d(channels[0], out_channels * stem**3, 3, padding=1)
 
     def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
         """Apply the network.
@@ -141,8 +134,8 @@ class UNet3d(nn.Module):
         return padded(self._forward, x, self.multiple, F.silu(embedding))
 
     def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        detail = self.detail(x)  # (b, d, x, y, z)
-        h = self.first(space_to_depth(x, self.stem))  # (b, c0, x/s, y/s, z/s)
+        s = space_to_depth(x, self.stem)  # (b, c f^3, x/f, y/f, z/f)
+        h = self.first(s)  # (b, c_0, x/f, y/f, z/f)
 
         skips = []
         for level, down in enumerate(self.down):
@@ -154,9 +147,9 @@ class UNet3d(nn.Module):
 
         for level in reversed(range(len(self.up))):
             h = F.interpolate(self.grow[level](h), scale_factor=2.0, mode="nearest")
-            h = torch.cat([h, skips[level]], dim=1)
+            h = h + skips[level]
             for block in self.up[level]:
                 h = block(h, embedding)
 
-        full = depth_to_space(self.to_full(h), self.stem)  # (b, d, x, y, z)
-        return self.last(F.silu(torch.cat([full, detail], dim=1)))
+        h = F.silu(self.join(torch.cat([h, s], dim=1)))
+        return depth_to_space(self.last(h), self.stem)  # (b, out, x, y, z)

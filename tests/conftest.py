@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.packing import write_packed
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed training cohort of six tiny random brains; read only."""
+    return write_packed(tmp_path_factory.mktemp("packed") / "toy")
+
+
+@pytest.fixture(scope="session")
+def packed_external(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed external cohort of two tiny random brains; read only."""
+    return write_packed(
+        tmp_path_factory.mktemp("packed") / "away",
+        subjects=2,
+        cohort="away",
+        role="external",
+        seed=1,
+    )
