@@ -1,0 +1,378 @@
+"""DICOM headers: is every file whole, is every slice there, when was each PET frame taken.
+
+One pass over the headers (pixels are not read) answers all three, for classic series (a file per
+slice) and for enhanced ones (a file per series). The voxels are left to dcm2niix.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+
+from relad.errors import DataError
+
+#: A gap between slices this many times the usual one means that a slice is missing.
+GAP = 1.5
+_LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One image plane: where it lies (mm, DICOM's LPS) and when it was acquired."""
+
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, ...] | None
+    acquired: datetime | None
+    duration_s: float | None
+    reference_s: float | None
+    order: int
+    file: Path
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One volume of a series.
+
+    Attributes
+    ----------
+    start
+        Start of its acquisition.
+    duration_s, reference_s
+        Duration; time of the mean count rate after the series' start; None where not told.
+    sample
+        Its middle plane.
+    """
+
+    start: datetime | None
+    duration_s: float | None
+    reference_s: float | None
+    sample: Plane
+
+
+@dataclass(frozen=True)
+class Series:
+    """What the headers of one complete series say."""
+
+    header: pydicom.Dataset
+    frames: tuple[Frame, ...]
+
+
+def read_header(path: Path) -> pydicom.Dataset:
+    """Read one file's header and check by its length that all of its pixels are there.
+
+    Raises
+    ------
+    DataError
+        Where the file cannot be read, is not DICOM, holds no image, or ends too early.
+    """
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # values out of DICOM's norm are frequent and harmless
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            start = file.tell()
+            element = file.read(12)
+            size = os.fstat(file.fileno()).st_size
+            if header.get("Rows") is None or header.get("Columns") is None or len(element) < 8:
+                raise DataError(
+                    "ends before its pixels or holds no image (truncated?)", file=path.name
+                )
+            syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
+            if syntax.is_deflated:
+                return header  # its length tells nothing; the conversion has to find out
+            order = "<" if syntax.is_little_endian else ">"
+            if not syntax.is_implicit_VR and element[4:6] in _LONG_LENGTH:
+                (length,) = struct.unpack(order + "I", element[8:12])
+                start += 12
+            else:
+                (length,) = struct.unpack(order + "I", element[4:8])
+                start += 8
+            if length == 0xFFFFFFFF:
+                # Compressed pixels end with a sequence delimiter; trailing padding may follow it.
+                file.seek(max(start, size - 64))
+                if b"\xfe\xff\xdd\xe0" not in file.read():
+                    raise DataError("truncated (the compressed pixels have no end)", file=path.name)
+                return header
+    except DataError:
+        raise
+    except pydicom.errors.InvalidDicomError:
+        raise DataError("not a DICOM file", file=path.name) from None
+    except Exception as error:  # damaged headers raise nearly every built-in exception in pydicom
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"cannot be read ({said})", file=path.name) from None
+    needed = math.ceil(
+        int(header.Rows)
+        * int(header.Columns)
+        * int(header.get("SamplesPerPixel", 1))
+        * int(header.get("NumberOfFrames", 1) or 1)
+        * int(header.get("BitsAllocated", 16))
+        / 8
+    )
+    present = min(length, size - start)
+    if present < max(needed, length):
+        raise DataError(
+            f"truncated (holds {present} of {max(needed, length)} bytes of pixels)", file=path.name
+        )
+    return header
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    return None if milliseconds in (None, "") else float(milliseconds) / 1000.0
+
+
+def _moment(date: Any, time: Any) -> datetime | None:
+    """Date (``YYYYMMDD``) and time (``HHMMSS.f``) of two elements as one moment."""
+    date, time = str(date or "").strip(), str(time or "").strip()
+    if len(date) < 8 or len(time) < 4:
+        return None
+    return _parse_moment(date[:8] + time.replace(":", ""))
+
+
+def _parse_moment(text: Any) -> datetime | None:
+    """DICOM DT ``YYYYMMDDHHMMSS.FFFFFF``; a UTC offset is ignored, since all share one clock."""
+    text = str(text or "").strip().partition("+")[0].partition("-")[0]
+    whole, _, fraction = text.partition(".")
+    if len(whole) < 12 or not whole.isdigit():
+        return None
+    try:
+        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
+    digits = fraction[:6]
+    return moment + timedelta(microseconds=int(digits.ljust(6, "0")) if digits.isdigit() else 0)
+
+
+def _triple(value: Any, count: int = 3) -> tuple[float, ...] | None:
+    return tuple(float(v) for v in value) if value is not None and len(value) == count else None
+
+
+def _item(dataset: Any, sequence: str) -> Any:
+    """First item of a sequence, or an empty dataset."""
+    items = dataset.get(sequence) if dataset is not None else None
+    return items[0] if items else pydicom.Dataset()
+
+
+def _planes(header: pydicom.Dataset, file: Path) -> Iterator[Plane]:
+    """Planes of one file: one if classic, one per frame if enhanced."""
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    if not groups:
+        yield Plane(
+            position=_triple(header.get("ImagePositionPatient")),
+            orientation=_triple(header.get("ImageOrientationPatient"), 6),
+            acquired=_moment(
+                header.get("AcquisitionDate") or header.get("SeriesDate"),
+                header.get("AcquisitionTime"),
+            )
+            or _parse_moment(header.get("AcquisitionDateTime")),
+            duration_s=_seconds(header.get("ActualFrameDuration")),
+            reference_s=_seconds(header.get("FrameReferenceTime")),
+            order=int(header.get("ImageIndex") or header.get("InstanceNumber") or 0),
+            file=file,
+        )
+        return
+    shared = _item(header, "SharedFunctionalGroupsSequence")
+    for number, group in enumerate(groups):
+        orientation = _item(group, "PlaneOrientationSequence") or _item(
+            shared, "PlaneOrientationSequence"
+        )
+        content = _item(group, "FrameContentSequence")
+        yield Plane(
+            position=_triple(_item(group, "PlanePositionSequence").get("ImagePositionPatient")),
+            orientation=_triple(orientation.get("ImageOrientationPatient"), 6),
+            acquired=_parse_moment(content.get("FrameAcquisitionDateTime")),
+            duration_s=_seconds(content.get("FrameAcquisitionDuration")),
+            reference_s=None,
+            order=number,
+            file=file,
+        )
+
+
+def _frames(planes: Sequence[Plane], where: str) -> tuple[Frame, ...]:
+    """Sort planes into volumes: the k-th plane in time at each position belongs to volume k.
+
+    This holds for a PET of several beds too, whose planes differ in AcquisitionTime within one
+    volume; the volume then starts with its first bed.
+    """
+    if any(p.position is None or p.orientation is None for p in planes):
+        if len(planes) == 1:
+            only = planes[0]
+            return (Frame(only.acquired, only.duration_s, only.reference_s, only),)
+        raise DataError("slices state no position", file=where)
+    orientations = np.asarray([p.orientation for p in planes])
+    if np.abs(orientations - orientations[0]).max() > 1e-2:
+        raise DataError("slices lie in different orientations", file=where)
+    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    height = np.asarray([p.position for p in planes]) @ normal  # (planes,) mm
+    stacks: dict[float, list[Plane]] = {}
+    level = None
+    for index in np.argsort(height, kind="stable"):
+        if level is None or height[index] - level > 0.01:
+            level = float(height[index])
+        stacks.setdefault(level, []).append(planes[index])
+    counts = {len(stack) for stack in stacks.values()}
+    if len(counts) > 1:
+        raise DataError(
+            f"slices are missing or repeated ({len(planes)} at {len(stacks)} positions)", file=where
+        )
+    gaps = np.diff(sorted(stacks))
+    if gaps.size and gaps.max() > GAP * np.median(gaps):
+        raise DataError(
+            f"slices are missing (a gap of {gaps.max():.1f} mm where "
+            f"{np.median(gaps):.1f} mm is usual)",
+            file=where,
+        )
+
+    def moment(plane: Plane) -> tuple:
+        return (plane.acquired or datetime.min, plane.reference_s or 0.0, plane.order)
+
+    ordered = [sorted(stack, key=moment) for stack in stacks.values()]
+    return tuple(
+        Frame(
+            start=min((p.acquired for p in volume if p.acquired), default=None),
+            duration_s=volume[0].duration_s,
+            reference_s=volume[0].reference_s,
+            sample=volume[len(volume) // 2],
+        )
+        for volume in zip(*ordered, strict=True)
+    )
+
+
+def read_series(files: Sequence[Path], where: str) -> Series:
+    """Read and check every file of a series.
+
+    Parameters
+    ----------
+    files
+        DICOM files of one image, in any order.
+    where
+        Name of the series for messages that concern no single file.
+
+    Raises
+    ------
+    DataError
+        The first damaged file, or slices that are missing.
+    """
+    first: pydicom.Dataset | None = None
+    planes: list[Plane] = []
+    for file in sorted(files):
+        header = read_header(file)
+        if first is None:
+            first = header
+        elif header.get("SeriesInstanceUID") != first.get("SeriesInstanceUID"):
+            raise DataError("belongs to another series than its neighbours", file=file.name)
+        try:
+            planes.extend(_planes(header, file))
+        except (TypeError, ValueError) as error:
+            said = " ".join(str(error).split())
+            raise DataError(
+                f"a value in its header cannot be read ({said})", file=file.name
+            ) from None
+    frames = _frames(planes, where)
+    slices = len(planes) // len(frames)
+    for found, key, what in (
+        (slices, "NumberOfSlices", "slices"),
+        (len(frames), "NumberOfTimeSlices", "frames"),
+    ):
+        stated = int(first.get(key) or 0)
+        if found < stated:
+            raise DataError(f"{found} {what} where the header states {stated}", file=where)
+    return Series(first, frames)
+
+
+def plane_sum(plane: Plane) -> float | None:
+    """Sum of a plane's values in the header's units; None where its pixels cannot be decoded here.
+
+    Only for classic files, which hold one plane each.
+    """
+    header = pydicom.dcmread(plane.file)
+    if header.get("NumberOfFrames", 1) not in (None, 1):
+        return None
+    try:
+        stored = header.pixel_array
+    except (NotImplementedError, RuntimeError):  # compressed, and no decoder is installed
+        return None
+    slope, intercept = header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)
+    return float(stored.sum(dtype=np.float64) * float(slope) + float(intercept) * stored.size)
+
+
+def injection(header: pydicom.Dataset, scan_start: datetime | None) -> datetime | None:
+    """Moment of the injection; None where the header or the scan's start is missing.
+
+    Only its time of day is certain: some headers hold no date, and de-identification may shift one
+    date and not the other. It is therefore put on the day that brings it closest to the scan.
+    """
+    drug = _item(header, "RadiopharmaceuticalInformationSequence")
+    if scan_start is None:
+        return None
+    moment = _parse_moment(drug.get("RadiopharmaceuticalStartDateTime")) or _moment(
+        scan_start.strftime("%Y%m%d"), drug.get("RadiopharmaceuticalStartTime")
+    )
+    if moment is None:
+        return None
+    return moment + timedelta(days=round((scan_start - moment) / timedelta(days=1)))
+
+
+def radiopharmaceutical(header: pydicom.Dataset) -> str:
+    """Name of the tracer as the header gives it; empty where it gives none."""
+    drug = _item(header, "RadiopharmaceuticalInformationSequence")
+    code = _item(drug, "RadiopharmaceuticalCodeSequence")
+    return str(drug.get("Radiopharmaceutical") or code.get("CodeMeaning") or "").strip()
+
+
+def units(header: pydicom.Dataset) -> str:
+    """Units of the voxels as DICOM has them (``BQML``); empty where the header gives none."""
+    mapping = _item(header, "RealWorldValueMappingSequence") or _item(
+        _item(header, "SharedFunctionalGroupsSequence"), "RealWorldValueMappingSequence"
+    )
+    code = _item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue", "")
+    return str(header.get("Units") or code).strip().upper().replace("/", "")
+
+
+def series_start(header: pydicom.Dataset) -> datetime | None:
+    """Reference of decay correction to START and of FrameReferenceTime: the series' own time."""
+    return _moment(header.get("SeriesDate"), header.get("SeriesTime"))
+
+
+def frame_starts(series: Series) -> list[datetime] | None:
+    """Start of every frame.
+
+    Taken from the acquisition times; where those do not tell the frames apart (processed series),
+    from FrameReferenceTime, the time of the frame's mean count rate after the series' start:
+    start = reference - ln(x / (1 - exp(-x))) / lambda with x = lambda * duration.
+
+    Source: DICOM PS3.3, C.8.9.4 (PET Image Module), Frame Reference Time.
+    """
+    starts = [frame.start for frame in series.frames]
+    if None not in starts and len(set(starts)) == len(starts):
+        return starts
+    reference = series_start(series.header)
+    drug = _item(series.header, "RadiopharmaceuticalInformationSequence")
+    half_life = float(drug.get("RadionuclideHalfLife") or 0)
+    if reference is None:
+        return None
+    out = []
+    for frame in series.frames:
+        if frame.reference_s is None or frame.duration_s is None:
+            return None
+        shift = frame.duration_s / 2
+        if half_life > 0 and frame.duration_s > 0:
+            rate = math.log(2) / half_life
+            x = rate * frame.duration_s
+            shift = math.log(x / -math.expm1(-x)) / rate
+        out.append(reference + timedelta(seconds=frame.reference_s - shift))
+    return out if len(set(out)) == len(out) else None
+
+
+def is_simulated(header: pydicom.Dataset) -> bool:
+    """Whether the header says that no patient was scanned (digital phantoms)."""
+    keys = ("Manufacturer", "ManufacturerModelName", "PatientComments", "SeriesDescription")
+    return any("SIMULATED" in str(header.get(key, "")).upper() for key in keys)

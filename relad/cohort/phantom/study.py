@@ -1,0 +1,307 @@
+"""All scans of one simulated person, written as LONI would deliver them, and their truth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relad import atlas, fileio
+from relad.cohort.phantom import anatomy as person
+from relad.cohort.phantom import dicom, geometry, mri, pet
+from relad.cohort.phantom import template as head
+from relad.cohort.phantom.scanners import Scanner, Sequence
+from relad.cohort.subjects import bids_label
+
+#: Header of LONI's collection CSV.
+COLUMNS = (
+    "Image Data ID", "Subject", "Group", "Sex", "Age", "Visit", "Modality", "Description", "Type",
+    "Acq Date", "Format", "Downloaded",
+)  # fmt: skip
+#: Grid on which the true map from MNI to the T1w scan is written.
+POINTS_SHAPE = (48, 56, 48)
+POINTS_AFFINE = atlas.grid_affine(POINTS_SHAPE, 4.0)
+_NOTE = "SIMULATED DATA"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a subject's study depends on."""
+
+    seed: int
+    cohort: str
+    scanner: Scanner
+    tracers: Mapping[str, Mapping[str, Any]]
+
+
+class Study:
+    """One person's visit; :meth:`write` makes every file below a cohort's folder."""
+
+    def __init__(self, plan: Plan, ptid: str):
+        self.plan = plan
+        self.ptid = ptid
+        self.label = bids_label(ptid)
+        self.anatomy = person.build(plan.seed, plan.cohort, ptid)
+        self.centre = geometry.apply(self.anatomy.affine, head.HEAD_CENTRE)
+        rng = self._stream("calendar")
+        day = datetime(2014, 1, 6) + timedelta(days=int(rng.integers(0, 700)))
+        self.mri_start = day + timedelta(minutes=int(rng.integers(8 * 60, 16 * 60)))
+        self.rows: list[dict[str, Any]] = []
+        self._series_number = 0
+
+    def _stream(self, purpose: str) -> np.random.Generator:
+        return person.stream(self.plan.seed, self.plan.cohort, self.ptid, purpose)
+
+    def write(self, out: Path) -> list[dict[str, Any]]:
+        """Write scans and truth below ``out``; return the rows of the collection CSV."""
+        loni = out / "loni" / self.ptid
+        truth = out / "truth" / f"sub-{self.label}"
+        truth.mkdir(parents=True)
+        scanner = self.plan.scanner
+        self._localizer(loni)
+        t1w = self._mri(loni, "T1w", scanner.t1w, geometry.SAGITTAL, 0.0)
+        flair = self._mri(
+            loni, "FLAIR", scanner.flair, geometry.AXIAL, 10 + 3 * self._stream("tilt").normal()
+        )
+        self._field_map(loni)
+        from_t1w = np.linalg.inv(t1w[1])
+        scans: dict[str, Any] = {"FLAIR": {"rigid_T1w_to_scan": (flair[1] @ from_t1w).tolist()}}
+        scans["T1w"] = {"rigid_T1w_to_scan": np.eye(4).tolist()}
+        body = pet.Body(self.anatomy)
+        for index, tracer in enumerate(self.plan.tracers):
+            poses = self._pet(loni, truth, body, tracer, index)
+            scans[tracer] = {"rigid_T1w_to_frame": [(p @ from_t1w).tolist() for p in poses]}
+        self._truth(truth, *t1w, scans)
+        return self.rows
+
+    # --- series ---------------------------------------------------------------------------------
+
+    def _series(
+        self, loni: Path, description: str, modality: str, start: datetime, header: dict[str, Any]
+    ) -> tuple[Path, dicom.Series]:
+        """Number a series, list it in the collection, and name its folder."""
+        self._series_number += 1
+        scanner, latent = self.plan.scanner, self.anatomy.latent
+        site, _, number = self.ptid.split("_")
+        image_id = int(f"{site}{number}{self._series_number:02d}")
+        series = dicom.Series(
+            f"{self.plan.cohort}/{self.plan.seed}", self.ptid, image_id, self._series_number,
+            description, modality, start,
+            {
+                "Manufacturer": scanner.manufacturer,
+                "SoftwareVersions": scanner.software,
+                "PatientSex": latent.sex,
+                "PatientAge": f"{int(latent.age):03d}Y",
+                "PatientWeight": str(latent.weight_kg),
+                **header,
+            },
+        )  # fmt: skip
+        self.rows.append(
+            {
+                "Image Data ID": f"{scanner.image_id_prefix}{image_id}",
+                "Subject": self.ptid,
+                "Group": latent.group,
+                "Sex": latent.sex,
+                "Age": int(latent.age),
+                "Visit": "bl",
+                "Modality": "PET" if modality == "PT" else "MRI",
+                "Description": description,
+                "Type": "Original",
+                "Acq Date": f"{start.month}/{start.day}/{start.year}",
+                "Format": "DCM",
+                "Downloaded": "",
+            }
+        )
+        name = re.sub(r"[^A-Za-z0-9.-]", "_", description)
+        return loni / name / f"{start:%Y-%m-%d_%H_%M_%S}.0" / f"I{image_id}", series
+
+    def _mri_header(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        scanner = self.plan.scanner
+        return {
+            "ManufacturerModelName": scanner.mri_model,
+            "MagneticFieldStrength": scanner.field_tesla,
+            "ImagedNucleus": "1H",
+            "ImagingFrequency": round(42.577 * scanner.field_tesla, 3),
+            "NumberOfAverages": 1,
+            "EchoTrainLength": 1,
+            "BitsStored": 12,
+            "HighBit": 11,
+            **header,
+        }
+
+    def _mri(
+        self, loni: Path, modality: str, sequence: Sequence, directions: np.ndarray, tilt_deg: float
+    ) -> tuple[geometry.Grid, np.ndarray]:
+        """Write one MRI series; return its grid and the pose of the head in it."""
+        rng = self._stream(modality)
+        pose = geometry.random_rigid(rng, 8, 12, self.centre)
+        tilt = np.array([tilt_deg, 0, 0]) if tilt_deg else np.zeros(3)
+        if tilt_deg:
+            tilt = tilt + rng.uniform(-2, 2, 3)
+        # FLAIR slices are spent on the brain, not on the neck.
+        above = np.array([0, 0, 14.0]) if modality == "FLAIR" else np.zeros(3)
+        middle = geometry.apply(pose, self.centre + above) + rng.uniform(-2, 2, 3)
+        grid = geometry.Grid.centred(
+            sequence.shape, sequence.voxel_mm, geometry.rotation(tilt) @ directions, middle
+        )
+        pixels = mri.scan(self.anatomy, sequence, grid, pose, rng)
+        start = self.mri_start + timedelta(minutes=5 if modality == "T1w" else 16)
+        folder, series = self._series(
+            loni, sequence.description, "MR", start, self._mri_header(sequence.header)
+        )
+        dicom.write_mri(folder, series, grid, pixels)
+        return grid, pose
+
+    def _noise_series(
+        self, loni: Path, description: str, shape: tuple[int, int, int], minutes: int
+    ) -> None:
+        """A short series of no use to the study, as every visit has."""
+        rng = self._stream(description)
+        grid = geometry.Grid.centred(shape, (4.0, 4.0, 8.0), geometry.AXIAL, np.zeros(3))
+        header = {
+            "ScanningSequence": "GR",
+            "SequenceVariant": "SP",
+            "MRAcquisitionType": "2D",
+            "RepetitionTime": 20,
+            "EchoTime": 5,
+            "FlipAngle": 40,
+        }
+        folder, series = self._series(
+            loni, description, "MR", self.mri_start + timedelta(minutes=minutes),
+            self._mri_header(header),
+        )  # fmt: skip
+        pixels = rng.integers(0, 200, shape).astype(np.uint16)
+        dicom.write_mri(folder, series, grid, pixels)
+
+    def _localizer(self, loni: Path) -> None:
+        self._noise_series(loni, "3 Plane Localizer", (64, 64, 3), 0)
+
+    def _field_map(self, loni: Path) -> None:
+        self._noise_series(loni, "Field Mapping", (64, 64, 4), 25)
+
+    def _pet(
+        self, loni: Path, truth: Path, body: pet.Body, tracer: str, index: int
+    ) -> list[np.ndarray]:
+        """Write one PET series and its truth; return the pose of the head in every frame."""
+        entry = self.plan.tracers[tracer]
+        scanner, latent = self.plan.scanner, self.anatomy.latent
+        rng = self._stream(tracer)
+        image = pet.uptake(tracer, entry["reference_region"], self.anatomy, rng)
+        schedule = pet.frames(tuple(entry["frames_min"]))
+        pose = geometry.random_rigid(rng, 8, 12, self.centre)
+        neck = geometry.apply(pose, self.centre)
+        moves = [geometry.random_rigid(rng, 0.6, 0.8, neck) for _ in schedule[1:]]
+        poses = [pose, *(move @ pose for move in moves)]
+        above = np.array([0.0, -8.0, 12.0])
+        middle = geometry.apply(pose, self.centre + above) + rng.uniform(-2, 2, 3)
+        tomograph = scanner.pet
+        grid = geometry.Grid.centred(tomograph.shape, tomograph.voxel_mm, geometry.AXIAL, middle)
+
+        # PBR28 and PiB carry carbon-11, the other ligands of the field fluorine-18.
+        nuclide = "C11" if entry["ligand"].upper() in {"PBR28", "PIB", "PK11195"} else "F18"
+        half_life = pet.HALF_LIFE_S[nuclide]
+        volumes = pet.scan(body, image, tomograph, grid, poses, schedule, half_life, rng)
+        dose = float(round(rng.normal(370e6 if nuclide == "F18" else 550e6, 20e6)))
+        injection = (self.mri_start + timedelta(days=7 + 14 * index)).replace(hour=9, minute=12)
+        start = injection + timedelta(seconds=schedule[0].start_s)
+        # START refers activity to the begin of the scan, ADMIN to the injection.
+        at_start = tomograph.decay_correction == "START"
+        reference_s = schedule[0].start_s if at_start else 0.0
+        decay = np.log(2) / half_life
+        scale = 1.1 * dose / (1000 * latent.weight_kg) * np.exp(-decay * reference_s)
+        factors = [
+            decay * f.duration_s / (1 - np.exp(-decay * f.duration_s))
+            * np.exp(decay * (f.start_s - reference_s))
+            for f in schedule
+        ]  # fmt: skip
+        ligand = entry["ligand"] if at_start else (entry.get("aliases") or [entry["ligand"]])[0]
+        header = {
+            "ManufacturerModelName": tomograph.model,
+            "Units": "BQML",
+            "CountsSource": "EMISSION",
+            "DecayCorrection": tomograph.decay_correction,
+            "CorrectedImage": ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"],
+            "RandomsCorrectionMethod": "DLYD",
+            "AttenuationCorrectionMethod": "CT-derived mu-map",
+            "ScatterCorrectionMethod": "Model-based",
+            "ReconstructionMethod": tomograph.reconstruction,
+            "ConvolutionKernel": f"Gauss{tomograph.filter_mm:.2f}",
+            "CollimatorType": "NONE",
+            "DoseCalibrationFactor": "1",
+            "RadiopharmaceuticalInformationSequence": dicom.radiopharmaceutical(
+                ligand, nuclide, injection, half_life, dose
+            ),
+        }
+        folder, series = self._series(
+            loni, tomograph.description.format(ligand=ligand), "PT", start, header
+        )
+        dicom.write_pet(
+            folder, series, grid, [scale * v for v in volumes], schedule, factors,
+            scanner.descending,
+        )  # fmt: skip
+        for kind, volume in (("noisefree", image.suvr), ("predictable", image.predictable)):
+            self._save(truth, f"trc-{tracer}_space-MNI_desc-{kind}_pet", _coarse(volume))
+        return poses
+
+    # --- truth ----------------------------------------------------------------------------------
+
+    def _save(
+        self, truth: Path, name: str, data: np.ndarray, affine: np.ndarray = head.SUVR_AFFINE
+    ) -> None:
+        fileio.save_nifti(truth / f"sub-{self.label}_{name}.nii.gz", data, affine, note=_NOTE)
+
+    def _truth(
+        self, truth: Path, grid: geometry.Grid, pose: np.ndarray, scans: dict[str, Any]
+    ) -> None:
+        base, latent = head.template(), self.anatomy.latent
+        points = geometry.Grid(POINTS_SHAPE, POINTS_AFFINE).points()
+        points = geometry.apply(pose, self.anatomy.to_head(points))
+        self._save(truth, "from-MNI_to-T1w_points", points.astype(np.float32), POINTS_AFFINE)
+        where = self.anatomy.mni_points(grid, pose, stride=2)
+        brain = geometry.sample([base.brain], base.tissue_affine, where)[0] > 0.5
+        # Voxels in the order of a canonical (right, anterior, superior) image.
+        flip = np.array([[0, 0, 1, 0], [-1, 0, 0, grid.shape[0] - 1], [0, -1, 0, grid.shape[1] - 1],
+                         [0, 0, 0, 1]])  # fmt: skip
+        canonical = grid.affine @ np.linalg.inv(flip)
+        brain = np.transpose(brain, (2, 0, 1))[:, ::-1, ::-1]
+        self._save(truth, "space-T1w_desc-brain_mask", brain, canonical)
+        ventricle = geometry.sample([base.ventricle], head.SUVR_AFFINE, where)
+        lesion = self.anatomy.lesion > 0.5
+        self._save(truth, "space-MNI_desc-lesion_mask", lesion)
+        voxel_ml = float(np.prod(grid.voxel_mm)) / 1000
+        fileio.write_json(
+            truth / "truth.json",
+            {
+                "note": dicom.NOTE,
+                "subject": self.label,
+                "ptid": self.ptid,
+                "seed": self.plan.seed,
+                "stage": latent.stage,
+                "amyloid_load": latent.amyloid_load,
+                "amyloid_load_expected": latent.amyloid_expected,
+                "tau_shift": latent.tau_shift,
+                "tspo_gain": latent.tspo_gain,
+                "lesion_load_ml": latent.lesion_load_ml,
+                "ventricle_ml": float(ventricle.sum()) * voxel_ml,
+                "brain_ml": float(brain.sum()) * voxel_ml,
+                "age": latent.age,
+                "sex": latent.sex,
+                "group": latent.group,
+                "scans": scans,
+            },
+        )
+
+
+def _coarse(volume: np.ndarray) -> np.ndarray:
+    """Round to 1/1024: far below any noise, and a quarter of the size once compressed."""
+    return (np.round(volume * 1024) / 1024).astype(np.float32)
+
+
+def write_subject(plan: Plan, ptid: str, out: Path) -> list[dict[str, Any]]:
+    """Write one subject's scans and truth below ``out``; return its rows of the collection CSV."""
+    return Study(plan, ptid).write(out)

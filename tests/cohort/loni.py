@@ -1,0 +1,194 @@
+"""Tiny LONI downloads for tests: DICOM series made by pydicom, and their collection CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
+
+HEADER = (
+    "Image Data ID", "Subject", "Group", "Sex", "Age", "Visit", "Modality", "Description", "Type",
+    "Acq Date", "Format", "Downloaded",
+)  # fmt: skip
+COLUMNS, ROWS, SLICES = 10, 12, 6
+SPACING = (2.0, 2.5, 3.0)  # columns, rows, slices in mm
+MINUTE = 60
+
+Change = Callable[[Dataset, int, int], None]
+
+
+def clock(seconds: float) -> str:
+    return f"{int(seconds) // 3600 % 24:02d}{int(seconds) // 60 % 60:02d}{seconds % 60:09.6f}"
+
+
+def voxels(image: int, frame: int = 0) -> np.ndarray:
+    """Stored values (SLICES, ROWS, COLUMNS) uint16 of a test image."""
+    rng = np.random.default_rng([image, frame])
+    return rng.integers(1, 3000, (SLICES, ROWS, COLUMNS), dtype=np.uint16)
+
+
+def expected(image: int, frame: int = 0) -> np.ndarray:
+    """The same in RAS order of axes (x, y, z): DICOM's rows run to posterior, columns to left."""
+    return voxels(image, frame).transpose(2, 1, 0)[::-1, ::-1].astype(np.float32)
+
+
+def _base(image: int, ptid: str, number: int) -> Dataset:
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SeriesInstanceUID = f"1.2.3.{image}"
+    data.StudyInstanceUID = "1.2.3"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{image}.{number}"
+    data.PatientID, data.PatientName, data.PatientPosition = ptid, "Nobody", "HFS"
+    data.Manufacturer, data.ManufacturerModelName = "SIEMENS", "Test"
+    data.StudyDate = data.SeriesDate = data.AcquisitionDate = "20200203"
+    data.StudyTime = "080000"
+    data.SeriesNumber, data.InstanceNumber, data.AcquisitionNumber = 2, number, 1
+    data.Rows, data.Columns = ROWS, COLUMNS
+    data.PixelSpacing = [SPACING[1], SPACING[0]]
+    data.SliceThickness = SPACING[2]
+    data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 0, 1
+    data.PhotometricInterpretation = "MONOCHROME2"
+    return data
+
+
+def _save(data: Dataset, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pydicom.dcmwrite(file, data, enforce_file_format=True)
+
+
+def folder(root: Path, ptid: str, description: str, leaf: str) -> Path:
+    safe = "".join(c if c.isalnum() or c in "-." else "_" for c in description)
+    return root / ptid / safe / "2020-02-03_08_00_00.0" / leaf
+
+
+def write_mri(
+    root: Path,
+    ptid: str,
+    image: int,
+    description: str,
+    *,
+    leaf: str = "",
+    change: Change | None = None,
+) -> list[Path]:
+    """A classic MRI series, one file per slice; ``change(header, slice, 0)`` edits each."""
+    files = []
+    for k in range(SLICES):
+        data = _base(image, ptid, k + 1)
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
+        data.Modality, data.SeriesDescription = "MR", description
+        data.SeriesTime = data.AcquisitionTime = "080500"
+        data.ScanningSequence, data.SequenceVariant, data.MRAcquisitionType = "GR", "MP", "3D"
+        data.EchoTime, data.RepetitionTime, data.InversionTime = 2.98, 2300.0, 900.0
+        data.ImagePositionPatient = [0, 0, SPACING[2] * k]
+        data.PixelData = voxels(image)[k].tobytes()
+        if change:
+            change(data, k, 0)
+        name = f"ADNI_{ptid}_MR_{k + 1}_S9_I{image}.dcm"
+        files.append(folder(root, ptid, description, leaf or f"I{image}") / name)
+        _save(data, files[-1])
+    return files
+
+
+def write_enhanced_mri(root: Path, ptid: str, image: int, description: str) -> Path:
+    """The same MRI as one enhanced (multi-frame) file."""
+    data = _base(image, ptid, 1)
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    data.Modality, data.SeriesDescription = "MR", description
+    data.SeriesTime = data.AcquisitionTime = "080500"
+    data.NumberOfFrames = SLICES
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = data.PixelSpacing, data.SliceThickness
+    orientation.ImageOrientationPatient = data.ImageOrientationPatient
+    del data.PixelSpacing, data.SliceThickness, data.ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    data.SharedFunctionalGroupsSequence = [shared]
+    groups = []
+    for k in range(SLICES):
+        group, position, content = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, SPACING[2] * k]
+        content.StackID, content.InStackPositionNumber = "1", k + 1
+        content.DimensionIndexValues = [1, k + 1]
+        group.PlanePositionSequence, group.FrameContentSequence = [position], [content]
+        groups.append(group)
+    data.PerFrameFunctionalGroupsSequence = groups
+    data.PixelData = voxels(image).tobytes()
+    file = folder(root, ptid, description, f"S{image}") / f"ADNI_{ptid}_MR_1_S{image}_I{image}.dcm"
+    _save(data, file)
+    return file
+
+
+def write_pet(
+    root: Path,
+    ptid: str,
+    image: int,
+    description: str,
+    *,
+    drug: str = "Flortaucipir",
+    frames: int = 3,
+    start: float = (14 * 60 + 30) * MINUTE,
+    injected: float | None = (13 * 60 + 10) * MINUTE,
+    change: Change | None = None,
+) -> list[Path]:
+    """A dynamic PET, 5-minute frames; ``start`` and ``injected`` in s of the day."""
+    files, length = [], 5 * MINUTE
+    for frame in range(frames):
+        for k in range(SLICES):
+            number = frame * SLICES + k + 1
+            data = _base(image, ptid, number)
+            data.SOPClassUID = PositronEmissionTomographyImageStorage
+            data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+            data.Modality, data.SeriesDescription = "PT", description
+            data.SeriesTime, data.AcquisitionTime = clock(start), clock(start + frame * length)
+            data.SeriesType = ["DYNAMIC", "IMAGE"]
+            data.Units, data.DecayCorrection, data.CountsSource = "BQML", "START", "EMISSION"
+            data.NumberOfSlices, data.NumberOfTimeSlices = SLICES, frames
+            data.ImageIndex = number
+            data.ActualFrameDuration = length * 1000
+            data.FrameReferenceTime = round((frame + 0.5) * length * 1000)
+            data.ImagePositionPatient = [0, 0, SPACING[2] * k]
+            data.RescaleSlope, data.RescaleIntercept = 0.5 + 0.25 * frame, 0
+            item = Dataset()
+            item.Radiopharmaceutical = drug
+            if injected is not None:
+                item.RadiopharmaceuticalStartTime = clock(injected)
+            item.RadionuclideTotalDose, item.RadionuclideHalfLife = 3.7e8, 6586.2
+            data.RadiopharmaceuticalInformationSequence = [item]
+            data.PixelData = voxels(image, frame)[k].tobytes()
+            if change:
+                change(data, k, frame)
+            name = f"ADNI_{ptid}_PT_{number}_S8_I{image}.dcm"
+            files.append(folder(root, ptid, description, f"I{image}") / name)
+            _save(data, files[-1])
+    return files
+
+
+def csv_row(image: int | str, ptid: str, description: str, modality: str = "MRI", **cells) -> dict:
+    row = {
+        "Image Data ID": f"I{image}" if isinstance(image, int) else image,
+        "Subject": ptid, "Group": "CN", "Sex": "F", "Age": "74", "Visit": "ADNI3 Year-1",
+        "Modality": modality, "Description": description, "Type": "Original",
+        "Acq Date": "2/3/2020", "Format": "DCM", "Downloaded": "",
+    }  # fmt: skip
+    return {**row, **cells}
+
+
+def write_csv(path: Path, rows: Sequence[dict]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HEADER, quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path

@@ -1,0 +1,199 @@
+"""The collection CSV, the LONI tree, and which description is which kind of image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relad.cohort import adni
+from relad.errors import DataError, ReladError
+from tests.cohort.loni import HEADER, csv_row, write_csv
+
+TRACERS = {
+    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir", "T807"]},
+    "amyloid": {"ligand": "AV45", "aliases": ["Florbetapir"]},
+    "tspo": {"ligand": "PBR28", "aliases": ["[11C]PBR28", "PBR"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "image_id"),
+    [("I13893", "I13893"), ("13893", "I13893"), (" i013893 ", "I13893"), ("S13893", ""), ("", "")],
+)
+def test_image_ids_with_and_without_their_letter_are_one(text, image_id):
+    assert adni.image_id(text) == image_id
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2/3/2020", "2020-02-03"),
+        ("12/31/2009", "2009-12-31"),
+        ("2006-05-19_16_17_47.0", "2006-05-19"),
+        ("31/12/2009", ""),
+        ("", ""),
+    ],
+)
+def test_dates_are_month_day_year(text, date):
+    assert adni.iso_date(text) == date
+
+
+@pytest.mark.parametrize(
+    ("description", "modality", "kind"),
+    [
+        ("MPRAGE", "MRI", "T1w"),
+        ("MP-RAGE REPEAT", "MRI", "T1w"),
+        ("Accelerated Sagittal MPRAGE (MSV21)", "MRI", "T1w"),
+        ("ADNI       SH    MPRAGE", "MRI", "T1w"),
+        ("IR-SPGR w/acceleration", "MRI", "T1w"),
+        ("Accelerated Sag IR-FSPGR", "MRI", "T1w"),
+        ("SAG 3D_IR_FSPGR", "MRI", "T1w"),
+        ("MT1; GradWarp; N3m", "MRI", "T1w"),
+        ("MPR-R; GradWarp; B1 Correction; N3; Scaled", "MRI", "T1w"),
+        ("Axial T2-FLAIR", "MRI", "FLAIR"),
+        ("Sagittal 3D FLAIR (MSV22)", "MRI", "FLAIR"),
+        ("T2_FLAIR_SAG", "MR", "FLAIR"),
+        ("Coreg, Avg, Standardized Image and Voxel Size", "PET", "PET"),
+        ("AV45 Co-registered Dynamic", "PT", "PET"),
+    ],
+)
+def test_descriptions_of_images_that_are_used(description, modality, kind):
+    entry = adni.Entry("I1", "941_S_0001", modality=modality, description=description)
+    assert adni.kind_of(entry) == kind
+
+
+@pytest.mark.parametrize(
+    ("description", "modality"),
+    [
+        ("3 Plane Localizer", "MRI"),
+        ("3-plane localizer", "MRI"),
+        ("MPRAGE scout", "MRI"),
+        ("B1-calibration Head", "MRI"),
+        ("Field Mapping", "MRI"),
+        ("Axial T2 STAR", "MRI"),
+        ("Axial DTI", "MRI"),
+        ("Axial T1 FLAIR", "MRI"),
+        ("HarP hippocampal Masks MPRAGE", "MRI"),
+        ("AV45 Transmission", "PET"),
+        ("AV1451 (NAC)", "PET"),
+        ("Head CT", "CT"),
+        ("MPRAGE", ""),
+    ],
+)
+def test_descriptions_of_images_that_are_not_used(description, modality):
+    entry = adni.Entry("I1", "941_S_0001", modality=modality, description=description)
+    with pytest.raises(DataError, match="not used"):
+        adni.kind_of(entry)
+
+
+@pytest.mark.parametrize(
+    ("description", "header", "tracer"),
+    [
+        ("ADNI3_AV1451 (AC)", "", "tau"),
+        ("TAU-AV-1451", "Fluorodeoxyglucose", "tau"),
+        ("18F-av 45 Coreg, Avg", "", "amyloid"),
+        ("PBR Dynamic", "", "tspo"),
+        ("Co-registered Dynamic", "FLORBETAPIR", "amyloid"),
+        ("Brain", "[11C]PBR28", "tspo"),
+    ],
+)
+def test_the_tracer_is_found_in_the_description_or_in_the_header(description, header, tracer):
+    assert adni.tracer_of(description, header, TRACERS) == tracer
+
+
+@pytest.mark.parametrize(
+    ("description", "header", "reason"),
+    [
+        ("FDG Dynamic", "Fluorodeoxyglucose", "no window for its tracer"),
+        ("PBR111", "", "no window for its tracer"),
+        ("AV4512", "", "no window for its tracer"),
+        ("AV45 and AV1451", "", "more than one tracer"),
+        ("AV45", "Flortaucipir", "the description names amyloid, but the header"),
+    ],
+)
+def test_a_pet_without_one_configured_tracer_is_refused(description, header, reason):
+    with pytest.raises(DataError, match=reason):
+        adni.tracer_of(description, header, TRACERS)
+
+
+def test_the_less_processed_product_of_a_scan_is_preferred():
+    names = [
+        "AV45 Coreg, Avg, Std Img and Vox Siz, Uniform 6mm Res",
+        "AV45 Coreg, Avg, Standardized Image and Voxel Size",
+        "AV45 Co-registered, Averaged",
+        "AV45 Co-registered Dynamic",
+        "AV45 Dynamic",
+    ]
+    entries = [adni.Entry(f"I{k}", "941_S_0001", description=n) for k, n in enumerate(names)]
+    ordered = sorted(entries, key=lambda e: adni.preference(e, "PET"))
+    assert [e.description for e in ordered] == names[::-1]
+
+
+def test_collections_are_merged_and_contradictions_named(tmp_path: Path):
+    one = write_csv(
+        tmp_path / "one.csv",
+        [
+            csv_row(1, "941_S_0001", "MPRAGE", Age="75", **{"Acq Date": "2/3/2021"}),
+            csv_row("2", "941_S_0002", "MPRAGE", Downloaded="3/1/2024"),
+            csv_row(3, "941_S_0003", "MPRAGE"),
+            csv_row("", "941_S_0004", "MPRAGE"),
+        ],
+    )
+    two = write_csv(
+        tmp_path / "two.csv",
+        [
+            csv_row(2, "941_S_0002", "MPRAGE", **{"Acq Date": "02/03/2020"}),
+            csv_row(3, "941_S_0003", "MPRAGE", Visit="Screening"),
+            csv_row(4, "941_S_0001", "MPRAGE", Age="74"),
+        ],
+    )
+    collection = adni.read_collections([one, two])
+    assert set(collection.entries) == {"I1", "I2", "I3", "I4"}
+    assert collection.conflicts == {
+        "I3": "I3 stands in 2 rows of the collection that differ in visit"
+    }
+    assert [(e.image_id, reason) for e, reason in collection.unusable] == [
+        ("", "one.csv, line 5: '' is not an image id"),
+        ("I2", "repeats another row of the collection"),
+        ("I3", collection.conflicts["I3"]),
+    ]
+    assert set(collection.subjects) == {f"941_S_000{k}" for k in range(1, 5)}
+    assert collection.subjects["941_S_0001"].age == "74", "the earliest scan's row is the baseline"
+
+
+def test_a_csv_of_another_kind_is_refused(tmp_path: Path):
+    other = tmp_path / "other.csv"
+    other.write_text("RID,VISCODE\n1,bl\n")
+    with pytest.raises(ReladError, match="has no column 'image data id' and 'subject'"):
+        adni.read_collections([other])
+    with pytest.raises(ReladError, match="no collection CSV in or beside this folder"):
+        adni.find_collections(tmp_path)
+    empty = tmp_path / "empty.csv"
+    empty.write_text(",".join(HEADER) + "\n")
+    with pytest.raises(ReladError, match="lists no images"):
+        adni.read_collections([empty])
+
+
+@pytest.mark.parametrize("nested", ["", "ADNI", "unpacked/ADNI"])
+def test_the_tree_is_found_below_unpacked_downloads(tmp_path: Path, nested: str):
+    image = tmp_path / nested / "002_S_1261/MP-RAGE/2007-02-15_09_00_00.0"
+    for leaf, name in (("I40657", "a_I40657.dcm"), ("S27408", "b_S27408_I040660.nii")):
+        (image / leaf).mkdir(parents=True)
+        (image / leaf / name).touch()
+    (image / "I40657" / "._a_I40657.dcm").touch()
+    (image / "I40657" / "notes.xml").touch()
+    found = adni.find_series(tmp_path, [])
+    assert [(f.image_id, f.ptid, f.description, f.date, len(f.files)) for f in found] == [
+        ("I40657", "002_S_1261", "MP-RAGE", "2007-02-15", 1),
+        ("I40660", "002_S_1261", "MP-RAGE", "2007-02-15", 1),
+    ]
+
+
+def test_another_study_is_found_by_the_collections_subjects(tmp_path: Path):
+    folder = tmp_path / "NFL 07" / "T1" / "2019-01-01" / "I1"
+    folder.mkdir(parents=True)
+    (folder / "x_I1.dcm").touch()
+    assert [f.ptid for f in adni.find_series(tmp_path, ["NFL 07"])] == ["NFL 07"]
+    with pytest.raises(ReladError, match="is not a LONI download"):
+        adni.find_series(tmp_path, [])

@@ -1,0 +1,441 @@
+"""A LONI download becomes BIDS; what is wrong with a series is its reason, not the cohort's end."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from relad import cli
+from relad.cohort import convert, dicom
+from relad.cohort.bids import PET_REQUIRED
+from relad.cohort.ingest import ingest
+from relad.errors import ReladError
+from relad.fileio import read_json, read_table
+from tests.cohort.loni import (
+    csv_row,
+    expected,
+    folder,
+    write_csv,
+    write_enhanced_mri,
+    write_mri,
+    write_pet,
+)
+
+TRACERS = {
+    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]},
+    "amyloid": {"ligand": "AV45", "aliases": ["Florbetapir"]},
+}
+A, B, C = "941_S_0001", "941_S_0002", "941_S_0003"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom_vendor_headers"
+
+
+def values(path: Path) -> np.ndarray:
+    """Voxels in RAS order of axes."""
+    return np.asarray(nib.as_closest_canonical(nib.load(path)).dataobj)
+
+
+def table(out: Path) -> dict[str, dict]:
+    """Rows of ingest.tsv that stand for files, by image id."""
+    return {r["image_id"]: r for r in read_table(out / "ingest.tsv") if r["n_files"] != "0"}
+
+
+def good_subject(loni: Path, ptid: str, first: int) -> list[dict]:
+    """T1w, FLAIR and tau PET of one subject; returns their rows of the collection."""
+    write_mri(loni, ptid, first, "MPRAGE")
+    write_mri(loni, ptid, first + 1, "Axial T2-FLAIR")
+    write_pet(loni, ptid, first + 2, "AV-1451 Dynamic")
+    return [
+        csv_row(first, ptid, "MPRAGE"),
+        csv_row(str(first + 1), ptid, "Axial T2-FLAIR"),
+        csv_row(first + 2, ptid, "AV-1451 Dynamic", "PET", **{"Acq Date": "2/17/2020"}),
+    ]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects ingested, from a path with a space and non-ASCII letters in it."""
+    root = tmp_path_factory.mktemp("déjà vu")
+    rows = good_subject(root / "loni tree", A, 11) + good_subject(root / "loni tree", B, 21)
+    write_mri(root / "loni tree", A, 14, "3 Plane Localizer")
+    rows += [csv_row(14, A, "3 Plane Localizer"), csv_row(99, C, "MPRAGE", Group="AD")]
+    write_csv(root / "collection.csv", rows)
+    settings = json.dumps({"tracers": TRACERS})
+    source, out = str(root / "loni tree"), root / "bids"
+    assert cli.main(["ingest", source, str(out), "--jobs", "2", "--settings", settings]) == 0
+    return out
+
+
+def test_images_have_their_bids_names_voxels_and_place(dataset: Path):
+    stem = dataset / "sub-941S0001" / "ses-ADNI3Year1"
+    for image, path in (
+        (11, stem / "anat" / "sub-941S0001_ses-ADNI3Year1_T1w.nii.gz"),
+        (12, stem / "anat" / "sub-941S0001_ses-ADNI3Year1_FLAIR.nii.gz"),
+    ):
+        np.testing.assert_array_equal(values(path), expected(image))
+    canonical = nib.as_closest_canonical(nib.load(path)).affine
+    # DICOM's first voxel is at (0, 0, 0) with x to the left and y to posterior.
+    np.testing.assert_allclose(np.diag(canonical), [2, 2.5, 3, 1])
+    np.testing.assert_allclose(canonical[:3, 3], [-2 * 9, -2.5 * 11, 0])
+
+
+def test_pet_keeps_each_frames_own_scale(dataset: Path):
+    pet = values(next(dataset.glob("sub-941S0002/*/pet/*_trc-AV1451_pet.nii.gz")))
+    assert pet.dtype == np.float32
+    for frame in range(3):
+        np.testing.assert_allclose(
+            pet[..., frame], expected(23, frame) * (0.5 + 0.25 * frame), rtol=1e-6
+        )
+
+
+def test_the_pet_sidecar_holds_every_required_key_and_invents_nothing(dataset: Path):
+    sidecar = read_json(next(dataset.glob("sub-941S0001/*/pet/*.json")))
+    assert set(PET_REQUIRED) <= set(sidecar)
+    stated = {
+        "SourceImageID": "I13",
+        "SourceAcquisitionDate": "2020-02-17",
+        "TracerName": "AV1451",
+        "Radiopharmaceutical": "Flortaucipir",
+        "Units": "Bq/mL",
+        "InjectedRadioactivity": 370,
+        "InjectedRadioactivityUnits": "MBq",
+        "TimeZero": "13:10:00",
+        "InjectionStart": 0,
+        "ScanStart": 4800,
+        "FrameTimesStart": [4800, 5100, 5400],
+        "FrameDuration": [300, 300, 300],
+        "ImageDecayCorrected": True,
+        "ImageDecayCorrectionTime": 4800,
+        "AcquisitionMode": "dynamic",
+    }
+    assert {key: sidecar[key] for key in stated} == stated
+    for key in ("InjectedMass", "ModeOfAdministration", "ReconFilterType", "AttenuationCorrection"):
+        assert sidecar[key] == "unknown"
+    assert not {"PatientName", "PatientID", "AcquisitionDateTime"} & set(sidecar)
+
+
+def test_every_series_and_every_subject_is_accounted_for(dataset: Path):
+    rows = read_table(dataset / "ingest.tsv")
+    assert [(r["image_id"], r["status"], r["reason"]) for r in rows] == [
+        ("I11", "kept", None),
+        ("I12", "kept", None),
+        ("I13", "kept", None),
+        ("I14", "dropped", "not used: '3 Plane Localizer'"),
+        ("I21", "kept", None),
+        ("I22", "kept", None),
+        ("I23", "kept", None),
+        ("I99", "dropped", "no files in the download"),
+    ]
+    assert all((dataset / r["output"]).is_file() for r in rows if r["status"] == "kept")
+    assert read_table(dataset / "participants.tsv") == [
+        {
+            "participant_id": f"sub-941S000{k}",
+            "age": "74",
+            "sex": "F",
+            "group": group,
+            "ptid": f"941_S_000{k}",
+            "sessions": sessions,
+        }
+        for k, group, sessions in (
+            (1, "CN", "ADNI3Year1"),
+            (2, "CN", "ADNI3Year1"),
+            (3, "AD", None),
+        )
+    ]
+    assert read_json(dataset / "dataset_description.json")["Name"] == "LONI download"
+
+
+def test_the_same_download_gives_the_same_bytes(dataset: Path, tmp_path: Path):
+    ingest(dataset.parent / "loni tree", tmp_path / "again", TRACERS)
+    files = sorted(p.relative_to(dataset) for p in dataset.rglob("*") if p.is_file())
+    assert len(files) > 12
+    again = tmp_path / "again"
+    assert files == sorted(p.relative_to(again) for p in again.rglob("*") if p.is_file())
+    for file in files:
+        assert (again / file).read_bytes() == (dataset / file).read_bytes(), file
+
+
+def test_every_kind_of_damage_is_a_stated_exclusion(tmp_path: Path):
+    loni = tmp_path / "loni"
+    rows = good_subject(loni, A, 11)
+    bad: dict[str, str] = {}  # image id -> what its reason holds
+
+    def damaged(image: int, ptid: str, reason: str, description: str = "MPRAGE", **cells):
+        cells = {"Visit": f"m{image}", **cells}
+        modality = cells.pop("modality", "MRI")
+        rows.append(csv_row(image, ptid, description, modality, **cells))
+        bad[f"I{image}"] = reason
+
+    short = write_mri(loni, A, 31, "MPRAGE")[2]
+    short.write_bytes(short.read_bytes()[:-100])
+    damaged(31, A, f"{short.name}: truncated (holds 140 of 240 bytes of pixels)")
+
+    cut = write_mri(loni, A, 32, "MPRAGE")[0]
+    cut.write_bytes(cut.read_bytes()[:400])
+    damaged(32, A, f"{cut.name}: ")
+
+    text = write_mri(loni, A, 33, "MPRAGE")[0]
+    text.write_text("<html>session expired</html>")
+    damaged(33, A, f"{text.name}: not a DICOM file")
+
+    write_mri(loni, A, 34, "MPRAGE")[3].unlink()
+    damaged(34, A, "I34: slices are missing (a gap of 6.0 mm where 3.0 mm is usual)")
+
+    write_pet(loni, A, 35, "AV1451")[-1].unlink()
+    damaged(
+        35, A, "I35: slices are missing or repeated (17 at 6 positions)", "AV1451", modality="PET"
+    )
+
+    for file in write_pet(loni, A, 36, "AV1451")[-6:]:
+        file.unlink()
+    damaged(36, A, "I36: 2 frames where the header states 3", "AV1451", modality="PET")
+
+    def zero(data, k, frame):
+        data.PixelData = bytes(len(data.PixelData))
+
+    write_mri(loni, A, 37, "MPRAGE", change=zero)
+    damaged(37, A, "I37: the image is empty (all voxels have one value)")
+
+    def zero_frame(data, k, frame):
+        if frame == 1:
+            zero(data, k, frame)
+
+    write_pet(loni, A, 38, "AV1451", change=zero_frame)
+    damaged(38, A, "I38: frame 2 of 3 is empty", "AV1451", modality="PET")
+
+    def counts(data, k, frame):
+        data.Units = "CNTS"
+
+    write_pet(loni, A, 39, "AV1451", change=counts)
+    damaged(39, A, "_I39.dcm: its units are CNTS, not Bq/mL", "AV1451", modality="PET")
+
+    write_pet(loni, A, 40, "FDG", drug="Fluorodeoxyglucose")
+    damaged(40, A, "no window for its tracer (description 'FDG'", "FDG", modality="PET")
+
+    stranger = write_mri(loni, A, 41, "MPRAGE", change=lambda d, *_: setattr(d, "PatientID", B))
+    damaged(41, A, f"{stranger[0].name}: its header names the patient {B}")
+
+    write_mri(loni, A, 42, "MPRAGE")
+    damaged(42, B, f"lies in the folder of {A}, but is {B}'s")
+
+    shutil.copytree(write_mri(loni, A, 43, "MPRAGE")[0].parent, loni / A / "Copy" / "I43")
+    rows.append(csv_row(43, A, "MPRAGE", Visit="m43"))
+
+    write_mri(loni, A, 44, "MPRAGE")
+    write_mri(loni, B, 44, "MPRAGE")
+    damaged(44, A, "duplicate image id: I44 stands in 2 places")
+
+    write_mri(loni, A, 45, "MPRAGE")
+    bad["I45"] = "not in the collection"
+
+    write_mri(loni, A, 46, "MPRAGE")
+    damaged(46, A, "I46 stands in 2 rows of the collection that differ in visit")
+    damaged(46, A, "I46 stands in 2 rows of the collection that differ in visit", Visit="bl")
+
+    write_mri(loni, A, 47, "MPRAGE")
+    damaged(47, A, "another T1w in session ADNI3Year1: I11 is kept", Visit="ADNI3 Year-1")
+
+    hole = folder(loni, A, "MPRAGE", "I48") / "a_I48.nii"
+    hole.parent.mkdir(parents=True)
+    data = np.random.default_rng(0).random((6, 6, 6), dtype=np.float32)
+    data[1, 1, 1] = np.nan
+    nib.save(nib.Nifti1Image(data, np.eye(4)), hole)
+    damaged(48, A, "a_I48.nii: 1 voxels are NaN or infinite")
+
+    dangling = folder(loni, A, "MPRAGE", "I51") / "a_I51.dcm"
+    dangling.parent.mkdir(parents=True)
+    dangling.symlink_to(tmp_path / "gone.dcm")
+    damaged(51, A, "a_I51.dcm: cannot be read")
+
+    nameless = folder(loni, B, "MPRAGE", "x") / "scan.dcm"
+    nameless.parent.mkdir(parents=True)
+    nameless.write_bytes(b"")
+
+    def other_series(data, k, frame):
+        data.SeriesInstanceUID = f"1.2.3.{49 + k // 3}"
+
+    mixed = write_mri(loni, A, 49, "MPRAGE", change=other_series)
+    damaged(49, A, f"{mixed[3].name}: belongs to another series than its neighbours")
+
+    name = write_mri(loni, A, 50, "AV1451")[0].name
+    damaged(
+        50, A, f"{name}: its header states the modality MR, not PET's", "AV1451", modality="PET"
+    )
+
+    collection = write_csv(tmp_path / "c.csv", rows)
+    ingest(loni, tmp_path / "bids", TRACERS, collections=[collection])
+    got = table(tmp_path / "bids")
+    kept = {name for name, row in got.items() if row["status"] == "kept"}
+    for image_id, reason in bad.items():
+        assert got[image_id]["status"] == "dropped", image_id
+        assert reason in got[image_id]["reason"], (image_id, got[image_id]["reason"])
+    assert kept | set(bad) | {None, "I43"} == set(got)
+    assert kept - {"I43"} == {"I11", "I12", "I13"}
+    assert got[None]["reason"] == "scan.dcm: no image id in its name"
+    twice = [r for r in read_table(tmp_path / "bids" / "ingest.tsv") if r["image_id"] == "I43"]
+    assert sorted(r["status"] for r in twice) == ["dropped", "kept"]
+    assert "downloaded twice" in next(r["reason"] for r in twice if r["reason"])
+    files = {p for p in (tmp_path / "bids").rglob("*.nii.gz")}
+    assert {str(p.relative_to(tmp_path / "bids")) for p in files} == {
+        row["output"]
+        for row in read_table(tmp_path / "bids" / "ingest.tsv")
+        if row["status"] == "kept"
+    }
+
+
+def test_the_next_image_is_taken_where_the_first_is_damaged(tmp_path: Path):
+    loni = tmp_path / "loni"
+    file = write_mri(loni, A, 1, "MPRAGE")[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    write_mri(loni, A, 2, "MPRAGE_repeat")
+    rows = [csv_row(1, A, "MPRAGE"), csv_row(2, A, "MPRAGE_repeat")]
+    write_csv(tmp_path / "c.csv", rows)
+    ingest(loni, tmp_path / "bids", TRACERS)
+    assert {i: r["status"] for i, r in table(tmp_path / "bids").items()} == {
+        "I1": "dropped",
+        "I2": "kept",
+    }
+
+
+def test_a_conversion_that_loses_a_frames_scale_is_noticed(tmp_path: Path, monkeypatch):
+    write_pet(tmp_path / "loni", A, 1, "AV1451")
+    write_mri(tmp_path / "loni", A, 2, "MPRAGE")
+    rows = [csv_row(1, A, "AV1451", "PET"), csv_row(2, A, "MPRAGE")]
+    write_csv(tmp_path / "c.csv", rows)
+    options = [
+        {"y": "n"}.get(o, o) if b == "-p" else o for b, o in pairwise(["", *convert._OPTIONS])
+    ]
+    monkeypatch.setattr(convert, "_OPTIONS", options)
+    ingest(tmp_path / "loni", tmp_path / "bids", TRACERS)
+    reason = table(tmp_path / "bids")["I1"]["reason"]
+    assert reason.startswith("I1: frame 2 does not hold its header's values after dcm2niix")
+
+
+def test_enhanced_dicom_and_nifti_leaves_are_images_too(tmp_path: Path):
+    loni = tmp_path / "loni"
+    write_enhanced_mri(loni, A, 1, "Accelerated MPRAGE")
+    pet = folder(loni, A, "AV45_Coreg", "I2") / "a_I2.nii"
+    pet.parent.mkdir(parents=True)
+    stored = np.random.default_rng(0).random((5, 6, 7, 2), dtype=np.float32)
+    affine = np.diag([-2.0, 2, 3, 1])
+    nib.save(nib.Nifti1Image(stored, affine), pet)
+    flair = folder(loni, A, "FLAIR", "I3") / "a_I3.nii.gz"
+    flair.parent.mkdir(parents=True)
+    mri = np.arange(210, dtype=np.int16).reshape(5, 6, 7, 1)
+    nib.save(nib.Nifti1Image(mri, affine), flair)
+    rows = [
+        csv_row(1, A, "Accelerated MPRAGE"),
+        csv_row(2, A, "AV45 Coreg", "PET"),
+        csv_row(3, A, "FLAIR"),
+    ]
+    write_csv(tmp_path / "c.csv", rows)
+    out = tmp_path / "bids"
+    ingest(loni, out, TRACERS)
+    got = table(out)
+    np.testing.assert_array_equal(values(out / got["I1"]["output"]), expected(1))
+    copied = nib.load(out / got["I2"]["output"])
+    np.testing.assert_array_equal(np.asarray(copied.dataobj), stored)
+    np.testing.assert_array_equal(copied.affine, affine)
+    sidecar = read_json(next(out.rglob("*_pet.json")))
+    assert sidecar["FrameTimesStart"] == sidecar["Units"] == sidecar["TimeZero"] == "unknown"
+    copied = nib.load(out / got["I3"]["output"])
+    assert copied.get_data_dtype() == np.int16
+    np.testing.assert_array_equal(np.asarray(copied.dataobj), mri[..., 0])
+
+
+def test_only_the_images_own_files_of_a_shared_folder_are_converted(tmp_path: Path):
+    loni = tmp_path / "loni"
+    write_mri(loni, A, 1, "MPRAGE", leaf="S7")
+    write_mri(loni, A, 2, "MPRAGE", leaf="S7")
+    rows = [csv_row(1, A, "MPRAGE", Visit="bl"), csv_row(2, A, "MPRAGE", Visit="m12")]
+    write_csv(tmp_path / "c.csv", rows)
+    ingest(loni, tmp_path / "bids", TRACERS)
+    for image in (1, 2):
+        path = tmp_path / "bids" / table(tmp_path / "bids")[f"I{image}"]["output"]
+        np.testing.assert_array_equal(values(path), expected(image))
+
+
+def test_a_source_without_use_is_one_error_and_leaves_nothing(tmp_path: Path, capsys):
+    loni, out = tmp_path / "loni", tmp_path / "bids"
+    settings = ["--settings", json.dumps({"tracers": TRACERS})]
+    assert cli.main(["ingest", str(loni), str(out), *settings]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    (loni / "photos").mkdir(parents=True)
+    (loni / "photos" / "me_I1.dcm").touch()
+    write_csv(tmp_path / "c.csv", [csv_row(1, A, "MPRAGE")])
+    assert cli.main(["ingest", str(loni), str(out), *settings]) == 2
+    assert "is not a LONI download" in capsys.readouterr().err
+    write_mri(loni, A, 1, "MPRAGE")[0].write_bytes(b"")
+    assert cli.main(["ingest", str(loni), str(out), *settings]) == 2
+    message = capsys.readouterr().err
+    assert "no series can be used: 1 x ADNI_941_S_0001_MR_1_S9_I1.dcm: " in message
+    assert {p.name for p in tmp_path.iterdir()} == {"loni", "c.csv"}
+
+
+def test_only_a_dataset_of_ours_is_replaced(tmp_path: Path):
+    loni = tmp_path / "loni"
+    write_csv(tmp_path / "c.csv", good_subject(loni, A, 1))
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years")
+    with pytest.raises(ReladError, match="not a dataset written by this step"):
+        ingest(loni, precious, TRACERS)
+    with pytest.raises(ReladError, match="the output would replace the source"):
+        ingest(loni, tmp_path, TRACERS)
+    out = tmp_path / "bids"
+    ingest(loni, out, TRACERS)
+    (out / "stale.txt").touch()
+    ingest(loni, out, TRACERS)
+    assert not (out / "stale.txt").exists()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real vendor headers in {SHARED}")
+@pytest.mark.parametrize(
+    "vendor", ["ge", "philips", "philips_enhanced", "siemens", "siemens_multiframe"]
+)
+def test_real_headers_of_each_vendor_convert(vendor: str):
+    series = SHARED / vendor / "anatomical"
+    files = sorted((series / "001").glob("*.dcm"))
+    assert len(dicom.read_series(files, vendor).frames) == 1
+    made = convert.convert_dicom(files, vendor)
+    ours = nib.as_closest_canonical(nib.Nifti1Image(made.data, made.affine))
+    theirs = nib.as_closest_canonical(
+        nib.squeeze_image(nib.load(series / "001_ground_truth.nii.gz"))
+    )
+    assert ours.shape == theirs.shape
+    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-3)
+    # Philips' precise values are its displayed ones times a constant.
+    ours, theirs = np.asarray(ours.dataobj, float), np.asarray(theirs.dataobj, float)
+    np.testing.assert_allclose(ours / ours.sum(), theirs / theirs.sum(), rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("relad.cohort.phantom") is None, reason="no relad.cohort.phantom"
+)
+def test_a_phantom_is_ingested_whole_and_says_that_it_is_simulated(tmp_path: Path):
+    from relad import config
+
+    tracers = {"tau": config.load()["tracers"]["tau"]}
+    cohort = {"role": "train", "source": "phantom"}
+    cohort["phantom"] = {"subjects": 1, "site": 941, "scanner": "alpha"}
+    settings = json.dumps({"seed": 0, "tracers": tracers, "cohorts": {"one": cohort}})
+    raw, out = tmp_path / "raw", tmp_path / "bids"
+    assert cli.main(["phantom", str(raw), "--cohort", "one", "--settings", settings]) == 0
+    assert cli.main(["ingest", str(raw / "loni"), str(out), "--settings", settings]) == 0
+    rows = read_table(out / "ingest.tsv")
+    assert sorted(r["output"].partition("_ses-bl_")[2] for r in rows if r["status"] == "kept") == [
+        "FLAIR.nii.gz",
+        "T1w.nii.gz",
+        "trc-AV1451_pet.nii.gz",
+    ]
+    assert all(r["reason"].startswith("not used") for r in rows if r["status"] == "dropped")
+    assert "SIMULATED" in read_json(out / "dataset_description.json")["Name"]
+    sidecar = read_json(next(out.rglob("*_trc-AV1451_pet.json")))
+    assert sidecar["TracerRadionuclide"] == "F18"
+    assert sidecar["FrameTimesStart"] == [60 * minute for minute in (75, 80, 85, 90, 95, 100)]
