@@ -1,0 +1,209 @@
+"""The tables of image quality: main comparison, external cohorts, ablations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from relad.metrics import HIGHER_IS_BETTER, METRICS
+from relad.provenance import simulated_note
+from relad.scores import (
+    Scores,
+    ablation_groups,
+    cohorts_of,
+    main_methods,
+    simulated,
+    subjects_of,
+    values_of,
+)
+from relad.statistics import FEW_SUBJECTS, bootstrap_interval
+from relad.tables.rendering import Cell, Table
+from relad.window import width
+
+COLUMNS = (
+    "cohort",
+    "tracer",
+    "method",
+    "n",
+    *(column for m in METRICS for column in (m, f"{m}_low", f"{m}_high")),
+    "data",
+)
+_DECIMALS = {"psnr": 2, "ssim": 3, "mae": 3}
+_TITLES = {
+    "main": "Main comparison",
+    "external": "External cohorts, never trained on",
+    "ablation": "Ablations, each against its full method (first of its group)",
+}
+
+
+def accuracy_table(name: str, scores: Scores, settings: dict[str, Any]) -> Table | None:
+    """Build the table ``main``, ``external`` or ``ablation``.
+
+    Parameters
+    ----------
+    name
+        Which table.
+    scores
+        Values per subject.
+    settings
+        With the sections ``cohorts``, ``tracers``, ``evaluation`` and ``methods``.
+
+    Returns
+    -------
+    The table, or None where no value was given for it.
+
+    Raises
+    ------
+    ReladError
+        Where methods were tested on different subjects.
+    """
+    cohorts = cohorts_of(settings, "external" if name == "external" else "train")
+    if name == "ablation":
+        families = [[base, *names] for base, names in ablation_groups(settings).items()]
+        tested = {method for _, _, method, _ in scores}
+        families = [[base, *names] for base, *names in families if tested.intersection(names)]
+    else:
+        families = [main_methods(settings)]
+    grouped = [
+        rows
+        for family in families
+        for cohort in cohorts
+        for tracer in settings["tracers"]
+        if (rows := _rows(cohort, tracer, family, scores, settings))
+    ]
+    if not grouped:
+        return None
+    rows = [row for group in grouped for row in group]
+    shown = list(dict.fromkeys(row["cohort"] for row in rows))
+    return Table(
+        name=name,
+        caption=_caption(name, rows, settings),
+        warning=simulated_note(settings) if simulated(settings, shown) else "",
+        columns=COLUMNS,
+        rows=rows,
+        headers=("Cohort", "Tracer", "Method", "n", "PSNR (dB)", "SSIM", "MAE (SUVR)"),
+        groups=[_cells(group, settings) for group in grouped],
+    )
+
+
+def _rows(
+    cohort: str, tracer: str, methods: Sequence[str], scores: Scores, settings: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """One row per method that has values for this cohort and tracer."""
+    n = len(subjects_of(scores, cohort, tracer, methods))
+    evaluation = settings["evaluation"]
+    rows = []
+    for method in methods:
+        row: dict[str, Any] = {"cohort": cohort, "tracer": tracer, "method": method, "n": n}
+        for metric in METRICS:
+            values = values_of(scores, cohort, tracer, method, metric)
+            if values is None:
+                break
+            interval = bootstrap_interval(
+                values, level=evaluation["interval"], resamples=evaluation["bootstrap"]
+            )
+            row[metric] = float(np.mean(values))
+            row[f"{metric}_low"], row[f"{metric}_high"] = interval or (None, None)
+        else:
+            row["data"] = "simulated" if simulated(settings, [cohort]) else "real"
+            rows.append(row)
+    return rows
+
+
+def _cells(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[list[Cell]]:
+    """Rows of one cohort and tracer for reading, the best mean of each metric in bold."""
+    # Compared as printed: a difference nobody can read makes no winner.
+    best = {
+        m: f"{(max if HIGHER_IS_BETTER[m] else min)(r[m] for r in rows):.{_DECIMALS[m]}f}"
+        for m in METRICS
+    }
+    cells = []
+    for row in rows:
+        line = [
+            Cell(row["cohort"]),
+            Cell(tracer_label(row["tracer"], settings)),
+            Cell(settings["methods"][row["method"]]["label"]),
+            Cell(str(row["n"])),
+        ]
+        for metric in METRICS:
+            digits = _DECIMALS[metric]
+            mean = text = f"{row[metric]:.{digits}f}"
+            if row[f"{metric}_low"] is not None:
+                text += f" [{row[f'{metric}_low']:.{digits}f}, {row[f'{metric}_high']:.{digits}f}]"
+            line.append(Cell(text, bold=len(rows) > 1 and mean == best[metric]))
+        cells.append(line)
+    return cells
+
+
+def _caption(name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) -> str:
+    evaluation = settings["evaluation"]
+    level = f"{100 * evaluation['interval']:g}%"
+    counts = {(row["cohort"], row["tracer"]): row["n"] for row in rows}
+    cohorts = []
+    for cohort in dict.fromkeys(c for c, _ in counts):
+        per_tracer = {t: n for (c, t), n in counts.items() if c == cohort}
+        cohorts.append(f"{cohort}, n = {same_or_listed(per_tracer)} subjects")
+    ranges = {
+        t: f"{width(settings['tracers'][t]['suvr_window']):g}"
+        for t in dict.fromkeys(t for _, t in counts)
+    }
+    sentences = [
+        f"{_TITLES[name]}: {'; '.join(cohorts)}",
+        f"Mean over test subjects [{level} bootstrap interval over subjects, "
+        f"{evaluation['bootstrap']} resamples]; a subject's values are first averaged over seeds"
+        + (" and over the folds' models" if name == "external" else ""),
+        "All metrics inside the brain mask, data range "
+        f"{same_or_listed(ranges)} SUVR (width of the tracer's fixed window); SSIM is 3D "
+        "(Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its map averaged over the "
+        "mask",
+        "Bold: best mean per cohort and tracer",
+    ]
+    smallest = min(counts.values())
+    if smallest < FEW_SUBJECTS:
+        sentences.append(
+            f"With n = {smallest} the intervals are too rough, and no paired test can decide"
+        )
+    return ". ".join(sentences) + "."
+
+
+def same_or_listed(values: dict[str, Any]) -> str:
+    """``4`` where all values agree, else ``4 (tau), 3 (amyloid)``."""
+    if len(set(values.values())) == 1:
+        return str(next(iter(values.values())))
+    return ", ".join(f"{value} ({name})" for name, value in values.items())
+
+
+def tracer_label(tracer: str, settings: dict[str, Any]) -> str:
+    """The tracer's id with its ligand, ``tau (AV1451)``."""
+    return f"{tracer} ({settings['tracers'][tracer]['ligand']})"
+
+
+def summary(table: Table, settings: dict[str, Any]) -> Iterable[str]:
+    """Lines that tell who beats the floor: mean PSNR over tracers, relative to the mean template.
+
+    Empty where no method of the family ``floor`` stands in the table.
+    """
+    methods = settings["methods"]
+    for cohort in dict.fromkeys(row["cohort"] for row in table.rows):
+        means: dict[str, list[float]] = {}
+        for row in table.rows:
+            if row["cohort"] == cohort:
+                means.setdefault(row["method"], []).append(row["psnr"])
+        floor = next((m for m in means if methods[m]["family"] == "floor"), None)
+        if floor is None:
+            continue
+        base = float(np.mean(means[floor]))
+        yield (
+            f"{cohort}: mean PSNR over tracers, relative to {methods[floor]['label']} "
+            f"({base:.2f} dB)"
+        )
+        ranked = sorted(means.items(), key=lambda item: -float(np.mean(item[1])))
+        longest = max(len(methods[m]["label"]) for m in means)
+        for method, values in ranked:
+            if method == floor:
+                continue
+            gain = float(np.mean(values)) - base
+            verdict = "above" if gain > 0 else "NOT above"
+            yield f"  {methods[method]['label']:<{longest}}  {gain:+.2f} dB  {verdict} the floor"

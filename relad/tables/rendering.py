@@ -1,0 +1,135 @@
+"""One table as CSV (all digits), LaTeX (booktabs) and Markdown (for reading)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relad.fileio import write_table, write_text
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of one cell for reading, bold where it is the best of its group."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass
+class Table:
+    """A table in its two forms.
+
+    Attributes
+    ----------
+    name
+        File name without suffix, and LaTeX label.
+    caption
+        One paragraph that makes the table readable on its own.
+    warning
+        What must not be overlooked (``SIMULATED DATA ...``), or an empty string; stands before
+        the caption.
+    columns, rows
+        For the CSV: numbers with all their digits, None where there is none.
+    headers, groups
+        For reading: rows of cells, in groups set apart by a rule. The columns from
+        ``numbers_from`` on are right-aligned.
+    """
+
+    name: str
+    caption: str
+    warning: str
+    columns: Sequence[str]
+    rows: list[dict[str, Any]]
+    headers: Sequence[str]
+    groups: list[list[list[Cell]]] = field(default_factory=list)
+    numbers_from: int = 3
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write ``<name>.csv``, ``.tex`` and ``.md`` into ``folder``, in that order."""
+        paths = [Path(folder) / f"{self.name}.{suffix}" for suffix in ("csv", "tex", "md")]
+        write_table(
+            paths[0],
+            [{k: _digits(v) for k, v in row.items()} for row in self.rows],
+            self.columns,
+        )
+        write_text(paths[1], self.tex())
+        write_text(paths[2], self.markdown())
+        return paths
+
+    def markdown(self) -> str:
+        """The table in Markdown, its caption first."""
+        lines = [f"**{self.warning}**", ""] if self.warning else []
+        lines += [self.caption, ""]
+        lines.append("| " + " | ".join(map(_md, self.headers)) + " |")
+        rule = ["---" if i < self.numbers_from else "---:" for i in range(len(self.headers))]
+        lines.append("| " + " | ".join(rule) + " |")
+        for group in self.groups:
+            for row in group:
+                cells = [f"**{_md(c.text)}**" if c.bold else _md(c.text) for c in row]
+                lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines) + "\n"
+
+    def tex(self) -> str:
+        """The table as a LaTeX float that needs only the package booktabs."""
+        numbers = len(self.headers) - self.numbers_from
+        warning = rf"\textbf{{{_tex(self.warning)}.}} " if self.warning else ""
+        bodies = []
+        for group in self.groups:
+            lines = []
+            for i, row in enumerate(group):
+                cells = []
+                for j, cell in enumerate(row):
+                    # A group's name stands once; "method" (the last text column) on every row.
+                    repeated = i > 0 and j < self.numbers_from - 1
+                    text = "" if repeated else _tex(cell.text)
+                    cells.append(rf"\textbf{{{text}}}" if cell.bold and text else text)
+                lines.append(" & ".join(cells) + r" \\")
+            bodies.append("\n".join(lines))
+        return "\n".join(
+            [
+                r"% needs \usepackage{booktabs}",
+                r"\begin{table}",
+                r"\centering\footnotesize",
+                rf"\caption{{{warning}{_tex(self.caption)}}}",
+                rf"\label{{tab:{self.name}}}",
+                rf"\begin{{tabular}}{{{'l' * self.numbers_from}{'r' * numbers}}}",
+                r"\toprule",
+                " & ".join(map(_tex, self.headers)) + r" \\",
+                r"\midrule",
+                "\n\\midrule\n".join(bodies),
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
+
+
+def _digits(value: Any) -> Any:
+    return f"{value:.6f}" if isinstance(value, float) else value
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(c, c) for c in text)
+
+
+def _md(text: str) -> str:
+    return text.replace("<", "&lt;").replace("|", r"\|").replace("_", r"\_").replace("*", r"\*")
