@@ -23,7 +23,7 @@ class DDPM(ConditionalDiffusion):
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
         x_t, t = self.noised(batch, random)
-        x0_hat = self.x0_hat(x_t, t, batch.mri, batch.tracer, batch.mask)
+        x0_hat = self.x0_hat(x_t, t, batch)
         loss = self.denoising_loss(x0_hat, batch, t)
         self.optimizers["generator"].zero_grad()
         loss.backward()

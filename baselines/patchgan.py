@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relad.method import BACKGROUND, Batch, Method, Sampling, brain_mean, in_brain
+from relad.method import Batch, Method, Sampling
 
 
 def tracer_maps(mri: Tensor, tracer: Tensor, tracers: int) -> Tensor:
@@ -101,7 +101,7 @@ class ConditionalGAN(Method):
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
         c = tracer_maps(batch.mri, batch.tracer, self.tracers)
-        fake = in_brain(self.generator(c).float(), batch.mask)
+        fake = batch.in_brain(self.generator(c).float())
 
         loss_d = 0.5 * (
             self._loss(self.discriminator(c, batch.pet), True)
@@ -114,7 +114,7 @@ class ConditionalGAN(Method):
         self.discriminator.requires_grad_(False)
         adversarial = self._loss(self.discriminator(c, fake), True)
         self.discriminator.requires_grad_(True)
-        l1 = brain_mean((fake - batch.pet).abs(), batch.mask).mean()
+        l1 = batch.brain_mean((fake - batch.pet).abs()).mean()
         self.optimizers["generator"].zero_grad()
         (adversarial + self.lambda_l1 * l1).backward()
         self.optimizers["generator"].step()
@@ -125,14 +125,5 @@ class ConditionalGAN(Method):
         }
 
     @torch.no_grad()
-    def synthesize(
-        self,
-        mri: Tensor,
-        tracer: Tensor,
-        mask: Tensor,
-        *,
-        sampling: Sampling,
-        random: torch.Generator,
-    ) -> Tensor:
-        fake = self.generator(tracer_maps(mri, tracer, self.tracers)).float()
-        return in_brain(fake.clamp(min=BACKGROUND), mask)
+    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        return self.generator(tracer_maps(batch.mri, batch.tracer, self.tracers)).float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from relad.method import BACKGROUND, Batch, Method, Sampling, in_brain
+from relad.method import Batch, Method, Sampling
 
 
 class VoxelMean(nn.Module):
@@ -58,16 +58,8 @@ class MeanTemplate(Method):
     ) -> dict[str, Tensor]:
         self.generator.add(batch)
         residual = (self.generator(batch.tracer) - batch.pet).abs()
-        return {"l1": (residual * batch.mask).sum() / batch.mask.sum()}
+        return {"l1": batch.brain_mean(residual).mean()}
 
     @torch.no_grad()
-    def synthesize(
-        self,
-        mri: Tensor,
-        tracer: Tensor,
-        mask: Tensor,
-        *,
-        sampling: Sampling,
-        random: torch.Generator,
-    ) -> Tensor:
-        return in_brain(self.generator(tracer).clamp(min=BACKGROUND), mask)
+    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        return self.generator(batch.tracer)

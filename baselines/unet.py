@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relad.method import BACKGROUND, Batch, Method, Sampling, brain_mean, in_brain
+from relad.method import Batch, Method, Sampling
 from relad.networks.unet3d import UNet3d
 
 
@@ -34,21 +34,12 @@ class RegressionUNet(Method):
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
         prediction = self.generator(batch.mri, batch.tracer).float()
-        loss = brain_mean((prediction - batch.pet).abs(), batch.mask).mean()
+        loss = batch.brain_mean((prediction - batch.pet).abs()).mean()
         self.optimizers["generator"].zero_grad()
         loss.backward()
         self.optimizers["generator"].step()
         return {"l1": loss.detach()}
 
     @torch.no_grad()
-    def synthesize(
-        self,
-        mri: Tensor,
-        tracer: Tensor,
-        mask: Tensor,
-        *,
-        sampling: Sampling,
-        random: torch.Generator,
-    ) -> Tensor:
-        prediction = self.generator(mri, tracer).float().clamp(min=BACKGROUND)
-        return in_brain(prediction, mask)
+    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        return self.generator(batch.mri, batch.tracer).float()

@@ -18,26 +18,34 @@ from torch import Tensor, nn
 
 from relad.errors import ReladError
 
-#: Value of PET and MRI outside the brain mask, in the units of the packed dataset.
-BACKGROUND = -1.0
-
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch in the units of the packed dataset.
+    """What a method is given.
 
     Attributes
     ----------
-    mri : (b, m, x, y, z) float32, the method's inputs (T1w, FLAIR), -1 outside the brain
-    pet : (b, 1, x, y, z) float32, SUVR mapped to [-1, 1] by the tracer's window, -1 outside
+    mri : (b, m, x, y, z) float32, the method's MRI inputs (T1w, FLAIR) as :mod:`relad.space` has them
     tracer : (b,) int64, index into the study's tracers
     mask : (b, 1, x, y, z) bool, brain
+    pet : (b, 1, x, y, z) float32, x0: PET as y of :mod:`relad.space`, about [-1, 1]
+    outside : () float32, the known value of ``pet`` outside the brain
     """
 
     mri: Tensor
-    pet: Tensor
     tracer: Tensor
     mask: Tensor
+    pet: Tensor
+    outside: Tensor
+
+    def in_brain(self, volume: Tensor) -> Tensor:
+        """Set a volume (b, 1, x, y, z) to its known value outside the brain."""
+        return torch.where(self.mask, volume, self.outside)
+
+    def brain_mean(self, value: Tensor) -> Tensor:
+        """Mean over brain voxels per sample: (b, 1, x, y, z) -> (b,)."""
+        weight = self.mask.to(value.dtype)
+        return (value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -85,26 +93,12 @@ class Method(nn.Module, ABC):
         """
 
     @abstractmethod
-    def synthesize(
-        self,
-        mri: Tensor,
-        tracer: Tensor,
-        mask: Tensor,
-        *,
-        sampling: Sampling,
-        random: torch.Generator,
-    ) -> Tensor:
-        """Synthesise PET.
-
-        Parameters
-        ----------
-        mri : (b, m, x, y, z)
-        tracer : (b,)
-        mask : (b, 1, x, y, z)
+    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        """Synthesise the PET of a batch, of which ``batch.pet`` is not to be looked at.
 
         Returns
         -------
-        (b, 1, x, y, z), in the units of the packed dataset, -1 outside the mask.
+        (b, 1, x, y, z) as y of :mod:`relad.space`; what lies outside the brain is not used.
         """
 
     def sampler_name(self, sampling: Sampling) -> str:
@@ -116,22 +110,11 @@ class Method(nn.Module, ABC):
         return 1
 
     def lr_factor(self, progress: float) -> float:
-        """Learning-rate factor: constant for the first half, then linear to zero (as pix2pix)."""
-        return min(1.0, 2.0 * (1.0 - progress))
+        """Learning-rate factor: a twentieth of warm-up, constant to the half, then linear to zero."""
+        return min(1.0, 20.0 * progress + 0.01, 2.0 * (1.0 - progress))
 
 
-def in_brain(volume: Tensor, mask: Tensor) -> Tensor:
-    """Set everything outside the brain to the background, where PET is known to be."""
-    return torch.where(mask, volume, BACKGROUND)
-
-
-def brain_mean(value: Tensor, mask: Tensor) -> Tensor:
-    """Mean over brain voxels per sample: (b, 1, x, y, z) -> (b,)."""
-    weight = mask.to(value.dtype)
-    return (value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
-
-
-def build(name: str, entry: Mapping[str, Any], tracers: int) -> Method:
+def build(name: str, entry: Mapping[str, Any], *, inputs: int, tracers: int) -> Method:
     """Build a method from its resolved entry (see :func:`relad.config.resolve`).
 
     Raises
@@ -148,6 +131,6 @@ def build(name: str, entry: Mapping[str, Any], tracers: int) -> Method:
             hint="give it as module:Class in config/methods.yaml",
         ) from None
     try:
-        return cls(inputs=len(entry["inputs"]), tracers=tracers, **entry["params"])
+        return cls(inputs=inputs, tracers=tracers, **entry["params"])
     except TypeError as error:
         raise ReladError(f"method {name!r}: {error}") from None

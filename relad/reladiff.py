@@ -23,7 +23,7 @@ from torch import Tensor
 from relad.diffusion.conditional import ConditionalDiffusion
 from relad.losses.gradient_penalty import gradient_penalty
 from relad.losses.relativistic import ADVERSARIES, critic
-from relad.method import Batch, brain_mean
+from relad.method import Batch
 from relad.networks.patch_discriminator import PatchDiscriminator
 
 
@@ -101,7 +101,7 @@ class RelADiffusion(ConditionalDiffusion):
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
         x_t, t = self.noised(batch, random)
-        x0, x0_hat = batch.pet, self.x0_hat(x_t, t, batch.mri, batch.tracer, batch.mask)
+        x0, x0_hat = batch.pet, self.x0_hat(x_t, t, batch)
         adversarial = self.lambda_adv > 0 and progress >= self.adversary_from
 
         # Discriminator: L_D on (x0, x0_hat)
@@ -110,7 +110,7 @@ class RelADiffusion(ConditionalDiffusion):
         # Generator: L_G
         loss = log["denoising"] = self.denoising_loss(x0_hat, batch, t)
         if self.lambda_l1 > 0:
-            log["l1"] = brain_mean((x0_hat - x0).abs(), batch.mask).mean()
+            log["l1"] = batch.brain_mean((x0_hat - x0).abs()).mean()
             loss = loss + self.lambda_l1 * log["l1"]
         if adversarial:
             self.discriminator.requires_grad_(False)

@@ -26,6 +26,7 @@ from relad.diffusion.samplers import SAMPLERS
 from relad.errors import ReladError
 from relad.fileio import read_json, save_nifti, whole_folder, write_json
 from relad.method import Method, Sampling, build
+from relad.space import DataSpace
 from relad.training import (
     PACKAGES,
     choose_device,
@@ -39,12 +40,13 @@ from relad.training import (
 from relad.window import to_suvr
 
 
-def load_model(folder: Path, device: torch.device) -> tuple[Method, dict]:
+def load_model(folder: Path, device: torch.device) -> tuple[Method, DataSpace, dict]:
     """Load a trained model.
 
     Returns
     -------
-    The method with its averaged generator, ready to synthesise, and its ``train.json``.
+    The method with its averaged generator, ready to synthesise, the data space it was trained
+    in, and its ``train.json``.
 
     Raises
     ------
@@ -52,10 +54,17 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, dict]:
         Where a file is missing or the weights do not fit the method.
     """
     info = read_json(folder / "train.json")
-    method = build(info["method"], info["entry"], len(info["tracers"]))
+    method = build(
+        info["method"], info["entry"], inputs=info["inputs"], tracers=len(info["tracers"])
+    )
     weights = folder / "model.safetensors"
     try:
-        method.generator.load_state_dict(load_file(weights))
+        parts: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "space": {}}
+        for key, value in load_file(weights).items():
+            part, _, name = key.partition(".")
+            parts[part][name] = value
+        method.generator.load_state_dict(parts["generator"])
+        space = DataSpace(parts["space"])
     except FileNotFoundError:
         raise ReladError("no such weights", file=weights, hint="run `relad train`") from None
     except Exception as error:  # safetensors has its own exception type per damage
@@ -64,14 +73,14 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, dict]:
             file=weights,
             hint="train the model again",
         ) from None
-    return method.to(device).eval(), info
+    return method.to(device).eval(), space.to(device), info
 
 
 def synthesize(
     model: Path, packed: Path, out: Path, *, sampling: Sampling, device: torch.device
 ) -> None:
     """Write the synthetic PET of a cohort, see the module's docstring."""
-    method, info = load_model(model, device)
+    method, space, info = load_model(model, device)
     data = PackedDataset(packed)
     if data.tracers != info["tracers"]:
         raise ReladError(
@@ -91,14 +100,13 @@ def synthesize(
             mininterval=0.5 if sys.stderr.isatty() else 10,
         ):
             subject, tracer = data.subjects[pair[0]]["subject"], data.tracers[pair[1]]
-            batch = load_batch(data, [pair], channels, device)
+            batch = load_batch(data, [pair], channels, space)
             random = generator_for("synthesis", info["seed"], subject, tracer, device=device)
             started = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                pet = method.synthesize(
-                    batch.mri, batch.tracer, batch.mask, sampling=sampling, random=random
-                )
-            suvr = to_suvr(pet.float(), data.windows[tracer])
+                target = method.synthesize(batch, sampling=sampling, random=random)
+            pet = space.to_pet(target.float(), batch.tracer, batch.mask)
+            suvr = to_suvr(pet, data.windows[tracer])
             suvr = torch.where(batch.mask, suvr, 0.0)[0, 0].cpu().numpy()
             seconds.append(time.perf_counter() - started)
             save_nifti(folder / paths.synthetic_pet(subject, tracer), suvr, data.affine, note=note)

@@ -5,7 +5,8 @@ average of its generator, logs, and stores checkpoints. Every random number is a
 (fold, seed, update), so a killed training that is started again ends with the same weights, and all
 methods see the same volumes in the same order.
 
-Output folder: model.safetensors (moving average of the generator), log.csv (losses), train.json
+Output folder: model.safetensors (moving average of the generator, and the training fold's data
+space), log.csv (losses), train.json
 (counts, measured time and memory, provenance). While training, checkpoint.pt lies beside them.
 SIGTERM and SIGINT store a checkpoint first; the exit status is then 75.
 """
@@ -32,12 +33,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from relad import provenance
+from relad import space as spaces
 from relad.cli import add_settings
 from relad.config import load_settings
 from relad.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import whole_file, write_json, write_table
 from relad.method import Batch, Method, build
+from relad.space import DataSpace
 
 #: Exit status of a training that was asked to stop and can be continued (EX_TEMPFAIL).
 STOPPED = 75
@@ -77,26 +80,30 @@ def load_batch(
     data: PackedDataset,
     pairs: list[tuple[int, int]],
     channels: list[int],
-    device: torch.device,
+    space: DataSpace,
     flip: list[bool] | None = None,
 ) -> Batch:
     """Read (subject, tracer) pairs from the packed dataset; ``flip`` mirrors left and right."""
+    device = space.outside.device
     mri, pet, mask = [], [], []
-    for i, (subject, tracer) in enumerate(pairs):
+    for i, (subject, k) in enumerate(pairs):
         step = -1 if flip is not None and flip[i] else 1
         mri.append(data.mri[subject][channels][:, ::step])
-        pet.append(data.pet[subject, tracer][None, ::step])
+        pet.append(data.pet[subject, k][None, ::step])
         mask.append(data.mask[subject][None, ::step])
+    tracer = torch.tensor([k for _, k in pairs], device=device)
+    brain = torch.from_numpy(np.stack(mask)).to(device)
     return Batch(
-        mri=torch.from_numpy(np.stack(mri)).to(device),
-        pet=torch.from_numpy(np.stack(pet)).to(device),
-        tracer=torch.tensor([tracer for _, tracer in pairs], device=device),
-        mask=torch.from_numpy(np.stack(mask)).to(device),
+        mri=space.inputs(torch.from_numpy(np.stack(mri)).to(device), brain),
+        tracer=tracer,
+        mask=brain,
+        pet=space.to_target(torch.from_numpy(np.stack(pet)).to(device), tracer, brain),
+        outside=space.outside,
     )
 
 
 class BatchSampler:
-    """The batch of every update: epochs of shuffled pairs, as a function of (fold, seed, update)."""
+    """Batch of every update: epochs of shuffled pairs, a function of (fold, seed, update)."""
 
     def __init__(self, pairs: list[tuple[int, int]], batch_size: int, *, fold: int, seed: int):
         self.pairs = pairs
@@ -200,8 +207,20 @@ class Trainer:
         self.device = choose_device(self.options["device"])
         self.channels = input_channels(data, self.entry["inputs"])
         self.pairs = data.pairs(fold, "train")
+        self.space = DataSpace.of(
+            self.options["space"],
+            data,
+            self.pairs,
+            self.channels,
+            mirrored=self.options["flip_augmentation"],
+        ).to(self.device)
         torch.manual_seed(int(generator_for("init", fold, seed).initial_seed()))
-        self.method: Method = build(name, self.entry, len(data.tracers)).to(self.device)
+        self.method: Method = build(
+            name,
+            self.entry,
+            inputs=spaces.input_channels(self.options["space"], len(self.channels)),
+            tracers=len(data.tracers),
+        ).to(self.device)
         self.batches = BatchSampler(self.pairs, self.options["batch_size"], fold=fold, seed=seed)
         single_pass = -(-len(self.pairs) // self.options["batch_size"])
         self.total = single_pass if self.method.single_pass else self.options["updates"]
@@ -225,7 +244,7 @@ class Trainer:
             pairs, flip = self.batches(update)
         if not self.options["flip_augmentation"]:
             flip = None
-        return load_batch(self.data, pairs, self.channels, self.device, flip)
+        return load_batch(self.data, pairs, self.channels, self.space, flip)
 
     def step(self) -> dict[str, Tensor]:
         """Do the next update."""
@@ -321,7 +340,12 @@ class Trainer:
             self.losses = {}
 
     def write(self, out: Path) -> None:
-        weights = {k: v.contiguous().cpu() for k, v in self.average.network.state_dict().items()}
+        parts = {"generator": self.average.network, "space": self.space}
+        weights = {
+            f"{part}.{key}": value.contiguous().cpu()
+            for part, module in parts.items()
+            for key, value in module.state_dict().items()
+        }
         columns = list(dict.fromkeys(key for row in self.log for key in row))
         write_table(out / "log.csv", self.log, columns)
         with whole_file(out / "model.safetensors") as temporary:
@@ -337,6 +361,7 @@ class Trainer:
                 "cohort": self.data.cohort,
                 "simulated": self.data.simulated,
                 "entry": self.entry,
+                "inputs": spaces.input_channels(self.options["space"], len(self.channels)),
                 "tracers": self.data.tracers,
                 "counts": {
                     "parameters_generator": count,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -19,7 +21,9 @@ def batch(seed: int = 0) -> Batch:
     mask[..., :2] = False
     pet = torch.where(mask, torch.randn(shape, generator=random) * 0.2, -1.0)
     mri = torch.randn(2, 2, *shape[2:], generator=random)
-    return Batch(mri=mri, pet=pet, tracer=torch.tensor([0, 1]), mask=mask)
+    return Batch(
+        mri=mri, tracer=torch.tensor([0, 1]), mask=mask, pet=pet, outside=torch.tensor(-1.0)
+    )
 
 
 def rela(**params) -> RelADiffusion:
@@ -89,7 +93,7 @@ def test_clean_prediction_is_not_clamped_before_the_losses():
     with torch.no_grad():
         method.generator.last.bias.fill_(5.0)
     b = batch()
-    x0_hat = method.x0_hat(b.pet, torch.tensor([10, 999]), b.mri, b.tracer, b.mask)
+    x0_hat = method.x0_hat(b.pet, torch.tensor([10, 999]), b)
     assert x0_hat[b.mask].min() > 1.0
     x0_hat[b.mask].sum().backward()
     assert method.generator.last.bias.grad.abs().min() > 0
@@ -97,14 +101,14 @@ def test_clean_prediction_is_not_clamped_before_the_losses():
 
 def test_outside_the_brain_the_prediction_is_background():
     b = batch()
-    x0_hat = rela().x0_hat(b.pet, torch.tensor([10, 999]), b.mri, b.tracer, b.mask)
+    x0_hat = rela().x0_hat(b.pet, torch.tensor([10, 999]), b)
     assert (x0_hat[~b.mask] == -1).all()
 
 
 def test_losses_do_not_see_voxels_outside_the_brain():
     method = rela(lambda_adv=0.0)
     b = batch()
-    other = Batch(b.mri, torch.where(b.mask, b.pet, 3.0), b.tracer, b.mask)
+    other = replace(b, pet=torch.where(b.mask, b.pet, 3.0))
     x0_hat = torch.zeros_like(b.pet)
     t = torch.tensor([10, 999])
     assert torch.equal(method.denoising_loss(x0_hat, b, t), method.denoising_loss(x0_hat, other, t))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relad.diffusion import samplers
 from relad.diffusion.schedule import PREDICTIONS, NoiseSchedule
-from relad.method import BACKGROUND, Batch, Method, Sampling, brain_mean, in_brain
+from relad.method import Batch, Method, Sampling
 from relad.networks.unet3d import UNet3d
 
 
@@ -20,7 +20,8 @@ class ConditionalDiffusion(Method):
     Parameters
     ----------
     prediction
-        What the network's output is: ``sample`` (x0), ``epsilon`` or ``v``.
+        What the network's output is: ``preconditioned``, ``sample`` (x0), ``epsilon`` or ``v``, see
+        :meth:`NoiseSchedule.x0`.
     weighting
         Of the denoising loss, see :meth:`NoiseSchedule.epsilon_weight`.
     schedule, network
@@ -32,7 +33,7 @@ class ConditionalDiffusion(Method):
         *,
         inputs: int,
         tracers: int,
-        prediction: str = "sample",
+        prediction: str = "preconditioned",
         weighting: str = "clipped",
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
@@ -45,10 +46,10 @@ class ConditionalDiffusion(Method):
         self.schedule = NoiseSchedule(**(schedule or {}))
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
-    def x0_hat(self, x_t: Tensor, t: Tensor, mri: Tensor, tracer: Tensor, mask: Tensor) -> Tensor:
-        """The clean prediction, (b, 1, x, y, z); outside the brain it is the background."""
-        output = self.generator(torch.cat([x_t, mri], dim=1), tracer, t).float()
-        return in_brain(self.schedule.x0(x_t, output, t, self.prediction), mask)
+    def x0_hat(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
+        """The clean prediction, (b, 1, x, y, z); outside the brain it is the known value."""
+        output = self.generator(torch.cat([x_t, batch.mri], dim=1), batch.tracer, t).float()
+        return batch.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw t uniformly and epsilon; return (x_t, t)."""
@@ -60,28 +61,19 @@ class ConditionalDiffusion(Method):
     def denoising_loss(self, x0_hat: Tensor, batch: Batch, t: Tensor) -> Tensor:
         """||epsilon - eps_hat||^2 over the brain, written in x0 and weighted over t."""
         weight = self.schedule.epsilon_weight(t, self.weighting)
-        return (weight * brain_mean((x0_hat - batch.pet).square(), batch.mask)).mean()
+        return (weight * batch.brain_mean((x0_hat - batch.pet).square())).mean()
 
     @torch.no_grad()
-    def synthesize(
-        self,
-        mri: Tensor,
-        tracer: Tensor,
-        mask: Tensor,
-        *,
-        sampling: Sampling,
-        random: torch.Generator,
-    ) -> Tensor:
-        x_T = torch.randn(mask.shape, generator=random, device=mri.device)
-        x0 = samplers.sample(
-            lambda x_t, t: self.x0_hat(x_t, t, mri, tracer, mask),
+    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        x_T = torch.randn(batch.mask.shape, generator=random, device=batch.mri.device)
+        return samplers.sample(
+            lambda x_t, t: self.x0_hat(x_t, t, batch),
             self.schedule,
             x_T,
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,
         )
-        return x0.clamp(min=BACKGROUND)  # SUVR is not negative
 
     def sampler_name(self, sampling: Sampling) -> str:
         return f"{sampling.sampler}-{sampling.steps}"

@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-PREDICTIONS = ("epsilon", "sample", "v")
+PREDICTIONS = ("preconditioned", "epsilon", "sample", "v")
+
+#: Standard deviation of x_0 assumed by ``preconditioned``; that of relad.space's voxel_mean.
+SIGMA_DATA = 1 / 3
 
 
 def betas(kind: str, steps: int, start: float, end: float) -> Tensor:
@@ -67,9 +70,18 @@ class NoiseSchedule(nn.Module):
 
         ``epsilon``: x0_hat = (x_t - sqrt(1 - abar_t) eps_hat) / sqrt(abar_t); ``sample``: the
         output itself; ``v`` (Salimans & Ho 2022): x0_hat = sqrt(abar_t) x_t - sqrt(1-abar_t) v_hat.
+        ``preconditioned`` (Karras et al. 2022, eq. 7, for a variance-preserving process):
+        x0_hat = c_skip x_t + c_out F. c_skip x_t is the best guess for x_0 ~ N(0, sigma_data^2)
+        without a network, and c_out is its standard error, so F is of unit size at every t.
         """
         if prediction == "sample":
             return output
+        if prediction == "preconditioned":
+            signal, noise = self._at(self.signal, t), self._at(self.noise, t)
+            variance = signal**2 * SIGMA_DATA**2 + noise**2
+            c_skip = signal * SIGMA_DATA**2 / variance
+            c_out = noise * SIGMA_DATA / variance.sqrt()
+            return c_skip * x_t + c_out * output
         if prediction == "epsilon":
             return (x_t - self._at(self.noise, t) * output) / self._at(self.signal, t)
         return self._at(self.signal, t) * x_t - self._at(self.noise, t) * output

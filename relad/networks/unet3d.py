@@ -113,7 +113,8 @@ class UNet3d(nn.Module):
                 self.up.append(nn.ModuleList(ResidualBlock(c, c, width) for _ in range(blocks)))
         joined = channels[0] + in_channels * stem**3
         self.join = nn.Conv3d(joined, channels[0], 3, padding=1)
-        self.last = nn.Conv3d(channels[0], out_channels * stem**3, 3, padding=1)
+        self.norm = nn.GroupNorm(groups(channels[0]), channels[0])
+        self.last = zero_init(nn.Conv3d(channels[0], out_channels * stem**3, 3, padding=1))
 
     def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
         """Apply the network.
@@ -151,5 +152,5 @@ class UNet3d(nn.Module):
             for block in self.up[level]:
                 h = block(h, embedding)
 
-        h = F.silu(self.join(torch.cat([h, s], dim=1)))
+        h = F.silu(self.norm(self.join(torch.cat([h, s], dim=1))))
         return depth_to_space(self.last(h), self.stem)  # (b, out, x, y, z)

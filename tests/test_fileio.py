@@ -1,0 +1,146 @@
+"""Files come whole or not at all, with the same bytes, and bad images are refused by name."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from relad.errors import DataError, ReladError
+from relad.fileio import (
+    load_nifti,
+    read_json,
+    read_table,
+    save_nifti,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_table,
+)
+
+AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def volume() -> np.ndarray:
+    return np.random.default_rng(0).random((4, 5, 6), dtype=np.float32)
+
+
+def test_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.nii.gz"
+    target.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError), whole_file(target) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        assert temporary.name.endswith(".nii.gz")
+        raise RuntimeError
+    assert target.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_failed_folder_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out") as temporary:
+        (temporary / "file").touch()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_replaces_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "stale").touch()
+    with whole_folder(tmp_path / "out") as temporary:
+        (temporary / "fresh").touch()
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["fresh"]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "csv"])
+def test_table_comes_back(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"table.{suffix}"
+    write_table(file, [{"a": 1, "b": None}, {"a": "x, y", "b": "é"}], ["a", "b"])
+    assert read_table(file) == [{"a": "1", "b": None}, {"a": "x, y", "b": "é"}]
+    assert ("n/a" in file.read_text(encoding="utf-8")) == (suffix == "tsv")
+
+
+def test_table_refuses_a_column_it_would_drop(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'c'"):
+        write_table(tmp_path / "table.csv", [{"a": 1, "c": 2}], ["a"])
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_unreadable_json_and_table_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{", encoding="utf-8")
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(DataError, match=r"a\.csv: not a readable table"):
+        read_table(tmp_path / "a.csv")
+    for read, name in ((read_json, "none.json"), (read_table, "none.csv")):
+        with pytest.raises(ReladError, match=f"{name}: no such"):
+            read(tmp_path / name)
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": [1, "é"], "a": None})
+    assert read_json(tmp_path / "a.json") == {"b": [1, "é"], "a": None}
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_image_comes_back(tmp_path: Path, volume: np.ndarray, name: str) -> None:
+    save_nifti(tmp_path / name, volume.astype(np.float64), AFFINE, note="simulated")
+    image = load_nifti(tmp_path / name, ndim=3)
+    np.testing.assert_array_equal(image.get_fdata(dtype=np.float32), volume)
+    np.testing.assert_allclose(image.affine, AFFINE)
+    header = nib.load(tmp_path / name).header
+    assert header["descrip"].tobytes().startswith(b"simulated")
+    assert header.get_xyzt_units() == ("mm", "sec")
+
+
+def test_equal_images_are_equal_bytes(tmp_path: Path, volume: np.ndarray) -> None:
+    save_nifti(tmp_path / "a.nii.gz", volume, AFFINE)
+    save_nifti(tmp_path / "other.nii.gz", volume, AFFINE)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "other.nii.gz").read_bytes()
+
+
+def test_mask_is_stored_as_bytes(tmp_path: Path, volume: np.ndarray) -> None:
+    save_nifti(tmp_path / "mask.nii.gz", volume > 0.5, AFFINE)
+    assert nib.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint8
+
+
+def save_raw(file: Path, data: np.ndarray) -> None:
+    nib.save(nib.Nifti1Image(data, AFFINE), file)
+
+
+def test_trailing_axis_of_one_is_dropped(tmp_path: Path, volume: np.ndarray) -> None:
+    save_raw(tmp_path / "a.nii.gz", volume[..., None])
+    assert load_nifti(tmp_path / "a.nii.gz", ndim=3).shape == volume.shape
+
+
+def test_bad_images_are_refused_by_name(tmp_path: Path, volume: np.ndarray) -> None:
+    file = tmp_path / "bad.nii.gz"
+
+    def refused(said: str, **options: int) -> None:
+        with pytest.raises(DataError, match=f"bad.nii.gz: .*{said}") as error:
+            load_nifti(file, **options)
+        assert "\n" not in str(error.value)
+
+    refused("no such image")
+    save_raw(file, volume)
+    refused("has 3 dimensions where 4 are needed", ndim=4)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    refused("cannot be read .*truncated")
+    file.write_bytes(gzip.compress(gzip.decompress(whole)[:400]))
+    refused("cannot be read .*truncated")
+    file.write_bytes(b"not an image")
+    refused("cannot be read")
+    save_raw(file, np.where(volume > 0.5, np.nan, volume).astype(np.float32))
+    refused("voxels are NaN or infinite")
+    save_raw(file, np.zeros_like(volume))
+    refused("the image is empty")
+    header = bytearray(gzip.decompress(whole))
+    header[252:254] = bytes(2)  # qform_code: none
+    header[312:328] = bytes(16)  # srow_z: zeros
+    file.write_bytes(gzip.compress(bytes(header)))
+    refused("the affine is singular")

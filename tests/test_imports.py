@@ -1,0 +1,104 @@
+"""Which part may import what: each stage keeps its small environment, and arrows go one way."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from relad.paths import REPOSITORY
+
+STDLIB = set(sys.stdlib_module_names)
+
+
+def imported(file: Path) -> set[str]:
+    """Top-level names of everything a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def files(*patterns: str) -> list[Path]:
+    found = sorted({file for pattern in patterns for file in REPOSITORY.glob(pattern)})
+    assert found, patterns
+    return found
+
+
+def importers(module: str, *patterns: str) -> set[str]:
+    return {
+        file.relative_to(REPOSITORY).as_posix()
+        for file in files(*patterns)
+        if module in imported(file)
+    }
+
+
+def test_only_registration_imports_ants() -> None:
+    found = importers("ants", "relad/**/*.py", "baselines/*.py")
+    assert found and all(name.startswith("relad/registration/") for name in found)
+
+
+def test_relad_never_imports_a_baseline() -> None:
+    assert importers("baselines", "relad/**/*.py") == set()
+
+
+@pytest.mark.parametrize("module", ["matplotlib", "seaborn"])
+def test_only_pictures_import_plotting(module: str) -> None:
+    allowed = ("relad/tables/", "relad/figures/")
+    found = importers(module, "relad/**/*.py", "baselines/*.py")
+    assert {name for name in found if not name.startswith(allowed)} == set()
+
+
+@pytest.mark.parametrize(
+    "file",
+    files(
+        "relad/networks/*.py",
+        "relad/diffusion/*.py",
+        "relad/losses/*.py",
+        "relad/method.py",
+        "relad/reladiff.py",
+        "relad/training.py",
+        "relad/synthesis.py",
+        "relad/dataset.py",
+        "baselines/*.py",
+    ),
+    ids=lambda file: file.relative_to(REPOSITORY).as_posix(),
+)
+def test_methods_need_only_torch_and_numpy(file: Path) -> None:
+    allowed = STDLIB | {"relad", "baselines", "torch", "numpy", "safetensors", "tqdm"}
+    assert imported(file) - allowed == set()
+
+
+def test_snakefile_needs_only_what_snakemake_installs() -> None:
+    """What the Snakefile imports of relad needs nothing beyond PyYAML and jsonschema."""
+    common = REPOSITORY / "workflow" / "rules" / "common.smk"
+    lines = [
+        line
+        for line in common.read_text(encoding="utf-8").splitlines()
+        if line.startswith(("import ", "from "))
+    ]
+    queue = [
+        f"{node.module}.{alias.name}"
+        for node in ast.parse("\n".join(lines)).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relad")
+        for alias in node.names
+    ]
+    assert queue
+    seen: set[Path] = set()
+    while queue:
+        name = queue.pop()
+        stem = REPOSITORY.joinpath(*name.split("."))
+        for file in (stem.with_suffix(".py"), stem.parent.with_suffix(".py")):
+            if not file.is_file() or file in seen:
+                continue
+            seen.add(file)
+            assert imported(file) <= STDLIB | {"relad", "yaml", "jsonschema"}, file
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relad"):
+                    queue += [f"{node.module}.{alias.name}" for alias in node.names]
+    assert {file.name for file in seen} >= {"config.py", "paths.py", "subjects.py", "sources.py"}
