@@ -1,0 +1,1 @@
+"""Registration of one subject's scans; the only package that imports ants."""

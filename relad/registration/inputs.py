@@ -1,0 +1,149 @@
+"""What to register: one session's T1w, FLAIR and PET from a BIDS dataset, and the PET's frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relad.cohort.adni import tracers_in
+from relad.errors import DataError
+from relad.fileio import read_json
+
+#: Frames may stick out of the window by this much, in s (headers round).
+TOLERANCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """Images of one session; ``pets`` maps tracer id to image."""
+
+    name: str | None
+    t1w: Path
+    flair: Path
+    pets: dict[str, Path]
+    brain_mask: Path | None
+
+
+def sidecar(image: Path) -> dict[str, Any]:
+    """Read the JSON file beside an image; empty where there is none."""
+    path = image.with_name(image.name.split(".nii")[0] + ".json")
+    return read_json(path) if path.exists() else {}
+
+
+def _one(folder: Path, suffix: str) -> Path | None:
+    found = sorted([*folder.glob(f"*_{suffix}.nii.gz"), *folder.glob(f"*_{suffix}.nii")])
+    return found[0] if found else None
+
+
+def _order(folder: Path, t1w: Path) -> tuple[str, list[Any]]:
+    """Sort key of a session: acquisition date where known, then visit (bl < m06 < m12 < m120)."""
+    meta = sidecar(t1w)
+    when = meta.get("SourceAcquisitionDate") or meta.get("AcquisitionDateTime") or "9999"
+    months = re.findall(r"\d+", folder.name)
+    return str(when), [int(months[0]) if months else 0, folder.name]
+
+
+def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, Any]]) -> Session:
+    """Choose a subject's earliest session that has T1w and FLAIR.
+
+    Parameters
+    ----------
+    bids
+        Root of the dataset.
+    subject
+        Label without ``sub-``.
+    tracers
+        Section ``tracers`` of the configuration; a PET is taken for the tracer whose ligand or
+        alias its sidecar's ``TracerName`` states.
+
+    Raises
+    ------
+    DataError
+        Where there is no such session.
+    """
+    root = bids / f"sub-{subject}"
+    candidates = []
+    for folder in [*sorted(root.glob("ses-*")), root]:
+        t1w, flair = _one(folder / "anat", "T1w"), _one(folder / "anat", "FLAIR")
+        if t1w and flair:
+            candidates.append((_order(folder, t1w), folder, t1w, flair))
+    if not candidates:
+        raise DataError(f"sub-{subject} has no session with both T1w and FLAIR")
+    _, folder, t1w, flair = min(candidates)
+    pets: dict[str, Path] = {}
+    for image in sorted((folder / "pet").glob("*_pet.nii*")):
+        for tracer in tracers_in(str(sidecar(image).get("TracerName", "")), tracers):
+            pets.setdefault(tracer, image)
+    inside = folder.relative_to(bids)
+    masks = sorted(bids.glob(f"derivatives/*/{inside}/anat/*_desc-brain_mask.nii.gz"))
+    return Session(
+        name=None if folder == root else folder.name.removeprefix("ses-"),
+        t1w=t1w,
+        flair=flair,
+        pets=pets,
+        brain_mask=masks[0] if masks else None,
+    )
+
+
+def _seconds(meta: Mapping[str, Any], key: str) -> list[float]:
+    value = meta.get(key)
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        raise DataError(f"its sidecar does not state {key} (it says {value!r})")
+    return [float(v) for v in values]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames inside a tracer's window: their indices in the image, starts and durations in s."""
+
+    indices: list[int]
+    starts: list[float]
+    durations: list[float]
+
+
+def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[float]) -> Frames:
+    """Choose the frames that lie inside a window of minutes after injection.
+
+    Parameters
+    ----------
+    meta
+        BIDS-PET sidecar; ``FrameTimesStart`` and ``InjectionStart`` are s after ``TimeZero``.
+    count
+        Number of frames in the image.
+    window_min
+        First and last minute.
+
+    Raises
+    ------
+    DataError
+        Where the sidecar lacks timing, disagrees with the image, or no frame lies inside.
+    """
+    starts, durations = _seconds(meta, "FrameTimesStart"), _seconds(meta, "FrameDuration")
+    if not len(starts) == len(durations) == count:
+        raise DataError(
+            f"its sidecar times {len(starts)} starts and {len(durations)} durations "
+            f"for {count} frames"
+        )
+    (injection,) = _seconds(meta, "InjectionStart")
+    if count > 1 and meta.get("ImageDecayCorrected") is False:
+        raise DataError("its frames are not corrected for decay, so they cannot be averaged")
+    starts = [start - injection for start in starts]
+    low, high = (60.0 * minute for minute in window_min)
+    indices = [
+        i
+        for i in range(count)
+        if starts[i] >= low - TOLERANCE_S and starts[i] + durations[i] <= high + TOLERANCE_S
+    ]
+    if not indices:
+        first, last = starts[0] / 60, (starts[-1] + durations[-1]) / 60
+        raise DataError(
+            f"no frame lies within {window_min[0]} to {window_min[1]} min after injection "
+            f"(the scan runs from {first:.1f} to {last:.1f} min)"
+        )
+    if any(durations[i] <= 0 for i in indices):
+        raise DataError("its sidecar states a frame duration of 0 s")
+    return Frames(indices, [starts[i] for i in indices], [durations[i] for i in indices])

@@ -1,0 +1,75 @@
+"""Rigid registration within one person: FLAIR to T1w and PET to T1w."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ants
+import numpy as np
+from scipy import ndimage
+
+from relad.registration import engine
+from relad.registration.engine import Stage
+from relad.registration.motion import smooth
+from relad.resample import voxel_sizes
+
+#: T1w is smoothed towards the resolution of PET before the two are compared.
+T1W_FWHM_MM = 5.0
+#: Rim around the brain within which PET is compared with T1w; beyond it lie neck and face.
+PET_RIM_MM = 18.0
+
+
+def flair_to_t1w(t1w: ants.ANTsImage, flair: ants.ANTsImage, prefix: Path, *, seed: int) -> None:
+    """Register FLAIR to T1w over the whole head; writes ``<prefix>0GenericAffine.mat``."""
+    engine.register(
+        engine.clip_highlights(t1w),
+        engine.clip_highlights(flair),
+        [Stage("Rigid[0.1]", (60, 30), (4, 2), (1, 0), sampling=0.2)],
+        prefix,
+        seed=seed,
+    )
+
+
+def pet_to_t1w(
+    t1w: ants.ANTsImage,
+    brain: np.ndarray,
+    pet: np.ndarray,
+    pet_affine: np.ndarray,
+    prefix: Path,
+    *,
+    seed: int,
+) -> None:
+    """Register a mean PET to T1w by what lies in and near the brain.
+
+    Parameters
+    ----------
+    t1w
+        Bias-corrected T1w head at working resolution.
+    brain
+        Brain mask on the grid of ``t1w``.
+    pet, pet_affine
+        Mean PET (x, y, z) and its (4, 4) voxel to RAS mm affine.
+    prefix
+        ``<prefix>0GenericAffine.mat`` is written.
+    """
+    affine = engine.affine_of(t1w)
+    rim = ndimage.distance_transform_edt(~brain, sampling=voxel_sizes(affine)) < PET_RIM_MM
+    fixed = smooth(engine.clip_highlights(t1w).numpy(), affine, T1W_FWHM_MM)
+    moving = engine.to_ants(pet, pet_affine)
+    engine.register(
+        engine.to_ants(fixed, affine),
+        moving,
+        [
+            Stage(
+                "Rigid[0.1]",
+                (40, 20),
+                (4, 2),
+                (1, 0),
+                sampling=0.2,
+                mask=engine.mask_of(rim, affine),
+            )
+        ],
+        prefix,
+        seed=seed,
+        initial=(engine.to_ants(brain, affine), moving),
+    )

@@ -1,0 +1,125 @@
+"""Transforms as files and as arrays. Files are ITK's; arrays speak RAS millimetres.
+
+An ITK transform named ``from-A_to-B_mode-image`` resamples an image of space A onto a grid of
+space B, so it maps *points* of B to points of A, in LPS millimetres. Here every matrix and warp
+maps RAS points the same way as its file. Reading needs no ants, so that :mod:`relad.normalize`
+runs without it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from scipy import io, ndimage
+
+from relad.errors import DataError
+from relad.resample import apply_affine
+
+#: Turns RAS into LPS coordinates and back.
+FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_affine(path: str | Path) -> np.ndarray:
+    """Read an ITK affine or rigid transform (``.mat``).
+
+    Returns
+    -------
+    (4, 4) array mapping RAS mm points as the transform does.
+
+    Raises
+    ------
+    DataError
+        If the file is not such a transform.
+    """
+    try:
+        content = io.loadmat(str(path))
+        name = next(key for key in content if "Transform_" in key)
+        parameters = content[name].ravel().astype(np.float64)
+        centre = content["fixed"].ravel().astype(np.float64)
+        linear = parameters[:9].reshape(3, 3)
+        shift = parameters[9:].reshape(3)
+    except (OSError, ValueError, KeyError, StopIteration, NotImplementedError) as error:
+        raise DataError(f"not an ITK affine transform ({error!r})", file=path) from None
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = shift + centre - linear @ centre
+    return FLIP @ matrix @ FLIP
+
+
+def write_affine(path: str | Path, matrix: np.ndarray) -> None:
+    """Write a (4, 4) map of RAS mm points as an ITK affine transform (``.mat``)."""
+    itk = FLIP @ matrix @ FLIP
+    parameters = np.concatenate([itk[:3, :3].ravel(), itk[:3, 3]])
+    io.savemat(
+        str(path),
+        {
+            "AffineTransform_double_3_3": parameters[:, None],
+            "fixed": np.zeros((3, 1)),
+        },
+        format="4",
+    )
+
+
+class Warp:
+    """Displacement field of a diffeomorphism.
+
+    Parameters
+    ----------
+    path
+        ITK displacement field, (x, y, z, 1, 3) NIfTI in LPS mm.
+    """
+
+    def __init__(self, path: str | Path):
+        try:
+            image = nib.load(path)
+            field = np.asarray(image.dataobj, dtype=np.float32)
+        except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+            raise DataError(f"cannot be read ({error})", file=path) from None
+        if field.ndim != 5 or field.shape[3:] != (1, 3):
+            raise DataError(f"not a displacement field (shape {field.shape})", file=path)
+        self.displacement = field[..., 0, :] * np.array([-1, -1, 1], np.float32)
+        self.affine = image.affine
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Map RAS points (..., 3) in mm; outside the field they stay where they are."""
+        index = np.moveaxis(apply_affine(np.linalg.inv(self.affine), points), -1, 0)
+        moved = [
+            ndimage.map_coordinates(self.displacement[..., axis], index, order=1, mode="constant")
+            for axis in range(3)
+        ]
+        return points + np.stack(moved, axis=-1)
+
+
+def mni_to_t1w(folder: Path, subject: str, points: np.ndarray) -> np.ndarray:
+    """Map MNI points (..., 3) to the same anatomy in a registered subject's T1w, both RAS mm."""
+    warp = folder / names(subject)["t1w_to_mni_warp"]
+    if warp.exists():
+        points = Warp(warp)(points)
+    return apply_affine(read_affine(folder / names(subject)["t1w_to_mni_affine"]), points)
+
+
+def names(subject: str) -> dict[str, str]:
+    """File names of a subject's transforms and images inside its registered folder."""
+    x = f"sub-{subject}"
+    return {
+        "t1w": f"{x}_desc-biascorrected_T1w.nii.gz",
+        "flair": f"{x}_desc-biascorrected_FLAIR.nii.gz",
+        "brain_mask": f"{x}_space-T1w_desc-brain_mask.nii.gz",
+        "flair_to_t1w": f"{x}_from-FLAIR_to-T1w_mode-image_xfm.mat",
+        "t1w_to_mni_affine": f"{x}_from-T1w_to-MNI_mode-image_desc-affine_xfm.mat",
+        "t1w_to_mni_warp": f"{x}_from-T1w_to-MNI_mode-image_desc-warp_xfm.nii.gz",
+        "mni_to_t1w_warp": f"{x}_from-MNI_to-T1w_mode-image_desc-warp_xfm.nii.gz",
+    }
+
+
+def pet_names(subject: str, tracer: str) -> dict[str, str]:
+    """File names of one tracer's images and transforms inside the registered folder."""
+    x = f"sub-{subject}_trc-{tracer}"
+    return {
+        "frames": f"{x}_desc-frames_pet.nii.gz",
+        "mean": f"{x}_desc-mean_pet.nii.gz",
+        "motion": f"{x}_desc-motion.json",
+        "pet_to_t1w": f"{x}_from-PET_to-T1w_mode-image_xfm.mat",
+    }

@@ -1,0 +1,67 @@
+"""Sampling an image at points in millimetres, once, wherever the transforms lead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+#: Standard deviation of a Gaussian, in voxels, whose full width at half maximum is one voxel.
+SIGMA_PER_VOXEL = 0.42
+
+
+def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map points (..., 3) by a (4, 4) matrix."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def voxel_sizes(affine: np.ndarray) -> np.ndarray:
+    """Edges (3,) in mm of the voxels of a (4, 4) voxel-to-mm affine."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def grid_points(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
+    """Centres (x, y, z, 3) in mm of the voxels of a grid."""
+    return apply_affine(affine, np.stack(np.indices(shape), axis=-1).astype(np.float64))
+
+
+def inside(shape: Sequence[int], affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether points (..., 3) in mm lie within the outermost voxel centres of a grid."""
+    index = apply_affine(np.linalg.inv(affine), points)
+    return ((index >= -1e-3) & (index <= np.asarray(shape) - 1 + 1e-3)).all(axis=-1)
+
+
+def sample(
+    data: np.ndarray, affine: np.ndarray, points: np.ndarray, *, order: int = 1
+) -> np.ndarray:
+    """Interpolate an image at points.
+
+    Parameters
+    ----------
+    data
+        (x, y, z) image whose voxels have the (4, 4) ``affine`` to mm.
+    points
+        (..., 3) in mm, in the image's own space.
+    order
+        1 for linear, 3 for cubic spline interpolation.
+
+    Returns
+    -------
+    (...) float32 array, 0 outside the image.
+    """
+    index = np.moveaxis(apply_affine(np.linalg.inv(affine), points), -1, 0)
+    return ndimage.map_coordinates(
+        data, index, order=order, mode="constant", cval=0.0, output=np.float32
+    )
+
+
+def limit_resolution(data: np.ndarray, affine: np.ndarray, voxel_mm: float) -> np.ndarray:
+    """Smooth an image so that it can be sampled on a grid of ``voxel_mm`` without aliasing.
+
+    Along each axis that is finer than the grid, a Gaussian widens the voxel (full width at half
+    maximum of one voxel) to the grid's; axes that are as coarse already stay as they are.
+    """
+    wider = np.maximum(voxel_mm**2 - voxel_sizes(affine) ** 2, 0.0)
+    sigma = SIGMA_PER_VOXEL * np.sqrt(wider) / voxel_sizes(affine)
+    return ndimage.gaussian_filter(np.asarray(data, np.float32), sigma)
