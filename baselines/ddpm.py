@@ -15,7 +15,7 @@ from relad.method import Batch
 class DDPM(ConditionalDiffusion):
     """Minimises ||epsilon - eps_hat||^2 (weighted over t as ``weighting`` says) and nothing else."""
 
-    def __init__(self, *, inputs: int, tracers: int, lr: float = 1e-3, **diffusion: Any):
+    def __init__(self, *, inputs: int, tracers: int, lr: float = 5e-4, **diffusion: Any):
         super().__init__(inputs=inputs, tracers=tracers, **diffusion)
         self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
 

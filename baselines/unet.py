@@ -23,7 +23,7 @@ class RegressionUNet(Method):
         *,
         inputs: int,
         tracers: int,
-        lr: float = 1e-3,
+        lr: float = 5e-4,
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()

@@ -1,16 +1,14 @@
-"""Bring one subject to the MNI grid, PET to SUVR, with quality control.
+"""Bring one registered subject to the study's MNI grid, PET to SUVR, with QC.
 
-Every image is interpolated once: the transforms of `relad register` are composed, voxel by voxel of
-the grid, down to the original image (for PET to each frame, through its own motion). Images finer
-than the grid are smoothed to its resolution first. PET is divided by its mean in the tracer's
-reference region, which is carried from MNI to the subject with the full (affine and SyN) transform.
+Every image is interpolated once: each voxel of the grid is led through the composed transforms
+(MNI warp, affine, rigid, and for PET the motion of each frame) to a point of the original image.
+Images finer than the grid are first smoothed to its voxel size, so that nothing aliases. PET
+frames are averaged, weighted by duration, and divided by the mean in the tracer's reference
+region, which is measured at 2 mm.
 
-With grid.deform off, images come to MNI by the affine alone: the brain has the template's position
-and size, but keeps its own shape - ventricles, atrophy - which is what methods learn from. With it
-on, SyN aligns shapes too.
-
-status.json carries the subject on: included or not and why, and the numbers of quality control;
-sub-X_qc.png shows the images with the brain mask's outline.
+OUT holds T1w, FLAIR, PET in SUVR and the brain mask on the grid, sub-LABEL_qc.png, and
+status.json with what the registration said, the QC numbers and, where a limit of the
+configuration's section qc is missed, the reason of exclusion.
 """
 
 from __future__ import annotations
@@ -18,203 +16,214 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from relad import atlas, paths, provenance, qc
+from relad import atlas, paths, qc
 from relad.cli import add_settings
-from relad.config import MODALITIES, load_settings
-from relad.errors import DataError
+from relad.config import load_settings
+from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti, read_json, save_nifti, whole_folder, write_json
-from relad.registration.transforms import Warp, names, pet_names, read_affine
+from relad.provenance import describe
+from relad.registration.transforms import mni_to_t1w, names, pet_names, read_affine
 from relad.resample import apply_affine, grid_points, inside, limit_resolution, sample
+from relad.suvr import Reference, measure_reference
 
-PACKAGES = ("numpy", "scipy", "nibabel", "nilearn", "matplotlib")
-#: Grid on which reference regions are cut: fine enough for a few millimetres of erosion.
-REFERENCE_SHAPE, REFERENCE_VOXEL_MM = (96, 114, 96), 2.0
-#: Least share of the brain that an image has to cover.
-MIN_COVERAGE = 0.9
-
-
-class Subject:
-    """Maps from MNI to one registered subject's scans."""
-
-    def __init__(self, folder: Path, subject: str):
-        self.folder, self.subject = folder, subject
-        self.files = names(subject)
-        self.affine = read_affine(folder / self.files["t1w_to_mni_affine"])
-        warp = folder / self.files["t1w_to_mni_warp"]
-        self.warp = Warp(warp) if warp.exists() else None
-
-    def to_t1w(self, points: np.ndarray, *, deform: bool) -> np.ndarray:
-        """Map MNI points (..., 3) to T1w points, RAS mm, with or without the SyN warp."""
-        if deform and self.warp is not None:
-            points = self.warp(points)
-        return apply_affine(self.affine, points)
-
-    def mri(self, modality: str, t1w_points: np.ndarray, voxel_mm: float) -> np.ndarray:
-        """Sample the bias-corrected T1w or FLAIR at T1w points; negative overshoot is cut."""
-        points = t1w_points
-        if modality == "FLAIR":
-            points = apply_affine(read_affine(self.folder / self.files["flair_to_t1w"]), points)
-        image = load_nifti(self.folder / self.files[modality.lower()], ndim=3)
-        data = limit_resolution(np.asarray(image.dataobj), image.affine, voxel_mm)
-        return np.maximum(sample(data, image.affine, points), 0.0)
-
-    def mask(self, t1w_points: np.ndarray) -> np.ndarray:
-        image = load_nifti(self.folder / self.files["brain_mask"], ndim=3)
-        return sample(np.asarray(image.dataobj), image.affine, t1w_points) > 0.5
-
-
-class Pet:
-    """The frames of one tracer's PET, to be sampled through all transforms at once."""
-
-    def __init__(self, folder: Path, subject: str, tracer: str):
-        files = pet_names(subject, tracer)
-        image = load_nifti(folder / files["frames"])
-        data = np.asarray(image.dataobj)
-        self.frames = data[..., None] if data.ndim == 3 else data
-        self.affine = image.affine
-        self.to_pet = read_affine(folder / files["pet_to_t1w"])
-        motion = read_json(folder / files["motion"])
-        self.motion = [np.array(matrix) for matrix in motion["matrices"]]
-        self.seconds = np.array(motion["seconds"])
-
-    def points(self, t1w_points: np.ndarray) -> np.ndarray:
-        """Map T1w points to points of the reference frame, RAS mm."""
-        return apply_affine(self.to_pet, t1w_points)
-
-    def sample(self, t1w_points: np.ndarray, voxel_mm: float) -> np.ndarray:
-        """Duration-weighted mean of the frames (Bq/ml) at T1w points, one interpolation each."""
-        points = self.points(t1w_points)
-        total = np.zeros(points.shape[:-1])
-        for i, (matrix, seconds) in enumerate(zip(self.motion, self.seconds, strict=True)):
-            frame = limit_resolution(self.frames[..., i], self.affine, voxel_mm)
-            total += seconds * sample(frame, self.affine, apply_affine(matrix, points))
-        return (total / self.seconds.sum()).astype(np.float32)
-
-    def coverage(self, t1w_points: np.ndarray) -> float:
-        """Share of points inside the field of view."""
-        shape = self.frames.shape[:3]
-        return float(inside(shape, self.affine, self.points(t1w_points)).mean())
-
-
-def reference_activity(subject: Subject, pet: Pet, entry: Mapping[str, Any]) -> dict[str, float]:
-    """Mean, standard deviation (Bq/ml) and volume (ml) of a tracer's reference region.
-
-    Raises
-    ------
-    DataError
-        Where the region lies outside the field of view or holds no activity.
-    """
-    affine = atlas.grid_affine(REFERENCE_SHAPE, REFERENCE_VOXEL_MM)
-    region = atlas.reference_mask(
-        entry["reference_region"],
-        REFERENCE_SHAPE,
-        affine,
-        erode_mm=entry["reference_erosion_mm"],
-    )
-    points = subject.to_t1w(apply_affine(affine, np.argwhere(region).astype(float)), deform=True)
-    seen = pet.coverage(points)
-    if seen < MIN_COVERAGE:
-        raise DataError(
-            f"only {seen:.0%} of {entry['reference_region']} lies in the field of view"
-        )
-    values = pet.sample(points, REFERENCE_VOXEL_MM)
-    if not values.mean() > 0:
-        raise DataError(f"no activity in {entry['reference_region']}")
-    return {
-        "reference_mean_bq_ml": float(values.mean()),
-        "reference_sd_bq_ml": float(values.std()),
-        "reference_volume_ml": float(region.sum() * REFERENCE_VOXEL_MM**3 / 1000),
-    }
-
-
-def normalize(
-    folder: Path, out: Path, status: dict[str, Any], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write a registered subject's images on the grid into ``out``; return the new status."""
-    label = status["subject"]
-    grid = settings["grid"]
-    shape, voxel_mm = tuple(grid["shape"]), float(grid["voxel_mm"])
-    affine = atlas.grid_affine(shape, voxel_mm)
-    subject = Subject(folder, label)
-    points = grid_points(shape, affine)
-    t1w_points = subject.to_t1w(points, deform=grid["deform"])
-    mask = subject.mask(t1w_points)
-    images = {m: subject.mri(m, t1w_points, voxel_mm) for m in MODALITIES}
-    numbers = status["qc"]
-    numbers.update(
-        qc.registration(
-            subject.mri("T1w", subject.to_t1w(points, deform=True), voxel_mm),
-            subject.mask(subject.to_t1w(points, deform=False)),
-            shape,
-            affine,
-        )
-    )
-    reason = qc.gate(numbers, settings["qc"]) or qc.empty(images, mask)
-    if reason:
-        return {**status, "status": "excluded", "reason": reason}
-
-    note = "MNI152, bias-corrected, arbitrary units"
-    save_nifti(out / paths.brain_mask(label), mask, affine, note="MNI152, brain mask")
-    for modality, data in images.items():
-        save_nifti(out / paths.preprocessed_mri(label, modality), data, affine, note=note)
-    shown = dict(images)
-    for tracer, entry in settings["tracers"].items():
-        state = status["tracers"][tracer]
-        if state["status"] != "ok":
-            continue
-        try:
-            pet = Pet(folder, label, tracer)
-            covered = pet.coverage(t1w_points[mask])
-            if covered < MIN_COVERAGE:
-                raise DataError(f"only {covered:.0%} of the brain lies in the field of view")
-            reference = reference_activity(subject, pet, entry)
-        except DataError as error:
-            state.update(status="excluded", reason=str(error))
-            continue
-        suvr = pet.sample(t1w_points, voxel_mm) / np.float32(reference["reference_mean_bq_ml"])
-        suvr = np.where(mask, np.maximum(suvr, 0.0), 0.0)
-        numbers.setdefault(tracer, {}).update(
-            {key: round(value, 4) for key, value in reference.items()},
-            coverage=round(covered, 4),
-            suvr_mean=round(float(suvr[mask].mean()), 4),
-        )
-        save_nifti(
-            out / paths.preprocessed_pet(label, tracer),
-            suvr,
-            affine,
-            note=f"MNI152, SUVR, {entry['ligand']}, {entry['reference_region']}",
-        )
-        shown[f"{tracer} (SUVR)"] = suvr
-    qc.picture(out / f"sub-{label}_qc.png", f"sub-{label}", shown, mask, affine)
-    return status
+#: Grid on which reference regions are measured: finer than PET, coarse enough to be quick.
+REFERENCE_SHAPE, REFERENCE_VOXEL_MM = (96, 112, 96), 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("registered", type=Path, help="folder of `relad register`")
-    parser.add_argument("out", type=Path, help="folder of this subject's images on the MNI grid")
-    parser.add_argument("--subject", required=True, help="BIDS label, without sub-")
+    parser.add_argument(
+        "registered", metavar="REGISTERED", type=Path, help="folder written by relad register"
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder of this subject")
+    parser.add_argument("--subject", metavar="LABEL", required=True, help="without sub-")
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings)
-    settings = {key: settings[key] for key in ("tracers", "grid", "qc")}
-    status = read_json(args.registered / "status.json")
-    status.pop("provenance", None)
-    if status["subject"] != args.subject:
-        raise DataError(f"holds subject {status['subject']}, not {args.subject}", file=args.registered)
-    with whole_folder(args.out) as temporary:
-        if status["status"] == "ok":
-            try:
-                status = normalize(args.registered, temporary, status, settings)
-            except DataError as error:
-                status.update(status="excluded", reason=str(error))
-        status["provenance"] = provenance.describe("normalize", settings, *PACKAGES)
-        write_json(temporary / "status.json", status)
-    if status["reason"]:
+    status = normalize(args.registered, args.out, args.subject, settings)
+    if status["status"] != "ok":
         print(f"sub-{args.subject}: excluded: {status['reason']}", file=sys.stderr)
+
+
+def normalize(
+    registered: Path, out: Path, subject: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Normalise one subject and write its folder; see the module's description.
+
+    Returns
+    -------
+    The content of ``status.json``.
+    """
+    status = read_json(registered / "status.json")
+    if status["subject"] != subject:
+        raise ReladError(
+            f"holds sub-{status['subject']}, not sub-{subject}", file=registered / "status.json"
+        )
+    with whole_folder(out) as folder:
+        if status["status"] == "ok":
+            Normalization(registered, subject, settings, status).write(folder)
+        write_json(folder / "status.json", status)
+        used = {key: settings[key] for key in ("tracers", "grid", "registration", "qc")}
+        write_json(
+            folder / "provenance.json",
+            describe("normalize", used, "matplotlib", "nibabel", "nilearn", "numpy", "scipy"),
+        )
+    return status
+
+
+@lru_cache(maxsize=4)
+def _reference_points(region: str, erode_mm: float) -> np.ndarray:
+    """MNI points (n, 3) in mm of a reference region at 2 mm."""
+    affine = atlas.grid_affine(REFERENCE_SHAPE, REFERENCE_VOXEL_MM)
+    mask = atlas.reference_mask(region, REFERENCE_SHAPE, affine, erode_mm=erode_mm)
+    return apply_affine(affine, np.argwhere(mask).astype(np.float64))
+
+
+class Normalization:
+    """One subject on its way to the grid; ``status`` is changed in place."""
+
+    def __init__(
+        self,
+        registered: Path,
+        subject: str,
+        settings: Mapping[str, Any],
+        status: dict[str, Any],
+    ):
+        self.registered, self.subject, self.status = registered, subject, status
+        self.settings = settings
+        self.names = names(subject)
+        self.shape = tuple(settings["grid"]["shape"])
+        self.voxel_mm = float(settings["grid"]["voxel_mm"])
+        self.affine = atlas.grid_affine(self.shape, self.voxel_mm)
+        self.points = self._to_t1w(grid_points(self.shape, self.affine))
+        self.template = atlas.brain_mask(self.shape, self.affine)
+
+    def _to_t1w(self, mni: np.ndarray) -> np.ndarray:
+        return mni_to_t1w(self.registered, self.subject, mni)
+
+    def write(self, folder: Path) -> None:
+        """Write images, QC picture and, into the status, numbers and reasons."""
+        numbers = self.status["qc"]
+        mri, mask = self._mri(numbers)
+        pet = self._all_pet(mask, mri["T1w"])
+        reason = qc.judge_subject(numbers, self.settings["qc"])
+        if reason:
+            self.status.update(status="excluded", reason=reason)
+        note = "SIMULATED DATA " if self.status["simulated"] else ""
+        qc.picture(
+            folder / f"sub-{self.subject}_qc.png",
+            f"{note}sub-{self.subject}" + (f"\nexcluded: {reason}" if reason else ""),
+            {**mri, **pet},
+            mask,
+            {t: tuple(self.settings["tracers"][t]["suvr_window"]) for t in pet},
+        )
+        if reason:
+            return
+        for modality, image in mri.items():
+            name = paths.preprocessed_mri(self.subject, modality)
+            save_nifti(folder / name, image, self.affine, note=note.strip())
+        for tracer, image in pet.items():
+            name = paths.preprocessed_pet(self.subject, tracer)
+            save_nifti(folder / name, image, self.affine, note=f"{note}SUVR")
+        save_nifti(folder / paths.brain_mask(self.subject), mask, self.affine, note=note.strip())
+
+    def _mri(self, numbers: dict[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """T1w and FLAIR on the grid, and the brain mask: the brain inside both scans."""
+        t1w = load_nifti(self.registered / self.names["t1w"], ndim=3)
+        flair = load_nifti(self.registered / self.names["flair"], ndim=3)
+        brain = load_nifti(self.registered / self.names["brain_mask"], ndim=3)
+        to_flair = read_affine(self.registered / self.names["flair_to_t1w"])
+        in_flair = apply_affine(to_flair, self.points)
+
+        soft = limit_resolution(np.asarray(brain.dataobj), brain.affine, self.voxel_mm)
+        mask = sample(soft, brain.affine, self.points) > 0.5
+        images = {}
+        covered = {}
+        for name, image, points in (("T1w", t1w, self.points), ("FLAIR", flair, in_flair)):
+            data = limit_resolution(np.asarray(image.dataobj), image.affine, self.voxel_mm)
+            images[name] = sample(data, image.affine, points)
+            covered[name] = inside(image.shape, image.affine, points)
+            numbers[f"{name}_coverage"] = _share(covered[name], self.template)
+        mask &= covered["T1w"] & covered["FLAIR"]
+        template = atlas.resample_map("t1", self.shape, self.affine)
+        where = mask & self.template
+        if not where.any():
+            raise DataError("no brain on the grid", file=self.registered / self.names["brain_mask"])
+        numbers["T1w_registration"] = _rounded(
+            qc.correlation(images["T1w"][where], template[where])
+        )
+        numbers["FLAIR_registration"] = _rounded(
+            qc.correlation_ratio(images["FLAIR"][where], images["T1w"][where])
+        )
+        numbers["mask_volume_ml"] = round(float(mask.sum()) * self.voxel_mm**3 / 1000, 1)
+        return images, mask
+
+    def _all_pet(self, mask: np.ndarray, t1w: np.ndarray) -> dict[str, np.ndarray]:
+        """SUVR of each usable tracer; the others get their reason in the status."""
+        images = {}
+        for tracer, entry in self.status["tracers"].items():
+            if entry["status"] != "ok":
+                continue
+            try:
+                suvr, reference, coverage = self._pet(tracer)
+            except DataError as error:
+                entry.update(status="excluded", reason=error.what)
+                continue
+            entry.update(reference.qc(), coverage=coverage)
+            entry["registration"] = _rounded(qc.correlation_ratio(suvr[mask], t1w[mask]))
+            reason = qc.judge_image(
+                f"{tracer} to T1w", entry["registration"], coverage, self.settings["qc"]
+            )
+            if reason:
+                entry.update(status="excluded", reason=reason)
+            else:
+                images[tracer] = suvr
+        return images
+
+    def _pet(self, tracer: str) -> tuple[np.ndarray, Reference, float]:
+        """Average one tracer's frames on the grid; SUVR, its reference, coverage of the brain."""
+        files = pet_names(self.subject, tracer)
+        image = load_nifti(self.registered / files["frames"])
+        data = np.asarray(image.dataobj)
+        data = data.reshape(*data.shape[:3], -1)
+        frames = read_json(self.registered / files["motion"])["frames"]
+        to_pet = read_affine(self.registered / files["pet_to_t1w"])
+        entry = self.settings["tracers"][tracer]
+
+        on_grid = apply_affine(to_pet, self.points)
+        region = _reference_points(entry["reference_region"], float(entry["reference_erosion_mm"]))
+        in_region = apply_affine(to_pet, self._to_t1w(region))
+        total = np.zeros(self.shape, np.float32)
+        uptake = np.zeros(len(region), np.float32)
+        seen = np.ones(self.shape, bool)
+        region_seen = np.ones(len(region), bool)
+        seconds = sum(frame["duration_s"] for frame in frames)
+        for index, frame in enumerate(frames):
+            weight = np.float32(frame["duration_s"] / seconds)
+            moved = np.array(frame["reference_to_frame_ras_mm"])
+            here, there = apply_affine(moved, on_grid), apply_affine(moved, in_region)
+            smooth = limit_resolution(data[..., index], image.affine, self.voxel_mm)
+            total += weight * sample(smooth, image.affine, here)
+            uptake += weight * sample(data[..., index], image.affine, there)
+            seen &= inside(data.shape[:3], image.affine, here)
+            region_seen &= inside(data.shape[:3], image.affine, there)
+        reference = measure_reference(
+            entry["reference_region"], uptake[region_seen], REFERENCE_VOXEL_MM**3 / 1000
+        )
+        return total / np.float32(reference.mean), reference, _share(seen, self.template)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> float:
+    """Share of the boolean mask ``whole`` that lies in ``part``."""
+    return _rounded(float((part & whole).sum() / whole.sum()))

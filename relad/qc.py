@@ -1,4 +1,4 @@
-"""Quality control of one subject: numbers, the thresholds that gate on them, and a picture."""
+"""Quality control of a normalised subject: numbers, thresholds and one picture."""
 
 from __future__ import annotations
 
@@ -8,112 +8,131 @@ from typing import Any
 
 import numpy as np
 
-from relad import atlas
+#: Least share of the brain that each image must cover.
+MIN_COVERAGE = 0.95
+_BINS = 32
 
 
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice overlap of two boolean masks of one shape: 1 for equal ones, 0 for disjoint ones."""
-    size = int(a.sum()) + int(b.sum())
-    return 2.0 * int((a & b).sum()) / size if size else 0.0
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson correlation of two sets of values (n,); 0 where one is constant."""
+    a, b = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum()) / scale if scale > 0 else 0.0
 
 
-def registration(
-    t1w: np.ndarray, affine_mask: np.ndarray, shape: tuple[int, int, int], affine: np.ndarray
-) -> dict[str, float]:
-    """How well a subject came to MNI.
+def correlation_ratio(values: np.ndarray, given: np.ndarray) -> float:
+    """How well one image is a function of another, whatever the function.
 
     Parameters
     ----------
-    t1w
-        (x, y, z) T1w brought to the grid by all transforms, affine and SyN.
-    affine_mask
-        (x, y, z) bool, the subject's brain brought to the grid by the affine alone; after SyN it
-        is the template's by construction and says nothing.
-    shape, affine
-        Of the MNI grid, voxel index to RAS mm.
+    values
+        (n,) voxels of the image that is explained.
+    given
+        (n,) voxels of the image that explains, cut into 32 classes of equal count.
 
     Returns
     -------
-    ``registration_correlation``: Pearson's r of T1w and template over the template's brain;
-    ``brain_overlap_dice``: of the subject's and the template's brain.
+    Square root of the share of variance between the classes, 0 to 1. For a linear relation it is
+    the absolute correlation.
+
+    References
+    ----------
+    Roche et al., The correlation ratio as a new similarity measure, MICCAI 1998.
     """
-    brain = atlas.brain_mask(shape, affine)
-    template = atlas.resample_map("t1", shape, affine)
-    values = t1w[brain]
-    correlation = np.corrcoef(values, template[brain])[0, 1] if values.std() > 0 else 0.0
-    return {
-        "registration_correlation": round(float(correlation), 4),
-        "brain_overlap_dice": round(dice(affine_mask, brain), 4),
-    }
+    edges = np.unique(np.quantile(given, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    label = np.digitize(given, edges)
+    count = np.bincount(label, minlength=_BINS)
+    total = np.bincount(label, weights=values, minlength=_BINS)
+    means = total / np.maximum(count, 1)
+    between = float((count * (means - values.mean()) ** 2).sum())
+    within = float(((values - values.mean()) ** 2).sum())
+    return float(np.sqrt(between / within)) if within > 0 else 0.0
 
 
-def gate(numbers: Mapping[str, Any], limits: Mapping[str, Any]) -> str | None:
-    """Compare the numbers with the configured limits; return why the subject fails, or None."""
+def judge_subject(qc: Mapping[str, Any], limits: Mapping[str, Any]) -> str | None:
+    """Say why a subject's MRI is not good enough, or None.
+
+    Parameters
+    ----------
+    qc
+        Numbers of the subject (``brain_volume_ml``, ``brain_overlap_dice``,
+        ``T1w_registration``, ``FLAIR_registration``, ``T1w_coverage``, ``FLAIR_coverage``).
+    limits
+        Section ``qc`` of the configuration.
+    """
     low, high = limits["brain_volume_ml"]
-    volume = numbers["brain_volume_ml"]
+    volume = qc["brain_volume_ml"]
     if not low <= volume <= high:
-        return f"QC: brain volume {volume:.0f} ml is not within {low:g} to {high:g} ml"
-    for name, limit in (
-        ("registration_correlation", "min_registration_correlation"),
-        ("brain_overlap_dice", "min_brain_overlap_dice"),
-    ):
-        if not numbers[name] >= limits[limit]:
-            return f"QC: {name} {numbers[name]:.2f} is below {limits[limit]:g} (qc.{limit})"
+        return f"brain volume {volume:.0f} ml is outside {low:g} to {high:g} ml"
+    overlap = qc["brain_overlap_dice"]
+    if overlap < limits["min_brain_overlap_dice"]:
+        return (
+            f"brain mask overlaps the template's by Dice {overlap:.2f}, "
+            f"less than {limits['min_brain_overlap_dice']:g}"
+        )
+    for image, target in (("T1w", "MNI"), ("FLAIR", "T1w")):
+        reason = judge_image(f"{image} to {target}", qc[f"{image}_registration"],
+                             qc[f"{image}_coverage"], limits)  # fmt: skip
+        if reason:
+            return reason
     return None
 
 
-def empty(images: Mapping[str, np.ndarray], mask: np.ndarray) -> str | None:
-    """Return why an image holds nothing in the brain, or None."""
-    if not mask.any():
-        return "the brain mask is empty on the grid"
-    for name, data in images.items():
-        if data[mask].std() == 0:
-            return f"{name} holds nothing within the brain"
+def judge_image(
+    name: str, registration: float, coverage: float, limits: Mapping[str, Any]
+) -> str | None:
+    """Say why one image is not good enough, or None."""
+    if coverage < MIN_COVERAGE:
+        return f"{name}: the scan covers {coverage:.0%} of the brain, less than {MIN_COVERAGE:.0%}"
+    least = limits["min_registration_correlation"]
+    if registration < least:
+        return f"{name}: correlation after registration is {registration:.2f}, less than {least:g}"
     return None
 
 
 def picture(
-    path: Path, title: str, images: Mapping[str, np.ndarray], mask: np.ndarray, affine: np.ndarray
+    path: Path,
+    title: str,
+    images: Mapping[str, np.ndarray],
+    mask: np.ndarray,
+    windows: Mapping[str, tuple[float, float]],
 ) -> None:
-    """Draw each image in three planes with the brain mask's outline, as PNG.
+    """Draw each image in three planes with the outline of a mask.
 
-    Neurological orientation: the subject's left is on the left. All images lie on one grid.
+    Parameters
+    ----------
+    path
+        PNG to write.
+    title
+        Above all.
+    images
+        Name -> (x, y, z) image on one RAS grid.
+    mask
+        (x, y, z) boolean; its outline is drawn.
+    windows
+        Name -> grey-value window; 0 to the 99.5th percentile inside the mask where not given.
     """
-    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from relad.fileio import whole_file
-
-    inside = np.argwhere(mask)
-    centre = np.round((inside.min(axis=0) + inside.max(axis=0)) / 2).astype(int)
-    voxel_mm = np.abs(np.diag(affine)[:3])
-    figure, axes = plt.subplots(
-        len(images), 3, figsize=(6.6, 2.3 * len(images)), squeeze=False, layout="constrained"
-    )
-    for row, (name, data) in zip(axes, images.items(), strict=True):
-        suvr = "SUVR" in name
-        top = float(np.percentile(data[mask], 99.5))
-        for axis, panel in enumerate(row):
-            across, up = (i for i in range(3) if i != axis)
-            plane = np.take(data, centre[axis], axis=axis).T
-            outline = np.take(mask, centre[axis], axis=axis).T
-            panel.imshow(
-                plane,
-                origin="lower",
-                cmap="inferno" if suvr else "gray",
-                vmin=0,
-                vmax=top,
-                aspect=voxel_mm[up] / voxel_mm[across],
-            )
-            panel.contour(outline, [0.5], colors="cyan", linewidths=0.6)
-            panel.set_xticks([])
-            panel.set_yticks([])
-            mm = affine[axis, 3] + affine[axis, axis] * centre[axis]
-            panel.set_xlabel(f"MNI {'xyz'[axis]} = {mm:.0f} mm", fontsize=7)
-        row[0].set_ylabel(f"{name}\n0 to {top:.3g}", fontsize=8)
-    figure.suptitle(f"{title}: images on the MNI grid, outline of the brain mask", fontsize=9)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=90, metadata={"Software": None})
-    plt.close(figure)
+    middle = [size // 2 for size in mask.shape]
+    figure = Figure(figsize=(7.5, 2.3 * len(images) + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    for row, (name, image) in zip(axes, images.items(), strict=True):
+        low, high = windows.get(name, (0.0, float(np.percentile(image[mask], 99.5))))
+        colours = "inferno" if name in windows else "gray"
+        for axis, ax in enumerate(row):
+            drawn = ax.imshow(
+                image.take(middle[axis], axis).T,
+                origin="lower", cmap=colours, vmin=low, vmax=high, interpolation="nearest",
+            )  # fmt: skip
+            outline = mask.take(middle[axis], axis).T
+            if outline.any():
+                ax.contour(outline, [0.5], colors="cyan", linewidths=0.6)
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+        if name in windows:
+            figure.colorbar(drawn, ax=row[2], label="SUVR")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=80, metadata={"Software": None})

@@ -39,7 +39,7 @@ def train(method, updates: int = 4) -> list[dict]:
     ]
 
 
-@pytest.mark.parametrize("prediction", ["sample", "epsilon", "v"])
+@pytest.mark.parametrize("prediction", ["sample", "preconditioned", "epsilon", "v"])
 def test_without_adversary_and_l1_it_is_plain_ddpm_to_the_bit(prediction):
     torch.manual_seed(0)
     ddpm = DDPM(inputs=2, tracers=2, network=NETWORK, prediction=prediction)

@@ -24,6 +24,9 @@ class ConditionalDiffusion(Method):
         :meth:`NoiseSchedule.x0`.
     weighting
         Of the denoising loss, see :meth:`NoiseSchedule.epsilon_weight`.
+    t_power
+        In training t = floor(T (1 - u^t_power)) with u uniform: 1 draws t uniformly, more draws the
+        noisy end more often, where the MRI and not x_t has to tell what the PET looks like.
     schedule, network
         Parameters of :class:`NoiseSchedule` and :class:`UNet3d`.
     """
@@ -33,8 +36,9 @@ class ConditionalDiffusion(Method):
         *,
         inputs: int,
         tracers: int,
-        prediction: str = "preconditioned",
+        prediction: str = "sample",
         weighting: str = "clipped",
+        t_power: float = 2.0,
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
     ):
@@ -43,6 +47,7 @@ class ConditionalDiffusion(Method):
             raise TypeError(f"prediction {prediction!r} is none of {', '.join(PREDICTIONS)}")
         self.prediction = prediction
         self.weighting = weighting
+        self.t_power = t_power
         self.schedule = NoiseSchedule(**(schedule or {}))
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
@@ -52,9 +57,10 @@ class ConditionalDiffusion(Method):
         return batch.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw t uniformly and epsilon; return (x_t, t)."""
+        """Draw t and epsilon; return (x_t, t)."""
         x0 = batch.pet
-        t = torch.randint(self.schedule.steps, (x0.shape[0],), generator=random, device=x0.device)
+        u = torch.rand(x0.shape[:1], generator=random, device=x0.device)
+        t = (self.schedule.steps * (1 - u**self.t_power)).long().clamp(max=self.schedule.steps - 1)
         epsilon = torch.randn(x0.shape, generator=random, device=x0.device)
         return self.schedule.x_t(x0, epsilon, t), t
 

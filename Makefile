@@ -1,0 +1,47 @@
+# make demo | test | lint | clean. Everything is installed into .venv in this folder, from the lock.
+
+PYTHON ?= python3
+CORES ?= all
+
+BIN := $(CURDIR)/.venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help demo test lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   simulate a study and run it from raw scans to tables and figures"
+	@echo "make test   run the tests, a small study included"
+	@echo "make lint   check style of code and workflow"
+	@echo "make clean  remove results and caches"
+	@echo "PYTHON=python3.12 chooses the interpreter (3.11 to 3.13), CORES=4 limits the demo's cores"
+
+# A stamp, not the folder: an installation that was broken off is taken up again.
+$(STAMP): requirements.lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "relad needs Python 3.11, 3.12 or 3.13; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	       "Name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/snakemake --cores $(CORES) all
+	@echo
+	@echo "Simulated data (digital phantoms, no patients). Made just now, or found up to date:"
+	@ls results/tables/*.csv results/figures/*.png
+
+test: $(STAMP)
+	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check --compact-diff workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf .snakemake .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find results -mindepth 1 ! -path results/README.md -delete

@@ -1,0 +1,109 @@
+"""A copy of the repository with a study beside it, on which Snakemake can be run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PARTS = ("relad", "baselines", "workflow", "config", "envs")
+
+
+@dataclass(frozen=True)
+class Study:
+    """``folder/repository`` (a copy, free to be edited) and ``folder/study`` (its results).
+
+    ``config`` names a file in the copy's ``config/``; None leaves the choice to the workflow.
+    """
+
+    folder: Path
+    config: str | None = "test.yaml"
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "repository"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "study" / "results"
+
+    @property
+    def configfile(self) -> Path:
+        assert self.config is not None
+        return self.repository / "config" / self.config
+
+    @classmethod
+    def create(cls, folder: Path) -> Study:
+        ignore = shutil.ignore_patterns("__pycache__")
+        for part in PARTS:
+            shutil.copytree(REPOSITORY / part, folder / "repository" / part, ignore=ignore)
+        (folder / "study").mkdir()
+        return cls(folder)
+
+    def copy(self, folder: Path) -> Study:
+        """Copy with all modification times kept, so that it is as up to date as this one."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Study(folder, self.config)
+
+    def snakemake(
+        self, *arguments: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake on this study.
+
+        ``arguments`` come first, so that a target is not swallowed by the options added here.
+        """
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "snakemake", *arguments),
+                *("--snakefile", str(self.repository / "workflow" / "Snakefile")),
+                *("--directory", str(self.folder / "study")),
+                *(("--configfile", str(self.configfile)) if self.config else ()),
+            ],
+            cwd=self.folder,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def plan(self, *arguments: str) -> Plan:
+        """Jobs that a dry run would do."""
+        done = self.snakemake("--dry-run", *arguments)
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output
+        return Plan(output)
+
+    def fill_with_nothing(self) -> None:
+        """Make every output, empty, and have Snakemake believe that it is up to date."""
+        summary = self.snakemake("--summary").stdout.splitlines()
+        assert len(summary) > 1, "the summary lists no output"
+        for line in summary[1:]:
+            output = self.folder / "study" / line.split("\t")[0]
+            output.parent.mkdir(parents=True, exist_ok=True)
+            if output.suffix:
+                output.touch()
+            else:
+                output.mkdir()
+        done = self.snakemake("--touch", "--forceall", "--cores", "1")
+        assert done.returncode == 0, done.stderr
+
+
+class Plan:
+    """What a dry run said: how many jobs of each rule, and each job's message."""
+
+    def __init__(self, output: str):
+        table = output.rpartition("Job stats:")[2].partition("Reasons:")[0]
+        counts = re.findall(r"^(\w+) +(\d+)$", table, flags=re.MULTILINE)
+        self.rules = Counter({rule: int(n) for rule, n in counts if rule not in ("total", "all")})
+        self.messages = re.findall(r"^Job \d+: (.*)$", output, flags=re.MULTILINE)
+        self.output = output
+
+    def of(self, verb: str) -> list[str]:
+        """Messages that begin with ``verb``, without it."""
+        return sorted(m.removeprefix(f"{verb} ") for m in self.messages if m.startswith(f"{verb} "))

@@ -1,0 +1,118 @@
+"""The whole study, small: raw DICOM to tables and figures, run again, and repaired."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from relad import config
+from tests.workflow.study import Study
+
+#: Columns of runtime.csv that are measured and so differ from run to run.
+MEASURED = re.compile("seconds|time|memory|_mb$|_s$")
+TABLES = ("main", "ablation", "external", "runtime")
+FIGURES = ("panels", "panels_external", "distributions", "distributions_external")
+FIGURES += ("ablation", "training_curves", "runtime")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    study = Study.create(tmp_path_factory.mktemp("end_to_end"))
+    run = study.snakemake("all", "--cores", "2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return study
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as text:
+        return list(csv.DictReader(text))
+
+
+def test_tables(done: Study) -> None:
+    study = config.load(done.configfile)
+    methods = {name for name, entry in study["methods"].items() if entry["ablates"] is None}
+    ablations = set(study["methods"]) - methods
+    expected = {
+        "main": ({"tiny-train"}, methods),
+        "external": ({"tiny-external"}, methods),
+        "ablation": ({"tiny-train"}, {"rela"} | ablations),
+    }
+    for name, (cohorts, names) in expected.items():
+        table = rows(done.results / f"tables/{name}.csv")
+        found = [(row["cohort"], row["tracer"], row["method"]) for row in table]
+        wanted = {(c, t, m) for c in cohorts for t in study["tracers"] for m in names}
+        assert sorted(found) == sorted(wanted)
+        assert {row["data"] for row in table} == {"simulated"}
+        assert {row["n"] for row in table} == {"2"}
+        for row in table:
+            assert float(row["psnr_low"]) <= float(row["psnr"]) <= float(row["psnr_high"])
+            assert -1 <= float(row["ssim"]) <= 1 and float(row["mae"]) >= 0
+    assert {row["method"] for row in rows(done.results / "tables/runtime.csv")} == methods
+
+
+def test_every_table_and_figure_says_that_it_is_simulated(done: Study) -> None:
+    for name in TABLES:
+        for suffix in ("tex", "md"):
+            text = (done.results / f"tables/{name}.{suffix}").read_text(encoding="utf-8")
+            assert "simulated" in text.lower(), f"{name}.{suffix}"
+
+
+def test_figures(done: Study) -> None:
+    for name in FIGURES:
+        png = (done.results / f"figures/{name}.png").read_bytes()
+        pdf = (done.results / f"figures/{name}.pdf").read_bytes()
+        assert png.startswith(b"\x89PNG") and len(png) > 10_000
+        assert pdf.startswith(b"%PDF")
+
+
+def test_every_subject_is_accounted_for_and_in_use(done: Study) -> None:
+    for cohort, count in (("tiny-train", 4), ("tiny-external", 2)):
+        file = done.results / f"packed/{cohort}/subjects.tsv"
+        with file.open(newline="", encoding="utf-8") as text:
+            subjects = list(csv.DictReader(text, delimiter="\t"))
+        assert len(subjects) == count
+        assert [row["reason"] for row in subjects if row["included"] != "yes"] == []
+
+
+def test_every_job_left_a_log_and_a_benchmark(done: Study) -> None:
+    for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
+        folders = {path.name for path in (done.results / kind).iterdir()}
+        assert folders == {"phantom", "ingest", "register", "normalize", "pack"} | {
+            *("train", "synthesize", "evaluate", "tables", "figures")
+        }
+        assert len(list((done.results / kind / "register").glob(f"*{suffix}"))) == 6
+
+
+def test_running_again_does_nothing(done: Study) -> None:
+    run = done.snakemake("all", "--cores", "2")
+    assert run.returncode == 0
+    assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def comparable(results: Path) -> dict[str, object]:
+    """Everything of the tables that must come out the same, byte for byte or column for column."""
+    found: dict[str, object] = {}
+    for name in ("main", "ablation", "external"):
+        for suffix in ("csv", "tex", "md"):
+            found[f"{name}.{suffix}"] = (results / f"tables/{name}.{suffix}").read_bytes()
+    found["runtime"] = [
+        {key: value for key, value in row.items() if not MEASURED.search(key)}
+        for row in rows(results / "tables/runtime.csv")
+    ]
+    return found
+
+
+def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
+    study = done.copy(tmp_path)
+    before = comparable(study.results)
+    weights = study.results / "models/rela/fold-0_seed-0/model.safetensors"
+    model = weights.read_bytes()
+    weights.unlink()
+    run = study.snakemake("all", "--cores", "2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.findall(r"^ *train +(\d+)$", run.stdout + run.stderr, re.MULTILINE) == ["1"]
+    assert weights.read_bytes() == model
+    assert comparable(study.results) == before

@@ -1,0 +1,241 @@
+"""What Snakemake would run, from nothing and after a change; over files of zero bytes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from relad import config
+from relad.cli import STEPS
+from tests.workflow.study import Study
+
+ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
+ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
+FIGURES = ["ablation", "distributions", "distributions_external", "panels", "panels_external"]
+FIGURES += ["runtime", "training_curves"]
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_all_from_nothing(empty_study: Study) -> None:
+    plan = empty_study.plan("all")
+    assert plan.rules == Counter(
+        phantom=2,
+        ingest=2,
+        register=6,
+        normalize=6,
+        pack=2,
+        train=6,
+        synthesize=10,
+        evaluate=10,
+        tables=4,
+        figures=7,
+    )
+    assert plan.of("Table") == ["ablation", "external", "main", "runtime"]
+    assert plan.of("Figure") == FIGURES
+
+
+def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
+    assert set(empty_study.plan("all").rules) == set(STEPS) - {"metrics"}
+
+
+def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
+    default = config.load()
+    trained = len(default["methods"]) * len(default["folds"]["run"]) * len(default["seeds"])
+    plan = Study(empty_study.folder, config=None).plan("all")
+    assert plan.rules["train"] == trained
+    assert plan.of("Packing") == sorted(default["cohorts"])
+
+
+def test_one_table_plans_only_what_it_shows(empty_study: Study) -> None:
+    plan = empty_study.plan("results/tables/ablation.csv")
+    assert plan.of("Training") == ABLATION_ONLY
+    assert plan.of("Simulating the scans of") == ["tiny-train"]
+    assert plan.rules["tables"] == 1 and plan.rules["figures"] == 0
+
+
+def test_external_table_trains_no_ablation(empty_study: Study) -> None:
+    plan = empty_study.plan("results/tables/external.csv")
+    assert not [message for message in plan.of("Training") if "-no-" in message]
+    assert {m.split(" with ")[0] for m in plan.of("Synthesising PET of")} == {"tiny-external"}
+
+
+def test_finished_study_has_nothing_to_do(finished_study: Study) -> None:
+    assert "Nothing to be done" in finished_study.plan("all").output
+
+
+def test_changed_method_reruns_that_method_alone(study: Study) -> None:
+    edit(
+        study.repository / "config/test/methods.yaml",
+        "class: baselines.unet:RegressionUNet",
+        "class: baselines.unet:RegressionUNet\n  inputs: [T1w]",
+    )
+    plan = study.plan("all")
+    assert plan.of("Training") == ["unet, fold 0, seed 0"]
+    assert plan.of("Synthesising PET of") == [
+        "tiny-external with unet, fold 0, seed 0",
+        "tiny-train with unet, fold 0, seed 0",
+    ]
+    assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures"}
+
+
+def test_changed_base_reruns_its_ablations_too(study: Study) -> None:
+    edit(
+        study.repository / "config/test/methods.yaml",
+        "class: relad.reladiff:RelADiffusion",
+        "class: relad.reladiff:RelADiffusion\n  params: {gamma: 0.5}",
+    )
+    assert study.plan("all").of("Training") == ABLATION_ONLY
+
+
+def test_edited_baseline_reruns_that_baseline_alone(study: Study) -> None:
+    with (study.repository / "baselines/unet.py").open("a", encoding="utf-8") as file:
+        file.write("\n# edited\n")
+    assert study.plan("all").of("Training") == ["unet, fold 0, seed 0"]
+
+
+def test_edited_plot_draws_again_and_trains_nothing(study: Study) -> None:
+    with (study.repository / "relad/figures/panels.py").open("a", encoding="utf-8") as file:
+        file.write("\n# edited\n")
+    assert set(study.plan("all").rules) == {"figures"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ("bootstrap: 50", "bootstrap: 60", {"tables", "figures"}),
+        ("steps: 2", "steps: 3", {"synthesize", "evaluate", "tables", "figures"}),
+        ("updates: 4", "updates: 5", {"train", "synthesize", "evaluate", "tables", "figures"}),
+    ],
+)
+def test_changed_value_reruns_what_reads_it(
+    study: Study, old: str, new: str, rules: set[str]
+) -> None:
+    edit(study.configfile, old, new)
+    assert set(study.plan("all").rules) == rules
+
+
+def test_deleted_model_reruns_that_model(study: Study) -> None:
+    (study.results / "models/unet/fold-0_seed-0/model.safetensors").unlink()
+    plan = study.plan("all")
+    assert plan.of("Training") == ["unet, fold 0, seed 0"]
+    assert plan.rules["register"] == 0
+
+
+def test_killed_training_keeps_its_checkpoint(empty_study: Study) -> None:
+    """Snakemake removes the declared outputs of a failed job; a checkpoint must not be one."""
+    summary = empty_study.snakemake("--summary").stdout
+    model = [line.split("\t")[0] for line in summary.splitlines() if "/models/unet/" in line]
+    assert sorted(Path(file).name for file in model) == [
+        "log.csv",
+        "model.safetensors",
+        "train.json",
+    ]
+
+
+def test_own_configuration_replaces_the_default_one(empty_study: Study) -> None:
+    """Snakemake would merge the two and simulate the default's cohorts beside ours."""
+    assert "sim-train" not in empty_study.plan("all").output
+
+
+def test_single_value_from_the_command_line(empty_study: Study) -> None:
+    assert '"seed": 7,' in empty_study.plan("all", "-p", "--config", "seed=7").output
+
+
+def test_study_of_one_cohort_without_ablations(study: Study) -> None:
+    (study.repository / "config/test/ablations.yaml").write_text("{}\n", encoding="utf-8")
+    text = study.configfile.read_text(encoding="utf-8")
+    start, end = text.index("  tiny-external:"), text.index("tracers:")
+    study.configfile.write_text(text[:start] + text[end:], encoding="utf-8")
+    plan = study.plan("all", "--forceall")
+    assert plan.of("Table") == ["main", "runtime"]
+    assert plan.of("Figure") == ["distributions", "panels", "runtime", "training_curves"]
+
+
+def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "loni").mkdir()
+    (tmp_path / "collection.csv").write_text(
+        '"Image Data ID","Subject"\n"I1","002_S_0001"\n"I2","002_S_0002"\n', encoding="utf-8"
+    )
+    (tmp_path / "bids" / "sub-ONE").mkdir(parents=True)
+    text = study.configfile.read_text(encoding="utf-8")
+    text = text.replace("source: phantom", f"source: loni\n    path: {tmp_path}/loni", 1)
+    text = text.replace(
+        "phantom: {subjects: 4, site: 951, scanner: alpha}",
+        f"collection: {tmp_path}/collection.csv",
+    )
+    text = text.replace("source: phantom", f"source: bids\n    path: {tmp_path}/bids")
+    text = text.replace("    phantom: {subjects: 2, site: 952, scanner: beta}\n", "")
+    study.configfile.write_text(text, encoding="utf-8")
+    plan = study.plan("all", "--forceall", "--printshellcmds")
+    assert plan.rules["phantom"] == 0 and plan.rules["ingest"] == 1
+    assert plan.of("Registering") == [
+        "tiny-external ONE",
+        "tiny-train 002S0001",
+        "tiny-train 002S0002",
+    ]
+    assert f"--collection {tmp_path}/collection.csv" in plan.output
+    assert f"register {tmp_path}/bids " in plan.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("bootstrap: 50", "bootstraps: 50", "unknown key 'bootstraps' at evaluation"),
+        ("role: external", "role: train", "one cohort must have the role train, here 2 have"),
+        ("config/test/methods.yaml", "config/none.yaml", "no such configuration file"),
+    ],
+)
+def test_bad_configuration_is_named(study: Study, old: str, new: str, said: str) -> None:
+    edit(study.configfile, old, new)
+    done = study.snakemake("--dry-run", "all")
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("results/models/nope/fold-0_seed-0/log.csv", "'nope' is not one of the methods"),
+        ("results/packed/nope", "'nope' is not one of the cohorts"),
+    ],
+)
+def test_unknown_name_in_a_target_is_named(empty_study: Study, target: str, said: str) -> None:
+    done = empty_study.snakemake("--dry-run", target)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+
+
+def test_method_without_a_file_is_named(study: Study) -> None:
+    edit(study.repository / "config/test/methods.yaml", "baselines.unet:", "baselines.unett:")
+    done = study.snakemake("--dry-run", "all")
+    assert done.returncode != 0
+    assert "there is no module baselines.unett" in done.stdout + done.stderr
+
+
+def test_plan_needs_no_package_of_any_step(empty_study: Study, tmp_path: Path) -> None:
+    """With --use-conda, Snakemake runs where none of these is installed."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Block:\n"
+        "    names = {'torch', 'safetensors', 'nibabel', 'ants', 'nilearn', 'scipy', 'skimage'}\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in self.names:\n"
+        "            raise ModuleNotFoundError(f'blocked: {name}')\n"
+        "sys.meta_path.insert(0, Block())\n",
+        encoding="utf-8",
+    )
+    done = empty_study.snakemake("--dry-run", "all", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_profiles_plan(empty_study: Study, profile: str) -> None:
+    plan = empty_study.plan("--workflow-profile", f"workflow/profiles/{profile}", "all")
+    assert plan.rules["train"] == 6

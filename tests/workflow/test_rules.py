@@ -1,0 +1,111 @@
+"""Every rule says what it needs; style of the workflow; what the environments hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from relad.cli import STEPS
+from relad.sources import sources
+from tests.workflow.study import REPOSITORY
+
+RULES = REPOSITORY / "workflow" / "rules"
+ENVIRONMENTS = sorted((REPOSITORY / "envs").glob("*.yaml"))
+#: Module -> package, where the names differ.
+PACKAGES = {
+    "PIL": "pillow",
+    "ants": "antspyx",
+    "skimage": "scikit-image",
+    "torch": "pytorch",
+    "yaml": "pyyaml",
+}
+
+
+def rules() -> dict[str, str]:
+    """Text of each rule of the workflow, by name."""
+    found = {}
+    for file in sorted(RULES.glob("*.smk")):
+        parts = re.split(r"^rule (\w+):\n", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    return found
+
+
+def test_every_step_is_a_rule_and_every_rule_a_step() -> None:
+    assert set(rules()) == set(STEPS) - {"metrics"}
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_rule_says_what_it_needs(name: str) -> None:
+    text = rules()[name]
+    keywords = set(re.findall(r"^    (\w+):", text, flags=re.MULTILINE))
+    wanted = {"output", "params", "log", "benchmark", "conda", "threads", "resources", "message"}
+    assert not wanted - keywords
+    assert re.search(
+        rf'^    shell:\n +"(LIBRARY_THREADS=\S+ )?relad {name} ', text, flags=re.MULTILINE
+    )
+    for parameter in (f'settings=settings("{name}")', f'code=code("{name}")'):
+        assert parameter in text
+    for resource in ("mem_mb=", "runtime="):
+        assert resource in text
+
+
+def test_lint_and_format() -> None:
+    for command in (
+        ["snakemake", "--lint", "--directory", str(REPOSITORY)],
+        ["snakefmt", "--check", "workflow"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=REPOSITORY, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_profiles_name_only_rules_that_exist() -> None:
+    profile = yaml.safe_load((REPOSITORY / "workflow/profiles/slurm/config.yaml").read_text())
+    for section in ("set-resources", "groups"):
+        assert set(profile[section]) <= set(rules())
+
+
+# --- environments -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ENVIRONMENTS, ids=lambda file: file.stem)
+def test_environment_is_pinned_and_from_one_channel(file: Path) -> None:
+    environment = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert set(environment) == {"channels", "dependencies"}
+    assert environment["channels"] == ["conda-forge"]
+    for dependency in environment["dependencies"]:
+        assert re.fullmatch(r"[a-z0-9-]+=[0-9]+\.[0-9.]*[0-9*]", dependency), dependency
+
+
+def third_party(files: tuple[Path, ...]) -> set[str]:
+    """Top-level modules that files import from other distributions."""
+    found = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add((node.module or "").partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"relad", "baselines"}
+
+
+@pytest.mark.parametrize("name", sorted(rules()))
+def test_environment_holds_what_the_step_imports(name: str) -> None:
+    modules = [STEPS[name][0]]
+    if name in ("train", "synthesize"):
+        modules += [
+            f"baselines.{file.stem}" for file in (REPOSITORY / "baselines").glob("[a-z]*.py")
+        ]
+        modules.append("relad.reladiff")
+    (file,) = re.findall(r'"\.\./\.\./(envs/\w+\.yaml)"', rules()[name])
+    environment = yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))
+    held = {dependency.partition("=")[0] for dependency in environment["dependencies"]}
+    needed = {PACKAGES.get(module, module) for module in third_party(sources(*modules))}
+    assert needed <= held

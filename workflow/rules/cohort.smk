@@ -1,0 +1,54 @@
+# Where scans come from: a simulated download, and any download turned into BIDS.
+
+
+rule phantom:
+    output:
+        raw=directory(paths.raw("{cohort}")),
+    log:
+        paths.log("phantom", "{cohort}"),
+    benchmark:
+        paths.benchmark("phantom", "{cohort}")
+    wildcard_constraints:
+        cohort=cohorts_from("phantom"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=240,
+    params:
+        settings=settings("phantom"),
+        code=code("phantom"),
+    message:
+        "Simulating the scans of {wildcards.cohort}"
+    shell:
+        "relad phantom {output.raw:q} --cohort {wildcards.cohort} --jobs {threads} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule ingest:
+    input:
+        scans=raw_scans,
+    output:
+        bids=directory(paths.bids("{cohort}")),
+    log:
+        paths.log("ingest", "{cohort}"),
+    benchmark:
+        paths.benchmark("ingest", "{cohort}")
+    wildcard_constraints:
+        cohort=cohorts_from("phantom", "loni"),
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=720,
+    params:
+        collection=collection_option,
+        settings=settings("ingest"),
+        code=code("ingest"),
+    message:
+        "Turning the scans of {wildcards.cohort} into BIDS"
+    shell:
+        "relad ingest {input.scans:q} {output.bids:q} {params.collection:q} --jobs {threads} "
+        "--settings {params.settings:q} > {log:q} 2>&1"

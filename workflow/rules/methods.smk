@@ -1,0 +1,62 @@
+# Training and synthesis; nothing here names a method.
+
+
+rule train:
+    input:
+        packed=paths.packed(TRAINING_COHORT),
+    output:
+        # Files, not their folder: Snakemake empties the outputs of a killed job, and the checkpoint
+        # beside them must survive for the training to resume.
+        weights=paths.model("{method}", "{fold}", "{seed}") / "model.safetensors",
+        losses=paths.model("{method}", "{fold}", "{seed}") / "log.csv",
+        record=paths.model("{method}", "{fold}", "{seed}") / "train.json",
+    log:
+        paths.log("train", "{method}", "{fold}", "{seed}"),
+    benchmark:
+        paths.benchmark("train", "{method}", "{fold}", "{seed}")
+    conda:
+        "../../envs/torch.yaml"
+    threads: library_threads("training")
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=2880,
+    params:
+        folder=subpath(output.weights, parent=True),
+        settings=settings("train"),
+        code=code("train"),
+        threads=library_threads("training"),
+    message:
+        "Training {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
+    shell:
+        "LIBRARY_THREADS={params.threads} relad train {input.packed:q} {params.folder:q} "
+        "--method {wildcards.method} --fold {wildcards.fold} --seed {wildcards.seed} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule synthesize:
+    input:
+        weights=paths.model("{method}", "{fold}", "{seed}") / "model.safetensors",
+        record=paths.model("{method}", "{fold}", "{seed}") / "train.json",
+        packed=paths.packed("{cohort}"),
+    output:
+        synthesized=directory(paths.synthesized("{cohort}", "{method}", "{fold}", "{seed}")),
+    log:
+        paths.log("synthesize", "{cohort}", "{method}", "{fold}", "{seed}"),
+    benchmark:
+        paths.benchmark("synthesize", "{cohort}", "{method}", "{fold}", "{seed}")
+    conda:
+        "../../envs/torch.yaml"
+    threads: library_threads("sampling")
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=720,
+    params:
+        model=subpath(input.weights, parent=True),
+        settings=settings("synthesize"),
+        code=code("synthesize"),
+        threads=library_threads("sampling"),
+    message:
+        "Synthesising PET of {wildcards.cohort} with {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
+    shell:
+        "LIBRARY_THREADS={params.threads} relad synthesize {params.model:q} {input.packed:q} "
+        "{output.synthesized:q} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,0 +1,78 @@
+# From BIDS to one memory-mapped dataset per cohort.
+
+
+rule register:
+    input:
+        bids=bids_dataset,
+    output:
+        registered=directory(paths.registered("{cohort}", "{subject}")),
+    log:
+        paths.log("register", "{cohort}", "{subject}"),
+    benchmark:
+        paths.benchmark("register", "{cohort}", "{subject}")
+    conda:
+        "../../envs/imaging.yaml"
+    threads: library_threads("registration")
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=120,
+    params:
+        settings=settings("register"),
+        code=code("register"),
+        threads=library_threads("registration"),
+    message:
+        "Registering {wildcards.cohort} {wildcards.subject}"
+    shell:
+        "LIBRARY_THREADS={params.threads} relad register {input.bids:q} {output.registered:q} "
+        "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule normalize:
+    input:
+        registered=paths.registered("{cohort}", "{subject}"),
+    output:
+        normalized=directory(paths.normalized("{cohort}", "{subject}")),
+    log:
+        paths.log("normalize", "{cohort}", "{subject}"),
+    benchmark:
+        paths.benchmark("normalize", "{cohort}", "{subject}")
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        settings=settings("normalize"),
+        code=code("normalize"),
+    message:
+        "Resampling {wildcards.cohort} {wildcards.subject} to MNI and SUVR"
+    shell:
+        "relad normalize {input.registered:q} {output.normalized:q} "
+        "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule pack:
+    input:
+        normalized=normalized_subjects,
+        bids=bids_dataset,
+    output:
+        packed=directory(paths.packed("{cohort}")),
+    log:
+        paths.log("pack", "{cohort}"),
+    benchmark:
+        paths.benchmark("pack", "{cohort}")
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=240,
+    params:
+        settings=settings("pack"),
+        code=code("pack"),
+    message:
+        "Packing {wildcards.cohort}"
+    shell:
+        "relad pack {output.packed:q} {input.normalized:q} --bids {input.bids:q} "
+        "--cohort {wildcards.cohort} --settings {params.settings:q} > {log:q} 2>&1"
