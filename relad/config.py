@@ -43,9 +43,7 @@ def read_yaml(path: str | Path) -> Any:
     except FileNotFoundError:
         raise ReladError("no such configuration file", file=path) from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ReladError(
-            f"not valid YAML ({' '.join(str(error).split())})", file=path
-        ) from None
+        raise ReladError(f"not valid YAML ({' '.join(str(error).split())})", file=path) from None
 
 
 def check(data: Any, schema: str, *, file: str | Path) -> None:

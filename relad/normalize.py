@@ -2,6 +2,8 @@
 
 Every image is interpolated once: each voxel of the grid is led through the composed transforms
 (MNI warp, affine, rigid, and for PET the motion of each frame) to a point of the original image.
+With grid.deform off the warp is left out: the brain takes the template's place and size but keeps
+its own shape (ventricles, atrophy), from which methods learn. Reference regions use the warp always.
 Images finer than the grid are first smoothed to its voxel size, so that nothing aliases. PET
 frames are averaged, weighted by duration, and divided by the mean in the tracer's reference
 region, which is measured at 2 mm.
@@ -102,11 +104,14 @@ class Normalization:
         self.shape = tuple(settings["grid"]["shape"])
         self.voxel_mm = float(settings["grid"]["voxel_mm"])
         self.affine = atlas.grid_affine(self.shape, self.voxel_mm)
-        self.points = self._to_t1w(grid_points(self.shape, self.affine))
+        # Without deformation the brain takes the template's place and size, but keeps its shape.
+        self.points = self._to_t1w(
+            grid_points(self.shape, self.affine), deform=settings["grid"]["deform"]
+        )
         self.template = atlas.brain_mask(self.shape, self.affine)
 
-    def _to_t1w(self, mni: np.ndarray) -> np.ndarray:
-        return mni_to_t1w(self.registered, self.subject, mni)
+    def _to_t1w(self, mni: np.ndarray, *, deform: bool) -> np.ndarray:
+        return mni_to_t1w(self.registered, self.subject, mni, deform=deform)
 
     def write(self, folder: Path) -> None:
         """Write images, QC picture and, into the status, numbers and reasons."""
@@ -199,7 +204,7 @@ class Normalization:
 
         on_grid = apply_affine(to_pet, self.points)
         region = _reference_points(entry["reference_region"], float(entry["reference_erosion_mm"]))
-        in_region = apply_affine(to_pet, self._to_t1w(region))
+        in_region = apply_affine(to_pet, self._to_t1w(region, deform=True))
         total = np.zeros(self.shape, np.float32)
         uptake = np.zeros(len(region), np.float32)
         seen = np.ones(self.shape, bool)

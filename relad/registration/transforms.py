@@ -92,10 +92,15 @@ class Warp:
         return points + np.stack(moved, axis=-1)
 
 
-def mni_to_t1w(folder: Path, subject: str, points: np.ndarray) -> np.ndarray:
-    """Map MNI points (..., 3) to the same anatomy in a registered subject's T1w, both RAS mm."""
+def mni_to_t1w(
+    folder: Path, subject: str, points: np.ndarray, *, deform: bool = True
+) -> np.ndarray:
+    """Map MNI points (..., 3) to the same anatomy in a registered subject's T1w, both RAS mm.
+
+    ``deform=False`` leaves the SyN warp out, as does a subject registered by the affine alone.
+    """
     warp = folder / names(subject)["t1w_to_mni_warp"]
-    if warp.exists():
+    if deform and warp.exists():
         points = Warp(warp)(points)
     return apply_affine(read_affine(folder / names(subject)["t1w_to_mni_affine"]), points)
 
