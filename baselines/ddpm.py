@@ -1,5 +1,4 @@
-"""Plain conditional DDPM (Ho et al. 2020): the proposed method's network and schedule, its
-denoising loss alone."""
+"""Plain conditional DDPM (Ho et al. 2020): network and schedule of `rela`, denoising loss alone."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from relad.method import Batch
 
 
 class DDPM(ConditionalDiffusion):
-    """Minimises ||epsilon - eps_hat||^2 (weighted over t as ``weighting`` says) and nothing else."""
+    """Minimises ||epsilon - eps_hat||^2, weighted over t as ``weighting`` says."""
 
     def __init__(self, *, inputs: int, tracers: int, lr: float = 5e-4, **diffusion: Any):
         super().__init__(inputs=inputs, tracers=tracers, **diffusion)

@@ -134,7 +134,7 @@ def _rois() -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample_map(kind: str, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
-    """Tissue map ``kind`` (see :func:`mni`) on another MNI grid, averaged when coarser than 1 mm."""
+    """Tissue map ``kind`` (see :func:`mni`) on another MNI grid, smoothed if coarser than 1 mm."""
     from scipy import ndimage
 
     source = mni(kind)

@@ -1,7 +1,7 @@
 """``relad STEP …``: every step of the study as one command, files in, files out.
 
-A step's module holds ``add_arguments(parser)`` and ``run(args)``; its docstring is the help. Modules
-are imported only when their step is asked for, so that each runs in its own small environment.
+A step's module holds ``add_arguments(parser)`` and ``run(args)``; its docstring is the help.
+Modules are imported only when their step is asked for, so each runs in its own small environment.
 """
 
 from __future__ import annotations

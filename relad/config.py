@@ -146,7 +146,7 @@ def load_settings(source: str | None = None) -> dict[str, Any]:
 
 
 def section(config: Mapping[str, Any], step: str, **wildcards: str) -> dict[str, Any]:
-    """The part of a resolved configuration that ``step`` reads, in the configuration's own shape."""
+    """Part of a resolved configuration that ``step`` reads, in the configuration's own shape."""
     part: dict[str, Any] = {}
     for key in SECTIONS[step]:
         top, _, entry = key.partition(".")

@@ -25,7 +25,7 @@ class Batch:
 
     Attributes
     ----------
-    mri : (b, m, x, y, z) float32, the method's MRI inputs (T1w, FLAIR) as :mod:`relad.space` has them
+    mri : (b, m, x, y, z) float32, T1w and FLAIR (or one of them) as :mod:`relad.space` has them
     tracer : (b,) int64, index into the study's tracers
     mask : (b, 1, x, y, z) bool, brain
     pet : (b, 1, x, y, z) float32, x0: PET as y of :mod:`relad.space`, about [-1, 1]
@@ -50,7 +50,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a diffusion method samples: ``ddim`` or ``ddpm``, and the number of network evaluations."""
+    """How a diffusion method samples: ``ddim`` or ``ddpm``, and its network evaluations."""
 
     sampler: str = "ddim"
     steps: int = 10
@@ -110,7 +110,7 @@ class Method(nn.Module, ABC):
         return 1
 
     def lr_factor(self, progress: float) -> float:
-        """Learning-rate factor: a twentieth of warm-up, constant to the half, then linear to zero."""
+        """Learning-rate factor: warm-up (a twentieth), constant to the half, linear to zero."""
         return min(1.0, 20.0 * progress + 0.01, 2.0 * (1.0 - progress))
 
 

@@ -3,7 +3,7 @@
 Every image is interpolated once: each voxel of the grid is led through the composed transforms
 (MNI warp, affine, rigid, and for PET the motion of each frame) to a point of the original image.
 With grid.deform off the warp is left out: the brain takes the template's place and size but keeps
-its own shape (ventricles, atrophy), from which methods learn. Reference regions use the warp always.
+its own shape (ventricles, atrophy), from which methods learn; reference regions always use it.
 Images finer than the grid are first smoothed to its voxel size, so that nothing aliases. PET
 frames are averaged, weighted by duration, and divided by the mean in the tracer's reference
 region, which is measured at 2 mm.
@@ -117,7 +117,7 @@ class Normalization:
         """Write images, QC picture and, into the status, numbers and reasons."""
         numbers = self.status["qc"]
         mri, mask = self._mri(numbers)
-        pet = self._all_pet(mask, mri["T1w"])
+        pet = self._all_pet(mask)
         reason = qc.judge_subject(numbers, self.settings["qc"])
         if reason:
             self.status.update(status="excluded", reason=reason)
@@ -149,28 +149,35 @@ class Normalization:
 
         soft = limit_resolution(np.asarray(brain.dataobj), brain.affine, self.voxel_mm)
         mask = sample(soft, brain.affine, self.points) > 0.5
+        smooth_t1w = limit_resolution(np.asarray(t1w.dataobj), t1w.affine, self.voxel_mm)
+        smooth_flair = limit_resolution(np.asarray(flair.dataobj), flair.affine, self.voxel_mm)
         images = {}
         covered = {}
-        for name, image, points in (("T1w", t1w, self.points), ("FLAIR", flair, in_flair)):
-            data = limit_resolution(np.asarray(image.dataobj), image.affine, self.voxel_mm)
-            images[name] = sample(data, image.affine, points)
-            covered[name] = inside(image.shape, image.affine, points)
+        for name, data, affine, points in (
+            ("T1w", smooth_t1w, t1w.affine, self.points),
+            ("FLAIR", smooth_flair, flair.affine, in_flair),
+        ):
+            images[name] = sample(data, affine, points)
+            covered[name] = inside(data.shape, affine, points)
             numbers[f"{name}_coverage"] = _share(covered[name], self.template)
         mask &= covered["T1w"] & covered["FLAIR"]
-        template = atlas.resample_map("t1", self.shape, self.affine)
-        where = mask & self.template
-        if not where.any():
+        if not mask.any():
             raise DataError("no brain on the grid", file=self.registered / self.names["brain_mask"])
+        # The template is matched by all transforms, also where the images keep their own shape.
+        deformed = self._to_t1w(grid_points(self.shape, self.affine)[self.template], deform=True)
         numbers["T1w_registration"] = _rounded(
-            qc.correlation(images["T1w"][where], template[where])
+            qc.correlation(
+                sample(smooth_t1w, t1w.affine, deformed),
+                atlas.resample_map("t1", self.shape, self.affine)[self.template],
+            )
         )
         numbers["FLAIR_registration"] = _rounded(
-            qc.correlation_ratio(images["FLAIR"][where], images["T1w"][where])
+            qc.correlation_ratio(images["FLAIR"][mask], images["T1w"][mask])
         )
         numbers["mask_volume_ml"] = round(float(mask.sum()) * self.voxel_mm**3 / 1000, 1)
         return images, mask
 
-    def _all_pet(self, mask: np.ndarray, t1w: np.ndarray) -> dict[str, np.ndarray]:
+    def _all_pet(self, mask: np.ndarray) -> dict[str, np.ndarray]:
         """SUVR of each usable tracer; the others get their reason in the status."""
         images = {}
         for tracer, entry in self.status["tracers"].items():
@@ -182,7 +189,7 @@ class Normalization:
                 entry.update(status="excluded", reason=error.what)
                 continue
             entry.update(reference.qc(), coverage=coverage)
-            entry["registration"] = _rounded(qc.correlation_ratio(suvr[mask], t1w[mask]))
+            entry["registration"] = _rounded(qc.outline_correlation(suvr, mask, self.voxel_mm))
             reason = qc.judge_image(
                 f"{tracer} to T1w", entry["registration"], coverage, self.settings["qc"]
             )

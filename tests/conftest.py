@@ -9,9 +9,9 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import pytest
+import pytest  # noqa: E402
 
-from tests.packing import write_packed
+from tests.packing import write_packed  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def write_packed(
     folds: int = 3,
     seed: int = 0,
 ) -> Path:
-    """Write a cohort whose PET is a function of its MRI, so that methods have something to learn."""
+    """Write a cohort whose PET follows from its MRI, so that methods have something to learn."""
     random = np.random.default_rng(seed)
     path.mkdir(parents=True, exist_ok=True)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))

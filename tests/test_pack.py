@@ -82,10 +82,8 @@ def cohort(tmp_path):
 
 def pack(out, cohort, role="train"):
     folders, bids = cohort
-    return cli.main(
-        ["pack", str(out), *map(str, folders), "--bids", str(bids), "--cohort", "toy"]
-        + ["--settings", json.dumps(settings(role))]
-    )
+    named = ["--bids", str(bids), "--cohort", "toy", "--settings", json.dumps(settings(role))]
+    return cli.main(["pack", str(out), *map(str, folders), *named])
 
 
 def test_suvr_comes_back_and_everybody_has_a_row(cohort, tmp_path):

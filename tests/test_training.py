@@ -34,10 +34,9 @@ def settings(**training) -> dict:
 
 
 def train(packed, out, method, part=None):
-    return cli.main(
-        ["train", str(packed), str(out), "--method", method, "--fold", "0", "--seed", "0"]
-        + ["--settings", json.dumps(part or settings())]
-    )
+    named = ["--method", method, "--fold", "0", "--seed", "0"]
+    text = json.dumps(part or settings())
+    return cli.main(["train", str(packed), str(out), *named, "--settings", text])
 
 
 def weights(folder):
@@ -181,10 +180,9 @@ def test_train_json_states_counts_and_provenance(packed, tmp_path):
 )
 def test_bad_arguments_are_one_line(packed, tmp_path, capsys, change, message):
     given = {"method": "unet", "fold": "0", **change}
-    code = cli.main(
-        ["train", str(packed), str(tmp_path), "--method", given["method"], "--fold", given["fold"]]
-        + ["--settings", json.dumps(settings())]
-    )
+    named = ["--method", given["method"], "--fold", given["fold"]]
+    text = json.dumps(settings())
+    code = cli.main(["train", str(packed), str(tmp_path), *named, "--settings", text])
     error = capsys.readouterr().err
     assert code == 2
     assert message in error

@@ -17,7 +17,7 @@ SAMPLERS = ("ddim", "ddpm")
 
 
 def timesteps(total: int, steps: int) -> list[int]:
-    """``steps`` times from T-1 down, evenly spaced; the last is as near to 0 as the spacing allows."""
+    """``steps`` times from T-1 down, evenly spaced."""
     if not 1 <= steps <= total:
         raise ValueError(f"{steps} sampling steps are not between 1 and {total}")
     return [round(total * (1 - i / steps)) - 1 for i in range(steps)]

@@ -6,6 +6,8 @@ rescale the very gradient that is bounded (Huang et al. 2024), so there is none.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,8 +44,7 @@ class PatchDiscriminator(nn.Module):
         self.first = nn.Conv3d((1 + condition_channels) * stem**3, channels[0], 3, padding=1)
         self.tracer = nn.Embedding(tracers, channels[0])
         self.levels = nn.ModuleList(
-            nn.Conv3d(c, deeper, 4, stride=2, padding=1)
-            for c, deeper in zip(channels[:-1], channels[1:], strict=True)
+            nn.Conv3d(c, deeper, 4, stride=2, padding=1) for c, deeper in pairwise(channels)
         )
         self.last = nn.Conv3d(channels[-1], 1, 3, padding=1)
 

@@ -13,7 +13,7 @@
 
 Every residual block is modulated by an embedding of the tracer and, in a diffusion model, of the
 time (scale and shift after the second normalisation, as in Dhariwal & Nichol 2021). With a stem
-of f = 2 the network computes on an eighth of the voxels, each holding eight values of every channel;
+of f = 2 the network computes on an eighth of the voxels, each with eight values of every channel;
 the detail skip carries all of these to the output (without it the narrow features cannot hold fine
 detail or, in diffusion, the noise, and the output stays blurred).
 """

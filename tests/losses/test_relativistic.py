@@ -16,12 +16,16 @@ def softplus(x: float) -> float:
 
 REFERENCE = {
     "relativistic": (
-        lambda fake, real: sum(softplus(r - f) for f, r in zip(fake, real)) / len(fake),
-        lambda fake, real: sum(softplus(f - r) for f, r in zip(fake, real)) / len(fake),
+        lambda fake, real: (
+            sum(softplus(r - f) for f, r in zip(fake, real, strict=True)) / len(fake)
+        ),
+        lambda fake, real: (
+            sum(softplus(f - r) for f, r in zip(fake, real, strict=True)) / len(fake)
+        ),
     ),
     "standard": (
         lambda fake, real: sum(softplus(-f) for f in fake) / len(fake),
-        lambda fake, real: sum(softplus(-r) + softplus(f) for f, r in zip(fake, real)) / len(fake),
+        lambda fake, real: (sum(softplus(-r) for r in real) + sum(map(softplus, fake))) / len(fake),
     ),
 }
 
@@ -30,7 +34,8 @@ REFERENCE = {
 def test_losses_equal_the_reference(adversary):
     torch.manual_seed(0)
     fake, real = 10 * torch.randn(2, 16, dtype=torch.float64)
-    for loss, reference in zip(relativistic.ADVERSARIES[adversary], REFERENCE[adversary]):
+    pairs = zip(relativistic.ADVERSARIES[adversary], REFERENCE[adversary], strict=True)
+    for loss, reference in pairs:
         expected = reference(fake.tolist(), real.tolist())
         assert loss(fake, real).item() == pytest.approx(expected, rel=1e-7)
 
