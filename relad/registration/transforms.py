@@ -48,20 +48,6 @@ def read_affine(path: str | Path) -> np.ndarray:
     return FLIP @ matrix @ FLIP
 
 
-def write_affine(path: str | Path, matrix: np.ndarray) -> None:
-    """Write a (4, 4) map of RAS mm points as an ITK affine transform (``.mat``)."""
-    itk = FLIP @ matrix @ FLIP
-    parameters = np.concatenate([itk[:3, :3].ravel(), itk[:3, 3]])
-    io.savemat(
-        str(path),
-        {
-            "AffineTransform_double_3_3": parameters[:, None],
-            "fixed": np.zeros((3, 1)),
-        },
-        format="4",
-    )
-
-
 class Warp:
     """Displacement field of a diffeomorphism.
 
