@@ -117,6 +117,10 @@ class Normalization:
         """Write images, QC picture and, into the status, numbers and reasons."""
         numbers = self.status["qc"]
         mri, mask = self._mri(numbers)
+        if not mask.any():
+            reason = "no brain lies on the grid; T1w to MNI has failed"
+            self.status.update(status="excluded", reason=reason)
+            return
         pet = self._all_pet(mask)
         reason = qc.judge_subject(numbers, self.settings["qc"])
         if reason:
@@ -161,8 +165,6 @@ class Normalization:
             covered[name] = inside(data.shape, affine, points)
             numbers[f"{name}_coverage"] = _share(covered[name], self.template)
         mask &= covered["T1w"] & covered["FLAIR"]
-        if not mask.any():
-            raise DataError("no brain on the grid", file=self.registered / self.names["brain_mask"])
         # The template is matched by all transforms, also where the images keep their own shape.
         deformed = self._to_t1w(grid_points(self.shape, self.affine)[self.template], deform=True)
         numbers["T1w_registration"] = _rounded(
@@ -171,9 +173,10 @@ class Normalization:
                 atlas.resample_map("t1", self.shape, self.affine)[self.template],
             )
         )
-        numbers["FLAIR_registration"] = _rounded(
-            qc.correlation_ratio(images["FLAIR"][mask], images["T1w"][mask])
-        )
+        if mask.any():
+            numbers["FLAIR_registration"] = _rounded(
+                qc.correlation_ratio(images["FLAIR"][mask], images["T1w"][mask])
+            )
         numbers["mask_volume_ml"] = round(float(mask.sum()) * self.voxel_mm**3 / 1000, 1)
         return images, mask
 

@@ -48,11 +48,11 @@ def sample(
 
     Returns
     -------
-    (...) float32 array, 0 outside the image.
+    (...) float32 array, falling to 0 within one voxel outside the image.
     """
     index = np.moveaxis(apply_affine(np.linalg.inv(affine), points), -1, 0)
     return ndimage.map_coordinates(
-        data, index, order=order, mode="constant", cval=0.0, output=np.float32
+        data, index, order=order, mode="grid-constant", cval=0.0, output=np.float32
     )
 
 

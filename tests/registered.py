@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def write_affine(path: Path, matrix: np.ndarray) -> None:
         io.savemat(file, content, format="4")
 
 
+@lru_cache(maxsize=8)
 def mni(kind: str) -> tuple[np.ndarray, np.ndarray]:
     """One map of the template (see :func:`truth`) at 2 mm, and its affine."""
     shape = (96, 112, 96)
@@ -108,7 +110,8 @@ def write_registered(folder: Path) -> Path:
     # Decay and kinetics change the level between frames; the mean is weighted by duration.
     levels = (1.5, 0.75)
     frames = [
-        level * REFERENCE_BQ_ML * scan("SUVR", at)[0] for level, at in zip(levels, poses, strict=True)
+        level * REFERENCE_BQ_ML * scan("SUVR", at)[0]
+        for level, at in zip(levels, poses, strict=True)
     ]
     save_nifti(folder / pet["frames"], np.stack(frames, axis=-1), affine)
     write_json(

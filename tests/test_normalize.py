@@ -50,10 +50,8 @@ def changed(registered, tmp_path) -> Path:
 
 
 def normalize(registered: Path, out: Path, settings: dict = SETTINGS) -> int:
-    return cli.main(
-        ["normalize", str(registered), str(out), "--subject", SUBJECT]
-        + ["--settings", json.dumps(settings)]
-    )
+    folders = ["normalize", str(registered), str(out)]
+    return cli.main([*folders, "--subject", SUBJECT, "--settings", json.dumps(settings)])
 
 
 def image(folder: Path, name: str) -> np.ndarray:
@@ -121,8 +119,8 @@ def test_a_lost_registration_excludes_the_subject_or_the_tracer(changed, tmp_pat
     # The picture shows what went wrong; the images must not be used.
     assert sorted(f.name for f in (tmp_path / "mri").iterdir()) == [
         "provenance.json",
-        f"sub-{SUBJECT}_qc.png",
         "status.json",
+        f"sub-{SUBJECT}_qc.png",
     ]
 
 
@@ -137,7 +135,7 @@ def test_a_subject_excluded_before_stays_excluded(changed, tmp_path) -> None:
 def test_a_short_field_of_view_is_told(changed, tmp_path) -> None:
     file = changed / pet_names(SUBJECT, "tau")["frames"]
     frames = nib.load(file)
-    nib.save(frames.slicer[:, :, 24:], file)
+    nib.save(frames.slicer[:, :, :40], file)
     assert normalize(changed, tmp_path / "out") == 0
     reason = read_json(tmp_path / "out" / "status.json")["tracers"]["tau"]["reason"]
     assert "covers" in reason and "%" in reason
@@ -176,7 +174,7 @@ def test_correlation_ratio_sees_any_function() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=20_000)
     noise = random.normal(size=x.size)
-    assert qc.correlation_ratio(x**2 - 1, x) > 0.95
+    assert qc.correlation_ratio(x**2 - 1, x) > 0.9
     assert abs(qc.correlation(x**2 - 1, x)) < 0.05
     assert qc.correlation_ratio(noise, x) < 0.1
     linear = x + noise
@@ -187,7 +185,7 @@ def test_a_reference_region_without_uptake_or_volume_is_refused() -> None:
     values = np.array([1.0, 2.0, 3.0] * 100)
     reference = measure_reference("cerebellum", values, 0.008)
     assert (reference.mean, reference.volume_ml) == (2.0, pytest.approx(2.4))
-    with pytest.raises(DataError, match="0.02 ml"):
+    with pytest.raises(DataError, match=r"0\.02 ml"):
         measure_reference("cerebellum", values[:3], 0.008)
     with pytest.raises(DataError, match="mean uptake"):
         measure_reference("cerebellum", -values, 0.008)

@@ -40,7 +40,7 @@ def read_affine(path: str | Path) -> np.ndarray:
         centre = content["fixed"].ravel().astype(np.float64)
         linear = parameters[:9].reshape(3, 3)
         shift = parameters[9:].reshape(3)
-    except (OSError, ValueError, KeyError, StopIteration, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, StopIteration, io.matlab.MatReadError) as error:
         raise DataError(f"not an ITK affine transform ({error!r})", file=path) from None
     matrix = np.eye(4)
     matrix[:3, :3] = linear
@@ -72,7 +72,9 @@ class Warp:
         """Map RAS points (..., 3) in mm; outside the field they stay where they are."""
         index = np.moveaxis(apply_affine(np.linalg.inv(self.affine), points), -1, 0)
         moved = [
-            ndimage.map_coordinates(self.displacement[..., axis], index, order=1, mode="constant")
+            ndimage.map_coordinates(
+                self.displacement[..., axis], index, order=1, mode="grid-constant"
+            )
             for axis in range(3)
         ]
         return points + np.stack(moved, axis=-1)

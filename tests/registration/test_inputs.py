@@ -1,0 +1,99 @@
+"""Which session, which PET, which frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relad.errors import DataError
+from relad.fileio import write_json
+from relad.registration.inputs import choose_frames, choose_session
+
+TRACERS = {
+    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]},
+    "tspo": {"ligand": "PBR28", "aliases": ["[11C]PBR28"]},
+}
+META = {
+    "InjectionStart": 0.0,
+    "FrameTimesStart": [4500.0, 4800.0, 5100.0, 5400.0, 5700.0, 6000.0],
+    "FrameDuration": [300.0] * 6,
+    "ImageDecayCorrected": True,
+}
+
+
+def scan(bids: Path, session: str, suffix: str, meta: dict | None = None) -> None:
+    inside = Path("sub-S1", *([f"ses-{session}"] if session else []))
+    folder = bids / inside / ("pet" if suffix.endswith("pet") else "anat")
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "_".join([*inside.parts, suffix])
+    (folder / f"{name}.nii.gz").touch()
+    write_json(folder / f"{name}.json", meta or {})
+
+
+def test_the_earliest_session_with_both_is_chosen(tmp_path) -> None:
+    for session in ("m120", "m12", "m06", "bl"):
+        scan(tmp_path, session, "T1w")
+        if session != "bl":
+            scan(tmp_path, session, "FLAIR")
+    assert choose_session(tmp_path, "S1", TRACERS).name == "m06"
+    # Dates, where sidecars state them, go before the names of visits.
+    for session, day in (("m120", "2010-01-01"), ("m12", "2012-01-01"), ("m06", "2011-06-01")):
+        scan(tmp_path, session, "T1w", {"SourceAcquisitionDate": day})
+    assert choose_session(tmp_path, "S1", TRACERS).name == "m120"
+
+
+def test_pet_is_found_by_its_sidecars_tracer_in_any_spelling(tmp_path) -> None:
+    scan(tmp_path, "bl", "T1w")
+    scan(tmp_path, "bl", "FLAIR")
+    scan(tmp_path, "m12", "trc-late_pet", {"TracerName": "PBR28"})
+    scan(tmp_path, "bl", "trc-a_pet", {"TracerName": "[18f]FLORTAUCIPIR"})
+    scan(tmp_path, "bl", "trc-b_pet", {"TracerName": "FDG"})
+    session = choose_session(tmp_path, "S1", TRACERS)
+    assert {tracer: path.name for tracer, path in session.pets.items()} == {
+        "tau": "sub-S1_ses-bl_trc-a_pet.nii.gz"
+    }
+
+
+def test_a_dataset_without_sessions(tmp_path) -> None:
+    scan(tmp_path, "", "T1w")
+    with pytest.raises(DataError, match="sub-S1 has no session with both"):
+        choose_session(tmp_path, "S1", TRACERS)
+    scan(tmp_path, "", "FLAIR")
+    session = choose_session(tmp_path, "S1", TRACERS)
+    assert session.name is None and session.brain_mask is None
+    own = tmp_path / "derivatives" / "synthstrip" / "sub-S1" / "anat"
+    own.mkdir(parents=True)
+    (own / "sub-S1_desc-brain_mask.nii.gz").touch()
+    assert choose_session(tmp_path, "S1", TRACERS).brain_mask is not None
+
+
+def test_frames_lie_wholly_inside_the_window() -> None:
+    frames = choose_frames(META, 6, (80, 100))
+    assert frames.indices == [1, 2, 3, 4]
+    assert frames.starts[0] == 4800
+    assert choose_frames(META, 6, (82, 100)).indices == [2, 3, 4]
+    # Times count from the injection, not from TimeZero.
+    assert choose_frames({**META, "InjectionStart": -300.0}, 6, (80, 100)).indices == [0, 1, 2, 3]
+
+
+def test_a_static_image_is_one_frame() -> None:
+    meta = {"InjectionStart": 0, "FrameTimesStart": 4800, "FrameDuration": 1200}
+    assert choose_frames(meta, 1, (80, 100)).durations == [1200]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"FrameTimesStart": "unknown"}, "does not state FrameTimesStart"),
+        ({"FrameDuration": None}, "does not state FrameDuration"),
+        ({"InjectionStart": "unknown"}, "does not state InjectionStart"),
+        ({"FrameDuration": [300.0] * 5}, "5 durations for 6 frames"),
+        ({"FrameTimesStart": [t - 4500 for t in META["FrameTimesStart"]]}, "no frame lies within"),
+        ({"ImageDecayCorrected": False}, "not corrected for decay"),
+        ({"FrameDuration": [0.0] * 6}, "duration of 0 s"),
+    ],
+)
+def test_pet_that_cannot_be_timed_is_refused(change: dict, word: str) -> None:
+    with pytest.raises(DataError, match=word):
+        choose_frames({**META, **change}, 6, (80, 100))
