@@ -57,7 +57,10 @@ def draw(study: Study) -> Figure | None:
         for ax in axes[i]:
             if logarithmic:
                 ax.set_yscale("log")
-                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+                low, high = ax.get_ylim()
+                # Over several decades 1, 2, 5 would print their labels over each other.
+                subs = (1, 2, 5) if high < 100 * low else (1,)
+                ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 ax.yaxis.set_minor_locator(NullLocator())
             ax.grid(which="major")
