@@ -19,7 +19,8 @@ SCHEMAS = REPOSITORY / "workflow" / "schemas"
 MODALITIES = ("T1w", "FLAIR")
 
 #: The sections of the configuration that each step reads, and nothing beside them: a step is run
-#: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry.
+#: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry, of
+#: which a step reads the keys of :data:`ENTRY_KEYS` where it is named there.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "phantom": ("seed", "tracers", "cohorts.{cohort}"),
     "ingest": ("tracers",),
@@ -31,6 +32,12 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "evaluate": ("tracers",),
     "tables": ("cohorts", "tracers", "evaluation", "methods"),
     "figures": ("cohorts", "tracers", "evaluation", "methods"),
+}
+
+#: Keys of a method's entry that a step reads; the others only name and group results.
+ENTRY_KEYS = {
+    "train": ("class", "inputs", "params"),
+    "synthesize": ("class", "inputs", "params", "sampling"),
 }
 
 
@@ -78,7 +85,8 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     Returns
     -------
     A new dict in which ``methods`` maps every id, ablations included, to
-    ``{class, label, family, inputs, params, ablates}`` (``ablates`` is None or the base's id).
+    ``{class, label, family, groups, inputs, params, sampling, ablates}`` (``ablates`` is None or
+    the base's id).
     """
     config = json.loads(json.dumps(config))  # Snakemake hands over its own dict types
     if isinstance(config.get("methods"), dict):
@@ -97,25 +105,29 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "class": entry["class"],
             "label": entry.get("label", name),
             "family": entry.get("family", "other"),
+            "groups": entry.get("groups", ["main"]),
             "inputs": entry.get("inputs", list(MODALITIES)),
             "params": entry.get("params") or {},
+            "sampling": entry.get("sampling") or {},
             "ablates": None,
         }
     for name, entry in ablations.items():
         if name in methods:
             raise ReladError(f"{name!r} is already a method's id", file=ablations_file)
-        if entry["base"] not in methods:
+        if entry["base"] not in resolved:
             raise ReladError(
-                f"{name!r} changes {entry['base']!r}, which is not a method",
+                f"{name!r} changes {entry['base']!r}, which is neither a method nor an entry above",
                 file=ablations_file,
-                hint=f"known methods: {', '.join(methods)}",
+                hint=f"known so far: {', '.join(resolved)}",
             )
         base = resolved[entry["base"]]
         resolved[name] = {
             **base,
             "label": entry.get("label", name),
+            "groups": entry.get("groups", ["ablation"]),
             "inputs": entry.get("inputs", base["inputs"]),
             "params": {**base["params"], **(entry.get("params") or {})},
+            "sampling": entry.get("sampling", base["sampling"]),
             "ablates": entry["base"],
         }
     config["methods"] = resolved
@@ -157,7 +169,10 @@ def section(config: Mapping[str, Any], step: str, **wildcards: str) -> dict[str,
                     f"{name!r} is not one of the {top}",
                     hint=f"known {top}: {', '.join(config[top])}",
                 )
-            part[top] = {name: config[top][name]}
+            value = config[top][name]
+            if top == "methods" and step in ENTRY_KEYS:
+                value = {key: value[key] for key in ENTRY_KEYS[step]}
+            part[top] = {name: value}
         else:
             part[top] = config[top]
     return part

@@ -87,3 +87,8 @@ def brain_mask(subject: str) -> str:
 
 def synthetic_pet(subject: str, tracer: str) -> str:
     return f"sub-{subject}_trc-{tracer}_space-MNI_desc-synthetic_pet.nii.gz"
+
+
+def spread_pet(subject: str, tracer: str) -> str:
+    """Standard deviation of several samples in SUVR, beside :func:`synthetic_pet`, their mean."""
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-spread_pet.nii.gz"

@@ -169,17 +169,27 @@ def cohorts_of(settings: dict[str, Any], role: str) -> list[str]:
 
 
 def main_methods(settings: dict[str, Any]) -> list[str]:
-    """Methods that are no ablation, in the configuration's order."""
-    return [name for name, entry in settings["methods"].items() if entry["ablates"] is None]
+    """Methods of the main comparison, in the configuration's order."""
+    return group_members(settings, "main")
 
 
 def ablation_groups(settings: dict[str, Any]) -> dict[str, list[str]]:
     """Each ablated method with its ablations, in the configuration's order."""
     groups: dict[str, list[str]] = {}
-    for name, entry in settings["methods"].items():
-        if entry["ablates"] is not None:
-            groups.setdefault(entry["ablates"], []).append(name)
+    for name in group_members(settings, "ablation"):
+        groups.setdefault(settings["methods"][name]["ablates"], []).append(name)
     return groups
+
+
+def group_members(settings: dict[str, Any], group: str) -> list[str]:
+    """Methods of a group (see methods.schema.yaml), in the configuration's order."""
+    return [name for name, entry in settings["methods"].items() if group in entry["groups"]]
+
+
+def own_groups(settings: dict[str, Any]) -> list[str]:
+    """Groups beside ``main`` and ``ablation``: each has a table and a figure of its name."""
+    named = dict.fromkeys(g for entry in settings["methods"].values() for g in entry["groups"])
+    return [group for group in named if group not in ("main", "ablation")]
 
 
 def simulated(settings: dict[str, Any], cohorts: Iterable[str]) -> bool:

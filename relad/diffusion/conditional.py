@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from relad.diffusion import samplers
-from relad.diffusion.schedule import PREDICTIONS, NoiseSchedule
-from relad.method import Batch, Method, Sampling
+from relad.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
+from relad.errors import ReladError
+from relad.method import Batch, Method
 from relad.networks.unet3d import UNet3d
+from relad.sampling import Sampling
 
 
 class ConditionalDiffusion(Method):
@@ -20,16 +22,18 @@ class ConditionalDiffusion(Method):
     Parameters
     ----------
     prediction
-        What the network's output is: ``preconditioned``, ``sample`` (x0), ``epsilon`` or ``v``, see
+        What the network's output is: ``epsilon``, ``v`` or ``sample`` (x0), see
         :meth:`NoiseSchedule.x0`.
     weighting
-        Of the denoising loss, see :meth:`NoiseSchedule.epsilon_weight`.
+        Of the denoising loss over t, see :meth:`NoiseSchedule.denoising_weight`.
     t_power
         In training t = floor(T (1 - u^t_power)) with u uniform: 1 draws t uniformly, more draws the
         noisy end more often, where the MRI and not x_t has to tell what the PET looks like.
     schedule, network
         Parameters of :class:`NoiseSchedule` and :class:`UNet3d`.
     """
+
+    stochastic = True
 
     def __init__(
         self,
@@ -43,12 +47,15 @@ class ConditionalDiffusion(Method):
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if prediction not in PREDICTIONS:
-            raise TypeError(f"prediction {prediction!r} is none of {', '.join(PREDICTIONS)}")
+        if weighting not in DENOISING_WEIGHTINGS:
+            raise ValueError(
+                f"weighting {weighting!r} is none of {', '.join(DENOISING_WEIGHTINGS)}"
+            )
         self.prediction = prediction
         self.weighting = weighting
         self.t_power = t_power
         self.schedule = NoiseSchedule(**(schedule or {}))
+        self.schedule.check(prediction)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
     def x0_hat(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
@@ -66,11 +73,15 @@ class ConditionalDiffusion(Method):
 
     def denoising_loss(self, x0_hat: Tensor, batch: Batch, t: Tensor) -> Tensor:
         """||epsilon - eps_hat||^2 over the brain, written in x0 and weighted over t."""
-        weight = self.schedule.epsilon_weight(t, self.weighting)
+        weight = self.schedule.denoising_weight(t, self.weighting)
         return (weight * batch.brain_mean((x0_hat - batch.pet).square())).mean()
 
     @torch.no_grad()
     def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        if sampling.steps > self.schedule.steps:
+            raise ReladError(
+                f"{sampling.steps} sampling steps, but the model has {self.schedule.steps} times"
+            )
         x_T = torch.randn(batch.mask.shape, generator=random, device=batch.mri.device)
         return samplers.sample(
             lambda x_t, t: self.x0_hat(x_t, t, batch),
@@ -82,7 +93,7 @@ class ConditionalDiffusion(Method):
         )
 
     def sampler_name(self, sampling: Sampling) -> str:
-        return f"{sampling.sampler}-{sampling.steps}"
+        return sampling.name
 
     def evaluations(self, sampling: Sampling) -> int:
-        return sampling.steps
+        return sampling.evaluations
