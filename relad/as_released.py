@@ -97,7 +97,9 @@ class ReleasedRelADiffusion(RelADiffusion):
         discriminator: Mapping[str, Any] | None = None,
         **params: Any,
     ):
-        super().__init__(discriminator={**(discriminator or {}), "batch_norm": batch_norm}, **params)
+        super().__init__(
+            discriminator={**(discriminator or {}), "batch_norm": batch_norm}, **params
+        )
         self.penalty_over_three_axes = penalty_over_three_axes
         self.penalty_sums_logits = penalty_sums_logits
         self.clamp = clamp
@@ -113,7 +115,7 @@ class ReleasedRelADiffusion(RelADiffusion):
 
     def _penalty_of_one(self, x: Tensor, batch: Batch, t: Tensor) -> Tensor:
         def value(x: Tensor) -> Tensor:
-            logits = self.discriminator(x, batch.mri, batch.tracer, t).float()
+            logits = self.discriminator(x, batch.mri, batch.tracer, t).to(x.dtype)
             return critic(logits, "sum" if self.penalty_sums_logits else self.critic_reduction)
 
         penalty = gradient_penalty(value, x)

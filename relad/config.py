@@ -34,6 +34,12 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "figures": ("cohorts", "tracers", "evaluation", "methods"),
 }
 
+#: Tables and figures that are no group of methods; a group cannot have their names.
+RESULTS = (
+    *("external", "runtime", "samplers", "panels", "panels_external", "distributions"),
+    *("distributions_external", "training_curves"),
+)
+
 #: Keys of a method's entry that a step reads; the others only name and group results.
 ENTRY_KEYS = {
     "train": ("class", "inputs", "params"),
@@ -131,6 +137,13 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "ablates": entry["base"],
         }
     config["methods"] = resolved
+    _check_groups(resolved, file=methods_file)
+    for name in config.get("sampler_study", {}).get("methods", []):
+        if resolved.get(name, {}).get("family") != "diffusion":
+            raise ReladError(
+                f"sampler_study.methods names {name!r}, which is no method of the family diffusion",
+                file=file,
+            )
     config.pop("ablations", None)
     for fold in config["folds"]["run"]:
         if not 0 <= fold < config["folds"]["count"]:
@@ -139,6 +152,27 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
                 file=file,
             )
     return config
+
+
+def group_members(config: Mapping[str, Any], group: str) -> list[str]:
+    """Methods of a group (see methods.schema.yaml), in the configuration's order."""
+    return [name for name, entry in config["methods"].items() if group in entry["groups"]]
+
+
+def own_groups(config: Mapping[str, Any]) -> list[str]:
+    """Groups beside ``main`` and ``ablation``: each has a table and a figure of its name."""
+    named = dict.fromkeys(g for entry in config["methods"].values() for g in entry["groups"])
+    return [group for group in named if group not in ("main", "ablation")]
+
+
+def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
+    taken = [group for group in own_groups({"methods": methods}) if group in RESULTS]
+    if taken:
+        raise ReladError(
+            f"group {taken[0]!r} has the name of another table or figure",
+            file=file,
+            hint="call it something else",
+        )
 
 
 def load(path: str | Path = DEFAULT) -> dict[str, Any]:

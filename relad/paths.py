@@ -52,6 +52,11 @@ def evaluated(cohort: str, method: str, fold: int | str, seed: int | str) -> Pat
     return RESULTS / "metrics" / cohort / method / f"fold-{fold}_seed-{seed}.csv"
 
 
+def sampled(cohort: str, method: str, sampler: str, fold: int | str, seed: int | str) -> Path:
+    """Folder of the PET of one sampling of the sampler study."""
+    return RESULTS / "sampler_study" / cohort / method / sampler / f"fold-{fold}_seed-{seed}"
+
+
 def table(name: str, suffix: str = "csv") -> Path:
     return RESULTS / "tables" / f"{name}.{suffix}"
 

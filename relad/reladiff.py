@@ -126,7 +126,7 @@ class RelADiffusion(ConditionalDiffusion):
 
     def critic(self, pet: Tensor, batch: Batch, t: Tensor) -> Tensor:
         """D of a PET volume given the batch's MRI and tracer, and t: one value per sample (b,)."""
-        logits = self.discriminator(pet, batch.mri, batch.tracer, t).float()
+        logits = self.discriminator(pet, batch.mri, batch.tracer, t).to(pet.dtype)
         return critic(logits, self.critic_reduction)
 
     def constrained(self, x0_hat: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ Standard library only: the workflow builds file names from it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 #: Sampler -> what it is. :mod:`relad.diffusion.samplers` holds them.
 SAMPLERS = {
@@ -76,3 +78,21 @@ class Sampling:
         if sampling.name != name:
             raise ValueError(f"{name!r} names no sampling; is it {sampling.name!r}?")
         return sampling
+
+
+def samplings(study: Mapping[str, Any]) -> list[Sampling]:
+    """Samplings of a configuration's ``sampler_study``, each once, in its order.
+
+    Raises
+    ------
+    ValueError
+        Where one of them is none, see :class:`Sampling`.
+    """
+    return list(
+        dict.fromkeys(
+            Sampling(entry["sampler"], steps, samples)
+            for entry in study["samplings"]
+            for steps in entry["steps"]
+            for samples in entry.get("samples", [1])
+        )
+    )

@@ -37,6 +37,7 @@ def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any
         "family": family,
         "inputs": ["T1w", "FLAIR"],
         "params": {},
+        "groups": ["main" if ablates is None else "ablation"],
         "ablates": ablates,
     }
 

@@ -101,6 +101,7 @@ def test_ablation_changes_its_base_and_nothing_else() -> None:
         **base,
         "label": "w/o T1w",
         "inputs": ["FLAIR"],
+        "groups": ["ablation"],
         "ablates": "rela",
     }
 
@@ -108,7 +109,10 @@ def test_ablation_changes_its_base_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("ablations", "said"),
     [
-        ({"x": {"base": "nope", "params": {}}}, "'x' changes 'nope', which is not a method"),
+        (
+            {"x": {"base": "nope", "params": {}}},
+            "'x' changes 'nope', which is neither a method nor",
+        ),
         ({"unet": {"base": "rela", "params": {}}}, "'unet' is already a method's id"),
         ({"x": {"base": "rela", "inputs": ["PET"]}}, r"at x.inputs.0: 'PET' is not one of"),
         ({"x": {"base": "rela", "parms": {}}}, "'parms'"),

@@ -43,6 +43,7 @@ class ConditionalDiffusion(Method):
         prediction: str = "sample",
         weighting: str = "clipped",
         t_power: float = 2.0,
+        input_scaling: str = "none",
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
     ):
@@ -54,13 +55,16 @@ class ConditionalDiffusion(Method):
         self.prediction = prediction
         self.weighting = weighting
         self.t_power = t_power
+        self.input_scaling = input_scaling
         self.schedule = NoiseSchedule(**(schedule or {}))
         self.schedule.check(prediction)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
     def x0_hat(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
         """The clean prediction, (b, 1, x, y, z); outside the brain it is the known value."""
-        output = self.generator(torch.cat([x_t, batch.mri], dim=1), batch.tracer, t).float()
+        scaled = x_t * self.schedule.input_scale(t, self.input_scaling)
+        output = self.generator(torch.cat([scaled, batch.mri], dim=1), batch.tracer, t)
+        output = output.to(x_t.dtype)
         return batch.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:

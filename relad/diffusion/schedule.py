@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+SIGMA_DATA = 1 / 3
 PREDICTIONS = ("epsilon", "sample", "v")
 
 #: Kind of schedule -> its published first and last beta (None: it has none).
@@ -21,7 +22,7 @@ KINDS: dict[str, tuple[float, float] | None] = {
 }
 
 #: Weightings of the denoising loss and of the terms on x0_hat, see :class:`NoiseSchedule`.
-DENOISING_WEIGHTINGS = ("epsilon", "v", "truncated", "clipped")
+DENOISING_WEIGHTINGS = ("epsilon", "sample", "v", "truncated", "clipped")
 X0_WEIGHTINGS = ("uniform", "snr", "alpha_bar")
 
 
@@ -154,6 +155,8 @@ class NoiseSchedule(nn.Module):
         snr = self.snr[t]
         if weighting == "epsilon":
             return snr
+        if weighting == "sample":
+            return torch.ones_like(snr)
         if weighting == "v":
             return snr + 1.0
         if weighting == "truncated":
@@ -183,3 +186,12 @@ class NoiseSchedule(nn.Module):
         if weighting == "alpha_bar":
             return self.alpha_bar[t]
         raise ValueError(f"x0_weighting {weighting!r} is none of {', '.join(X0_WEIGHTINGS)}")
+
+    def input_scale(self, t: Tensor, scaling: str) -> Tensor:
+        signal, noise = self._at(self.signal, t), self._at(self.noise, t)
+        if scaling == "none":
+            return torch.ones_like(signal)
+        if scaling == "signal":
+            return signal
+        variance = SIGMA_DATA**2
+        return signal * variance / (signal**2 * variance + noise**2)

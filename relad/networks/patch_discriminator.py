@@ -78,7 +78,7 @@ class PatchDiscriminator(nn.Module):
         if self.tracer is not None:
             h = h + self.tracer(tracer)[..., None, None, None]
         if self.time is not None:
-            embedding = time_embedding(t, self.time[0].in_features)
+            embedding = time_embedding(t, self.time[0].in_features).to(pet.dtype)
             h = h + self.time(embedding)[..., None, None, None]
         h = F.leaky_relu(h, 0.2)
         for level in self.levels:

@@ -118,6 +118,7 @@ class UNet3d(nn.Module):
         channels: tuple[int, ...] = (32, 64, 96),
         blocks: int = 1,
         stem: int = 2,
+        modulated: bool = False,
         attention: tuple[int, ...] = (),
         head_channels: int = 16,
         checkpointing: bool = False,
@@ -157,6 +158,7 @@ class UNet3d(nn.Module):
         joined = channels[0] + in_channels * stem**3
         self.join = nn.Conv3d(joined, channels[0], 3, padding=1)
         self.norm = nn.GroupNorm(groups(channels[0]), channels[0])
+        self.modulation = nn.Linear(width, 2 * channels[0]) if modulated else None
         self.last = zero_init(nn.Conv3d(channels[0], out_channels * stem**3, 3, padding=1))
 
     def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
@@ -174,7 +176,7 @@ class UNet3d(nn.Module):
         """
         embedding = self.tracer(tracer)
         if self.time is not None:
-            embedding = embedding + self.time(time_embedding(t, self.time_channels))
+            embedding = embedding + self.time(time_embedding(t, self.time_channels).to(x.dtype))
         return padded(self._forward, x, self.multiple, F.silu(embedding))
 
     def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -195,7 +197,11 @@ class UNet3d(nn.Module):
             for block in self.up[level]:
                 h = self._run(block, h, embedding)
 
-        h = F.silu(self.norm(self.join(torch.cat([h, s], dim=1))))
+        h = self.norm(self.join(torch.cat([h, s], dim=1)))
+        if self.modulation is not None:
+            scale, shift = self.modulation(embedding)[..., None, None, None].chunk(2, dim=1)
+            h = h * (1 + scale) + shift
+        h = F.silu(h)
         return depth_to_space(self.last(h), self.stem)  # (b, out, x, y, z)
 
     def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
