@@ -8,8 +8,8 @@ relativistic adversarial loss:
           + w(t) lambda_adv E softplus(-(D(x0_hat) - D(x0)))
     L_D = E softplus(-(D(x0) - D(x0_hat))) + gamma/2 (R1 + R2)
 
-The paper has w(t) = 1. At inference only the generator runs. With the adversary and the L1 off, this
-is `baselines.ddpm` to the bit. What the published release does otherwise: `relad.as_released`.
+The paper has w(t) = 1. At inference only the generator runs. With the adversary and the L1 off,
+this is `baselines.ddpm` to the bit. What the published release does otherwise: `relad.as_released`.
 """
 
 from __future__ import annotations

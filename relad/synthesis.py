@@ -2,14 +2,14 @@
 
 On the training cohort the held-out fold's subjects are synthesised, on any other cohort all. A
 volume's noise is a function of (seed, subject, tracer, number of the sample), so it does not depend
-on its neighbours in the cohort. Output: one NIfTI in SUVR per subject and tracer, on the packed grid
-in MNI space (0 outside the brain), and synthesis.json with the measured time and memory.
+on its neighbours in the cohort. Output: one NIfTI in SUVR per subject and tracer, on the packed
+grid in MNI space (0 outside the brain), and synthesis.json with the measured time and memory.
 
 Diffusion methods sample as --sampler, --steps and --samples say, without being trained again. Of
 several samples the mean is the synthetic PET, and their standard deviation (SUVR) is written beside
 it as its uncertainty, desc-spread. Methods that are not random make one image, whatever is asked.
 
-Examples:
+Example:
   relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
       --sampler dpmpp --steps 10
   relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\

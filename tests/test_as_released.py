@@ -1,8 +1,9 @@
-"""Each error of the published release as a switch: how large it is, and that it can be turned off."""
+"""Each error of the published release as a switch: how large it is, and that it can be mended."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -139,7 +140,7 @@ def test_the_ladder_mends_one_error_after_the_other():
     assert first["lr"] == pytest.approx(10 * first["lr_discriminator"])
     assert first["discriminator"] == BLIND
     changed = []
-    for below, rung in zip(ladder, ladder[1:], strict=False):
+    for below, rung in pairwise(ladder):
         assert methods[rung]["ablates"] == below
         before, after = methods[below]["params"], methods[rung]["params"]
         changed.append({k for k in after if after[k] != before.get(k)})

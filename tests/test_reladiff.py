@@ -185,7 +185,7 @@ def test_every_logged_loss_equals_an_independent_float64_computation(weighting, 
         eps_hat = method.generator(torch.cat([x_t, b.mri], 1), b.tracer, t).numpy()
     mask, x0 = b.mask.numpy(), b.pet.numpy()
     value = {"fake": [], "real": []}
-    norms, denoising, l1, adversarial, w = [], [], [], [], []
+    norms, denoising, l1, w = [], [], [], []
     for i, abar in enumerate(root):
         x0_hat = (x_t[i].numpy() - np.sqrt(1 - abar) * eps_hat[i]) / np.sqrt(abar)
         x0_hat = np.where(mask[i], x0_hat, -1.0)

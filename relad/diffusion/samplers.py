@@ -1,9 +1,10 @@
 """Samplers: from noise x_T to a clean volume, given a clean prediction x0_hat(x_t, t).
 
-All visit the times tau_1 = T-1 > tau_2 > ... > tau_S, evenly spaced, and return the clean prediction
-at tau_S, so that S is the number of network evaluations. S = T is the full chain; S = 1 is
-"regression sampling" whatever the sampler: x0_hat at t = T-1 (arXiv 2505.02048). Coefficients are
-computed in float64 from abar alone, so all samplers take every schedule, zero terminal SNR included.
+All visit the times tau_1 = T-1 > tau_2 > ... > tau_S, evenly spaced, and return the clean
+prediction at tau_S, so that S is the number of network evaluations. S = T is the full chain; S = 1
+is "regression sampling" whatever the sampler: x0_hat at t = T-1 (arXiv 2505.02048). Coefficients
+are computed in float64 from abar alone, so all samplers take every schedule, zero terminal SNR
+included.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from relad.diffusion.schedule import NoiseSchedule
 def timesteps(total: int, steps: int) -> list[int]:
     """``steps`` times from T-1 down, evenly spaced.
 
-    The ``trailing`` spacing of Lin et al. 2024: it starts at T-1, where x_T is noise as in training.
+    The ``trailing`` spacing of Lin et al. 2024: it starts at T-1, where x_T is noise.
     """
     if not 1 <= steps <= total:
         raise ValueError(f"{steps} sampling steps are not between 1 and {total}")

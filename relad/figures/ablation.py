@@ -1,4 +1,4 @@
-"""Figure: what each ablation costs, as paired differences to its full method; other groups alike."""
+"""Figure: what each ablation costs, as paired differences to its full method; also of groups."""
 
 from __future__ import annotations
 
