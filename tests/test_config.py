@@ -126,6 +126,45 @@ def test_bad_ablation_is_named(
         config.resolve(raw)
 
 
+def test_groups_name_comparisons_and_not_tables_that_exist(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    study = config.load()
+    assert config.own_groups(study) == ["presets", "release_ladder"]
+    assert config.group_members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
+    assert not set(config.group_members(study, "main")) & {"rela-paper", "rela-as-released"}
+    methods = {**config.read_yaml(REPOSITORY / "config" / "methods.yaml")}
+    methods["unet"] = {**methods["unet"], "groups": ["runtime"]}
+    raw["methods"] = write(tmp_path / "methods.yaml", methods)
+    with pytest.raises(ReladError, match="group 'runtime' has the name of another table"):
+        config.resolve(raw)
+
+
+def test_an_entry_may_start_from_one_above_it() -> None:
+    methods = config.load()["methods"]
+    below, rung = methods["ladder-no-clamp"], methods["ladder-conditioned"]
+    assert rung["ablates"] == "ladder-no-clamp"
+    assert {k for k in rung["params"] if rung["params"][k] != below["params"][k]} == {
+        "discriminator"
+    }
+    assert rung["sampling"] == methods["rela-as-released"]["sampling"] != {}
+
+
+@pytest.mark.parametrize("name", ["unet", "nope"])
+def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: str) -> None:
+    raw["sampler_study"]["methods"].append(name)
+    with pytest.raises(ReladError, match=f"sampler_study.methods names '{name}'"):
+        config.resolve(raw)
+
+
+def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
+    study = config.resolve(raw)
+    trained = config.section(study, "train", method="rela")["methods"]["rela"]
+    assert set(trained) == {"class", "inputs", "params"}
+    drawn = config.section(study, "synthesize", method="rela")["methods"]["rela"]
+    assert set(drawn) == {"class", "inputs", "params", "sampling"}
+
+
 def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:
     raw["methods"] = write(tmp_path / "methods.yaml", {"x": {"class": "module.Class"}})
     with pytest.raises(ReladError, match=r"methods.yaml: at x.class: 'module.Class'"):
