@@ -48,6 +48,7 @@ DIFFUSION = [
     {"prediction": "epsilon", "weighting": "epsilon", "t_power": 1.0},
     {"prediction": "v", "weighting": "v", "schedule": {"zero_terminal_snr": True}},
     {"schedule": {"kind": "cosine"}, "weighting": "truncated"},
+    {"weighting": "sample", "sigma_data": 0.3},
     {"network": {**NETWORK, "attention": [1], "checkpointing": True}},
 ]
 

@@ -29,6 +29,10 @@ class ConditionalDiffusion(Method):
     t_power
         In training t = floor(T (1 - u^t_power)) with u uniform: 1 draws t uniformly, more draws the
         noisy end more often, where the MRI and not x_t has to tell what the PET looks like.
+    sigma_data
+        Standard deviation of x_0; where given, the network sees the best linear estimate of x_0
+        from x_t instead of x_t, see :meth:`NoiseSchedule.input_scale`. Meant for ``sample``, which
+        does not have to tell the noise; about 1/3 in either space of :mod:`relad.space`.
     schedule, network
         Parameters of :class:`NoiseSchedule` and :class:`UNet3d`.
     """
@@ -43,7 +47,7 @@ class ConditionalDiffusion(Method):
         prediction: str = "sample",
         weighting: str = "clipped",
         t_power: float = 2.0,
-        input_scaling: str = "none",
+        sigma_data: float | None = None,
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
     ):
@@ -55,14 +59,14 @@ class ConditionalDiffusion(Method):
         self.prediction = prediction
         self.weighting = weighting
         self.t_power = t_power
-        self.input_scaling = input_scaling
+        self.sigma_data = sigma_data
         self.schedule = NoiseSchedule(**(schedule or {}))
         self.schedule.check(prediction)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
     def x0_hat(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
         """The clean prediction, (b, 1, x, y, z); outside the brain it is the known value."""
-        scaled = x_t * self.schedule.input_scale(t, self.input_scaling)
+        scaled = x_t * self.schedule.input_scale(t, self.sigma_data)
         output = self.generator(torch.cat([scaled, batch.mri], dim=1), batch.tracer, t)
         output = output.to(x_t.dtype)
         return batch.in_brain(self.schedule.x0(x_t, output, t, self.prediction))

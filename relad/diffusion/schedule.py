@@ -11,7 +11,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-SIGMA_DATA = 1 / 3
 PREDICTIONS = ("epsilon", "sample", "v")
 
 #: Kind of schedule -> its published first and last beta (None: it has none).
@@ -145,6 +144,8 @@ class NoiseSchedule(nn.Module):
 
         ``epsilon``
             SNR(t): the plain epsilon-MSE of Ho et al. 2020, eq. 14.
+        ``sample``
+            1: the plain x0-MSE.
         ``v``
             SNR(t) + 1: the v-MSE of Salimans & Ho 2022.
         ``truncated``
@@ -187,11 +188,15 @@ class NoiseSchedule(nn.Module):
             return self.alpha_bar[t]
         raise ValueError(f"x0_weighting {weighting!r} is none of {', '.join(X0_WEIGHTINGS)}")
 
-    def input_scale(self, t: Tensor, scaling: str) -> Tensor:
+    def input_scale(self, t: Tensor, sigma_data: float | None) -> Tensor:
+        """Factor of x_t where a network takes it in, (b, 1, 1, 1, 1).
+
+        With the standard deviation sigma of x_0 it is sqrt(abar) sigma^2 / (abar sigma^2 + 1 -
+        abar): the best linear estimate of x_0 from x_t alone (c_skip of Karras et al. 2022, for a
+        variance-preserving process). Where x_t is noise, the network is then given nothing instead
+        of noise that its layers, which do not know t, cannot take out. None: 1.
+        """
         signal, noise = self._at(self.signal, t), self._at(self.noise, t)
-        if scaling == "none":
+        if sigma_data is None:
             return torch.ones_like(signal)
-        if scaling == "signal":
-            return signal
-        variance = SIGMA_DATA**2
-        return signal * variance / (signal**2 * variance + noise**2)
+        return signal * sigma_data**2 / ((signal * sigma_data).square() + noise.square())
