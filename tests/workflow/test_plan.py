@@ -47,7 +47,8 @@ def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
     default = config.load()
-    trained = len(default["methods"]) * len(default["folds"]["run"]) * len(default["seeds"])
+    of_all = config.group_members(default, "main") + config.group_members(default, "ablation")
+    trained = len(of_all) * len(default["folds"]["run"]) * len(default["seeds"])
     plan = Study(empty_study.folder, config=None).plan("all")
     assert plan.rules["train"] == trained
     assert plan.of("Packing") == sorted(default["cohorts"])
