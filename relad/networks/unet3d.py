@@ -118,7 +118,6 @@ class UNet3d(nn.Module):
         channels: tuple[int, ...] = (32, 64, 96),
         blocks: int = 1,
         stem: int = 2,
-        modulated: bool = False,
         attention: tuple[int, ...] = (),
         head_channels: int = 16,
         checkpointing: bool = False,
@@ -138,27 +137,25 @@ class UNet3d(nn.Module):
         )
         self.tracer = nn.Embedding(tracers, width)
 
+        def stack(c: int, level: int) -> nn.ModuleList:
+            heads = head_channels if level in attention else 0
+            return nn.ModuleList(ResidualBlock(c, c, width, heads) for _ in range(blocks))
+
         self.first = nn.Conv3d(in_channels * stem**3, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         self.shrink = nn.ModuleList()
         self.grow = nn.ModuleList()
         for level, c in enumerate(channels):
-            heads = head_channels if level in attention else 0
-
-            def level_blocks(c: int = c, heads: int = heads) -> nn.ModuleList:
-                return nn.ModuleList(ResidualBlock(c, c, width, heads) for _ in range(blocks))
-
-            self.down.append(level_blocks())
+            self.down.append(stack(c, level))
             if level + 1 < len(channels):
                 deeper = channels[level + 1]
                 self.shrink.append(nn.Conv3d(c, deeper, 2, stride=2))
                 self.grow.append(nn.Conv3d(deeper, c, 1))
-                self.up.append(level_blocks())
+                self.up.append(stack(c, level))
         joined = channels[0] + in_channels * stem**3
         self.join = nn.Conv3d(joined, channels[0], 3, padding=1)
         self.norm = nn.GroupNorm(groups(channels[0]), channels[0])
-        self.modulation = nn.Linear(width, 2 * channels[0]) if modulated else None
         self.last = zero_init(nn.Conv3d(channels[0], out_channels * stem**3, 3, padding=1))
 
     def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
@@ -197,11 +194,7 @@ class UNet3d(nn.Module):
             for block in self.up[level]:
                 h = self._run(block, h, embedding)
 
-        h = self.norm(self.join(torch.cat([h, s], dim=1)))
-        if self.modulation is not None:
-            scale, shift = self.modulation(embedding)[..., None, None, None].chunk(2, dim=1)
-            h = h * (1 + scale) + shift
-        h = F.silu(h)
+        h = F.silu(self.norm(self.join(torch.cat([h, s], dim=1))))
         return depth_to_space(self.last(h), self.stem)  # (b, out, x, y, z)
 
     def _run(self, block: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
