@@ -1,6 +1,9 @@
 """BIDS: names, sidecars and the files at the dataset's root.
 
-Where a source lacks what BIDS requires of PET, the sidecar says "unknown"; nothing is invented.
+Where a source lacks what BIDS requires of PET, the sidecar says "unknown", or BIDS's own word for
+it where there is one; nothing is invented. For most numbers BIDS has no such word (a scan without
+an injection time cannot be valid BIDS-PET): it says "unknown" there too, and BIDS's validator
+complains.
 """
 
 from __future__ import annotations
@@ -51,6 +54,17 @@ PET_REQUIRED = (
     "ReconFilterSize",
     "AttenuationCorrection",
 )
+
+#: What stands for "unknown" where BIDS does not take that word.
+_UNKNOWN_AS: dict[str, Any] = {
+    "InjectedMass": "n/a",
+    "InjectedMassUnits": "n/a",
+    "SpecificRadioactivity": "n/a",
+    "SpecificRadioactivityUnits": "n/a",
+    "ReconMethodParameterLabels": [],
+    "ReconMethodParameterUnits": [],
+    "ReconMethodParameterValues": [],
+}
 
 _NUCLIDE = "TracerRadionuclide"
 _CORRECTED_TO = "ImageDecayCorrectionTime"
@@ -146,7 +160,8 @@ def pet_sidecar(
         sidecar[_NUCLIDE] = nuclide[2] + nuclide[1]
     for key in PET_REQUIRED:
         if sidecar.get(key) in (None, "", "n/a", []):
-            sidecar[key] = "n/a" if key == _CORRECTED_TO and sidecar.get(key) else UNKNOWN
+            applies = not (key == _CORRECTED_TO and sidecar.get("ImageDecayCorrected") is False)
+            sidecar[key] = _UNKNOWN_AS.get(key, UNKNOWN) if applies else "n/a"
     for key in ("FrameTimesStart", "FrameDuration"):
         if isinstance(sidecar[key], int | float):
             sidecar[key] = [sidecar[key]]

@@ -148,6 +148,10 @@ def read_header(path: Path) -> pydicom.Dataset:
         raise DataError(
             f"truncated (holds {present} of {max(needed, length)} bytes of pixels)", file=path.name
         )
+    if length > needed + 1:  # one byte of padding to an even length
+        raise DataError(
+            f"holds {length} bytes of pixels where its header tells of {needed}", file=path.name
+        )
     return header
 
 

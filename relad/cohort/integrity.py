@@ -32,8 +32,12 @@ SPIKE = 0.6
 #: A slice whose mean is further from its neighbours' than this share of the greatest slice mean
 #: stands out; in real scans the greatest such distance is 0.05.
 SLICE_JUMP = 0.2
-#: Largest difference of voxel edges or directions between qform and sform.
-_FORM_TOLERANCE = 0.01
+#: So many touching voxels that hold the image's least value, between neighbours on both sides that
+#: are brighter by HOLE of its range, are a hole. In real scans with a blank background, where more
+#: than BLANK of the voxels hold that value, they must stand in one row; the longest has 12.
+HOLE_SIZE, HOLE, HOLE_IN_NOISE, BLANK = 24, 0.15, 0.01, 0.1
+#: Largest difference of voxel edges or directions between qform and sform, as share of an edge.
+_FORM_TOLERANCE = 0.05
 _LENGTHS = {32: "md5", 40: "sha1", 64: "sha256"}
 _CHUNK = 1 << 20
 
@@ -143,6 +147,7 @@ def check_nifti(path: Path) -> None:
     if int(header["sizeof_hdr"]) not in (348, 540):
         raise DataError(f"its header states a size of {int(header['sizeof_hdr'])}", file=path.name)
     _check_orientation(header, path.name)
+    check_grid(image.shape, image.affine, path.name)
 
 
 def _unpacked_size(path: Path) -> int:
@@ -178,9 +183,10 @@ def _check_orientation(header: nib.Nifti1Header, where: str) -> None:
             raise DataError("its affine is singular", file=where)
     # Both in scanner space must agree; an sform to a template (code 3 and up) is another map.
     if len(stated) == 2 and {qform_code, sform_code} <= {1, 2}:
-        q, s = (form[:3, :3] for form in stated)
-        scale = np.linalg.norm(s, axis=0)
-        if np.abs((q - s) / scale).max() > 5 * _FORM_TOLERANCE:
+        q, s = stated
+        scale = np.linalg.norm(s[:3, :3], axis=0)
+        turned = np.abs((q - s)[:3, :3] / scale).max() > _FORM_TOLERANCE
+        if turned or np.abs((q - s)[:3, 3]).max() > scale.min():
             raise DataError(
                 "its qform and sform contradict each other",
                 file=where,
@@ -188,7 +194,7 @@ def _check_orientation(header: nib.Nifti1Header, where: str) -> None:
             )
     zooms = np.asarray(header.get_zooms()[:3], float)
     edges = np.linalg.norm(stated[-1][:3, :3], axis=0)
-    if np.abs(edges / zooms - 1).max() > _FORM_TOLERANCE:
+    if not np.allclose(edges, zooms, rtol=0.01):
         raise DataError(
             f"its voxel sizes {np.round(zooms, 3).tolist()} mm contradict its affine's "
             f"{np.round(edges, 3).tolist()} mm",
@@ -238,6 +244,9 @@ def remarks(data: np.ndarray) -> list[str]:
         spikes = int((_distance_to_neighbours(volume) > SPIKE * (high - low)).sum())
         if spikes:
             found.append(f"{spikes} voxels{of_frame} stand out from all their neighbours")
+        hole = _largest_hole(volume, high - low)
+        if hole >= HOLE_SIZE:
+            found.append(f"{hole} touching voxels{of_frame} are empty between filled ones")
         for axis, name in enumerate("xyz"):
             level = volume.mean(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64)
             if level.size < 3:
@@ -249,6 +258,35 @@ def remarks(data: np.ndarray) -> list[str]:
                     "leaves its neighbours' level"
                 )
     return found
+
+
+def _largest_hole(volume: np.ndarray, span: float) -> int:
+    """Voxels of the largest hole, as :data:`HOLE_SIZE` says."""
+    if (volume == volume.min()).mean() > BLANK:
+        return _longest_row(_holes(volume, HOLE * span))
+    labels, count = ndimage.label(_holes(volume, HOLE_IN_NOISE * span), np.ones((3, 3, 3)))
+    return int(np.bincount(labels.ravel())[1:].max()) if count else 0
+
+
+def _holes(volume: np.ndarray, brighter: float) -> np.ndarray:
+    """Voxels of the least value whose two neighbours along some axis are both brighter."""
+    holes = np.zeros(volume.shape, bool)
+    empty = volume == volume.min()
+    for axis in range(3):
+        v, e, h = (np.moveaxis(a, axis, 0) for a in (volume, empty, holes))
+        h[1:-1] |= e[1:-1] & (np.minimum(v[:-2], v[2:]) > v.min() + brighter)
+    return holes
+
+
+def _longest_row(mask: np.ndarray) -> int:
+    """Length of the longest run of true voxels along any axis."""
+    longest = 0
+    for axis in range(3):
+        run = np.zeros(np.delete(mask.shape, axis), np.int32)
+        for plane in np.moveaxis(mask, axis, 0):
+            run = (run + 1) * plane
+            longest = max(longest, int(run.max()))
+    return longest
 
 
 def _distance_to_neighbours(volume: np.ndarray) -> np.ndarray:

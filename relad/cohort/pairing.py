@@ -72,6 +72,12 @@ def _flair_of(t1w: Scan, flairs: Sequence[Scan], limit: int) -> Scan | None:
     return min(fitting, key=lambda f: _order(t1w, f), default=None)
 
 
+def _flair_rank(t1w: Scan, flairs: Sequence[Scan], limit: int) -> int:
+    """0 for a T1w with a FLAIR of its own session, 1 with one of another, 2 with none."""
+    flair = _flair_of(t1w, flairs, limit)
+    return 2 if flair is None else int(flair.session != t1w.session)
+
+
 def pair(rows: Sequence[Mapping[str, Any]], max_gap_days: int) -> list[dict[str, Any]]:
     """Pair every kept PET with an MRI.
 
@@ -84,8 +90,8 @@ def pair(rows: Sequence[Mapping[str, Any]], max_gap_days: int) -> list[dict[str,
 
     Returns
     -------
-    Rows of pairs.tsv, one per PET. A T1w with a FLAIR is taken before one without, the PET's own
-    session before others, then the nearest day.
+    Rows of pairs.tsv, one per PET. A T1w with a FLAIR of its own session is taken before others,
+    then the PET's own session, then the nearest day.
     """
     people: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -98,7 +104,7 @@ def pair(rows: Sequence[Mapping[str, Any]], max_gap_days: int) -> list[dict[str,
             near = [t for t in t1ws if _near(pet, t, max_gap_days)[0]]
             best = min(
                 near,
-                key=lambda t: (_flair_of(t, flairs, max_gap_days) is None, *_order(pet, t)),
+                key=lambda t: (_flair_rank(t, flairs, max_gap_days), *_order(pet, t)),
                 default=None,
             )
             flair = _flair_of(best, flairs, max_gap_days) if best else None

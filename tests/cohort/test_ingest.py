@@ -115,8 +115,9 @@ def test_the_pet_sidecar_holds_every_required_key_and_invents_nothing(dataset: P
         "AcquisitionMode": "dynamic",
     }
     assert {key: sidecar[key] for key in stated} == stated
-    for key in ("InjectedMass", "ModeOfAdministration", "ReconFilterType", "AttenuationCorrection"):
+    for key in ("ModeOfAdministration", "ReconFilterType", "AttenuationCorrection"):
         assert sidecar[key] == "unknown"
+    assert sidecar["InjectedMass"] == "n/a"  # BIDS's word where it wants a number
     assert not {"PatientName", "PatientID", "AcquisitionDateTime"} & set(sidecar)
 
 
