@@ -301,12 +301,13 @@ def _frames(planes: Sequence[Plane], where: str) -> tuple[Frame, ...]:
 def _check_order(frames: Sequence[Frame], where: str) -> None:
     """No plane of a frame may be acquired after a plane of the next: frames would be mixed."""
     for number, (this, following) in enumerate(pairwise(frames), start=1):
-        last = max((p.acquired for p in this.planes if p.acquired), default=None)
-        first = min((p.acquired for p in following.planes if p.acquired), default=None)
-        if last and first and last > first:
+        before, after = ({p.acquired for p in f.planes if p.acquired} for f in (this, following))
+        if not before or not after or before == after:  # processed series state one time for all
+            continue
+        if max(before) >= min(after):
             raise DataError(
                 f"planes of frames {number} and {number + 1} overlap in time "
-                f"({last.time()} and {first.time()})",
+                f"({max(before).time()} and {min(after).time()})",
                 file=where,
             )
 
