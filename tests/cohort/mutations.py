@@ -42,18 +42,19 @@ def blob(image: int, frame: int = 0) -> np.ndarray:
 
 PREFACE = """# 500 damaged files through `relad ingest`
 
-SIMULATED DATA: images of a smooth bright body with noise (32 x 32 x 6 voxels), 100 each as classic
-DICOM MRI, classic DICOM PET of two frames, enhanced DICOM MRI, `.nii` and `.nii.gz`. One file of each
-image is damaged in one way: bits flipped, cut, appended to, blocks overwritten by zeros or noise, a
-header field altered. Two intact images of another subject lie in the same download; in both runs they
-are kept with every voxel unharmed. Made by `python -m tests.cohort.mutations`; tests/cohort/
-test_mutations.py holds what it shows.
+SIMULATED DATA: images of a smooth bright body with noise (32 x 32 x 6 voxels), 100 each as
+classic DICOM MRI, classic DICOM PET of two frames, enhanced DICOM MRI, `.nii` and `.nii.gz`. One
+file of each image is damaged in one way: bits flipped, cut, appended to, blocks overwritten by
+zeros or noise, a header field altered. Two intact images of another subject lie in the same
+download; in both runs they are kept with every voxel unharmed. Made by `python -m
+tests.cohort.mutations`; tests/cohort/test_mutations.py holds what it shows.
 
-**kept, voxels unharmed**: the damage fell where nothing is read from, such as an unused header field.
-**with a note**: the row in ingest.tsv says what to look at. **unnoticed**: a flipped bit that moves one
-voxel by less than a spike would, or a short run of zeros in an image's dim part or outermost slice.
-An uncompressed file holds nothing by which these could be told from a scan. A manifest of checksums
-does (`relad ingest --checksums`), and gzip has one of its own: no packed image was kept changed.
+**kept, voxels unharmed**: the damage fell where nothing is read from, such as an unused header
+field. **with a note**: the row in ingest.tsv says what to look at. **unnoticed**: a flipped bit
+that moves one voxel by less than a spike would, or a short run of zeros in an image's dim part or
+outermost slice. An uncompressed file holds nothing by which these could be told from a scan. A
+manifest of checksums does (`relad ingest --checksums`), and gzip has one of its own: no packed
+image was kept changed.
 
 """
 
