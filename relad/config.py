@@ -23,7 +23,7 @@ MODALITIES = ("T1w", "FLAIR")
 #: which a step reads the keys of :data:`ENTRY_KEYS` where it is named there.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "phantom": ("seed", "tracers", "cohorts.{cohort}"),
-    "ingest": ("tracers",),
+    "ingest": ("tracers", "ingest"),
     "register": ("seed", "tracers", "registration"),
     "normalize": ("tracers", "grid", "registration", "qc"),
     "pack": ("seed", "tracers", "grid", "folds", "cohorts.{cohort}"),
@@ -144,6 +144,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
                 f"sampler_study.methods names {name!r}, which is no method of the family diffusion",
                 file=file,
             )
+    config["ingest"] = _resolve_ingest(config.get("ingest") or {})
     config.pop("ablations", None)
     for fold in config["folds"]["run"]:
         if not 0 <= fold < config["folds"]["count"]:
@@ -173,6 +174,19 @@ def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
             file=file,
             hint="call it something else",
         )
+
+
+def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``ingest`` with its defaults and with the series table in place of its file."""
+    file = _relative_to_repository(section.get("series", "config/series.yaml"))
+    series = read_yaml(file) or {}
+    check(series, "series", file=file)
+    return {"max_gap_days": section.get("max_gap_days", 180), "series": series}
+
+
+def default_ingest() -> dict[str, Any]:
+    """Resolved section ``ingest`` of a study that does not have one."""
+    return _resolve_ingest({})
 
 
 def load(path: str | Path = DEFAULT) -> dict[str, Any]:

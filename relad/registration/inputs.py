@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.adni import tracers_in
+from relad.cohort.series import tracers_in
 from relad.errors import DataError
 from relad.fileio import read_json
 
