@@ -223,6 +223,12 @@ def choose_sampling(args: argparse.Namespace, settings: Mapping[str, Any]) -> Sa
         given = getattr(args, name)
         options[name] = entry.get(name, settings["sampling"][name]) if given is None else given
     try:
-        return Sampling(**options)
+        sampling = Sampling(**options)
     except ValueError as error:
         raise ReladError(str(error)) from None
+    if args.steps not in (None, sampling.steps):
+        raise ReladError(
+            f"--steps {args.steps}, but the sampler {sampling.sampler} takes {sampling.steps}",
+            hint="choose another with --sampler",
+        )
+    return sampling

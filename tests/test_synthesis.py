@@ -66,7 +66,12 @@ def test_an_external_cohort_is_synthesised_whole(models, packed_external, tmp_pa
 def test_a_volume_does_not_depend_on_its_neighbours_and_repeats(models, packed, tmp_path):
     names = []
     for name in "ab":
-        assert synthesize(models / "rela", packed, tmp_path / name, "--steps", "2") == 0
+        assert (
+            synthesize(
+                models / "rela", packed, tmp_path / name, "--sampler", "ddpm", "--steps", "2"
+            )
+            == 0
+        )
     for file in sorted((tmp_path / "a").glob("*.nii.gz")):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
         names.append(nib.load(file).get_fdata())
@@ -77,9 +82,10 @@ def test_samplers_are_chosen_without_training_again(models, packed, tmp_path):
     volumes = {}
     for sampler in SAMPLERS:
         out = tmp_path / sampler
-        assert synthesize(models / "rela", packed, out, "--sampler", sampler, "--steps", "4") == 0
-        info = json.loads((out / "synthesis.json").read_text())
         steps = 1 if sampler == "regression" else 4
+        options = ("--sampler", sampler, "--steps", str(steps))
+        assert synthesize(models / "rela", packed, out, *options) == 0
+        info = json.loads((out / "synthesis.json").read_text())
         assert (info["sampler"], info["evaluations"]) == (f"{sampler}-{steps}", steps)
         volumes[sampler] = nib.load(next(out.glob("*.nii.gz"))).get_fdata()
     for one, other in combinations(SAMPLERS, 2):
@@ -158,6 +164,7 @@ def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study(mod
     ("options", "said"),
     [
         (("--sampler", "ddim", "--steps", "0"), "steps of at least 1, not 0"),
+        (("--sampler", "regression", "--steps", "5"), "--steps 5, but the sampler regression"),
         (("--samples", "0"), "samples of at least 1, not 0"),
         (("--sampler", "ddim", "--steps", "1001"), "1001 sampling steps, but the model has 1000"),
     ],
