@@ -14,6 +14,7 @@ from relad.as_released import ReleasedRelADiffusion
 from relad.errors import ReladError
 from relad.method import Batch, build
 from relad.reladiff import RelADiffusion
+from relad.sampling import Sampling
 
 NETWORK = {"channels": [8, 16]}
 
@@ -116,6 +117,20 @@ def test_clean_prediction_is_not_clamped_before_the_losses():
     assert x0_hat[b.mask].min() > 1.0
     x0_hat[b.mask].sum().backward()
     assert method.generator.last.bias.grad.abs().min() > 0
+
+
+def test_clean_predictions_are_clipped_in_sampling_alone_and_only_where_asked():
+    seen = {}
+    for clip in (None, 0.5):
+        method = rela(lambda_adv=0.0, clip_sample=clip)
+        with torch.no_grad():
+            method.generator.last.bias.fill_(5.0)
+        random = torch.Generator().manual_seed(0)
+        pet = method.synthesize(batch(), sampling=Sampling("ddim", 3), random=random)
+        log = method.update(batch(), progress=0.5, random=torch.Generator().manual_seed(0))
+        seen[clip] = pet[batch().mask].max().item(), log["l1"].item()
+    assert seen[None][0] > 1.0 and seen[0.5][0] == 0.5
+    assert seen[None][1] == seen[0.5][1]
 
 
 def test_outside_the_brain_the_prediction_is_background():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,10 @@ class ConditionalDiffusion(Method):
         Standard deviation of x_0; where given, the network sees the best linear estimate of x_0
         from x_t instead of x_t, see :meth:`NoiseSchedule.input_scale`. Meant for ``sample``, which
         does not have to tell the noise; about 1/3 in either space of :mod:`relad.space`.
+    clip_sample
+        Where given, clean predictions are clipped to [-clip_sample, clip_sample] while sampling, as
+        the release's library does; never in training. With ``epsilon`` an untrained network's
+        x0_hat is tens of times too large where almost all is noise, and sampling would not recover.
     schedule, network
         Parameters of :class:`NoiseSchedule` and :class:`UNet3d`.
     """
@@ -48,6 +53,7 @@ class ConditionalDiffusion(Method):
         weighting: str = "clipped",
         t_power: float = 2.0,
         sigma_data: float | None = None,
+        clip_sample: float | None = None,
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
     ):
@@ -60,6 +66,7 @@ class ConditionalDiffusion(Method):
         self.weighting = weighting
         self.t_power = t_power
         self.sigma_data = sigma_data
+        self.clip_sample = clip_sample
         self.schedule = NoiseSchedule(**(schedule or {}))
         self.schedule.check(prediction)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
@@ -91,8 +98,9 @@ class ConditionalDiffusion(Method):
                 f"{sampling.steps} sampling steps, but the model has {self.schedule.steps} times"
             )
         x_T = torch.randn(batch.mask.shape, generator=random, device=batch.mri.device)
+        bound = math.inf if self.clip_sample is None else self.clip_sample
         return samplers.sample(
-            lambda x_t, t: self.x0_hat(x_t, t, batch),
+            lambda x_t, t: self.x0_hat(x_t, t, batch).clamp(-bound, bound),
             self.schedule,
             x_T,
             sampler=sampling.sampler,
