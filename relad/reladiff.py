@@ -174,7 +174,8 @@ class RelADiffusion(ConditionalDiffusion):
             gamma = self.annealed(self.gamma, self.gamma_end, progress)
             r1, r2 = (self.penalty(x, batch, t) for x in (batch.pet, fake))
             log["penalty"] = 0.5 * gamma * (r1 + r2)
-            log["penalty_ratio"] = log["penalty"] / loss  # tells whether gamma binds at all
+            # Tells whether gamma binds at all. The loss of a D that has won underflows to 0.
+            log["penalty_ratio"] = log["penalty"] / loss.clamp(min=torch.finfo(loss.dtype).eps)
             loss = loss + self.penalty_every * log["penalty"]
         self.discriminator_updates += 1
         optimizer = self.optimizers["discriminator"]

@@ -260,6 +260,21 @@ def test_gamma_and_beta2_run_to_their_ends_while_the_adversary_trains():
         assert group["betas"] == pytest.approx((0.0, beta2))
 
 
+def test_the_log_stays_finite_when_the_discriminator_has_won():
+    """softplus(-200) is 0 in float32; a logged ratio must not end the training for it."""
+    method = rela(adversary_from=0.0, penalty_every=1, critic_reduction="sum")
+    with torch.no_grad():
+        for p in method.discriminator.parameters():
+            p.mul_(10.0)
+    b, t = batch(), torch.tensor([5, 900])
+    with torch.no_grad():  # move each sample to where D finds it false
+        up, down = (method.critic(b.pet + shift, b, t) for shift in (3.0, -3.0))
+    shift = torch.where(up < down, 3.0, -3.0)[:, None, None, None, None]
+    log = method.update_discriminator(b.pet + shift, b, t, 0.5)
+    assert log["discriminator"] == 0 and log["penalty"] > 0
+    assert all(torch.isfinite(value) for value in log.values())
+
+
 def test_generator_and_discriminator_have_their_own_optimisers_and_schedules():
     method = rela(lr=3e-4, betas=[0.5, 0.9], lr_discriminator=1e-3, constant_lr_discriminator=True)
     groups = {name: o.param_groups[0] for name, o in method.optimizers.items()}
