@@ -147,7 +147,9 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
     check(table, "tracers", file=TRACERS)
     atlas = config.pop("atlas", None)
     for name, own in config["tracers"].items():
-        known = {k: v for k, v in table.get(own["ligand"], {}).items() if k not in ("binds", "notes")}
+        known = {
+            k: v for k, v in table.get(own["ligand"], {}).items() if k not in ("binds", "notes")
+        }
         entry = {"ligand": own["ligand"], "aliases": [], **known, **own}
         missing = [key for key in TRACER_KEYS if key not in entry]
         if missing:

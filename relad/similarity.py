@@ -108,8 +108,14 @@ def displaced(
         for sign in (1.0, -1.0):
             step = np.zeros(3)
             step[axis] = sign
-            yield f"shifted by {sign * shift_mm:+g} mm in {name}", rigid(0 * step, shift_mm * step, centre)
-            yield f"turned by {sign * turn_deg:+g} degrees about {name}", rigid(turn_deg * step, 0 * step, centre)
+            yield (
+                f"shifted by {sign * shift_mm:+g} mm in {name}",
+                rigid(0 * step, shift_mm * step, centre),
+            )
+            yield (
+                f"turned by {sign * turn_deg:+g} degrees about {name}",
+                rigid(turn_deg * step, 0 * step, centre),
+            )
 
 
 def half_turns(centre: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

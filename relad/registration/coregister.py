@@ -30,7 +30,7 @@ import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti, save_nifti
-from relad.registration import brain, engine, inputs, motion, rigid
+from relad.registration import brain, engine, extraction, inputs, motion, rigid
 from relad.registration.transforms import read_affine, write_affine
 from relad.resample import apply_affine, grid_points, limit_resolution, sample
 from relad.similarity import pose_margin
@@ -75,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, help="ITK threads (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the metric's sampling (default: 0)")
     parser.add_argument(
-        "--force", action="store_true", help="write the transform although a displaced pose fits better"
+        "--force",
+        action="store_true",
+        help="write the transform although a displaced pose fits better",
     )
 
 
@@ -85,10 +87,12 @@ def run(args: argparse.Namespace) -> None:
     engine.configure(args.threads, args.seed)
     fixed = load_nifti(args.fixed, ndim=3)
     moving = load_moving(args.moving, pet=args.pet, frames=args.frames)
-    mask = None if args.mask is None else load_mask(args.mask, fixed)
+    mask = None if args.mask is None else extraction.load_mask(args.mask, fixed)
     matrix, margin, pose = coregister(fixed, moving, mask, voxel_mm=args.voxel_mm, seed=args.seed)
     if margin <= 0:
-        what = f"{args.moving.name} fits {args.fixed.name} better when {pose}: the registration failed"
+        what = (
+            f"{args.moving.name} fits {args.fixed.name} better when {pose}: the registration failed"
+        )
         if not args.force:
             raise ReladError(
                 what, file=args.moving, hint="look at both images; --force writes it all the same"
@@ -165,9 +169,7 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
         return Moving([data], image.affine, [np.eye(4)], [1.0], pet)
     first, last = frames or (0, data.shape[3] - 1)
     if not 0 <= first <= last < data.shape[3]:
-        raise DataError(
-            f"has frames 0 to {data.shape[3] - 1}, not {first} to {last}", file=path
-        )
+        raise DataError(f"has frames 0 to {data.shape[3] - 1}, not {first} to {last}", file=path)
     durations = meta.get("FrameDuration")
     known = isinstance(durations, list) and len(durations) == data.shape[3]
     chosen = [np.ascontiguousarray(data[..., i]) for i in range(first, last + 1)]
@@ -186,17 +188,6 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
             )
     seconds = [float(durations[i]) if known else 1.0 for i in range(first, last + 1)]
     return Moving(chosen, image.affine, poses, seconds, pet)
-
-
-def load_mask(path: Path, like: nib.Nifti1Image) -> np.ndarray:
-    """Load a brain mask (x, y, z) that must lie on the grid of another image."""
-    given = load_nifti(path, ndim=3, allow_constant=True)
-    if given.shape != like.shape or not np.allclose(given.affine, like.affine, atol=1e-2):
-        raise DataError("is not on the grid of the image it masks", file=path)
-    mask = np.asarray(given.dataobj) > 0.5
-    if not mask.any():
-        raise DataError("is empty: no voxel is above 0.5", file=path)
-    return mask
 
 
 def coregister(

@@ -130,17 +130,37 @@ class Warp:
         return points + np.stack(moved, axis=-1)
 
 
+class MniToT1w:
+    """Map from MNI to a registered subject's T1w, both RAS mm.
+
+    Parameters
+    ----------
+    folder
+        Folder of `relad register`.
+    subject
+        Label without ``sub-``.
+    """
+
+    def __init__(self, folder: Path, subject: str):
+        warp = folder / names(subject)["t1w_to_mni_warp"]
+        self.warp = Warp(warp) if warp.exists() else None
+        self.affine = read_affine(folder / names(subject)["t1w_to_mni_affine"])
+
+    def __call__(self, points: np.ndarray, *, deform: bool = True) -> np.ndarray:
+        """Map MNI points (..., 3) to the same anatomy in the T1w.
+
+        ``deform=False`` leaves the SyN warp out, as does a subject registered by the affine alone.
+        """
+        if deform and self.warp is not None:
+            points = self.warp(points)
+        return apply_affine(self.affine, points)
+
+
 def mni_to_t1w(
     folder: Path, subject: str, points: np.ndarray, *, deform: bool = True
 ) -> np.ndarray:
-    """Map MNI points (..., 3) to the same anatomy in a registered subject's T1w, both RAS mm.
-
-    ``deform=False`` leaves the SyN warp out, as does a subject registered by the affine alone.
-    """
-    warp = folder / names(subject)["t1w_to_mni_warp"]
-    if deform and warp.exists():
-        points = Warp(warp)(points)
-    return apply_affine(read_affine(folder / names(subject)["t1w_to_mni_affine"]), points)
+    """Map MNI points (..., 3) once; see :class:`MniToT1w`."""
+    return MniToT1w(folder, subject)(points, deform=deform)
 
 
 def names(subject: str) -> dict[str, str]:
