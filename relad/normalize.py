@@ -270,6 +270,8 @@ class Normalization:
         total = np.zeros(self.shape, np.float32)
         uptake = np.zeros(len(region), np.float32)
         seen = np.ones(len(region), bool)
+        brain = apply_affine(to_pet, self.lattice.straight[self.lattice.template])
+        covered = np.ones(len(brain), bool)
         seconds = sum(frame["duration_s"] for frame in frames)
         entry["psf"] = self.psf.get(tracer)
         for index, frame in enumerate(frames):
@@ -283,6 +285,8 @@ class Normalization:
             total += weight * sample(smooth, image.affine, here)
             uptake += weight * sample(counts, image.affine, there)
             seen &= inside(data.shape[:3], image.affine, there)
+            covered &= inside(data.shape[:3], image.affine, apply_affine(moved, brain))
+        entry["coverage"] = round(float(covered.mean()), 4)
         reference = measure_reference(name, uptake[seen], regions.VOXEL_MM**3 / 1000)
         entry.update(reference.qc(), reference_coverage=round(float(seen.mean()), 4))
         return total / np.float32(reference.mean)

@@ -4,8 +4,8 @@ Reads the folders of `relad normalize`, cuts subject-level folds (training cohor
 mri.npy, pet.npy, mask.npy, subjects.tsv and dataset.json (see relad/dataset.py). MRI is brought to
 [-1, 1] by its median and spread inside the brain; PET in SUVR is mapped linearly by the tracer's
 fixed window, without clipping, so that SUVR can be restored exactly. Every subject of the cohort
-has a row in subjects.tsv, also one that is not included, with the reason: methods need T1w, FLAIR and
-the PET of one tracer at least. With qc.action: fail, a scan that failed stops the cohort here.
+has a row in subjects.tsv, also one that is not included, with the reason: methods need T1w, FLAIR
+and the PET of one tracer at least. With qc.action: fail, a scan that failed stops the cohort here.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def pack(
         if included:
             row["index"] = len(usable)
             usable.append((row, folder))
-    if failed and settings.get("qc", {}).get("action") == "fail":
+    if failed and settings["qc"]["action"] == "fail":
         raise ReladError(
             f"{len(failed)} scans of cohort {cohort} failed ({'; '.join(failed)})",
             hint="look at the quality page; qc.action: exclude goes on without them",
@@ -229,7 +229,10 @@ def run(args: argparse.Namespace) -> None:
         raise ReladError(
             f"no cohort {args.cohort!r}", hint=f"known: {', '.join(settings['cohorts'])}"
         )
-    settings = {k: settings[k] for k in ("seed", "tracers", "grid", "folds", "cohorts", "qc")}
+    settings = {
+        **{k: settings[k] for k in ("seed", "tracers", "grid", "folds", "cohorts")},
+        "qc": {"action": settings.get("qc", {}).get("action", "exclude")},
+    }
     table = args.bids / "participants.tsv"
     participants = (
         {row["participant_id"].removeprefix("sub-"): row for row in read_table(table)}

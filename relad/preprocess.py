@@ -34,7 +34,7 @@ from relad.registration.subject import Subject, report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder to write")
+    parser.add_argument("out", metavar="OUT", type=Path, nargs="?", help="folder to write")
     parser.add_argument("--t1", metavar="FILE", type=Path, required=True, help="T1w, whole head")
     parser.add_argument("--flair", metavar="FILE", type=Path, help="T2-FLAIR")
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TRACER=FILE",
         nargs="+",
         default=[],
-        help="PET, for example tau=tau.nii.gz; put another option between these and OUT, or OUT first",
+        help="PET, for example tau=tau.nii.gz amyloid=av45.nii.gz",
     )
     parser.add_argument(
         "--pet-window-already-averaged",
@@ -73,7 +73,7 @@ def pet_files(given: Sequence[str], tracers: Mapping[str, Any]) -> dict[str, Pat
     for word in given:
         tracer, equals, file = word.partition("=")
         if not equals or not file:
-            raise ReladError(f"--pet takes TRACER=FILE, not {word!r}", hint="name OUT before --pet")
+            raise ReladError(f"--pet takes TRACER=FILE, not {word!r}")
         if tracer not in tracers:
             raise ReladError(
                 f"{tracer!r} is not one of the tracers", hint=f"known tracers: {', '.join(tracers)}"
@@ -86,6 +86,10 @@ def pet_files(given: Sequence[str], tracers: Mapping[str, Any]) -> dict[str, Pat
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.settings)
+    if args.out is None:  # --pet, which takes several words, has taken OUT too
+        if not args.pet or "=" in args.pet[-1]:
+            raise ReladError("OUT is missing: the folder to write")
+        args.out = Path(args.pet.pop())
     pets = pet_files(args.pet, settings["tracers"])
     if not args.subject.isalnum():
         raise ReladError(f"--subject takes letters and digits, not {args.subject!r}")

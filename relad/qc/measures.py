@@ -157,14 +157,9 @@ class Lattice:
         }
 
     def pet(self, scan: Scan) -> dict[str, float]:
-        """How well a PET fits the T1w: ``registration``, ``margin`` and ``coverage``."""
-        return {
-            "registration": _rounded(
-                outline_correlation(scan.at(self.straight), self.brain, VOXEL_MM)
-            ),
-            "margin": self._margin(scan),
-            "coverage": scan.covers(self.straight[self.template]),
-        }
+        """How well a PET fits the T1w: ``registration`` (outline) and ``margin``."""
+        outline = outline_correlation(scan.at(self.straight), self.brain, VOXEL_MM)
+        return {"registration": _rounded(outline), "margin": self._margin(scan)}
 
     def _margin(self, scan: Scan) -> float:
         points = self.straight[self.near]

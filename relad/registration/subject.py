@@ -158,11 +158,12 @@ class Subject:
     ) -> np.ndarray:
         """Register to MNI; write the transforms and the brain mask (x, y, z), and return it."""
         prefix = scratch / "mni"
+        # First: a command that fails does so before the work.
+        setting = self.settings["registration"].get("brain_extraction", "auto")
+        given = extraction.given_mask(setting, t1w, session.brain_mask, scratch)
         brain.to_mni(t1w_low, prefix, seed=self.seed)
         mask, by_affine = brain.carry_back(t1w.shape, t1w.affine, prefix)
         compared = by_affine
-        setting = self.settings["registration"].get("brain_extraction", "auto")
-        given = extraction.given_mask(setting, t1w, session.brain_mask, scratch)
         self.status["brain_mask_from"] = "template"
         if given is not None:
             mask, compared = given, mask
