@@ -164,6 +164,12 @@ def brain_mask(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
     return resample_map("brain", shape, affine) > 0.5
 
 
+def forget() -> None:
+    """Drop every map kept in memory, as a new process would start."""
+    for kept in (_resampled, _labels, mni):
+        kept.cache_clear()
+
+
 def region_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
     """Region of each voxel of an MNI grid.
 

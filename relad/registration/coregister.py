@@ -102,8 +102,9 @@ def run(args: argparse.Namespace) -> None:
     if args.resampled is not None:
         points = apply_affine(matrix, grid_points(fixed.shape, fixed.affine))
         save_nifti(args.resampled, moving.mean_at(points), fixed.affine)
-    print(f"{args.transform}: fits better than 12 displaced poses, by {margin:.4f} (NMI)",
-          file=sys.stderr)  # fmt: skip
+    if margin > 0:
+        said = f"fits better than 12 displaced poses, by {margin:.4f} (mutual information)"
+        print(f"{args.transform}: {said}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
