@@ -24,7 +24,7 @@ MODALITIES = ("T1w", "FLAIR")
 #: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "phantom": ("seed", "tracers", "cohorts.{cohort}"),
-    "ingest": ("tracers",),
+    "ingest": ("tracers", "ingest"),
     "register": ("seed", "tracers", "registration"),
     "normalize": ("tracers", "grid", "registration", "qc", "psf.{cohort}"),
     "preprocess": ("seed", "tracers", "grid", "registration", "qc"),
@@ -127,6 +127,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "ablates": entry["base"],
         }
     config["methods"] = resolved
+    config["ingest"] = _resolve_ingest(config.get("ingest") or {})
     config.pop("ablations", None)
     for fold in config["folds"]["run"]:
         if not 0 <= fold < config["folds"]["count"]:
@@ -189,6 +190,19 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     file=file,
                     hint="the target of harmonisation is the coarsest scanner's resolution",
                 )
+
+
+def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``ingest`` with its defaults and with the series table in place of its file."""
+    file = _relative_to_repository(section.get("series", "config/series.yaml"))
+    series = read_yaml(file) or {}
+    check(series, "series", file=file)
+    return {"max_gap_days": section.get("max_gap_days", 180), "series": series}
+
+
+def default_ingest() -> dict[str, Any]:
+    """Resolved section ``ingest`` of a study that does not have one."""
+    return _resolve_ingest({})
 
 
 def load(path: str | Path = DEFAULT) -> dict[str, Any]:

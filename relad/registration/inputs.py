@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.adni import tracers_in
+from relad.cohort.pairing import visit_of
+from relad.cohort.series import tracers_in
 from relad.errors import DataError
 from relad.fileio import read_json
 
@@ -59,10 +60,13 @@ def _pets(folder: Path, tracers: Mapping[str, Mapping[str, Any]]) -> dict[str, P
 
 
 def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, Any]]) -> Session:
-    """Choose a subject's most complete session, the earliest of several.
+    """Choose a subject's scans that are used together.
 
-    T1w, FLAIR and a PET go before T1w and FLAIR, these before T1w and a PET, these before a T1w
-    alone: a subject is lost only where no session has a T1w, to which all else is registered.
+    Where ``pairs.tsv`` of `relad ingest` pairs PET of the subject with a T1w, it decides (see
+    :func:`relad.cohort.pairing.visit_of`); the PET may then be of another session. Else it is the
+    subject's most complete session, the earliest of several: T1w, FLAIR and a PET go before T1w and
+    FLAIR, these before T1w and a PET, these before a T1w alone. A subject is lost only where there
+    is no T1w, to which all else is registered.
 
     Parameters
     ----------
@@ -79,6 +83,11 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, 
     DataError
         Where no session has a T1w.
     """
+    visit = visit_of(bids, subject)
+    if visit is not None:
+        folder = visit.t1w.parent.parent
+        pets = {tracer: path for tracer, path in visit.pets.items() if tracer in tracers}
+        return _session(bids, folder, visit.t1w, visit.flair, pets)
     root = bids / f"sub-{subject}"
     candidates = []
     for folder in [*sorted(root.glob("ses-*")), root]:
@@ -91,10 +100,17 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, 
     if not candidates:
         raise DataError(f"sub-{subject} has no session with a T1w")
     _, _, folder, t1w, flair, pets = min(candidates, key=lambda c: c[:3])
+    return _session(bids, folder, t1w, flair, pets)
+
+
+def _session(
+    bids: Path, folder: Path, t1w: Path, flair: Path | None, pets: dict[str, Path]
+) -> Session:
+    """Complete a session by its name and by the brain mask of the derivatives."""
     inside = folder.relative_to(bids)
     masks = sorted(bids.glob(f"derivatives/*/{inside}/anat/*_desc-brain_mask.nii.gz"))
     return Session(
-        name=None if folder == root else folder.name.removeprefix("ses-"),
+        name=folder.name.removeprefix("ses-") if folder.name.startswith("ses-") else None,
         t1w=t1w,
         flair=flair,
         pets=pets,

@@ -209,7 +209,8 @@ class Subject:
             raise DataError(f"has {data.ndim} dimensions where 3 or 4 are needed")
         window = self.settings["tracers"][tracer]["frames_min"]
         meta = inputs.sidecar(path)
-        stated = self.averaged and data.shape[3] == 1 and not inputs.is_timed(meta)
+        by_source = meta.get("SourceFramesAveraged") is True
+        stated = (self.averaged or by_source) and data.shape[3] == 1 and not inputs.is_timed(meta)
         chosen = (
             inputs.whole_window(window)
             if stated
@@ -253,7 +254,9 @@ class Subject:
             "status": "ok",
             "reason": None,
             "frames": chosen.indices,
-            "timing": "stated by the user" if stated else "sidecar",
+            "timing": ("averaged by the source" if by_source else "stated by the user")
+            if stated
+            else "sidecar",
             "start_s": chosen.starts[0],
             "end_s": chosen.starts[-1] + chosen.durations[-1],
             "motion_mm": round(max(motions), 3),

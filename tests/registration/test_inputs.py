@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from relad.cohort.pairing import PAIR_COLUMNS
 from relad.errors import DataError
-from relad.fileio import write_json
+from relad.fileio import write_json, write_table
 from relad.registration.inputs import choose_frames, choose_session
 
 TRACERS = {
@@ -71,6 +72,20 @@ def test_a_session_with_pet_goes_before_an_earlier_one_without(tmp_path) -> None
         scan(tmp_path, session, "trc-a_pet", {"TracerName": "AV1451"})
     chosen = choose_session(tmp_path, "S1", TRACERS)
     assert chosen.name == "m36" and set(chosen.pets) == {"tau"}
+
+
+def test_pairs_of_ingest_bring_pet_of_another_session(tmp_path) -> None:
+    scan(tmp_path, "bl", "T1w")
+    scan(tmp_path, "bl", "FLAIR")
+    scan(tmp_path, "bl2", "trc-a_pet", {"TracerName": "AV1451"})
+    anat, pet = "sub-S1/ses-bl/anat/sub-S1_ses-bl_", "sub-S1/ses-bl2/pet/sub-S1_ses-bl2_trc-a_pet"
+    row = {"subject": "S1", "tracer": "tau", "pet": f"{pet}.nii.gz", "gap_days": 20}
+    row |= {"t1w": f"{anat}T1w.nii.gz", "flair": f"{anat}FLAIR.nii.gz", "status": "paired"}
+    write_table(tmp_path / "pairs.tsv", [row], PAIR_COLUMNS)
+    session = choose_session(tmp_path, "S1", TRACERS)
+    assert session.name == "bl"
+    assert session.pets == {"tau": tmp_path / f"{pet}.nii.gz"}
+    assert session.flair is not None
 
 
 def test_a_dataset_without_sessions(tmp_path) -> None:

@@ -179,14 +179,14 @@ def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
     text = text.replace("    phantom: {subjects: 2, site: 952, scanner: beta}\n", "")
     study.configfile.write_text(text, encoding="utf-8")
     plan = study.plan("all", "--forceall", "--printshellcmds")
-    assert plan.rules["phantom"] == 0 and plan.rules["ingest"] == 1
+    assert plan.rules["phantom"] == 0 and plan.rules["ingest"] == 2
     assert plan.of("Registering") == [
         "tiny-external ONE",
         "tiny-train 002S0001",
         "tiny-train 002S0002",
     ]
     assert f"--collection {tmp_path}/collection.csv" in plan.output
-    assert f"register {tmp_path}/bids " in plan.output
+    assert f"ingest {tmp_path}/bids results/bids/tiny-external" in plan.output
 
 
 @pytest.mark.parametrize(
