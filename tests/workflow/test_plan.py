@@ -30,6 +30,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
         ingest=2,
         register=6,
         normalize=6,
+        qc=2,
         pack=2,
         train=6,
         synthesize=10,
@@ -42,7 +43,11 @@ def test_all_from_nothing(empty_study: Study) -> None:
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all").rules) == set(STEPS) - {"metrics"}
+    assert set(empty_study.plan("all").rules) == set(STEPS) - {
+        "metrics",
+        "coregister",
+        "preprocess",
+    }
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:

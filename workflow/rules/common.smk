@@ -277,6 +277,10 @@ def all_figures():
     return [paths.figure(name, suffix) for name in FIGURES_OF_ALL for suffix in SUFFIXES["figures"]]
 
 
+def all_quality():
+    return [paths.quality(cohort) / "index.html" for cohort in COHORTS]
+
+
 def all_models():
     """Weights of every method: asked for, or Snakemake would not miss one that was deleted."""
     every = runs([TRAINING_COHORT], METHODS + ABLATIONS)
