@@ -35,7 +35,7 @@ from tqdm import tqdm
 from relad import provenance
 from relad import space as spaces
 from relad.cli import add_settings
-from relad.config import load_settings
+from relad.config import load_settings, section
 from relad.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import whole_file, write_json, write_table
@@ -251,7 +251,7 @@ class Trainer:
         progress = self.done / self.total
         for key, optimizer in self.method.optimizers.items():
             for group, lr in zip(optimizer.param_groups, self.base_lr[key], strict=True):
-                group["lr"] = lr * self.method.lr_factor(progress)
+                group["lr"] = lr * self.method.lr_factor(progress, key)
         batch = self.batch(self.done)
         random = generator_for("update", self.fold, self.seed, self.done, device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
@@ -420,11 +420,7 @@ def run(args: argparse.Namespace) -> int:
     known = settings["methods"]
     if args.method not in known:
         raise ReladError(f"no method {args.method!r}", hint=f"known: {', '.join(known)}")
-    settings = {
-        "methods": {args.method: known[args.method]},
-        "training": settings["training"],
-        "tracers": settings["tracers"],
-    }
+    settings = section(settings, "train", method=args.method)
     set_threads(settings["training"]["threads"])
     data = PackedDataset(args.packed)
     trainer = Trainer(data, args.method, settings, fold=args.fold, seed=args.seed)
