@@ -162,27 +162,6 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     return config
 
 
-def group_members(config: Mapping[str, Any], group: str) -> list[str]:
-    """Methods of a group (see methods.schema.yaml), in the configuration's order."""
-    return [name for name, entry in config["methods"].items() if group in entry["groups"]]
-
-
-def own_groups(config: Mapping[str, Any]) -> list[str]:
-    """Groups beside ``main`` and ``ablation``: each has a table and a figure of its name."""
-    named = dict.fromkeys(g for entry in config["methods"].values() for g in entry["groups"])
-    return [group for group in named if group not in ("main", "ablation")]
-
-
-def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
-    taken = [group for group in own_groups({"methods": methods}) if group in RESULTS]
-    if taken:
-        raise ReladError(
-            f"group {taken[0]!r} has the name of another table or figure",
-            file=file,
-            hint="call it something else",
-        )
-
-
 #: What a tracer's entry holds in the end, from the study or from the table of ligands.
 TRACER_KEYS = ("frames_min", "reference_region", "reference_erosion_mm", "suvr_window")
 
@@ -235,6 +214,27 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     file=file,
                     hint="the target of harmonisation is the coarsest scanner's resolution",
                 )
+
+
+def group_members(config: Mapping[str, Any], group: str) -> list[str]:
+    """Methods of a group (see methods.schema.yaml), in the configuration's order."""
+    return [name for name, entry in config["methods"].items() if group in entry["groups"]]
+
+
+def own_groups(config: Mapping[str, Any]) -> list[str]:
+    """Groups beside ``main`` and ``ablation``: each has a table and a figure of its name."""
+    named = dict.fromkeys(g for entry in config["methods"].values() for g in entry["groups"])
+    return [group for group in named if group not in ("main", "ablation")]
+
+
+def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
+    taken = [group for group in own_groups({"methods": methods}) if group in RESULTS]
+    if taken:
+        raise ReladError(
+            f"group {taken[0]!r} has the name of another table or figure",
+            file=file,
+            hint="call it something else",
+        )
 
 
 def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,6 +86,14 @@ def test_every_job_left_a_log_and_a_benchmark(done: Study) -> None:
         assert len(list((done.results / kind / "register").glob(f"*{suffix}"))) == 6
 
 
+def test_every_cohort_has_a_quality_page(done: Study) -> None:
+    for cohort, count in (("tiny-train", 4), ("tiny-external", 2)):
+        page = (done.results / f"qc/{cohort}/index.html").read_text(encoding="utf-8")
+        assert page.count("<tr tabindex") == count and "SIMULATED DATA" in page
+        pictures = list((done.results / f"qc/{cohort}/pictures").iterdir())
+        assert len(pictures) == count and all(f"pictures/{p.name}" in page for p in pictures)
+
+
 def test_sampler_study(done: Study) -> None:
     targets = ("results/tables/samplers.csv", "results/figures/samplers.png")
     run = done.snakemake(*targets, "--cores", "2")
@@ -102,14 +110,6 @@ def test_sampler_study(done: Study) -> None:
     assert "SIMULATED DATA" in (done.results / "tables/samplers.md").read_text(encoding="utf-8")
     images = list((done.results / "sampler_study").rglob("*.nii.gz"))
     assert images == [], "the study's images are to go when they are evaluated"
-
-
-def test_every_cohort_has_a_quality_page(done: Study) -> None:
-    for cohort, count in (("tiny-train", 4), ("tiny-external", 2)):
-        page = (done.results / f"qc/{cohort}/index.html").read_text(encoding="utf-8")
-        assert page.count("<tr tabindex") == count and "SIMULATED DATA" in page
-        pictures = list((done.results / f"qc/{cohort}/pictures").iterdir())
-        assert len(pictures) == count and all(f"pictures/{p.name}" in page for p in pictures)
 
 
 def test_running_again_does_nothing(done: Study) -> None:
