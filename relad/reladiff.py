@@ -119,9 +119,7 @@ class RelADiffusion(ConditionalDiffusion):
             log["adversarial"] = self.loss_g(self.critic(x0_hat, batch), real)
             loss = loss + self.lambda_adv * log["adversarial"]
             self.discriminator.requires_grad_(True)
-        self.optimizers["generator"].zero_grad()
-        loss.backward()
-        self.optimizers["generator"].step()
+        self.descend("generator", loss)
         return {name: value.detach() for name, value in log.items()}
 
     def update_discriminator(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -136,7 +134,5 @@ class RelADiffusion(ConditionalDiffusion):
             log["penalty"] = 0.5 * self.gamma * (r1 + r2)
             loss = loss + self.penalty_every * log["penalty"]
         self.discriminator_updates += 1
-        self.optimizers["discriminator"].zero_grad()
-        loss.backward()
-        self.optimizers["discriminator"].step()
+        self.descend("discriminator", loss)
         return log

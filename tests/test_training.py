@@ -29,7 +29,8 @@ def settings(**training) -> dict:
     }
     methods["rela"]["params"]["discriminator"] = {"channels": [8, 8]}
     methods["template"] = full["methods"]["template"]
-    options = {**full["training"], "updates": 12, "checkpoint_every": 4, **training}
+    options = {**full["training"], "updates": 12, "checkpoint_every": 4}
+    options |= {"validation": {"subjects": 0, "every": 4, "steps": 1}, **training}
     return {"methods": methods, "training": options, "tracers": full["tracers"]}
 
 
