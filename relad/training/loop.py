@@ -154,6 +154,14 @@ class Trainer:
         self.average.update(self.method.generator, self.done)
         return losses
 
+    def advance(self) -> dict[str, Any] | None:
+        """Do the next update, time it, validate where that is due; return the log's new row."""
+        started = time.perf_counter()
+        losses = self.step()
+        self.log.add(self.done, losses)
+        self.seconds["updates"] += time.perf_counter() - started
+        return self.log.row(self.done, self.seconds["updates"], self.validate())
+
     # --- validation ----------------------------------------------------------------------------
 
     def validate(self) -> float | None:
@@ -170,9 +178,7 @@ class Trainer:
             self.method, self.average.network, Sampling("ddim", wanted["steps"])
         )
         with autocast(self.device, self.options["precision"]):
-            psnr = validation.mean_psnr(
-                synthesize, self.volumes, self.space, self.validation_pairs
-            )
+            psnr = validation.mean_psnr(synthesize, self.volumes, self.space, self.validation_pairs)
         if self.best is None or psnr > self.best["psnr"]:
             weights = checkpoints.copied(self.average.network)
             self.best = {"psnr": psnr, "update": self.done, "weights": weights}
@@ -228,12 +234,7 @@ class Trainer:
         bar = progress_bar(self.name, done=self.done, total=self.total)
         with Stop().listening() as stop, bar:
             while self.done < self.total and not parallel.any_of(stop.asked):
-                started = time.perf_counter()
-                losses = self.step()
-                self.log.add(self.done, losses)
-                self.seconds["updates"] += time.perf_counter() - started
-                psnr = self.validate()
-                board.add(self.log.row(self.done, self.seconds["updates"], psnr))
+                board.add(self.advance())
                 bar.update()
                 if self.done % self.options["checkpoint_every"] == 0:
                     self.save_checkpoint(checkpoint)
