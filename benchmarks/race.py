@@ -28,7 +28,7 @@ from relad.dataset import PackedDataset
 from relad.devices import set_threads
 from relad.fileio import read_json, whole_file, write_json, write_text
 from relad.method import Sampling
-from relad.training import Trainer, checkpoints, validation
+from relad.training import Trainer, validation
 
 #: Sampling steps (DDIM) whose PSNR is compared when the trainings are over.
 STEPS = (1, 5, 10, 25)
@@ -181,7 +181,7 @@ def run(args: argparse.Namespace) -> None:
     report(state, args.report or args.out)
 
 
-# --- the report -------------------------------------------------------------------------------------
+# --- the report ---------------------------------------------------------------------------------
 
 
 def at(log: list[dict], key: str, limit: float) -> dict | None:

@@ -3,10 +3,11 @@
 So that the same loop trains it, the same synthesis samples it and the same validation scores it.
 Settings are the release's own: DiffusionModelUNet of 3.04 M parameters (channels 16, 32, 64; two
 residual blocks; flash attention at the third level, where cross-attention without a context is a
-second self-attention), PatchDiscriminator of 11,573 parameters with BatchNorm, Adam 5e-5 and 5e-6 at
-a constant rate. The step is the release's with its mistakes: the clean prediction is clamped before
-the losses, losses are taken over the whole volume, D sees the PET alone, and its penalty recomputes
-the logits sample by sample, sums them, and leaves the last axis of the gradient out of the norm.
+second self-attention), PatchDiscriminator of 11,573 parameters with BatchNorm, Adam at constant
+rates of 5e-5 and 5e-6. The step is the release's with its mistakes: the clean prediction is clamped
+before the losses, losses are taken over the whole volume, D sees the PET alone, and its penalty
+recomputes the logits sample by sample, sums them, and leaves the last axis of the gradient out of
+the norm.
 
 Left out, in the release's favour: the image metrics that it computes in every step, the unused
 half of its scheduler's step, and its float64 volumes.

@@ -5,8 +5,8 @@ before an optimiser's step (:meth:`relad.method.Method.descend`). Random numbers
 samples of the whole batch, so the result is that of one process up to the rounding of sums. Without
 torchrun every function here is the identity.
 
-Averaging in one place instead of wrapping networks in DistributedDataParallel: a method owns several
-networks, differentiates some of them twice (gradient penalties) and freezes them in turn.
+Averaging in one place instead of wrapping networks in DistributedDataParallel: a method owns
+several networks, differentiates some of them twice (gradient penalties) and freezes them in turn.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def processes(wanted: str) -> Iterator[None]:
 
 
 def share(items: Sequence[Item]) -> Sequence[Item]:
-    """This process's part of a batch, whose length the processes divide."""
+    """Give this process its part of a batch, whose length the processes divide."""
     each = len(items) // size()
     return items[rank() * each : (rank() + 1) * each]
 
