@@ -92,7 +92,7 @@ class ReleaseStep(Method):
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=lr_discriminator),
         }
 
-    def lr_factor(self, progress: float) -> float:
+    def lr_factor(self, progress: float, optimizer: str) -> float:
         return 1.0
 
     def logits(self, pet: Tensor) -> Tensor:

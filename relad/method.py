@@ -128,8 +128,12 @@ class Method(nn.Module, ABC):
         """Evaluations of the generator for one volume."""
         return 1
 
-    def lr_factor(self, progress: float) -> float:
-        """Learning-rate factor: warm-up (a twentieth), constant to the half, linear to zero."""
+    def lr_factor(self, progress: float, optimizer: str) -> float:
+        """Learning-rate factor of one of :attr:`optimizers`.
+
+        Warm-up (a twentieth), constant to the half, linear to zero; the same for all of them
+        unless a method says otherwise.
+        """
         return min(1.0, 20.0 * progress + 0.01, 2.0 * (1.0 - progress))
 
 

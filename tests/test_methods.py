@@ -93,7 +93,7 @@ def test_state_survives_a_checkpoint(trained):
 
 def test_learning_rate_warms_up_and_decays(trained):
     _, method, _ = trained
-    factors = [method.lr_factor(i / 100) for i in range(100)]
+    factors = [method.lr_factor(i / 100, "generator") for i in range(100)]
     assert 0 < factors[0] < factors[4] < factors[5] == 1.0
     assert factors[5:] == sorted(factors[5:], reverse=True)
     assert 0 < factors[-1] < 0.05

@@ -141,7 +141,7 @@ class Trainer:
         progress = self.done / self.total
         for key, optimizer in self.method.optimizers.items():
             for group, lr in zip(optimizer.param_groups, self.base_lr[key], strict=True):
-                group["lr"] = lr * self.method.lr_factor(progress)
+                group["lr"] = lr * self.method.lr_factor(progress, key)
         started = time.perf_counter()
         batch = self.loader(self.done, last=self.done + 1 == self.total)
         self.seconds["loading"] += time.perf_counter() - started
