@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from relad import parallel
 from relad import space as spaces
 from relad.errors import ReladError
 from relad.method import Batch, Method, build
@@ -65,6 +64,16 @@ def contestant(name: str, settings: Mapping[str, Any]) -> Contestant:
     return Contestant(name, entry, space, sampling["sampler"], sampling["steps"])
 
 
+def described(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the measurements of these methods hang on, for JSON."""
+    found = {}
+    for name in names:
+        who = contestant(name, settings)
+        sampling = f"{who.sampler}, {who.steps} evaluations"
+        found[name] = {"entry": dict(who.entry), "space": who.space, "sampling": sampling}
+    return found
+
+
 def parse_size(text: str) -> Size:
     """``48x56x48`` to (48, 56, 48)."""
     x, y, z = (int(part) for part in text.split("x"))
@@ -94,6 +103,34 @@ def make_batch(who: Contestant, size: Size, count: int, *, device: str | torch.d
         pet=torch.where(mask, volumes[:, :1], outside).to(device),
         outside=outside.to(device),
     )
+
+
+def awakened(method: Method) -> Method:
+    """Give weights that start at zero small values: what a network computes then shows."""
+    random = torch.Generator().manual_seed(2)
+    for weights in method.parameters():
+        if not weights.any():
+            with torch.no_grad():
+                weights.copy_(0.05 * torch.randn(weights.shape, generator=random))
+    return method
+
+
+@contextmanager
+def drawn_on_cpu(device: torch.device) -> Iterator[None]:
+    """Random numbers of a CPU generator for tensors anywhere: the same on every device."""
+    real = {"rand": torch.rand, "randn": torch.randn}
+
+    def drawer(name: str) -> Any:
+        def draw(*args: Any, **kwargs: Any) -> Tensor:
+            return real[name](*args, **{**kwargs, "device": "cpu"}).to(device)
+
+        return draw
+
+    with (
+        mock.patch.object(torch, "rand", drawer("rand")),
+        mock.patch.object(torch, "randn", drawer("randn")),
+    ):
+        yield
 
 
 # --- without memory ------------------------------------------------------------------------------
@@ -131,11 +168,12 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
 def shapes_only() -> Iterator[None]:
     """Let methods run on meta tensors: random numbers too, and attention as its fused kernel."""
 
-    def no_numbers(draw, shape, random):  # type: ignore[no-untyped-def]
-        return torch.empty(tuple(shape), device="meta")
+    def no_numbers(*shape: Any, **_: Any) -> Tensor:
+        return torch.empty(*shape, device="meta")
 
     with (
-        mock.patch.object(parallel, "_of_whole_batch", no_numbers),
+        mock.patch.object(torch, "rand", no_numbers),
+        mock.patch.object(torch, "randn", no_numbers),
         mock.patch.object(F, "scaled_dot_product_attention", _flash),
     ):
         yield

@@ -67,7 +67,16 @@ def measure(
         for name in names:
             key = f"{label(size)}/{name}"
             parts(f"memory/{key}", lambda c=who[name], s=size: peak_memory(c, s, device, settings))
-            parts(f"count/{key}", lambda c=who[name], s=size: counts(c, s))
+
+
+def count_all(
+    parts: Parts, names: Sequence[str], sizes: Sequence[Size], settings: Mapping[str, Any]
+) -> None:
+    """Count the operations of every method at every size, which needs no machine in particular."""
+    for size in sizes:
+        for name in names:
+            who = contestant(name, settings)
+            parts(f"count/{label(size)}/{name}", lambda c=who, s=size: counts(c, s))
 
 
 def _survive(work: Callable[[], Any]) -> Any:
@@ -144,13 +153,14 @@ def _in_own_process(who: Contestant, size: Size, what: str, settings: Mapping[st
 class Costs:
     """What was measured, by size and method; None where it was not."""
 
-    def __init__(self, parts: Parts, names: Sequence[str], sizes: Sequence[Size]):
-        self.parts, self.names = parts, list(names)
+    def __init__(self, parts: Parts, counted: Parts, names: Sequence[str], sizes: Sequence[Size]):
+        self.parts, self.counts, self.names = parts, counted, list(names)
         self.ceilings = parts.get("ceilings") or {}
         self.sizes = [size for size in sizes if self._known(size)]
 
     def _known(self, size: Size) -> bool:
-        return any(f"/{label(size)}/" in key for key in self.parts.state["parts"])
+        known = (*self.parts.state["parts"], *self.counts.state["parts"])
+        return any(f"/{label(size)}/" in key for key in known)
 
     def _timed(self, what: str, size: Size, name: str) -> dict[str, Any]:
         for which in ("all", name):
@@ -172,7 +182,7 @@ class Costs:
         return None if isinstance(found, dict) else found  # out of memory
 
     def counted(self, size: Size, name: str, what: str, key: str) -> float | None:
-        return (self.parts.get(f"count/{label(size)}/{name}") or {}).get(what, {}).get(key)
+        return (self.counts.get(f"count/{label(size)}/{name}") or {}).get(what, {}).get(key)
 
     def ratios(self, steps: Mapping[str, int]) -> str:
         """Every method against the release's step, as a table; more than 1 is better than it."""

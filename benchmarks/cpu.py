@@ -4,7 +4,7 @@
 
 Time is taken in turns (one block of four steps of each method, again and again), memory in a
 process per method, operations from shapes alone. Started again, it does what is missing. OUT
-receives cpu.json and cpu.md.
+receives cpu.json, counts.json (no machine in particular) and cpu.md.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.contestants import RELEASE, Size, contestant, parse_size
-from benchmarks.costs import Costs, counts, label, measure
+from benchmarks.contestants import RELEASE, Size, contestant, described, parse_size
+from benchmarks.costs import Costs, count_all, measure
 from benchmarks.machine import describe
 from benchmarks.measure import ceilings
 from benchmarks.parts import Parts
@@ -46,39 +46,24 @@ def run(args: argparse.Namespace) -> None:
     sizes = [parse_size(text) for text in args.sizes]
     counted = [parse_size(text) for text in args.counted]
     names = [*dict.fromkeys(args.methods), RELEASE]
-    about = {
-        "machine": describe(device),
-        "methods": {name: _plain(contestant(name, settings)) for name in names},
-    }
-    parts = Parts(args.out / "cpu.json", about)
+    methods = described(names, settings)
+    parts = Parts(args.out / "cpu.json", {"machine": describe(device), "methods": methods})
+    counts = Parts(args.out / "counts.json", {"methods": methods})
     parts("ceilings", lambda: ceilings(device))
-    for size in counted:
-        for name in names:
-            key = f"count/{label(size)}/{name}"
-            parts(key, lambda n=name, s=size: counts(contestant(n, settings), s))
-    small = {k: settings[k] for k in ("methods", "sampling", "training")}
-    small["methods"] = {n: settings["methods"][n] for n in names if n != RELEASE}
-    measure(parts, names, sizes, small, device, seconds=args.seconds)
-    text = render(parts, names, sizes, counted, settings)
+    count_all(counts, names, [*sizes, *counted], settings)
+    measure(parts, names, sizes, settings, device, seconds=args.seconds)
+    text = render(parts, counts, names, [*sizes, *counted], settings)
     write_text((args.report or args.out) / "cpu.md", text)
-
-
-def _plain(who: Any) -> dict[str, Any]:
-    return {
-        "entry": dict(who.entry),
-        "space": who.space,
-        "sampling": f"{who.sampler}, {who.steps} evaluations",
-    }
 
 
 def render(
     parts: Parts,
+    counts: Parts,
     names: list[str],
     sizes: list[Size],
-    counted: list[Size],
     settings: Mapping[str, Any],
 ) -> str:
-    costs = Costs(parts, names, [*sizes, *[s for s in counted if s not in sizes]])
+    costs = Costs(parts, counts, names, list(dict.fromkeys(sizes)))
     steps = {name: contestant(name, settings).steps for name in names}
     evaluations = ", ".join(f"{name} {n}" for name, n in steps.items())
     machine = parts.state["about"]["machine"]

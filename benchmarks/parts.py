@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,19 @@ class Parts:
         What all parts have in common (machine, settings). A file about something else is refused.
     budget
         Seconds after which no further part starts; None for no limit.
+    only
+        Beginnings of the names of the parts to measure; all where it is empty.
     """
 
-    def __init__(self, file: Path, about: dict[str, Any], *, budget: float | None = None):
-        self.file, self.budget = file, budget
+    def __init__(
+        self,
+        file: Path,
+        about: dict[str, Any],
+        *,
+        budget: float | None = None,
+        only: Sequence[str] = (),
+    ):
+        self.file, self.budget, self.only = file, budget, tuple(only)
         self.started = time.monotonic()
         self.left: list[str] = []
         self.state: dict[str, Any] = {"about": about, "parts": {}}
@@ -40,10 +49,12 @@ class Parts:
                 )
 
     def __call__(self, name: str, measure: Callable[[], Any]) -> Any:
-        """Result of a part: stored, or measured now; None where there is no time left."""
+        """Result of a part: stored, or measured now; None where it is not wanted or time is up."""
         done = self.state["parts"]
         if name in done:
             return done[name]
+        if self.only and not name.startswith(self.only):
+            return None
         elapsed = time.monotonic() - self.started
         if self.budget is not None and elapsed > self.budget:
             self.left.append(name)

@@ -71,19 +71,18 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
     return items[rank() * each : (rank() + 1) * each]
 
 
-def _of_whole_batch(draw, shape: Sequence[int], random: torch.Generator) -> Tensor:  # type: ignore[no-untyped-def]
-    whole = draw((shape[0] * size(), *shape[1:]), generator=random, device=random.device)
-    return share(whole)
+def _whole(shape: Sequence[int]) -> tuple[int, ...]:
+    return (shape[0] * size(), *shape[1:])
 
 
 def rand(shape: Sequence[int], random: torch.Generator) -> Tensor:
     """Uniform random numbers in [0, 1) for this process's samples, ``shape`` (b, ...)."""
-    return _of_whole_batch(torch.rand, shape, random)
+    return share(torch.rand(_whole(shape), generator=random, device=random.device))
 
 
 def randn(shape: Sequence[int], random: torch.Generator) -> Tensor:
     """Standard normal random numbers for this process's samples, ``shape`` (b, ...)."""
-    return _of_whole_batch(torch.randn, shape, random)
+    return share(torch.randn(_whole(shape), generator=random, device=random.device))
 
 
 @torch.no_grad()
