@@ -134,23 +134,40 @@ def _rois() -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample_map(kind: str, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
-    """Tissue map ``kind`` (see :func:`mni`) on another MNI grid, smoothed if coarser than 1 mm."""
+    """Tissue map ``kind`` (see :func:`mni`) on another MNI grid, smoothed if coarser than 1 mm.
+
+    Kept in memory and read only: a subject asks for the same few maps again and again.
+    """
+    return _resampled(kind, tuple(shape), np.asarray(affine, np.float64).tobytes())
+
+
+@lru_cache(maxsize=16)
+def _resampled(kind: str, shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
     from scipy import ndimage
 
+    affine = np.frombuffer(affine_bytes).reshape(4, 4)
     source = mni(kind)
     voxel_mm = float(np.abs(np.linalg.det(affine[:3, :3])) ** (1 / 3))
     data = np.asarray(source.dataobj)
     if voxel_mm > 1.0:
         data = ndimage.gaussian_filter(data, 0.42 * (voxel_mm**2 - 1) ** 0.5)
     to_source = np.linalg.inv(source.affine) @ affine
-    return ndimage.affine_transform(
+    resampled = ndimage.affine_transform(
         data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=1
     ).astype(np.float32)
+    resampled.flags.writeable = False
+    return resampled
 
 
 def brain_mask(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
     """Template brain mask on an MNI grid, boolean."""
     return resample_map("brain", shape, affine) > 0.5
+
+
+def forget() -> None:
+    """Drop every map kept in memory, as a new process would start."""
+    for kept in (_resampled, _labels, mni):
+        kept.cache_clear()
 
 
 def region_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
@@ -160,6 +177,12 @@ def region_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray
     -------
     (x, y, z) uint8 array: 0 outside the listed tissues, else a value of :data:`REGIONS`.
     """
+    return _labels(tuple(shape), np.asarray(affine, np.float64).tobytes())
+
+
+@lru_cache(maxsize=4)
+def _labels(shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
+    affine = np.frombuffer(affine_bytes).reshape(4, 4)
     grey = resample_map("grey", shape, affine)
     white = resample_map("white", shape, affine)
     labels = np.zeros(shape, np.uint8)
@@ -181,6 +204,7 @@ def region_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray
     value[is_white & cerebellar] = REGIONS["cerebellar_white"]
     value[brainstem] = REGIONS["brainstem"]
     labels[tuple(tissue.T)] = value
+    labels.flags.writeable = False
     return labels
 
 

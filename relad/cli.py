@@ -20,12 +20,18 @@ STEPS: dict[str, tuple[str, str]] = {
     "ingest": ("relad.cohort.ingest", "turn a LONI download into BIDS, every series accounted for"),
     "register": ("relad.registration.register", "register one subject's scans: FLAIR, PET, MNI"),
     "normalize": ("relad.normalize", "resample one subject to MNI once, PET to SUVR, with QC"),
+    "qc": ("relad.qc.command", "a cohort's quality control as one page to go through"),
     "pack": ("relad.pack", "pack a cohort into one memory-mapped dataset with folds"),
     "train": ("relad.training", "train one method on one fold"),
     "synthesize": ("relad.synthesis", "synthesise PET for a fold's test subjects or a cohort"),
     "evaluate": ("relad.evaluate", "compare synthetic with real PET, one row per value"),
     "tables": ("relad.tables", "the study's tables as CSV, LaTeX and Markdown"),
     "figures": ("relad.figures", "the study's figures as PNG and PDF"),
+    "coregister": (
+        "relad.registration.coregister",
+        "register one image of a person to another, rigidly",
+    ),
+    "preprocess": ("relad.preprocess", "one person's scans to MNI and SUVR, without Snakemake"),
     "metrics": ("relad.metrics.command", "PSNR, SSIM and MAE of one image against another"),
 }
 

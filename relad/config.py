@@ -16,16 +16,20 @@ from relad.paths import REPOSITORY
 
 DEFAULT = REPOSITORY / "config" / "config.yaml"
 SCHEMAS = REPOSITORY / "workflow" / "schemas"
+#: Ligands whose windows and reference regions are known; a study's own entries go before them.
+TRACERS = REPOSITORY / "config" / "tracers.yaml"
 MODALITIES = ("T1w", "FLAIR")
 
 #: The sections of the configuration that each step reads, and nothing beside them: a step is run
 #: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "phantom": ("seed", "tracers", "cohorts.{cohort}"),
-    "ingest": ("tracers",),
+    "ingest": ("tracers", "ingest"),
     "register": ("seed", "tracers", "registration"),
-    "normalize": ("tracers", "grid", "registration", "qc"),
-    "pack": ("seed", "tracers", "grid", "folds", "cohorts.{cohort}"),
+    "normalize": ("tracers", "grid", "registration", "qc", "psf.{cohort}"),
+    "preprocess": ("seed", "tracers", "grid", "registration", "qc"),
+    "qc": ("tracers", "qc"),
+    "pack": ("seed", "tracers", "grid", "folds", "cohorts.{cohort}", "qc.action"),
     "train": ("tracers", "training", "methods.{method}"),
     "synthesize": ("tracers", "sampling", "methods.{method}"),
     "evaluate": ("tracers",),
@@ -73,17 +77,21 @@ def _relative_to_repository(path: str | Path) -> Path:
 
 
 def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") -> dict[str, Any]:
-    """Check a raw configuration and put the method and ablation entries into it.
+    """Check a raw configuration and put tracers, methods and ablations into it.
 
     Returns
     -------
     A new dict in which ``methods`` maps every id, ablations included, to
-    ``{class, label, family, inputs, params, ablates}`` (``ablates`` is None or the base's id).
+    ``{class, label, family, inputs, params, ablates}`` (``ablates`` is None or the base's id),
+    ``tracers`` holds every tracer's whole entry, ``psf`` maps cohort -> tracer -> resolutions,
+    and ``qc`` states its action.
     """
     config = json.loads(json.dumps(config))  # Snakemake hands over its own dict types
     if isinstance(config.get("methods"), dict):
         return config  # resolved before
     check(config, "config", file=file)
+    _resolve_tracers(config, file=file)
+    config["qc"].setdefault("action", "exclude")
     methods_file = _relative_to_repository(config["methods"])
     ablations_file = _relative_to_repository(config["ablations"])
     methods = read_yaml(methods_file) or {}
@@ -119,6 +127,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "ablates": entry["base"],
         }
     config["methods"] = resolved
+    config["ingest"] = _resolve_ingest(config.get("ingest") or {})
     config.pop("ablations", None)
     for fold in config["folds"]["run"]:
         if not 0 <= fold < config["folds"]["count"]:
@@ -127,6 +136,73 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
                 file=file,
             )
     return config
+
+
+#: What a tracer's entry holds in the end, from the study or from the table of ligands.
+TRACER_KEYS = ("frames_min", "reference_region", "reference_erosion_mm", "suvr_window")
+
+
+def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
+    """Complete the tracers' entries from the table of ligands, and the cohorts' resolutions."""
+    table = read_yaml(TRACERS) or {}
+    check(table, "tracers", file=TRACERS)
+    atlas = config.pop("atlas", None)
+    for name, own in config["tracers"].items():
+        known = {
+            k: v for k, v in table.get(own["ligand"], {}).items() if k not in ("binds", "notes")
+        }
+        entry = {"ligand": own["ligand"], "aliases": [], **known, **own}
+        missing = [key for key in TRACER_KEYS if key not in entry]
+        if missing:
+            raise ReladError(
+                f"tracer {name!r} lacks {', '.join(missing)}, and its ligand {own['ligand']!r} is "
+                f"not in {TRACERS.relative_to(REPOSITORY)}",
+                file=file,
+                hint=f"add them here or an entry there; known ligands: {', '.join(table)}",
+            )
+        if isinstance(entry["reference_region"], dict):
+            entry["reference_region"] = region = {**(atlas or {}), **entry["reference_region"]}
+            absent = [key for key in ("labels", "table") if key not in region]
+            if absent:
+                raise ReladError(
+                    f"tracer {name!r}: reference_region has names but no {' and no '.join(absent)}",
+                    file=file,
+                    hint="name the label image and its table there, or for all tracers under atlas",
+                )
+        config["tracers"][name] = entry
+    config["psf"] = {}
+    for cohort, place in config["cohorts"].items():
+        own = place.pop("psf", None) or {}
+        unknown = sorted(set(own) - set(config["tracers"]))
+        if unknown:
+            raise ReladError(
+                f"cohorts.{cohort}.psf names {', '.join(map(repr, unknown))}, not a tracer of this "
+                "study",
+                file=file,
+                hint=f"tracers: {', '.join(config['tracers'])}",
+            )
+        config["psf"][cohort] = own
+        for tracer, psf in own.items():
+            if psf["target_fwhm_mm"] < psf["known_fwhm_mm"]:
+                raise ReladError(
+                    f"cohorts.{cohort}.psf.{tracer}: a resolution of {psf['known_fwhm_mm']:g} mm "
+                    f"cannot be sharpened to {psf['target_fwhm_mm']:g} mm",
+                    file=file,
+                    hint="the target of harmonisation is the coarsest scanner's resolution",
+                )
+
+
+def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``ingest`` with its defaults and with the series table in place of its file."""
+    file = _relative_to_repository(section.get("series", "config/series.yaml"))
+    series = read_yaml(file) or {}
+    check(series, "series", file=file)
+    return {"max_gap_days": section.get("max_gap_days", 180), "series": series}
+
+
+def default_ingest() -> dict[str, Any]:
+    """Resolved section ``ingest`` of a study that does not have one."""
+    return _resolve_ingest({})
 
 
 def load(path: str | Path = DEFAULT) -> dict[str, Any]:
@@ -150,7 +226,9 @@ def section(config: Mapping[str, Any], step: str, **wildcards: str) -> dict[str,
     part: dict[str, Any] = {}
     for key in SECTIONS[step]:
         top, _, entry = key.partition(".")
-        if entry:
+        if entry and "{" not in entry:
+            part[top] = {**part.get(top, {}), entry: config[top][entry]}
+        elif entry:
             name = entry.format(**wildcards)
             if name not in config[top]:
                 raise ReladError(

@@ -4,7 +4,8 @@ Reads the folders of `relad normalize`, cuts subject-level folds (training cohor
 mri.npy, pet.npy, mask.npy, subjects.tsv and dataset.json (see relad/dataset.py). MRI is brought to
 [-1, 1] by its median and spread inside the brain; PET in SUVR is mapped linearly by the tracer's
 fixed window, without clipping, so that SUVR can be restored exactly. Every subject of the cohort
-has a row in subjects.tsv, also one that is not included, with the reason.
+has a row in subjects.tsv, also one that is not included, with the reason: methods need T1w, FLAIR
+and the PET of one tracer at least. With qc.action: fail, a scan that failed stops the cohort here.
 """
 
 from __future__ import annotations
@@ -69,6 +70,30 @@ def _read(folder: Path, name: str, shape: Sequence[int], affine: np.ndarray) -> 
     return np.asarray(image.dataobj)
 
 
+def _reason(status: Mapping[str, Any], tracers: Sequence[str], have: Sequence[str]) -> str | None:
+    """Say why a normalised subject is not packed; None where it is."""
+    if status["status"] != "ok":
+        return status["reason"]
+    for name, entry in status.get("mri", {}).items():
+        if entry["status"] != "ok":
+            return f"methods need {' and '.join(MODALITIES)}; {name} {entry['status']}: " + str(
+                entry["reason"]
+            )
+    if not have:
+        return "no usable PET: " + "; ".join(
+            f"{k}: {status['tracers'].get(k, {}).get('reason') or 'missing'}" for k in tracers
+        )
+    return None
+
+
+def _failures(status: Mapping[str, Any]) -> list[str]:
+    """Every scan of a subject that was there and could not be used, with its reason."""
+    if status["status"] != "ok":
+        return [str(status["reason"])]
+    images = {**status.get("mri", {}), **status["tracers"]}
+    return [f"{k}: {e['reason']}" for k, e in images.items() if e["status"] == "excluded"]
+
+
 def pack(
     out: Path,
     folders: Sequence[Path],
@@ -89,7 +114,8 @@ def pack(
     cohort
         Name in the configuration.
     settings
-        Sections ``seed``, ``tracers``, ``grid``, ``folds`` and ``cohorts``.
+        Sections ``seed``, ``tracers``, ``grid``, ``folds``, ``cohorts`` and, for its ``action``,
+        ``qc``.
     """
     entry = settings["cohorts"][cohort]
     tracers = list(settings["tracers"])
@@ -99,6 +125,7 @@ def pack(
 
     rows: list[dict[str, Any]] = []
     usable: list[tuple[dict[str, Any], Path]] = []
+    failed: list[str] = []
     for folder in folders:
         status = read_json(folder / "status.json")
         subject = status["subject"]
@@ -106,17 +133,14 @@ def pack(
             raise ReladError(f"subject {subject} is given twice", file=folder)
         person = participants.get(subject, {})
         have = [k for k in tracers if status["tracers"].get(k, {}).get("status") == "ok"]
-        reason = status["reason"]
-        if status["status"] == "ok" and not have:
-            reason = "no usable PET: " + "; ".join(
-                f"{k}: {status['tracers'].get(k, {}).get('reason') or 'missing'}" for k in tracers
-            )
-        included = status["status"] == "ok" and bool(have)
+        reason = _reason(status, tracers, have)
+        failed += [f"{subject}: {why}" for why in _failures(status)]
+        included = reason is None
         row = {
             "subject": subject,
             "session": status.get("session"),
             "included": "yes" if included else "no",
-            "reason": None if included else reason,
+            "reason": reason,
             "group": person.get("group"),
             "age": person.get("age"),
             "sex": person.get("sex"),
@@ -126,6 +150,11 @@ def pack(
         if included:
             row["index"] = len(usable)
             usable.append((row, folder))
+    if failed and settings["qc"]["action"] == "fail":
+        raise ReladError(
+            f"{len(failed)} scans of cohort {cohort} failed ({'; '.join(failed)})",
+            hint="look at the quality page; qc.action: exclude goes on without them",
+        )
     if not usable:
         reasons = "; ".join(f"{r['subject']}: {r['reason']}" for r in rows)
         raise ReladError(f"no subject of cohort {cohort} can be used ({reasons})")
@@ -200,7 +229,10 @@ def run(args: argparse.Namespace) -> None:
         raise ReladError(
             f"no cohort {args.cohort!r}", hint=f"known: {', '.join(settings['cohorts'])}"
         )
-    settings = {k: settings[k] for k in ("seed", "tracers", "grid", "folds", "cohorts")}
+    settings = {
+        **{k: settings[k] for k in ("seed", "tracers", "grid", "folds", "cohorts")},
+        "qc": {"action": settings.get("qc", {}).get("action", "exclude")},
+    }
     table = args.bids / "participants.tsv"
     participants = (
         {row["participant_id"].removeprefix("sub-"): row for row in read_table(table)}

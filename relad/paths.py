@@ -32,6 +32,11 @@ def normalized(cohort: str, subject: str) -> Path:
     return RESULTS / "normalized" / cohort / f"sub-{subject}"
 
 
+def quality(cohort: str) -> Path:
+    """Folder of a cohort's quality control: ``index.html``, ``qc.tsv``, ``pictures/``."""
+    return RESULTS / "qc" / cohort
+
+
 def packed(cohort: str) -> Path:
     """Memory-mapped dataset of a cohort."""
     return RESULTS / "packed" / cohort

@@ -6,12 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy import io
 from scipy.spatial.transform import Rotation
 
 from relad import atlas
 from relad.fileio import save_nifti, write_json
-from relad.registration.transforms import FLIP, names, pet_names
+from relad.registration.transforms import names, pet_names, write_affine
 from relad.resample import apply_affine, grid_points, sample
 
 SUBJECT = "S1"
@@ -54,15 +53,6 @@ MNI_TO_T1W = pose(6, (3, -4, 5))
 T1W_TO_FLAIR = pose(-8, (-4, 2, 6))
 T1W_TO_PET = pose(10, (8, 6, -7))
 MOTION = (pose(3, (2, -3, 1)), np.eye(4))
-
-
-def write_affine(path: Path, matrix: np.ndarray) -> None:
-    """Write a map of RAS mm points as antsRegistration writes it (MATLAB 4)."""
-    itk = FLIP @ matrix @ FLIP
-    parameters = np.concatenate([itk[:3, :3].ravel(), itk[:3, 3]])
-    content = {"AffineTransform_double_3_3": parameters[:, None], "fixed": np.zeros((3, 1))}
-    with path.open("wb") as file:
-        io.savemat(file, content, format="4")
 
 
 @lru_cache(maxsize=8)
@@ -114,6 +104,8 @@ def write_registered(folder: Path) -> Path:
         for level, at in zip(levels, poses, strict=True)
     ]
     save_nifti(folder / pet["frames"], np.stack(frames, axis=-1), affine)
+    mean = REFERENCE_BQ_ML * scan("SUVR", T1W_TO_PET @ MNI_TO_T1W)[0]
+    save_nifti(folder / pet["mean"], mean, affine)
     write_json(
         folder / pet["motion"],
         {
@@ -131,6 +123,7 @@ def write_registered(folder: Path) -> Path:
             "status": "ok",
             "reason": None,
             "simulated": True,
+            "mri": {m: {"status": "ok", "reason": None} for m in ("T1w", "FLAIR")},
             "tracers": {"tau": {"status": "ok", "reason": None}},
             "inputs": {},
             "qc": {"brain_volume_ml": 1500.0, "brain_overlap_dice": 0.95},

@@ -15,8 +15,11 @@ from relad import config
 from relad.errors import ReladError
 from relad.paths import REPOSITORY
 
-STUDIES = sorted((REPOSITORY / "config").glob("*.yaml"))
-STUDIES = [file for file in STUDIES if file.stem not in ("methods", "ablations")]
+STUDIES = [
+    file
+    for file in sorted((REPOSITORY / "config").glob("*.yaml"))
+    if "cohorts" in config.read_yaml(file)
+]
 SCHEMAS = sorted(config.SCHEMAS.glob("*.yaml"))
 
 

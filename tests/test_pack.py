@@ -29,7 +29,7 @@ def settings(role="train") -> dict:
     }
 
 
-def write_subject(root, label, *, tracers=("tau", "tspo"), status="ok", reason=None):
+def write_subject(root, label, *, tracers=("tau", "tspo"), status="ok", reason=None, flair="ok"):
     folder = root / f"sub-{label}"
     folder.mkdir(parents=True)
     random = np.random.default_rng(int(label[1:]))
@@ -40,6 +40,10 @@ def write_subject(root, label, *, tracers=("tau", "tspo"), status="ok", reason=N
             "session": "bl",
             "status": status,
             "reason": reason,
+            "mri": {
+                "T1w": {"status": "ok", "reason": None},
+                "FLAIR": {"status": flair, "reason": None if flair == "ok" else "no FLAIR there"},
+            },
             "tracers": {
                 k: {"status": "ok" if k in tracers else "missing", "reason": None} for k in TRACERS
             },
@@ -80,9 +84,10 @@ def cohort(tmp_path):
     return folders, bids
 
 
-def pack(out, cohort, role="train"):
+def pack(out, cohort, role="train", action="exclude"):
     folders, bids = cohort
-    named = ["--bids", str(bids), "--cohort", "toy", "--settings", json.dumps(settings(role))]
+    given = {**settings(role), "qc": {"action": action}}
+    named = ["--bids", str(bids), "--cohort", "toy", "--settings", json.dumps(given)]
     return cli.main(["pack", str(out), *map(str, folders), *named])
 
 
@@ -173,3 +178,21 @@ def test_mri_is_standardised_inside_the_brain_and_clipped():
     np.testing.assert_allclose(a, standardized_mri(7 * data + 100, mask), atol=1e-5)
     with pytest.raises(DataError, match="one intensity"):
         standardized_mri(np.full(mask.shape, 5.0), mask)
+
+
+def test_a_subject_without_flair_has_a_row_with_its_reason(cohort, tmp_path):
+    folders, bids = cohort
+    alone = write_subject(tmp_path / "normalized", "S7", flair="missing")
+    assert pack(tmp_path / "packed", ([*folders, alone], bids)) == 0
+    (row,) = [r for r in PackedDataset(tmp_path / "packed").excluded if r["subject"] == "S7"]
+    assert row["reason"] == "methods need T1w and FLAIR; FLAIR missing: no FLAIR there"
+
+
+def test_a_failed_scan_stops_the_cohort_where_that_is_asked_for(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    assert pack(tmp_path / "packed", cohort, action="fail") == 2
+    said = capsys.readouterr().err
+    assert "1 scans of cohort toy failed (S5: T1w is truncated)" in said
+    assert not (tmp_path / "packed").exists()
+    # What is not there has not failed.
+    assert pack(tmp_path / "packed", (folders[:5] + folders[6:], bids), action="fail") == 0

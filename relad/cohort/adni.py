@@ -6,20 +6,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
-from relad.errors import DataError, ReladError
+from relad.errors import ReladError
 from relad.fileio import read_table
 
 PTID = re.compile(r"\d{3}_S_\d{4,}")
 _IMAGE_ID = re.compile(r"_I(\d+)\.(dcm|nii|nii\.gz)$", re.IGNORECASE)
 _IMAGE = (".dcm", ".nii", ".nii.gz")
+#: Files that describe images and stand for none.
+_BESIDE = (".xml", ".json", ".csv", ".tsv", ".txt", ".pdf", ".md", ".log", ".html")
 
 #: Collection column -> attribute of :class:`Entry`. Only the first two must be there.
 COLUMNS = {
@@ -195,30 +197,70 @@ def _when(entry: Entry) -> tuple[str, str]:
     return (iso_date(entry.acq_date) or date.max.isoformat(), entry.image_id)
 
 
-def find_series(source: Path, subjects: Iterable[str]) -> list[Found]:
-    """Every image in the tree below ``source``, sorted; what states no image id stands for itself.
+@dataclass(frozen=True)
+class Unread:
+    """Files below the source that are no image to look at, with the reason."""
+
+    ptid: str | None
+    folder: Path
+    files: tuple[Path, ...]
+    reason: str
+
+
+def walk(source: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Every file below a folder, links to folders followed, and what could not be entered."""
+    files: list[Path] = []
+    closed: list[tuple[Path, str]] = []
+    seen: set[Path] = set()
+
+    def note(error: OSError) -> None:
+        closed.append((Path(error.filename), error.strerror or type(error).__name__))
+
+    for folder, inside, names in os.walk(source, onerror=note, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:  # a link back up, or a second way to the same place
+            inside.clear()
+            continue
+        seen.add(real)
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        files += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return files, closed
+
+
+def find_series(source: Path, subjects: Iterable[str]) -> tuple[list[Found], list[Unread]]:
+    """Find every image in the tree below ``source``; what states no image id stands for itself.
 
     Subject folders are those named like ADNI's PTIDs or like a subject of the collection, at most
     three levels down, since downloads are unpacked side by side.
 
+    Returns
+    -------
+    The images, sorted, and all other files in or beside the subjects' folders: images that lie in
+    nobody's folder, formats that are not read, folders that may not be entered.
+
     Raises
     ------
     ReladError
-        Where ``source`` holds no such folder, or no image files in them.
+        Where ``source`` holds no images in a subject's folder.
     """
     if not source.is_dir():
         raise ReladError("no such folder", file=source)
     known = set(subjects)
-    level, people = [source], []
-    for _ in range(3):
-        inside = [p for folder in level for p in sorted(folder.iterdir()) if p.is_dir()]
-        people += [p for p in inside if PTID.fullmatch(p.name) or p.name in known]
-        level = [p for p in inside if p not in people and not p.name.startswith(".")]
+    files, closed = walk(source)
     groups: dict[tuple[Path, Path, str | None], list[Path]] = defaultdict(list)
-    for person in people:
-        for file in person.rglob("*"):
-            if file.name.startswith(".") or not file.name.lower().endswith(_IMAGE):
-                continue
+    others: dict[tuple[str | None, Path, str], list[Path]] = defaultdict(list)
+    for file in files:
+        person = _person(source, file, known)
+        suffix = _suffix(file)
+        if suffix in _BESIDE or (person is None and suffix not in _IMAGE):
+            continue
+        if person is None:
+            others[None, file.parent, "lies in no subject's folder"].append(file)
+        elif suffix not in _IMAGE:
+            others[
+                person.name, file.parent, f"format {suffix or 'without suffix'} is not read"
+            ] += [file]
+        else:
             match = _IMAGE_ID.search(file.name)
             groups[person, file.parent, image_id(match[1]) if match else None].append(file)
     if not groups:
@@ -228,137 +270,33 @@ def find_series(source: Path, subjects: Iterable[str]) -> list[Found]:
             hint="expected <PTID>/<Description>/<date>/<I…>/*_I<image id>.dcm",
         )
     found = []
-    for (person, folder, name), files in groups.items():
+    for (person, folder, name), images in groups.items():
         parts = (*folder.relative_to(person).parts, "", "")
-        found.append(Found(name, person.name, parts[0], iso_date(parts[1]), tuple(sorted(files))))
-    return sorted(found, key=lambda f: (f.ptid, order_of(f.image_id), f.files))
+        found.append(Found(name, person.name, parts[0], iso_date(parts[1]), tuple(sorted(images))))
+    unread = [Unread(ptid, where, tuple(f), reason) for (ptid, where, reason), f in others.items()]
+    for folder, why in closed:
+        person = _person(source, folder / "x", known)
+        unread.append(
+            Unread(person.name if person else None, folder, (), f"cannot be entered ({why})")
+        )
+    return sorted(found, key=lambda f: (f.ptid, order_of(f.image_id), f.files)), unread
+
+
+def _person(source: Path, file: Path, known: set[str]) -> Path | None:
+    """Return the subject's folder that a file lies in."""
+    folder = source
+    for part in file.relative_to(source).parts[:-1][:3]:
+        folder /= part
+        if PTID.fullmatch(part) or part in known:
+            return folder
+    return None
+
+
+def _suffix(file: Path) -> str:
+    name = file.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
 def order_of(name: str | None) -> int:
     """Image ids in the order in which the archive gave them out."""
     return int(name[1:]) if name else 0
-
-
-# --- which series is what ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Rule:
-    """``kind`` (T1w, FLAIR, or None: not used) of images whose description holds ``pattern``."""
-
-    modality: str
-    pattern: str
-    kind: str | None
-
-
-#: The first rule that fits decides. Descriptions are compared in lower case with every run of
-#: other characters than letters and digits as one space: ``MT1; GradWarp; N3m`` -> ``mt1 gradwarp
-#: n3m``.
-RULES = (
-    Rule("", r"\b(localizer|scout|survey|topogram|3 ?plane|loc)\b", None),
-    Rule("", r"\b(calibration|b1 ?cal|field ?map(ping)?|transmission|ctac|mu ?map)\b", None),
-    Rule("", r"\b(masks?|segmentation|nac|non ?ac|no ?ac)\b", None),
-    Rule("MRI", r"\bt1 ?flair\b", None),
-    Rule("MRI", r"flair", "FLAIR"),
-    Rule("MRI", r"mp ?rage|\b(ir ?)?f?spgr\b|\bbravo\b", "T1w"),
-    Rule("MRI", r"^mpr( r)? .*\b(n3|scaled)|\bmt1\b|\bt1 ?w?\b", "T1w"),
-)
-
-#: PET products by preference, for when one scan was downloaded in several: the less processed
-#: first, since averaging, resampling and smoothing are steps of this pipeline.
-PET_PRODUCTS = (
-    r"uniform",
-    r"standardized|\bstd\b",
-    r"\bavg|averaged?\b",
-    r"co ?reg",
-)
-_MODALITIES = {"MRI": "MRI", "MR": "MRI", "PET": "PET", "PT": "PET"}
-
-
-def plain(text: str) -> str:
-    """Lower case; every run of characters other than letters and digits becomes one space."""
-    return re.sub(r"[\W_]+", " ", text.lower()).strip()
-
-
-def kind_of(entry: Entry) -> str:
-    """T1w, FLAIR or PET.
-
-    Raises
-    ------
-    DataError
-        Where the image is none of these; the message is the reason.
-    """
-    modality = _MODALITIES.get(entry.modality.upper())
-    if modality is None:
-        raise DataError(f"modality {entry.modality or 'unknown'} is not used")
-    description = plain(entry.description)
-    for rule in RULES:
-        if rule.modality in ("", modality) and re.search(rule.pattern, description):
-            if rule.kind is None:
-                raise DataError(f"not used: {entry.description!r}")
-            return rule.kind
-    if modality == "PET":
-        return "PET"
-    raise DataError(f"not used: {entry.description!r} is neither a T1w nor a FLAIR")
-
-
-def preference(entry: Entry, kind: str) -> tuple[int, str, int]:
-    """Sort key among images of one kind in a session: product, acquisition date, image id."""
-    if kind == "PET":
-        products = [
-            len(PET_PRODUCTS) - i
-            for i, pattern in enumerate(PET_PRODUCTS)
-            if re.search(pattern, plain(entry.description))
-        ]
-        rank = max(products, default=0)
-    else:
-        rank = int(entry.type.lower() not in ("", "original"))
-    return (rank, iso_date(entry.acq_date) or date.max.isoformat(), order_of(entry.image_id))
-
-
-def _spelling(name: str) -> re.Pattern[str]:
-    """A tracer's name as descriptions spell it: ``AV1451`` also as ``AV-1451`` or ``18F_AV 1451``.
-
-    A name inside a longer one does not count: ``PBR`` is not found in ``PBR28``.
-    """
-    parts = re.findall(r"[a-z]+|\d+", name.lower())
-    before = r"(?<![a-z])" if parts[0].isalpha() else r"(?<!\d)"
-    return re.compile(before + r"[\W_]*".join(parts) + r"(?![a-z0-9])")
-
-
-def tracers_in(text: str, tracers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Ids of the configured tracers whose ligand or alias ``text`` names."""
-    return [
-        tracer
-        for tracer, entry in tracers.items()
-        if any(
-            _spelling(name).search(text.lower())
-            for name in (entry["ligand"], *(entry.get("aliases") or ()))
-        )
-    ]
-
-
-def tracer_of(description: str, header: str, tracers: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tracer id of a PET, by its description, else by the radiopharmaceutical in its header.
-
-    The description goes first, since scanners' consoles often keep a default radiopharmaceutical;
-    a header that names another configured tracer is a contradiction nevertheless.
-
-    Raises
-    ------
-    DataError
-        Where no tracer or more than one fits; the message is the reason.
-    """
-    described, stated = tracers_in(description, tracers), tracers_in(header, tracers)
-    fitting = described or stated
-    if not fitting:
-        named = f"description {description!r}, header {header or 'unknown'!r}"
-        raise DataError(f"no window for its tracer ({named})")
-    if len(fitting) > 1:
-        raise DataError(f"names more than one tracer ({', '.join(fitting)})")
-    if stated and fitting[0] not in stated:
-        raise DataError(
-            f"the description names {fitting[0]}, but the header {header!r} names "
-            f"{', '.join(stated)}"
-        )
-    return fitting[0]

@@ -1,6 +1,9 @@
 """BIDS: names, sidecars and the files at the dataset's root.
 
-Where a source lacks what BIDS requires of PET, the sidecar says "unknown"; nothing is invented.
+Where a source lacks what BIDS requires of PET, the sidecar says "unknown", or BIDS's own word for
+it where there is one; nothing is invented. For most numbers BIDS has no such word (a scan without
+an injection time cannot be valid BIDS-PET): it says "unknown" there too, and BIDS's validator
+complains.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from relad import __version__
-from relad.cohort import dicom
+from relad.cohort import dicom_pet
 from relad.cohort.adni import Entry
+from relad.cohort.dicom import Series
 from relad.errors import DataError
 from relad.fileio import write_json, write_table, write_text
 
@@ -51,7 +55,19 @@ PET_REQUIRED = (
     "AttenuationCorrection",
 )
 
+#: What stands for "unknown" where BIDS does not take that word.
+_UNKNOWN_AS: dict[str, Any] = {
+    "InjectedMass": "n/a",
+    "InjectedMassUnits": "n/a",
+    "SpecificRadioactivity": "n/a",
+    "SpecificRadioactivityUnits": "n/a",
+    "ReconMethodParameterLabels": [],
+    "ReconMethodParameterUnits": [],
+    "ReconMethodParameterValues": [],
+}
+
 _NUCLIDE = "TracerRadionuclide"
+_CORRECTED_TO = "ImageDecayCorrectionTime"
 
 #: Identifiers and guesses of dcm2niix that do not belong in a dataset.
 _DROPPED = (
@@ -63,18 +79,6 @@ _DROPPED = (
 )
 
 PARTICIPANT_COLUMNS = ("participant_id", "age", "sex", "group", "ptid", "sessions")
-INGEST_COLUMNS = (
-    "image_id",
-    "subject",
-    "ptid",
-    "description",
-    "modality",
-    "acq_date",
-    "n_files",
-    "status",
-    "reason",
-    "output",
-)
 
 
 def session_label(entry: Entry) -> str:
@@ -86,10 +90,10 @@ def session_label(entry: Entry) -> str:
     return label
 
 
-def image_path(subject: str, session: str, kind: str, ligand: str | None = None) -> Path:
+def image_path(subject: str, session: str | None, kind: str, ligand: str | None = None) -> Path:
     """Path of an image below the dataset's root; ``kind`` is T1w, FLAIR or PET."""
-    stem = f"sub-{subject}_ses-{session}"
-    folder = Path(f"sub-{subject}", f"ses-{session}")
+    parts = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
+    stem, folder = "_".join(parts), Path(*parts)
     if kind == "PET":
         tracer = re.sub(r"[^A-Za-z0-9]", "", ligand or "")
         return folder / "pet" / f"{stem}_trc-{tracer}_pet.nii.gz"
@@ -114,7 +118,7 @@ def image_sidecar(entry: Entry, converted: Mapping[str, Any]) -> dict[str, Any]:
 def pet_sidecar(
     entry: Entry,
     converted: Mapping[str, Any],
-    series: dicom.Series | None,
+    series: Series | None,
     ligand: str,
 ) -> dict[str, Any]:
     """Sidecar of a PET, with every key that BIDS-PET requires.
@@ -143,27 +147,82 @@ def pet_sidecar(
         sidecar.update(_times(series))
         if not any(sidecar.get("DecayCorrectionFactor") or ()):
             sidecar.pop("DecayCorrectionFactor", None)  # zeros where the header has no factor
-        named = dicom.radiopharmaceutical(series.header)
+        named = dicom_pet.radiopharmaceutical(series.header)
         if named:
             sidecar["Radiopharmaceutical"] = named
         mode = series.header.get("SeriesType")
         if mode:
             sidecar["AcquisitionMode"] = str(mode[0] if not isinstance(mode, str) else mode).lower()
-    sidecar["TracerName"] = ligand
-    nuclide = re.fullmatch(r"(\d+)(Carbon|Nitrogen|Oxygen|Fluorine)", str(sidecar.get(_NUCLIDE)))
-    if nuclide:  # BIDS writes F18 where DICOM's code means ^18^Fluorine
-        sidecar[_NUCLIDE] = nuclide[2][0] + nuclide[1]
+    if series is not None or not sidecar.get("TracerName"):
+        sidecar["TracerName"] = ligand
+    nuclide = re.fullmatch(r"\W*(\d+)\W*([CNOF])[a-z]*", str(sidecar.get(_NUCLIDE)))
+    if nuclide:  # BIDS writes F18 where DICOM's code means ^18^Fluorine, and some write 11C
+        sidecar[_NUCLIDE] = nuclide[2] + nuclide[1]
     for key in PET_REQUIRED:
-        if sidecar.get(key) in (None, "", []):
-            sidecar[key] = UNKNOWN
+        if sidecar.get(key) in (None, "", "n/a", []):
+            applies = not (key == _CORRECTED_TO and sidecar.get("ImageDecayCorrected") is False)
+            sidecar[key] = _UNKNOWN_AS.get(key, UNKNOWN) if applies else "n/a"
+    for key in ("FrameTimesStart", "FrameDuration"):
+        if isinstance(sidecar[key], int | float):
+            sidecar[key] = [sidecar[key]]
     return sidecar
 
 
-def _times(series: dicom.Series) -> dict[str, Any]:
+def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
+    """Check the units and frame times of a PET that came as NIfTI.
+
+    Returns
+    -------
+    Notes on what the sidecar does not tell.
+
+    Raises
+    ------
+    DataError
+        Where it contradicts itself or the image's number of frames.
+    """
+    notes = []
+    units = str(sidecar["Units"])
+    if units == UNKNOWN:
+        notes.append("units unknown")
+    elif re.sub(r"[\W_]", "", units).lower() not in ("bqml", "bqcc"):
+        raise DataError(f"its units are {units}, not Bq/mL", hint="convert it to Bq/mL")
+    times: dict[str, list[float]] = {}
+    for key in ("FrameTimesStart", "FrameDuration"):
+        values = sidecar[key]
+        if values == UNKNOWN:
+            continue
+        numbers = isinstance(values, list) and all(
+            isinstance(v, int | float) and not isinstance(v, bool) for v in values
+        )
+        if not numbers:
+            raise DataError(f"its {key} is not a list of numbers ({values!r})")
+        if len(values) != frames:
+            raise DataError(f"its {key} has {len(values)} entries for {frames} frames")
+        times[key] = values
+    if len(times) < 2:
+        return [*notes, "frame times unknown"]
+    starts, durations = times.values()
+    if min(durations) <= 0:
+        raise DataError("its FrameDuration holds a frame of no duration")
+    for number, (start, length, following) in enumerate(
+        zip(starts, durations, starts[1:], strict=False), start=1
+    ):
+        if start + length > following + 1.0:  # headers round
+            raise DataError(
+                f"frame {number} (from {start:g} s, {length:g} s long) lasts into frame "
+                f"{number + 1} (from {following:g} s)",
+                hint="FrameTimesStart and FrameDuration contradict each other",
+            )
+    if not isinstance(sidecar["InjectionStart"], int | float):
+        notes.append("injection time unknown")
+    return notes
+
+
+def _times(series: Series) -> dict[str, Any]:
     header = series.header
-    starts = dicom.frame_starts(series)
+    starts = dicom_pet.frame_starts(series)
     durations = [frame.duration_s for frame in series.frames]
-    injected = dicom.injection(header, starts[0] if starts else dicom.series_start(header))
+    injected = dicom_pet.injection(header, starts[0] if starts else dicom_pet.series_start(header))
     zero = injected or (starts[0] if starts else None)
 
     def after_zero(moment: datetime | None) -> float | str:
@@ -174,7 +233,7 @@ def _times(series: dicom.Series) -> dict[str, Any]:
     correction = str(header.get("DecayCorrection", "")).strip().upper()
     corrected: dict[str, tuple[bool | str, float | str]] = {
         "ADMIN": (True, after_zero(injected)),
-        "START": (True, after_zero(dicom.series_start(header))),
+        "START": (True, after_zero(dicom_pet.series_start(header))),
         "NONE": (False, "n/a"),
     }
     is_corrected, corrected_to = corrected.get(correction, (UNKNOWN, UNKNOWN))
@@ -189,13 +248,15 @@ def _times(series: dicom.Series) -> dict[str, Any]:
     }
 
 
-def write_root(root: Path, participants: Sequence[Mapping[str, Any]], *, simulated: bool) -> None:
-    """Write the files at the dataset's root that describe it."""
-    what = "SIMULATED DATA (digital phantoms, no patients)" if simulated else "LONI download"
+def write_root(
+    root: Path, participants: Sequence[Mapping[str, Any]], *, what: str, simulated: bool
+) -> None:
+    """Write the files at the dataset's root that describe it; ``what`` names its source."""
+    name = "SIMULATED DATA (digital phantoms, no patients)" if simulated else what
     write_json(
         root / "dataset_description.json",
         {
-            "Name": what,
+            "Name": name,
             "BIDSVersion": "1.10.0",
             "DatasetType": "raw",
             "GeneratedBy": [{"Name": "relad ingest", "Version": __version__}],
@@ -203,21 +264,22 @@ def write_root(root: Path, participants: Sequence[Mapping[str, Any]], *, simulat
     )
     write_text(
         root / "README",
-        f"{what}, converted to BIDS by `relad ingest`.\n\n"
-        "ingest.tsv accounts for every series of the download: kept or dropped, and why.\n"
-        "participants.tsv lists every subject of the collection, also those without a usable "
-        "scan.\nA sidecar's SourceImageID is the image's id in the archive; what the source does "
+        f"{name}, brought to BIDS by `relad ingest`.\n\n"
+        "ingest.tsv accounts for every series of the source: kept or dropped, and why.\n"
+        "pairs.tsv says for every PET which T1w and FLAIR belong to it.\n"
+        "participants.tsv lists every subject of the source, also those without a usable "
+        "scan.\nA sidecar's SourceImageID is the image's id in the source; what the source does "
         'not tell is "unknown".\n',
     )
-    write_text(root / ".bidsignore", "ingest.tsv\nprovenance.json\n")
+    write_text(root / ".bidsignore", "ingest.tsv\npairs.tsv\nprovenance.json\n")
     write_table(root / "participants.tsv", participants, PARTICIPANT_COLUMNS)
     write_json(
         root / "participants.json",
         {
             "age": {"Description": "age at the earliest listed scan", "Units": "year"},
-            "sex": {"Description": "as the collection states it"},
+            "sex": {"Description": "as the source states it"},
             "group": {"Description": "diagnostic group at the earliest listed scan"},
-            "ptid": {"Description": "identifier of the subject in the archive"},
+            "ptid": {"Description": "identifier of the subject in the source"},
             "sessions": {"Description": "sessions with a usable scan, separated by commas"},
         },
     )

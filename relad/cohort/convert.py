@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from relad.cohort.integrity import check_nifti
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti
 
@@ -109,6 +110,7 @@ def read_nifti(file: Path) -> Image:
     DataError
         Where it cannot be used.
     """
+    check_nifti(file)
     beside = file.with_name(file.name.removesuffix(".gz").removesuffix(".nii") + ".json")
     sidecar = {}
     if beside.exists():
@@ -116,6 +118,8 @@ def read_nifti(file: Path) -> Image:
             sidecar = json.loads(beside.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"not a readable sidecar ({error})", file=beside.name) from None
+        if not isinstance(sidecar, dict):
+            raise DataError("not a JSON object", file=beside.name)
     return _load(file, file.name, sidecar)
 
 
@@ -128,8 +132,6 @@ def _load(path: Path, where: str, sidecar: dict[str, Any]) -> Image:
     except TypeError:  # voxels of several values each: a colour image
         raise DataError("holds colours instead of one value per voxel", file=where) from None
     stored = nib.load(path)
-    if not stored.header["qform_code"] and not stored.header["sform_code"]:
-        raise DataError("states no orientation", file=where)
     data, affine = np.asarray(image.dataobj), image.affine
     if data.ndim not in (3, 4):
         raise DataError(f"has {data.ndim} dimensions", file=where)

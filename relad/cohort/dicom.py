@@ -1,7 +1,8 @@
-"""DICOM headers: is every file whole, is every slice there, when was each PET frame taken.
+"""DICOM headers: is every file whole, do the files belong together, is every slice there.
 
 One pass over the headers (pixels are not read) answers all three, for classic series (a file per
-slice) and for enhanced ones (a file per series). The voxels are left to dcm2niix.
+slice) and for enhanced ones (a file per series). The voxels are left to dcm2niix; what PET's
+headers say of times and units is in :mod:`relad.cohort.dicom_pet`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,24 @@ from relad.errors import DataError
 
 #: A gap between slices this many times the usual one means that a slice is missing.
 GAP = 1.5
+#: Gaps may differ from the usual one by this share of it; headers round positions.
+UNEVEN = 0.1
+#: A slice further than this (mm) from the line through its neighbours was not acquired with them.
+OFF_LINE_MM = 1.0
+#: What all files of one series must agree in.
+SHARED_KEYS = (
+    "SeriesInstanceUID",
+    "PatientID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Units",
+)
 _LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 
 
@@ -36,6 +56,7 @@ class Plane:
     duration_s: float | None
     reference_s: float | None
     order: int
+    decay_factor: float | None
     file: Path
 
 
@@ -49,14 +70,19 @@ class Frame:
         Start of its acquisition.
     duration_s, reference_s
         Duration; time of the mean count rate after the series' start; None where not told.
-    sample
-        Its middle plane.
+    planes
+        All of its planes, from bottom to top along the slices' normal.
     """
 
     start: datetime | None
     duration_s: float | None
     reference_s: float | None
-    sample: Plane
+    planes: tuple[Plane, ...]
+
+    @property
+    def sample(self) -> Plane:
+        """Its middle plane."""
+        return self.planes[len(self.planes) // 2]
 
 
 @dataclass(frozen=True)
@@ -122,22 +148,30 @@ def read_header(path: Path) -> pydicom.Dataset:
         raise DataError(
             f"truncated (holds {present} of {max(needed, length)} bytes of pixels)", file=path.name
         )
+    if length > needed + 1:  # one byte of padding to an even length
+        raise DataError(
+            f"holds {length} bytes of pixels where its header tells of {needed}", file=path.name
+        )
     return header
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, "") else float(value)
 
 
 def _seconds(milliseconds: Any) -> float | None:
     return None if milliseconds in (None, "") else float(milliseconds) / 1000.0
 
 
-def _moment(date: Any, time: Any) -> datetime | None:
+def moment_of(date: Any, time: Any) -> datetime | None:
     """Date (``YYYYMMDD``) and time (``HHMMSS.f``) of two elements as one moment."""
     date, time = str(date or "").strip(), str(time or "").strip()
     if len(date) < 8 or len(time) < 4:
         return None
-    return _parse_moment(date[:8] + time.replace(":", ""))
+    return parse_moment(date[:8] + time.replace(":", ""))
 
 
-def _parse_moment(text: Any) -> datetime | None:
+def parse_moment(text: Any) -> datetime | None:
     """DICOM DT ``YYYYMMDDHHMMSS.FFFFFF``; a UTC offset is ignored, since all share one clock."""
     text = str(text or "").strip().partition("+")[0].partition("-")[0]
     whole, _, fraction = text.partition(".")
@@ -155,7 +189,7 @@ def _triple(value: Any, count: int = 3) -> tuple[float, ...] | None:
     return tuple(float(v) for v in value) if value is not None and len(value) == count else None
 
 
-def _item(dataset: Any, sequence: str) -> Any:
+def item(dataset: Any, sequence: str) -> Any:
     """First item of a sequence, or an empty dataset."""
     items = dataset.get(sequence) if dataset is not None else None
     return items[0] if items else pydicom.Dataset()
@@ -168,30 +202,32 @@ def _planes(header: pydicom.Dataset, file: Path) -> Iterator[Plane]:
         yield Plane(
             position=_triple(header.get("ImagePositionPatient")),
             orientation=_triple(header.get("ImageOrientationPatient"), 6),
-            acquired=_moment(
+            acquired=moment_of(
                 header.get("AcquisitionDate") or header.get("SeriesDate"),
                 header.get("AcquisitionTime"),
             )
-            or _parse_moment(header.get("AcquisitionDateTime")),
+            or parse_moment(header.get("AcquisitionDateTime")),
             duration_s=_seconds(header.get("ActualFrameDuration")),
             reference_s=_seconds(header.get("FrameReferenceTime")),
             order=int(header.get("ImageIndex") or header.get("InstanceNumber") or 0),
+            decay_factor=_number(header.get("DecayFactor")),
             file=file,
         )
         return
-    shared = _item(header, "SharedFunctionalGroupsSequence")
+    shared = item(header, "SharedFunctionalGroupsSequence")
     for number, group in enumerate(groups):
-        orientation = _item(group, "PlaneOrientationSequence") or _item(
+        orientation = item(group, "PlaneOrientationSequence") or item(
             shared, "PlaneOrientationSequence"
         )
-        content = _item(group, "FrameContentSequence")
+        content = item(group, "FrameContentSequence")
         yield Plane(
-            position=_triple(_item(group, "PlanePositionSequence").get("ImagePositionPatient")),
+            position=_triple(item(group, "PlanePositionSequence").get("ImagePositionPatient")),
             orientation=_triple(orientation.get("ImageOrientationPatient"), 6),
-            acquired=_parse_moment(content.get("FrameAcquisitionDateTime")),
+            acquired=parse_moment(content.get("FrameAcquisitionDateTime")),
             duration_s=_seconds(content.get("FrameAcquisitionDuration")),
             reference_s=None,
             order=number,
+            decay_factor=None,
             file=file,
         )
 
@@ -205,7 +241,7 @@ def _frames(planes: Sequence[Plane], where: str) -> tuple[Frame, ...]:
     if any(p.position is None or p.orientation is None for p in planes):
         if len(planes) == 1:
             only = planes[0]
-            return (Frame(only.acquired, only.duration_s, only.reference_s, only),)
+            return (Frame(only.acquired, only.duration_s, only.reference_s, (only,)),)
         raise DataError("slices state no position", file=where)
     orientations = np.asarray([p.orientation for p in planes])
     if np.abs(orientations - orientations[0]).max() > 1e-2:
@@ -223,7 +259,8 @@ def _frames(planes: Sequence[Plane], where: str) -> tuple[Frame, ...]:
         raise DataError(
             f"slices are missing or repeated ({len(planes)} at {len(stacks)} positions)", file=where
         )
-    gaps = np.diff(sorted(stacks))
+    levels = np.asarray(sorted(stacks))
+    gaps = np.diff(levels)
     if gaps.size and gaps.max() > GAP * np.median(gaps):
         raise DataError(
             f"slices are missing (a gap of {gaps.max():.1f} mm where "
@@ -231,19 +268,48 @@ def _frames(planes: Sequence[Plane], where: str) -> tuple[Frame, ...]:
             file=where,
         )
 
+    if gaps.size and np.abs(gaps - np.median(gaps)).max() > UNEVEN * np.median(gaps):
+        raise DataError(
+            f"slices are unevenly spaced ({gaps.min():.2f} to {gaps.max():.2f} mm)", file=where
+        )
+    # Corners of a stack lie on one line, also of a sheared one (gantry tilt).
+    corners = np.asarray([stacks[level][0].position for level in levels])
+    along = np.stack([np.ones_like(levels), levels], axis=1)
+    line = along @ np.linalg.lstsq(along, corners, rcond=None)[0]
+    if np.abs(corners - line).max() > OFF_LINE_MM:
+        raise DataError(
+            f"a slice lies {np.abs(corners - line).max():.1f} mm beside the others", file=where
+        )
+
     def moment(plane: Plane) -> tuple:
         return (plane.acquired or datetime.min, plane.reference_s or 0.0, plane.order)
 
-    ordered = [sorted(stack, key=moment) for stack in stacks.values()]
-    return tuple(
+    ordered = [sorted(stacks[level], key=moment) for level in sorted(stacks)]
+    frames = tuple(
         Frame(
             start=min((p.acquired for p in volume if p.acquired), default=None),
             duration_s=volume[0].duration_s,
             reference_s=volume[0].reference_s,
-            sample=volume[len(volume) // 2],
+            planes=tuple(volume),
         )
         for volume in zip(*ordered, strict=True)
     )
+    _check_order(frames, where)
+    return frames
+
+
+def _check_order(frames: Sequence[Frame], where: str) -> None:
+    """No plane of a frame may be acquired after a plane of the next: frames would be mixed."""
+    for number, (this, following) in enumerate(pairwise(frames), start=1):
+        before, after = ({p.acquired for p in f.planes if p.acquired} for f in (this, following))
+        if not before or not after or before == after:  # processed series state one time for all
+            continue
+        if max(before) >= min(after):
+            raise DataError(
+                f"planes of frames {number} and {number + 1} overlap in time "
+                f"({max(before).time()} and {min(after).time()})",
+                file=where,
+            )
 
 
 def read_series(files: Sequence[Path], where: str) -> Series:
@@ -267,8 +333,8 @@ def read_series(files: Sequence[Path], where: str) -> Series:
         header = read_header(file)
         if first is None:
             first = header
-        elif header.get("SeriesInstanceUID") != first.get("SeriesInstanceUID"):
-            raise DataError("belongs to another series than its neighbours", file=file.name)
+        else:
+            _check_shared(header, first, file)
         try:
             planes.extend(_planes(header, file))
         except (TypeError, ValueError) as error:
@@ -288,88 +354,59 @@ def read_series(files: Sequence[Path], where: str) -> Series:
     return Series(first, frames)
 
 
+def _check_shared(header: pydicom.Dataset, first: pydicom.Dataset, file: Path) -> None:
+    for key in SHARED_KEYS:
+        ours, theirs = header.get(key), first.get(key)
+        if ours == theirs:
+            continue
+        if key == "SeriesInstanceUID":
+            raise DataError("belongs to another series than its neighbours", file=file.name)
+        raise DataError(f"its {key} is {ours}, its neighbours' {theirs}", file=file.name)
+
+
 def plane_sum(plane: Plane) -> float | None:
     """Sum of a plane's values in the header's units; None where its pixels cannot be decoded here.
 
     Only for classic files, which hold one plane each.
     """
-    header = pydicom.dcmread(plane.file)
-    if header.get("NumberOfFrames", 1) not in (None, 1):
-        return None
-    try:
-        stored = header.pixel_array
-    except (NotImplementedError, RuntimeError):  # compressed, and no decoder is installed
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = pydicom.dcmread(plane.file)
+        if header.get("NumberOfFrames", 1) not in (None, 1):
+            return None
+        try:
+            stored = header.pixel_array
+        # Compressed and no decoder is installed, or a header that pydicom cannot make pixels of;
+        # dcm2niix has to tell then.
+        except Exception:
+            return None
     slope, intercept = header.get("RescaleSlope", 1), header.get("RescaleIntercept", 0)
     return float(stored.sum(dtype=np.float64) * float(slope) + float(intercept) * stored.size)
 
 
-def injection(header: pydicom.Dataset, scan_start: datetime | None) -> datetime | None:
-    """Moment of the injection; None where the header or the scan's start is missing.
+def beyond_stored_bits(files: Sequence[Path]) -> int:
+    """Count the values that need more bits than the headers say are stored: damage, or padding.
 
-    Only its time of day is certain: some headers hold no date, and de-identification may shift one
-    date and not the other. It is therefore put on the day that brings it closest to the scan.
+    Only for uncompressed classic files of 16 bits.
     """
-    drug = _item(header, "RadiopharmaceuticalInformationSequence")
-    if scan_start is None:
-        return None
-    moment = _parse_moment(drug.get("RadiopharmaceuticalStartDateTime")) or _moment(
-        scan_start.strftime("%Y%m%d"), drug.get("RadiopharmaceuticalStartTime")
-    )
-    if moment is None:
-        return None
-    return moment + timedelta(days=round((scan_start - moment) / timedelta(days=1)))
-
-
-def radiopharmaceutical(header: pydicom.Dataset) -> str:
-    """Name of the tracer as the header gives it; empty where it gives none."""
-    drug = _item(header, "RadiopharmaceuticalInformationSequence")
-    code = _item(drug, "RadiopharmaceuticalCodeSequence")
-    return str(drug.get("Radiopharmaceutical") or code.get("CodeMeaning") or "").strip()
-
-
-def units(header: pydicom.Dataset) -> str:
-    """Units of the voxels as DICOM has them (``BQML``); empty where the header gives none."""
-    mapping = _item(header, "RealWorldValueMappingSequence") or _item(
-        _item(header, "SharedFunctionalGroupsSequence"), "RealWorldValueMappingSequence"
-    )
-    code = _item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue", "")
-    return str(header.get("Units") or code).strip().upper().replace("/", "")
-
-
-def series_start(header: pydicom.Dataset) -> datetime | None:
-    """Reference of decay correction to START and of FrameReferenceTime: the series' own time."""
-    return _moment(header.get("SeriesDate"), header.get("SeriesTime"))
-
-
-def frame_starts(series: Series) -> list[datetime] | None:
-    """Start of every frame.
-
-    Taken from the acquisition times; where those do not tell the frames apart (processed series),
-    from FrameReferenceTime, the time of the frame's mean count rate after the series' start:
-    start = reference - ln(x / (1 - exp(-x))) / lambda with x = lambda * duration.
-
-    Source: DICOM PS3.3, C.8.9.4 (PET Image Module), Frame Reference Time.
-    """
-    starts = [frame.start for frame in series.frames]
-    if None not in starts and len(set(starts)) == len(starts):
-        return starts
-    reference = series_start(series.header)
-    drug = _item(series.header, "RadiopharmaceuticalInformationSequence")
-    half_life = float(drug.get("RadionuclideHalfLife") or 0)
-    if reference is None:
-        return None
-    out = []
-    for frame in series.frames:
-        if frame.reference_s is None or frame.duration_s is None:
-            return None
-        shift = frame.duration_s / 2
-        if half_life > 0 and frame.duration_s > 0:
-            rate = math.log(2) / half_life
-            x = rate * frame.duration_s
-            shift = math.log(x / -math.expm1(-x)) / rate
-        out.append(reference + timedelta(seconds=frame.reference_s - shift))
-    return out if len(set(out)) == len(out) else None
+    count = 0
+    for file in files:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(file)
+        syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
+        bits = int(header.get("BitsStored") or 16)
+        if syntax.is_compressed or header.get("BitsAllocated") != 16 or bits >= 16:
+            continue
+        order = "<" if syntax.is_little_endian else ">"
+        if header.get("PixelRepresentation"):
+            low, high, kind = -(1 << (bits - 1)), (1 << (bits - 1)) - 1, "i2"
+        else:
+            low, high, kind = 0, (1 << bits) - 1, "u2"
+        size = len(header.PixelData) // 2 * 2
+        stored = np.frombuffer(header.PixelData[:size], order + kind)
+        count += int(((stored < low) | (stored > high)).sum())
+    return count
 
 
 def is_simulated(header: pydicom.Dataset) -> bool:

@@ -1,101 +1,63 @@
-"""Turn a download from LONI's image archive into BIDS, every series accounted for.
+"""Turn a download from LONI, or a BIDS dataset, into the BIDS dataset a study starts from.
 
-SOURCE is the folder that holds the tree of scans, one folder per subject:
+SOURCE is either a folder that holds LONI's tree of scans, one folder per subject,
 
     <PTID>/<Description>/<YYYY-MM-DD_HH_MM_SS.f>/<I… or S…>/*_I<image id>.dcm (or .nii, .nii.gz)
 
-The collection CSV that the archive offers beside a download says what each image is; without
---collection the CSVs in SOURCE or beside it are read. T1w, FLAIR and PET of the configured tracers
-are kept; DICOM is converted by dcm2niix, NIfTI is checked and copied.
+with the collection CSV that the archive offers beside a download (without --collection the CSVs in
+SOURCE or beside it are read) and, where there are any, its metadata XML; or a BIDS dataset (sub-*
+folders, PET with BIDS-PET sidecars, inherited ones too). T1w, FLAIR and PET of the configured
+tracers are kept; DICOM is converted by dcm2niix, NIfTI is checked and copied. Which description is
+which series stands in config/series.yaml.
 
-OUT becomes a BIDS dataset with two tables at its root:
+OUT becomes a BIDS dataset with three tables at its root:
 
-    participants.tsv   every subject of the collection, also those with no usable scan
-    ingest.tsv         every series of the download and every row of the collection that has no
-                       files: kept (where to) or dropped (why)
+    participants.tsv   every subject of the source, also those with no usable scan
+    ingest.tsv         every series on disk and every row of the collection that has no files:
+                       kept (where to, and what to look at) or dropped (why)
+    pairs.tsv          for every PET the T1w and FLAIR that belong to it and the days between
+                       them, or why there are none
 
 A damaged scan is dropped with the file's name; the rest of the cohort goes on. Of several images of
-one kind in a session the first is kept (original before processed, then by date, then by image id).
-OUT is written whole: it appears when all is done, and replaces an earlier dataset of that name.
+one kind in a session the first is kept (PET by product, original before processed, then by date and
+image id, or by run). OUT is written whole: it appears when all is done, and replaces an earlier
+dataset of that name.
 
     relad ingest ADNI bids/adni --collection ADNI_3_15_2024.csv --jobs 8
+    relad ingest my-bids bids/my-centre --max-gap-days 90 --checksums my-bids/sha256sums.txt
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from relad.cohort import adni, bids, convert
-from relad.cohort.scans import Candidate, Outcome, Row, Task, ingest_subject, row
+from relad.cohort import adni, bids, bids_source, convert, loni_source
+from relad.cohort.images import INGEST_COLUMNS, Candidate, Contents, Row, row
+from relad.cohort.integrity import Checksums
+from relad.cohort.pairing import PAIR_COLUMNS, pair
+from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
+from relad.cohort.series import SeriesTable
 from relad.cohort.subjects import bids_label
+from relad.config import default_ingest
 from relad.errors import ReladError
-from relad.fileio import whole_folder, write_json, write_table
+from relad.fileio import read_table, whole_folder, write_json, write_table
 from relad.provenance import describe
 
 #: Without a terminal a line of progress is written this often (s).
 _PROGRESS_EVERY_S = 10.0
 
 
-def match(
-    found: Sequence[adni.Found], collection: adni.Collection, source: Path
-) -> tuple[list[Candidate], list[Row]]:
-    """Match images on disk with the collection's rows.
-
-    Returns
-    -------
-    Images that stand in both, once each, and the rows of ingest.tsv for all the others.
-    """
-    rows = [row(entry, None, reason=reason) for entry, reason in collection.unusable]
-    candidates = []
-    places: dict[str, list[adni.Found]] = defaultdict(list)
-    for image in found:
-        if image.image_id is None:
-            name = image.files[0].name
-            rows.append(row(None, image, reason=f"{name}: no image id in its name"))
-        else:
-            places[image.image_id].append(image)
-    for image_id, images in places.items():
-        entry = collection.entries.get(image_id)
-        where = "; ".join(i.files[0].parent.relative_to(source).as_posix() for i in images)
-        copies = {(image.ptid, _sizes(image)) for image in images} if len(images) > 1 else ()
-        for number, image in enumerate(images):
-            reason = None
-            if entry is None:
-                reason = "not in the collection"
-            elif image_id in collection.conflicts:
-                reason = collection.conflicts[image_id]
-            elif len(copies) > 1:
-                reason = f"duplicate image id: {image_id} stands in {len(images)} places ({where})"
-            elif number > 0:
-                reason = f"duplicate image id: {image_id} was downloaded twice ({where})"
-            elif entry.ptid != image.ptid:
-                reason = f"lies in the folder of {image.ptid}, but is {entry.ptid}'s"
-            if reason:
-                rows.append(row(entry if entry else None, image, reason=reason))
-            else:
-                candidates.append(Candidate(image, entry))
-    rows += [
-        row(entry, None, reason="no files in the download")
-        for image_id, entry in collection.entries.items()
-        if image_id not in places
-    ]
-    return candidates, rows
-
-
-def _sizes(image: adni.Found) -> tuple[tuple[str, int], ...]:
-    """Names and sizes (bytes) of an image's files; a dangling link has size -1."""
-    return tuple((f.name, f.stat().st_size if f.exists() else -1) for f in image.files)
-
-
 def make_tasks(
-    candidates: Iterable[Candidate], tracers: Mapping[str, Mapping[str, Any]], root: Path
+    candidates: Iterable[Candidate], rules: Rules, root: Path
 ) -> tuple[list[Task], list[Row]]:
     """Group images by subject; of two subjects with one BIDS label only the first is kept."""
     people: dict[str, list[Candidate]] = defaultdict(list)
@@ -106,10 +68,10 @@ def make_tasks(
     for ptid, images in sorted(people.items()):
         label = bids_label(ptid)
         if owners.setdefault(label, ptid) == ptid:
-            tasks.append(Task(label, tuple(images), tracers, root))
+            tasks.append(Task(label, tuple(images), rules, root))
             continue
         reason = f"its subject has the same BIDS label as {owners[label]}"
-        rows += [row(image.entry, image.found, reason=reason) for image in images]
+        rows += [row(image.entry, len(image.files), reason=reason) for image in images]
     return tasks, rows
 
 
@@ -118,14 +80,33 @@ def _run_tasks(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Outcome
         for task in tasks:
             yield task, ingest_subject(task)
         return
+    left = dict.fromkeys(range(len(tasks)))
     with ProcessPoolExecutor(min(jobs, len(tasks))) as pool:
         try:
-            futures = {pool.submit(ingest_subject, task): task for task in tasks}
+            futures = {pool.submit(ingest_subject, task): i for i, task in enumerate(tasks)}
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    continue  # one worker died and took all others with it
+                del left[futures[future]]
+                yield tasks[futures[future]], outcome
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    for i in left:
+        yield tasks[i], _alone(tasks[i])
+
+
+def _alone(task: Task) -> Outcome:
+    """Ingest a subject in a process of its own, which may die of a damaged file."""
+    with ProcessPoolExecutor(1) as pool:
+        try:
+            return pool.submit(ingest_subject, task).result()
+        except BrokenProcessPool:
+            reason = "the process that read this subject's scans died"
+            rows = [row(c.entry, len(c.files), reason=reason) for c in task.candidates]
+            return Outcome(rows, (), simulated=False)
 
 
 def _progress(total: int) -> Callable[[int], None]:
@@ -159,21 +140,27 @@ def ingest(
     out: Path,
     tracers: Mapping[str, Mapping[str, Any]],
     *,
+    options: Mapping[str, Any] | None = None,
     collections: Sequence[Path] | None = None,
+    checksums: Path | None = None,
     jobs: int = 1,
 ) -> list[Row]:
-    """Convert a LONI download to a BIDS dataset.
+    """Turn a source of scans into a BIDS dataset.
 
     Parameters
     ----------
     source
-        Folder that holds the tree of scans.
+        Folder that holds LONI's tree of scans, or a BIDS dataset.
     out
         BIDS dataset to write.
     tracers
         Tracer id -> ``{ligand, aliases, …}``, as in the configuration.
+    options
+        Resolved section ``ingest`` of the configuration; by default the repository's.
     collections
         Collection CSVs; by default those in or beside ``source``.
+    checksums
+        Manifest of checksums that every file must agree with.
     jobs
         Subjects at a time.
 
@@ -184,19 +171,26 @@ def ingest(
     Raises
     ------
     ReladError
-        Where the source is no LONI download or no series of it can be used.
+        Where the source is neither, or no series of it can be used.
     """
     _check_out(source, out)
     if not source.is_dir():
         raise ReladError("no such folder", file=source)
-    files = adni.find_collections(source, collections)
-    collection = adni.read_collections(files)
-    found = adni.find_series(source, collection.subjects)
-    candidates, rows = match(found, collection, source)
-    if any(file.name.lower().endswith(".dcm") for c in candidates for file in c.found.files):
+    options = options or default_ingest()
+    rules = Rules(
+        SeriesTable(options["series"]),
+        tracers,
+        Checksums.read(checksums, source) if checksums else None,
+    )
+    if bids_source.is_bids(source):
+        contents = bids_source.read(source)
+    else:
+        contents = loni_source.read(source, collections)
+    rows = contents.rows
+    if any(f.name.lower().endswith(".dcm") for c in contents.candidates for f in c.files):
         convert.find_dcm2niix()
     with whole_folder(out) as root:
-        tasks, dropped = make_tasks(candidates, tracers, root)
+        tasks, dropped = make_tasks(contents.candidates, rules, root)
         rows += dropped
         sessions: dict[str, tuple[str, ...]] = {}
         simulated = False
@@ -207,24 +201,45 @@ def ingest(
             simulated |= outcome.simulated
             show(done)
         rows.sort(key=lambda r: (r["ptid"] or "", adni.order_of(_id(r)), r["n_files"] == 0, str(r)))
-        if not any(r["status"] == "kept" for r in rows):
+        kept = [r for r in rows if r["status"] == "kept"]
+        if not kept:
             raise ReladError(f"no series can be used: {_tally(rows)}", file=source)
-        write_table(root / "ingest.tsv", rows, bids.INGEST_COLUMNS)
+        _copy_masks(contents, kept, root)
+        write_table(root / "ingest.tsv", rows, INGEST_COLUMNS)
+        write_table(root / "pairs.tsv", pair(kept, options["max_gap_days"]), PAIR_COLUMNS)
         people = [
             {
                 "participant_id": f"sub-{bids_label(ptid)}",
-                "age": entry.age or None,
-                "sex": entry.sex or None,
-                "group": entry.group or None,
+                **cells,
                 "ptid": ptid,
                 "sessions": ",".join(sessions.get(bids_label(ptid), ())) or None,
             }
-            for ptid, entry in sorted(collection.subjects.items())
+            for ptid, cells in sorted(contents.people.items())
         ]
-        bids.write_root(root, people, simulated=simulated)
+        bids.write_root(root, people, what=contents.what, simulated=simulated)
         packages = ("dcm2niix", "pydicom", "nibabel", "numpy")
-        write_json(root / "provenance.json", describe("ingest", {"tracers": tracers}, *packages))
+        settings = {"tracers": tracers, "ingest": options}
+        write_json(root / "provenance.json", describe("ingest", settings, *packages))
     return rows
+
+
+def _copy_masks(contents: Contents, kept: Sequence[Row], root: Path) -> None:
+    """Brain masks of another program go along with the T1w they were made of."""
+    for (subject, session), mask in contents.masks.items():
+        if any((r["subject"], r["session"], r["kind"]) == (subject, session, "T1w") for r in kept):
+            parts = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
+            folder = root.joinpath("derivatives", "source", *parts, "anat")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(mask, folder / f"{'_'.join(parts)}_desc-brain_mask.nii.gz")
+            write_json(
+                root / "derivatives" / "source" / "dataset_description.json",
+                {
+                    "Name": "Brain masks that came with the source",
+                    "BIDSVersion": "1.10.0",
+                    "DatasetType": "derivative",
+                    "GeneratedBy": [{"Name": "unknown"}],
+                },
+            )
 
 
 def _id(entry: Row) -> str | None:
@@ -251,7 +266,9 @@ def _check_out(source: Path, out: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from relad.cli import add_settings
 
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with the LONI tree")
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder with the LONI tree, or a BIDS dataset"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="BIDS dataset to write")
     parser.add_argument(
         "--collection",
@@ -260,6 +277,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="CSV",
         help="collection CSV(s) of the download; default: the CSVs in SOURCE or beside it",
+    )
+    parser.add_argument(
+        "--checksums",
+        type=Path,
+        metavar="FILE",
+        help="manifest as sha256sum or md5sum print it; a file that differs from it is not used",
+    )
+    parser.add_argument(
+        "--max-gap-days",
+        type=int,
+        metavar="DAYS",
+        help="most days between PET and T1w; default: ingest.max_gap_days of the configuration",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="subjects at a time (default: 1)"
@@ -273,13 +302,26 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ReladError(f"--jobs must be at least 1, not {args.jobs}")
     settings = load_settings(args.settings)
+    options = dict(settings.get("ingest") or default_ingest())
+    if args.max_gap_days is not None:
+        options["max_gap_days"] = args.max_gap_days
     rows = ingest(
-        args.source, args.out, settings["tracers"], collections=args.collection, jobs=args.jobs
+        args.source,
+        args.out,
+        settings["tracers"],
+        options=options,
+        collections=args.collection,
+        checksums=args.checksums,
+        jobs=args.jobs,
     )
-    kept = sum(r["status"] == "kept" for r in rows)
-    people = len({r["ptid"] for r in rows if r["status"] == "kept"})
+    kept = [r for r in rows if r["status"] == "kept"]
+    people = len({r["ptid"] for r in kept})
+    noted = sum(r["note"] is not None for r in kept)
+    paired = Counter(r["status"] for r in read_table(args.out / "pairs.tsv"))
     print(
-        f"{args.out}: {kept} series of {people} subjects kept, {len(rows) - kept} dropped "
-        f"(reasons in {args.out / 'ingest.tsv'})"
+        f"{args.out}: {len(kept)} series of {people} subjects kept ({noted} with a note), "
+        f"{len(rows) - len(kept)} dropped (reasons in {args.out / 'ingest.tsv'}); "
+        f"{paired['paired']} PET paired with MRI, {paired['unpaired']} not "
+        f"(reasons in {args.out / 'pairs.tsv'})"
     )
     return 0

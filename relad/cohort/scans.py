@@ -1,19 +1,25 @@
 """One subject's images: find out what each is, check it, choose, convert.
 
-Everything that is wrong with an image becomes the reason in its row of ingest.tsv.
+Everything that is wrong with an image becomes the reason in its row of ingest.tsv; what a person
+should look at, though the image is kept, becomes its note.
 """
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from relad.cohort import adni, bids, convert, dicom
+from relad.cohort import adni, bids, convert, dicom, dicom_pet, integrity
+from relad.cohort.images import Candidate, Row, row
+from relad.cohort.integrity import Checksums
+from relad.cohort.series import Product, SeriesTable, tracer_of
 from relad.errors import DataError
 from relad.fileio import save_nifti, write_json
 
@@ -21,26 +27,33 @@ from relad.fileio import save_nifti, write_json
 _DICOM_MODALITY = {"T1w": "MR", "FLAIR": "MR", "PET": "PT"}
 _BECQUEREL_PER_ML = "BQML"
 
-Row = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An image on disk together with its row in the collection."""
+class Rules:
+    """What decides whether an image is used: series table, tracers, checksums if there are any."""
 
-    found: adni.Found
-    entry: adni.Entry
+    series: SeriesTable
+    tracers: Mapping[str, Mapping[str, Any]]
+    checksums: Checksums | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checked:
     """A candidate whose files are whole and whose kind is known."""
 
     candidate: Candidate
     kind: str
     tracer: str | None
-    session: str
+    product: Product | None
     series: dicom.Series | None  # None: the image came as NIfTI
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def preference(self) -> tuple[Any, ...]:
+        """Sort key among images of one kind in a session."""
+        return (self.product.rank if self.product else 0, *self.candidate.rank)
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class Task:
 
     label: str
     candidates: tuple[Candidate, ...]
-    tracers: Mapping[str, Mapping[str, Any]]
+    rules: Rules
     root: Path
 
 
@@ -62,30 +75,7 @@ class Outcome:
     simulated: bool
 
 
-def row(
-    entry: adni.Entry | None,
-    found: adni.Found | None,
-    *,
-    reason: str | None,
-    output: str | None = None,
-) -> Row:
-    """One row of ingest.tsv, from the collection where it knows the image, else from the tree."""
-    ptid = entry.ptid if entry else found.ptid
-    return {
-        "image_id": (entry.image_id if entry else found.image_id) or None,
-        "subject": "".join(c for c in ptid if c.isascii() and c.isalnum()) or None,
-        "ptid": ptid or None,
-        "description": (entry.description if entry else found.description) or None,
-        "modality": (entry.modality or None) if entry else None,
-        "acq_date": (entry.acq_date if entry else found.date) or None,
-        "n_files": len(found.files) if found else 0,
-        "status": "dropped" if reason else "kept",
-        "reason": " ".join(reason.split()) if reason else None,
-        "output": output,
-    }
-
-
-def check(candidate: Candidate, tracers: Mapping[str, Mapping[str, Any]]) -> Checked:
+def check(candidate: Candidate, rules: Rules) -> Checked:
     """Find out what an image is and read every header of it.
 
     Raises
@@ -93,27 +83,28 @@ def check(candidate: Candidate, tracers: Mapping[str, Mapping[str, Any]]) -> Che
     DataError
         Where it is not used or cannot be; the message is the reason.
     """
-    entry, files = candidate.entry, candidate.found.files
-    kind = adni.kind_of(entry)
-    session = bids.session_label(entry)
-    name = entry.image_id
-    nifti = [file for file in files if not file.name.lower().endswith(".dcm")]
-    if nifti:
-        if len(files) > 1:
-            raise DataError(f"{len(files)} files where one NIfTI image is one", file=name)
-        series = None
-    else:
-        series = dicom.read_series(files, name)
+    entry, files = candidate.entry, candidate.files
+    if candidate.problem:
+        raise DataError(candidate.problem)
+    kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
+    note = rules.checksums.check(files) if rules.checksums else None
+    series, beside = None, candidate.sidecar
+    if all(file.name.lower().endswith(".dcm") for file in files):
+        series = dicom.read_series(files, entry.image_id)
         _check_header(series, candidate, kind)
-    tracer = None
+    elif len(files) > 1:
+        raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
+    tracer = product = None
     if kind == "PET":
-        stated = dicom.radiopharmaceutical(series.header) if series else ""
-        tracer = adni.tracer_of(entry.description, stated, tracers)
-    return Checked(candidate, kind, tracer, session, series)
+        stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
+        stated = stated or str(beside.get("TracerName") or beside.get("Radiopharmaceutical") or "")
+        tracer = tracer_of(entry.description, stated, rules.tracers)
+        product = rules.series.product_of(entry.description)
+    return Checked(candidate, kind, tracer, product, series, [note] if note else [])
 
 
 def _check_header(series: dicom.Series, candidate: Candidate, kind: str) -> None:
-    header, first = series.header, candidate.found.files[0].name
+    header, first = series.header, candidate.files[0].name
     modality = header.get("Modality")
     if modality not in (None, "", _DICOM_MODALITY[kind]):
         raise DataError(f"its header states the modality {modality}, not {kind}'s", file=first)
@@ -121,15 +112,16 @@ def _check_header(series: dicom.Series, candidate: Candidate, kind: str) -> None
     if adni.PTID.fullmatch(patient) and patient != candidate.entry.ptid:
         raise DataError(f"its header names the patient {patient}", file=first)
     if kind == "PET":
-        units = dicom.units(header)
+        units = dicom_pet.units(header)
         if units != _BECQUEREL_PER_ML:
             raise DataError(f"its units are {units or 'not stated'}, not Bq/mL", file=first)
+        dicom_pet.check_decay(series, candidate.entry.image_id)
     elif len(series.frames) > 1:
         raise DataError(f"holds {len(series.frames)} volumes where one is needed", file=first)
 
 
 def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> str:
-    """Convert one image and write it with its sidecar below ``root``.
+    """Convert one image and write it with its sidecar below ``root``; adds to ``image.notes``.
 
     Returns
     -------
@@ -140,27 +132,39 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
     DataError
         Where its voxels cannot be used; nothing is written then.
     """
-    entry, files = image.candidate.entry, image.candidate.found.files
+    candidate = image.candidate
+    entry, files, where = candidate.entry, candidate.files, candidate.entry.image_id
     if image.series is None:
         made = convert.read_nifti(files[0])
+        where = files[0].name
     else:
         made = convert.convert_dicom(files, entry.image_id)
-    data = made.data
+        beyond = dicom.beyond_stored_bits(files)
+        if beyond:
+            image.notes.append(f"{beyond} values exceed the bits that its headers say are stored")
+    integrity.check_grid(made.data.shape, made.affine, where)
+    data, told = made.data, {**made.sidecar, **candidate.sidecar}
     if image.kind == "PET":
         data = data.astype(np.float32)
         if image.series is not None:
             _check_frames(image.series, made, entry.image_id)
         if data.ndim == 3:
             data = data[..., np.newaxis]
-        sidecar = bids.pet_sidecar(entry, made.sidecar, image.series, ligand)
+        sidecar = bids.pet_sidecar(entry, told, image.series, ligand)
+        if image.product is not None and candidate.kind is None:
+            sidecar["SourceProduct"] = image.product.name
+            sidecar["SourceFramesAveraged"] = image.product.averaged
+        if image.series is None:
+            image.notes += bids.check_pet_sidecar(sidecar, data.shape[3])
     else:
         if data.ndim != 3:
             raise DataError(
                 f"holds {data.shape[3]} volumes where one is needed", file=files[0].name
             )
-        sidecar = bids.image_sidecar(entry, made.sidecar)
-    path = bids.image_path(label, image.session, image.kind, ligand)
-    save_nifti(root / path, data, made.affine, note=f"LONI image {entry.image_id}")
+        sidecar = bids.image_sidecar(entry, told)
+    image.notes += integrity.remarks(data)
+    path = bids.image_path(label, candidate.session, image.kind, ligand)
+    save_nifti(root / path, data, made.affine, note=f"source image {entry.image_id}")
     write_json(root / bids.sidecar_path(path), sidecar)
     return path.as_posix()
 
@@ -195,6 +199,21 @@ def _normal(plane: dicom.Plane) -> np.ndarray:
     return np.cross(plane.orientation[:3], plane.orientation[3:]) * (-1, -1, 1)
 
 
+def _attempt(work: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
+    """Do ``work``; its result and None, or None and the reason why there is no result.
+
+    A damaged file can make the readers raise nearly anything; it must not take the cohort down.
+    """
+    try:
+        return work(), None
+    except DataError as error:
+        return None, str(error)
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        said = " ".join(str(error).split())
+        return None, f"cannot be read ({type(error).__name__}: {said})"
+
+
 def ingest_subject(task: Task) -> Outcome:
     """Check, choose and convert all images of one subject."""
     rows: list[Row] = []
@@ -202,29 +221,41 @@ def ingest_subject(task: Task) -> Outcome:
     rivals: dict[tuple[str, str, str], list[Checked]] = defaultdict(list)
     simulated = False
     for candidate in task.candidates:
-        try:
-            image = check(candidate, task.tracers)
-        except DataError as error:
-            rows.append(row(candidate.entry, candidate.found, reason=str(error)))
+        image, reason = _attempt(lambda c=candidate: check(c, task.rules))
+        if image is None:
+            count = len(candidate.files)
+            rows.append(row(candidate.entry, count, reason=reason, session=candidate.session))
             continue
-        rivals[image.session, image.kind, image.tracer or ""].append(image)
-    for (session, kind, tracer), images in sorted(rivals.items()):
+        rivals[candidate.session or "", image.kind, image.tracer or ""].append(image)
+    for (_, kind, tracer), images in sorted(rivals.items()):
         kept: str | None = None
-        for image in sorted(images, key=lambda i: adni.preference(i.candidate.entry, i.kind)):
-            entry, found = image.candidate.entry, image.candidate.found
+        ligand = task.rules.tracers[tracer]["ligand"] if tracer else None
+        for image in sorted(images, key=lambda i: i.preference):
+            candidate = image.candidate
+            output = reason = None
             if kept:
                 what = f"{tracer} PET" if tracer else kind
-                reason = f"another {what} in session {session}: {kept} is kept"
-                rows.append(row(entry, found, reason=reason))
-                continue
-            ligand = task.tracers[tracer]["ligand"] if tracer else None
-            try:
-                output = write_image(image, task.label, task.root, ligand)
-            except DataError as error:
-                rows.append(row(entry, found, reason=str(error)))
-                continue
-            kept = entry.image_id
-            sessions.add(session)
-            rows.append(row(entry, found, reason=None, output=output))
-            simulated |= image.series is not None and dicom.is_simulated(image.series.header)
-    return Outcome(rows, tuple(sorted(sessions)), simulated)
+                where = f"in session {candidate.session}" if candidate.session else "of the subject"
+                reason = f"another {what} {where}: {kept} is kept"
+            else:
+                output, reason = _attempt(
+                    lambda i=image, to=ligand: write_image(i, task.label, task.root, to)
+                )
+            if output:
+                kept = candidate.entry.image_id
+                sessions.add(candidate.session or "")
+                simulated |= image.series is not None and dicom.is_simulated(image.series.header)
+            rows.append(
+                row(
+                    candidate.entry,
+                    len(candidate.files),
+                    reason=reason,
+                    session=candidate.session,
+                    kind=image.kind,
+                    tracer=image.tracer,
+                    product=image.product.name if image.product else None,
+                    note="; ".join(image.notes) or None,
+                    output=output,
+                )
+            )
+    return Outcome(rows, tuple(sorted(filter(None, sessions))), simulated)

@@ -59,6 +59,12 @@ def _labels(ptids: list[str], file: Path) -> list[str]:
     return sorted(seen)
 
 
+def collections_of(entry: Mapping[str, Any]) -> list[str]:
+    """Collection CSVs of a cohort's entry, which names one or several, or none."""
+    given = entry.get("collection") or []
+    return [given] if isinstance(given, str) else list(given)
+
+
 def _collection_ptids(collection: Path) -> list[str]:
     try:
         with collection.open(newline="", encoding="utf-8-sig") as file:
@@ -105,8 +111,9 @@ def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:
     if source == "phantom":
         return [bids_label(ptid) for ptid in phantom_ptids(entry["phantom"])]
     if source == "loni":
-        where = Path(entry["collection"])
-        labels = _labels(_collection_ptids(where), where)
+        files = [Path(file) for file in collections_of(entry)]
+        where = files[0]
+        labels = _labels(sorted({p for file in files for p in _collection_ptids(file)}), where)
     elif source == "bids":
         where = Path(entry["path"])
         labels = _bids_labels(where)

@@ -1,4 +1,4 @@
-"""What to register: one session's T1w, FLAIR and PET from a BIDS dataset, and the PET's frames."""
+"""What to register: one session's T1w, FLAIR and PET of a BIDS dataset, and the PET's frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.adni import tracers_in
+from relad.cohort.pairing import visit_of
+from relad.cohort.series import tracers_in
 from relad.errors import DataError
 from relad.fileio import read_json
 
@@ -18,11 +19,14 @@ TOLERANCE_S = 1.0
 
 @dataclass(frozen=True)
 class Session:
-    """Images of one session; ``pets`` maps tracer id to image."""
+    """Images of one session, of which only the T1w must be there.
+
+    ``pets`` maps tracer id to image, ``brain_mask`` is that of the dataset's derivatives.
+    """
 
     name: str | None
     t1w: Path
-    flair: Path
+    flair: Path | None
     pets: dict[str, Path]
     brain_mask: Path | None
 
@@ -46,8 +50,23 @@ def _order(folder: Path, t1w: Path) -> tuple[str, list[Any]]:
     return str(when), [int(months[0]) if months else 0, folder.name]
 
 
+def _pets(folder: Path, tracers: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+    """PET of a session by tracer id, by what the sidecars state."""
+    pets: dict[str, Path] = {}
+    for image in sorted((folder / "pet").glob("*_pet.nii*")):
+        for tracer in tracers_in(str(sidecar(image).get("TracerName", "")), tracers):
+            pets.setdefault(tracer, image)
+    return pets
+
+
 def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, Any]]) -> Session:
-    """Choose a subject's earliest session that has T1w and FLAIR.
+    """Choose a subject's scans that are used together.
+
+    Where ``pairs.tsv`` of `relad ingest` pairs PET of the subject with a T1w, it decides (see
+    :func:`relad.cohort.pairing.visit_of`); the PET may then be of another session. Else it is the
+    subject's most complete session, the earliest of several: T1w, FLAIR and a PET go before T1w and
+    FLAIR, these before T1w and a PET, these before a T1w alone. A subject is lost only where there
+    is no T1w, to which all else is registered.
 
     Parameters
     ----------
@@ -62,25 +81,36 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, 
     Raises
     ------
     DataError
-        Where there is no such session.
+        Where no session has a T1w.
     """
+    visit = visit_of(bids, subject)
+    if visit is not None:
+        folder = visit.t1w.parent.parent
+        pets = {tracer: path for tracer, path in visit.pets.items() if tracer in tracers}
+        return _session(bids, folder, visit.t1w, visit.flair, pets)
     root = bids / f"sub-{subject}"
     candidates = []
     for folder in [*sorted(root.glob("ses-*")), root]:
         t1w, flair = _one(folder / "anat", "T1w"), _one(folder / "anat", "FLAIR")
-        if t1w and flair:
-            candidates.append((_order(folder, t1w), folder, t1w, flair))
+        if t1w is None:
+            continue
+        pets = _pets(folder, tracers)
+        lacks = (flair is None, not pets)
+        candidates.append((lacks, _order(folder, t1w), folder, t1w, flair, pets))
     if not candidates:
-        raise DataError(f"sub-{subject} has no session with both T1w and FLAIR")
-    _, folder, t1w, flair = min(candidates)
-    pets: dict[str, Path] = {}
-    for image in sorted((folder / "pet").glob("*_pet.nii*")):
-        for tracer in tracers_in(str(sidecar(image).get("TracerName", "")), tracers):
-            pets.setdefault(tracer, image)
+        raise DataError(f"sub-{subject} has no session with a T1w")
+    _, _, folder, t1w, flair, pets = min(candidates, key=lambda c: c[:3])
+    return _session(bids, folder, t1w, flair, pets)
+
+
+def _session(
+    bids: Path, folder: Path, t1w: Path, flair: Path | None, pets: dict[str, Path]
+) -> Session:
+    """Complete a session by its name and by the brain mask of the derivatives."""
     inside = folder.relative_to(bids)
     masks = sorted(bids.glob(f"derivatives/*/{inside}/anat/*_desc-brain_mask.nii.gz"))
     return Session(
-        name=None if folder == root else folder.name.removeprefix("ses-"),
+        name=folder.name.removeprefix("ses-") if folder.name.startswith("ses-") else None,
         t1w=t1w,
         flair=flair,
         pets=pets,
@@ -105,6 +135,20 @@ class Frames:
     durations: list[float]
 
 
+def is_timed(meta: Mapping[str, Any]) -> bool:
+    """Whether a sidecar states when its frames began and how long they took."""
+    try:
+        return bool(_seconds(meta, "FrameTimesStart") and _seconds(meta, "FrameDuration"))
+    except DataError:
+        return False
+
+
+def whole_window(window_min: Sequence[float]) -> Frames:
+    """The one frame of an image that is the mean of its tracer's window already."""
+    start, end = (60.0 * minute for minute in window_min)
+    return Frames([0], [start], [end - start])
+
+
 def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[float]) -> Frames:
     """Choose the frames that lie inside a window of minutes after injection.
 
@@ -122,6 +166,11 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     DataError
         Where the sidecar lacks timing, disagrees with the image, or no frame lies inside.
     """
+    if not meta:
+        raise DataError(
+            "has no sidecar that times its frames (for one person's static image: relad preprocess "
+            "--pet-window-already-averaged)"
+        )
     starts, durations = _seconds(meta, "FrameTimesStart"), _seconds(meta, "FrameDuration")
     if not len(starts) == len(durations) == count:
         raise DataError(

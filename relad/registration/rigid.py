@@ -8,9 +8,10 @@ import ants
 import numpy as np
 from scipy import ndimage
 
-from relad.registration import engine
+from relad.registration import engine, search
 from relad.registration.engine import Stage
 from relad.registration.motion import smooth
+from relad.registration.transforms import write_affine
 from relad.resample import voxel_sizes
 
 #: T1w is smoothed towards the resolution of PET before the two are compared.
@@ -21,13 +22,10 @@ PET_RIM_MM = 18.0
 
 def flair_to_t1w(t1w: ants.ANTsImage, flair: ants.ANTsImage, prefix: Path, *, seed: int) -> None:
     """Register FLAIR to T1w over the whole head; writes ``<prefix>0GenericAffine.mat``."""
-    engine.register(
-        engine.clip_highlights(t1w),
-        engine.clip_highlights(flair),
-        [Stage("Rigid[0.1]", (60, 30), (4, 2), (1, 0), sampling=0.2)],
-        prefix,
-        seed=seed,
-    )
+    fixed, moving = engine.clip_highlights(t1w), engine.clip_highlights(flair)
+    start = _written(search.start(fixed, moving), prefix)
+    stage = Stage("Rigid[0.1]", (60, 30), (4, 2), (1, 0), sampling=0.2)
+    engine.register(fixed, moving, [stage], prefix, seed=seed, initial=start)
 
 
 def pet_to_t1w(
@@ -55,21 +53,14 @@ def pet_to_t1w(
     affine = engine.affine_of(t1w)
     rim = ndimage.distance_transform_edt(~brain, sampling=voxel_sizes(affine)) < PET_RIM_MM
     fixed = smooth(engine.clip_highlights(t1w).numpy(), affine, T1W_FWHM_MM)
-    moving = engine.to_ants(pet, pet_affine)
-    engine.register(
-        engine.to_ants(fixed, affine),
-        moving,
-        [
-            Stage(
-                "Rigid[0.1]",
-                (40, 20),
-                (4, 2),
-                (1, 0),
-                sampling=0.2,
-                mask=engine.mask_of(rim, affine),
-            )
-        ],
-        prefix,
-        seed=seed,
-        initial=(engine.to_ants(brain, affine), moving),
-    )
+    fixed, moving = engine.to_ants(fixed, affine), engine.to_ants(pet, pet_affine)
+    start = search.start(fixed, moving, mask=rim, centre_of=brain.astype(np.float32))
+    mask = engine.mask_of(rim, affine)
+    stage = Stage("Rigid[0.1]", (40, 20), (4, 2), (1, 0), sampling=0.2, mask=mask)
+    engine.register(fixed, moving, [stage], prefix, seed=seed, initial=_written(start, prefix))
+
+
+def _written(start: np.ndarray, prefix: Path) -> Path:
+    path = prefix.with_name(f"{prefix.name}start.mat")
+    write_affine(path, start)
+    return path

@@ -14,15 +14,18 @@ import nibabel as nib
 import numpy as np
 from scipy import io, ndimage
 
-from relad.errors import DataError
+from relad.errors import DataError, ReladError
+from relad.fileio import whole_file, write_text
 from relad.resample import apply_affine
 
 #: Turns RAS into LPS coordinates and back.
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: ITK transforms as text.
+TEXT_SUFFIXES = (".txt", ".tfm")
 
 
 def read_affine(path: str | Path) -> np.ndarray:
-    """Read an ITK affine or rigid transform (``.mat``).
+    """Read an ITK affine or rigid transform (``.mat``, or text as ``.txt`` and ``.tfm``).
 
     Returns
     -------
@@ -33,11 +36,9 @@ def read_affine(path: str | Path) -> np.ndarray:
     DataError
         If the file is not such a transform.
     """
+    path = Path(path)
     try:
-        content = io.loadmat(str(path))
-        name = next(key for key in content if "Transform_" in key)
-        parameters = content[name].ravel().astype(np.float64)
-        centre = content["fixed"].ravel().astype(np.float64)
+        parameters, centre = _text(path) if path.suffix in TEXT_SUFFIXES else _matlab(path)
         linear = parameters[:9].reshape(3, 3)
         shift = parameters[9:].reshape(3)
     except (OSError, ValueError, KeyError, StopIteration, io.matlab.MatReadError) as error:
@@ -46,6 +47,55 @@ def read_affine(path: str | Path) -> np.ndarray:
     matrix[:3, :3] = linear
     matrix[:3, 3] = shift + centre - linear @ centre
     return FLIP @ matrix @ FLIP
+
+
+def _matlab(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters (12,) and centre (3,) of a transform in ITK's MATLAB form."""
+    content = io.loadmat(str(path))
+    name = next(key for key in content if "Transform_" in key)
+    return content[name].ravel().astype(np.float64), content["fixed"].ravel().astype(np.float64)
+
+
+def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters (12,) and centre (3,) of a transform in ITK's text form."""
+    lines = dict(line.split(": ", 1) for line in path.read_text().splitlines() if ": " in line)
+    return (
+        np.array(lines["Parameters"].split(), np.float64),
+        np.array(lines["FixedParameters"].split(), np.float64),
+    )
+
+
+def write_affine(path: str | Path, matrix: np.ndarray) -> None:
+    """Write a (4, 4) map of RAS mm points as an ITK transform (LPS), by suffix.
+
+    ``.mat`` is ITK's MATLAB form, as ANTs writes it; ``.txt`` and ``.tfm`` are its text form.
+
+    Raises
+    ------
+    ReladError
+        If the suffix is another one.
+    """
+    path = Path(path)
+    itk = FLIP @ matrix @ FLIP
+    parameters = np.concatenate([itk[:3, :3].ravel(), itk[:3, 3]])
+    if path.suffix not in (".mat", *TEXT_SUFFIXES):
+        raise ReladError(
+            f"cannot hold a transform (its suffix is {path.suffix!r})",
+            file=path,
+            hint="name it .mat, .txt or .tfm",
+        )
+    if path.suffix in TEXT_SUFFIXES:
+        write_text(
+            path,
+            "#Insight Transform File V1.0\n#Transform 0\n"
+            "Transform: AffineTransform_double_3_3\n"
+            f"Parameters: {' '.join(repr(float(v)) for v in parameters)}\n"
+            "FixedParameters: 0 0 0\n",
+        )
+        return
+    content = {"AffineTransform_double_3_3": parameters[:, None], "fixed": np.zeros((3, 1))}
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        io.savemat(file, content, format="4")
 
 
 class Warp:
@@ -80,17 +130,37 @@ class Warp:
         return points + np.stack(moved, axis=-1)
 
 
+class MniToT1w:
+    """Map from MNI to a registered subject's T1w, both RAS mm.
+
+    Parameters
+    ----------
+    folder
+        Folder of `relad register`.
+    subject
+        Label without ``sub-``.
+    """
+
+    def __init__(self, folder: Path, subject: str):
+        warp = folder / names(subject)["t1w_to_mni_warp"]
+        self.warp = Warp(warp) if warp.exists() else None
+        self.affine = read_affine(folder / names(subject)["t1w_to_mni_affine"])
+
+    def __call__(self, points: np.ndarray, *, deform: bool = True) -> np.ndarray:
+        """Map MNI points (..., 3) to the same anatomy in the T1w.
+
+        ``deform=False`` leaves the SyN warp out, as does a subject registered by the affine alone.
+        """
+        if deform and self.warp is not None:
+            points = self.warp(points)
+        return apply_affine(self.affine, points)
+
+
 def mni_to_t1w(
     folder: Path, subject: str, points: np.ndarray, *, deform: bool = True
 ) -> np.ndarray:
-    """Map MNI points (..., 3) to the same anatomy in a registered subject's T1w, both RAS mm.
-
-    ``deform=False`` leaves the SyN warp out, as does a subject registered by the affine alone.
-    """
-    warp = folder / names(subject)["t1w_to_mni_warp"]
-    if deform and warp.exists():
-        points = Warp(warp)(points)
-    return apply_affine(read_affine(folder / names(subject)["t1w_to_mni_affine"]), points)
+    """Map MNI points (..., 3) once; see :class:`MniToT1w`."""
+    return MniToT1w(folder, subject)(points, deform=deform)
 
 
 def names(subject: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from relad.cohort import adni
+from relad.cohort.series import SeriesTable, tracer_of
+from relad.config import default_ingest
 from relad.errors import DataError, ReladError
 from tests.cohort.loni import HEADER, csv_row, write_csv
 
@@ -15,6 +17,9 @@ TRACERS = {
     "amyloid": {"ligand": "AV45", "aliases": ["Florbetapir"]},
     "tspo": {"ligand": "PBR28", "aliases": ["[11C]PBR28", "PBR"]},
 }
+
+
+SERIES = SeriesTable(default_ingest()["series"])
 
 
 @pytest.mark.parametrize(
@@ -59,8 +64,7 @@ def test_dates_are_month_day_year(text, date):
     ],
 )
 def test_descriptions_of_images_that_are_used(description, modality, kind):
-    entry = adni.Entry("I1", "941_S_0001", modality=modality, description=description)
-    assert adni.kind_of(entry) == kind
+    assert SERIES.kind_of(modality, description) == kind
 
 
 @pytest.mark.parametrize(
@@ -82,9 +86,8 @@ def test_descriptions_of_images_that_are_used(description, modality, kind):
     ],
 )
 def test_descriptions_of_images_that_are_not_used(description, modality):
-    entry = adni.Entry("I1", "941_S_0001", modality=modality, description=description)
     with pytest.raises(DataError, match="not used"):
-        adni.kind_of(entry)
+        SERIES.kind_of(modality, description)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_descriptions_of_images_that_are_not_used(description, modality):
     ],
 )
 def test_the_tracer_is_found_in_the_description_or_in_the_header(description, header, tracer):
-    assert adni.tracer_of(description, header, TRACERS) == tracer
+    assert tracer_of(description, header, TRACERS) == tracer
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_the_tracer_is_found_in_the_description_or_in_the_header(description, he
 )
 def test_a_pet_without_one_configured_tracer_is_refused(description, header, reason):
     with pytest.raises(DataError, match=reason):
-        adni.tracer_of(description, header, TRACERS)
+        tracer_of(description, header, TRACERS)
 
 
 def test_the_less_processed_product_of_a_scan_is_preferred():
@@ -125,9 +128,8 @@ def test_the_less_processed_product_of_a_scan_is_preferred():
         "AV45 Co-registered Dynamic",
         "AV45 Dynamic",
     ]
-    entries = [adni.Entry(f"I{k}", "941_S_0001", description=n) for k, n in enumerate(names)]
-    ordered = sorted(entries, key=lambda e: adni.preference(e, "PET"))
-    assert [e.description for e in ordered] == names[::-1]
+    assert sorted(names, key=lambda name: SERIES.product_of(name).rank) == names[::-1]
+    assert [SERIES.product_of(name).averaged for name in names] == [True, True, True, False, False]
 
 
 def test_collections_are_merged_and_contradictions_named(tmp_path: Path):
@@ -183,7 +185,8 @@ def test_the_tree_is_found_below_unpacked_downloads(tmp_path: Path, nested: str)
         (image / leaf / name).touch()
     (image / "I40657" / "._a_I40657.dcm").touch()
     (image / "I40657" / "notes.xml").touch()
-    found = adni.find_series(tmp_path, [])
+    found, unread = adni.find_series(tmp_path, [])
+    assert unread == []
     assert [(f.image_id, f.ptid, f.description, f.date, len(f.files)) for f in found] == [
         ("I40657", "002_S_1261", "MP-RAGE", "2007-02-15", 1),
         ("I40660", "002_S_1261", "MP-RAGE", "2007-02-15", 1),
@@ -194,6 +197,7 @@ def test_another_study_is_found_by_the_collections_subjects(tmp_path: Path):
     folder = tmp_path / "NFL 07" / "T1" / "2019-01-01" / "I1"
     folder.mkdir(parents=True)
     (folder / "x_I1.dcm").touch()
-    assert [f.ptid for f in adni.find_series(tmp_path, ["NFL 07"])] == ["NFL 07"]
+    found, _ = adni.find_series(tmp_path, ["NFL 07"])
+    assert [f.ptid for f in found] == ["NFL 07"]
     with pytest.raises(ReladError, match="is not a LONI download"):
         adni.find_series(tmp_path, [])

@@ -115,8 +115,9 @@ def test_the_pet_sidecar_holds_every_required_key_and_invents_nothing(dataset: P
         "AcquisitionMode": "dynamic",
     }
     assert {key: sidecar[key] for key in stated} == stated
-    for key in ("InjectedMass", "ModeOfAdministration", "ReconFilterType", "AttenuationCorrection"):
+    for key in ("ModeOfAdministration", "ReconFilterType", "AttenuationCorrection"):
         assert sidecar[key] == "unknown"
+    assert sidecar["InjectedMass"] == "n/a"  # BIDS's word where it wants a number
     assert not {"PatientName", "PatientID", "AcquisitionDateTime"} & set(sidecar)
 
 
@@ -374,7 +375,8 @@ def test_a_source_without_use_is_one_error_and_leaves_nothing(tmp_path: Path, ca
     write_mri(loni, A, 1, "MPRAGE")[0].write_bytes(b"")
     assert cli.main(["ingest", str(loni), str(out), *settings]) == 2
     message = capsys.readouterr().err
-    assert "no series can be used: 1 x ADNI_941_S_0001_MR_1_S9_I1.dcm: " in message
+    assert "no series can be used: " in message
+    assert "1 x ADNI_941_S_0001_MR_1_S9_I1.dcm: not a DICOM file" in message
     assert {p.name for p in tmp_path.iterdir()} == {"loni", "c.csv"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relad.cohort import dicom
+from relad.cohort import dicom, dicom_pet
 from relad.cohort.adni import Entry
 from relad.cohort.bids import pet_sidecar, session_label
 from relad.errors import DataError
@@ -131,3 +131,70 @@ def test_a_session_is_the_visit_in_letters_and_digits_or_the_date():
     assert session_label(Entry("I1", PTID, acq_date="2020-02-03")) == "20200203"
     with pytest.raises(DataError, match="neither a visit nor a date"):
         session_label(Entry("I1", PTID))
+
+
+def beds(factors: tuple[float, float], seconds: float = 600.0):
+    """Two beds, the second ``seconds`` later, each with its own DecayFactor."""
+
+    def change(data, k, frame):
+        upper = k >= SLICES // 2
+        data.AcquisitionTime = clock(14.5 * HOUR + seconds * upper)
+        data.DecayFactor = factors[int(upper)]
+
+    return change
+
+
+RATE = math.log(2) / 6586.2
+
+
+def checked(tmp_path: Path, change, frames: int = 1) -> dicom.Series:
+    files = write_pet(tmp_path, PTID, 1, "AV1451", frames=frames, change=change)
+    series = dicom.read_series(files, "I1")
+    dicom_pet.check_decay(series, "I1")
+    return series
+
+
+def test_beds_corrected_to_the_series_start_are_one_volume(tmp_path: Path):
+    x = RATE * 300
+    within = x / (1 - math.exp(-x))
+    checked(tmp_path / "a", beds((within, within * math.exp(RATE * 600))))
+    checked(tmp_path / "b", beds((1.0, math.exp(RATE * 600))))  # no decay within a frame
+
+
+def test_beds_each_corrected_to_their_own_start_are_refused(tmp_path: Path):
+    with pytest.raises(
+        DataError, match=r"I1: its decay factors refer to different times \(6% apart"
+    ):
+        checked(tmp_path, beds((1.016, 1.016)))
+
+
+def test_beds_without_correction_are_refused(tmp_path: Path):
+    def change(data, k, frame):
+        beds((1.0, 1.0))(data, k, frame)
+        data.DecayCorrection = "NONE"
+
+    with pytest.raises(DataError, match="its beds are not corrected for decay to one time"):
+        checked(tmp_path, change)
+
+
+def test_frames_each_corrected_to_their_own_start_are_refused(tmp_path: Path):
+    def one(data, k, frame):
+        data.DecayFactor = 1.016
+
+    with pytest.raises(DataError, match="its decay factors refer to different times"):
+        checked(tmp_path / "a", one, frames=3)
+
+    def right(data, k, frame):
+        data.DecayFactor = 1.016 * math.exp(RATE * 300 * frame)
+
+    assert len(checked(tmp_path / "b", right, frames=3).frames) == 3
+
+
+def test_a_plane_whose_time_belongs_to_another_frame_is_noticed(tmp_path: Path):
+    def swapped(data, k, frame):
+        if k == 2 and frame == 1:
+            data.AcquisitionTime = clock(14.5 * HOUR - 60)
+
+    files = write_pet(tmp_path, PTID, 1, "AV1451", start=14.5 * HOUR, change=swapped)
+    with pytest.raises(DataError, match="planes of frames 1 and 2 overlap in time"):
+        dicom.read_series(files, "I1")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from relad.cohort.pairing import PAIR_COLUMNS
 from relad.errors import DataError
-from relad.fileio import write_json
+from relad.fileio import write_json, write_table
 from relad.registration.inputs import choose_frames, choose_session
 
 TRACERS = {
@@ -55,11 +56,43 @@ def test_pet_is_found_by_its_sidecars_tracer_in_any_spelling(tmp_path) -> None:
     }
 
 
+def test_a_session_with_pet_goes_before_an_earlier_one_without(tmp_path) -> None:
+    """Partial data: nobody is lost whose T1w is there, and the most complete session is used."""
+    scan(tmp_path, "m06", "T1w")
+    assert choose_session(tmp_path, "S1", TRACERS).flair is None
+    scan(tmp_path, "m12", "T1w")
+    scan(tmp_path, "m12", "trc-a_pet", {"TracerName": "PBR28"})
+    assert choose_session(tmp_path, "S1", TRACERS).name == "m12"
+    scan(tmp_path, "m24", "T1w")
+    scan(tmp_path, "m24", "FLAIR")
+    assert choose_session(tmp_path, "S1", TRACERS).name == "m24"
+    for session in ("m36", "m48"):
+        scan(tmp_path, session, "T1w")
+        scan(tmp_path, session, "FLAIR")
+        scan(tmp_path, session, "trc-a_pet", {"TracerName": "AV1451"})
+    chosen = choose_session(tmp_path, "S1", TRACERS)
+    assert chosen.name == "m36" and set(chosen.pets) == {"tau"}
+
+
+def test_pairs_of_ingest_bring_pet_of_another_session(tmp_path) -> None:
+    scan(tmp_path, "bl", "T1w")
+    scan(tmp_path, "bl", "FLAIR")
+    scan(tmp_path, "bl2", "trc-a_pet", {"TracerName": "AV1451"})
+    anat, pet = "sub-S1/ses-bl/anat/sub-S1_ses-bl_", "sub-S1/ses-bl2/pet/sub-S1_ses-bl2_trc-a_pet"
+    row = {"subject": "S1", "tracer": "tau", "pet": f"{pet}.nii.gz", "gap_days": 20}
+    row |= {"t1w": f"{anat}T1w.nii.gz", "flair": f"{anat}FLAIR.nii.gz", "status": "paired"}
+    write_table(tmp_path / "pairs.tsv", [row], PAIR_COLUMNS)
+    session = choose_session(tmp_path, "S1", TRACERS)
+    assert session.name == "bl"
+    assert session.pets == {"tau": tmp_path / f"{pet}.nii.gz"}
+    assert session.flair is not None
+
+
 def test_a_dataset_without_sessions(tmp_path) -> None:
-    scan(tmp_path, "", "T1w")
-    with pytest.raises(DataError, match="sub-S1 has no session with both"):
-        choose_session(tmp_path, "S1", TRACERS)
     scan(tmp_path, "", "FLAIR")
+    with pytest.raises(DataError, match="sub-S1 has no session with a T1w"):
+        choose_session(tmp_path, "S1", TRACERS)
+    scan(tmp_path, "", "T1w")
     session = choose_session(tmp_path, "S1", TRACERS)
     assert session.name is None and session.brain_mask is None
     own = tmp_path / "derivatives" / "synthstrip" / "sub-S1" / "anat"
@@ -85,6 +118,7 @@ def test_a_static_image_is_one_frame() -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
+        ({key: None for key in META}, "does not state FrameTimesStart"),
         ({"FrameTimesStart": "unknown"}, "does not state FrameTimesStart"),
         ({"FrameDuration": None}, "does not state FrameDuration"),
         ({"InjectionStart": "unknown"}, "does not state InjectionStart"),
@@ -97,3 +131,8 @@ def test_a_static_image_is_one_frame() -> None:
 def test_pet_that_cannot_be_timed_is_refused(change: dict, word: str) -> None:
     with pytest.raises(DataError, match=word):
         choose_frames({**META, **change}, 6, (80, 100))
+
+
+def test_an_image_without_sidecar_says_so() -> None:
+    with pytest.raises(DataError, match="no sidecar that times its frames"):
+        choose_frames({}, 1, (80, 100))

@@ -204,9 +204,34 @@ def test_a_t1w_without_usable_voxels_excludes_its_subject(
     assert word in excluded(study, bids, LABEL, tmp_path / "out")
 
 
+def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) -> None:
+    """Methods need FLAIR, but T1w and PET are registered, and the reason is kept for the table."""
+    bids, _ = broken
+    (flair,) = bids.glob("**/*_FLAIR.nii.gz")
+    content = flair.read_bytes()
+    flair.unlink()
+    flair.write_bytes(content[:20_000])
+    for pet in bids.glob("**/*_pet.nii.gz"):
+        pet.unlink()
+    step("register", bids, tmp_path / "out", "--subject", LABEL, settings=study.settings)
+    status = study.status(tmp_path / "out")
+    assert status["status"] == "ok"
+    assert status["mri"]["FLAIR"]["status"] == "excluded"
+    assert status["mri"]["FLAIR"]["reason"].startswith(
+        f"sub-{LABEL}/ses-bl/anat/{flair.name}: cannot be read"
+    )
+    there = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names(LABEL)["brain_mask"] in there and names(LABEL)["flair"] not in there
+    # Registered twice, the same bytes; FLAIR and PET change nothing of it.
+    for key in ("t1w", "brain_mask", "t1w_to_mni_affine", "t1w_to_mni_warp"):
+        name = names(LABEL)[key]
+        again = (tmp_path / "out" / name).read_bytes()
+        assert again == (study.registered / name).read_bytes(), name
+
+
 def test_a_subject_without_scans_is_excluded(study, tmp_path) -> None:
     reason = excluded(study, study.bids, "941S0009", tmp_path / "out")
-    assert reason == "sub-941S0009 has no session with both T1w and FLAIR"
+    assert reason == "sub-941S0009 has no session with a T1w"
 
 
 def test_what_is_no_bids_dataset_is_refused(study, tmp_path, capsys) -> None:

@@ -7,11 +7,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from relad.errors import DataError
+from relad.errors import DataError, ReladError
 from relad.registration import engine
-from relad.registration.transforms import Warp, mni_to_t1w, names, read_affine
+from relad.registration.transforms import Warp, mni_to_t1w, names, read_affine, write_affine
 from relad.resample import apply_affine, grid_points, inside, sample
-from tests.registered import pose, write_affine
+from tests.registered import pose
 
 
 def blob(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
@@ -121,3 +121,19 @@ def test_what_is_no_transform_is_refused(tmp_path) -> None:
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), plain)
     with pytest.raises(DataError, match="not a displacement field"):
         Warp(plain)
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".txt", ".tfm"])
+def test_a_written_transform_is_what_ants_reads(tmp_path, suffix: str) -> None:
+    true = pose(7, (3, -5, 11))
+    path = tmp_path / f"x{suffix}"
+    write_affine(path, true)
+    np.testing.assert_allclose(read_affine(path), true, atol=1e-12)
+    point = np.array([12.0, -30.0, 44.0])
+    lps = ants.apply_ants_transform_to_point(ants.read_transform(str(path)), point * [-1, -1, 1])
+    np.testing.assert_allclose(np.array(lps) * [-1, -1, 1], apply_affine(true, point), atol=1e-4)
+
+
+def test_a_transform_of_another_suffix_is_refused(tmp_path) -> None:
+    with pytest.raises(ReladError, match=r"name it \.mat, \.txt or \.tfm"):
+        write_affine(tmp_path / "x.nii", np.eye(4))

@@ -15,6 +15,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("relad", "baselines", "workflow", "config", "envs")
 
 
+#: Steps for direct use, which no rule runs.
+DIRECT = {"metrics", "coregister", "preprocess"}
+
+
 @dataclass(frozen=True)
 class Study:
     """``folder/repository`` (a copy, free to be edited) and ``folder/study`` (its results).

@@ -80,10 +80,18 @@ def test_every_subject_is_accounted_for_and_in_use(done: Study) -> None:
 def test_every_job_left_a_log_and_a_benchmark(done: Study) -> None:
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         folders = {path.name for path in (done.results / kind).iterdir()}
-        assert folders == {"phantom", "ingest", "register", "normalize", "pack"} | {
+        assert folders == {"phantom", "ingest", "register", "normalize", "qc", "pack"} | {
             *("train", "synthesize", "evaluate", "tables", "figures")
         }
         assert len(list((done.results / kind / "register").glob(f"*{suffix}"))) == 6
+
+
+def test_every_cohort_has_a_quality_page(done: Study) -> None:
+    for cohort, count in (("tiny-train", 4), ("tiny-external", 2)):
+        page = (done.results / f"qc/{cohort}/index.html").read_text(encoding="utf-8")
+        assert page.count("<tr tabindex") == count and "SIMULATED DATA" in page
+        pictures = list((done.results / f"qc/{cohort}/pictures").iterdir())
+        assert len(pictures) == count and all(f"pictures/{p.name}" in page for p in pictures)
 
 
 def test_running_again_does_nothing(done: Study) -> None:

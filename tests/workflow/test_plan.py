@@ -30,6 +30,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
         ingest=2,
         register=6,
         normalize=6,
+        qc=2,
         pack=2,
         train=6,
         synthesize=10,
@@ -42,7 +43,11 @@ def test_all_from_nothing(empty_study: Study) -> None:
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all").rules) == set(STEPS) - {"metrics"}
+    assert set(empty_study.plan("all").rules) == set(STEPS) - {
+        "metrics",
+        "coregister",
+        "preprocess",
+    }
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
@@ -174,14 +179,14 @@ def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
     text = text.replace("    phantom: {subjects: 2, site: 952, scanner: beta}\n", "")
     study.configfile.write_text(text, encoding="utf-8")
     plan = study.plan("all", "--forceall", "--printshellcmds")
-    assert plan.rules["phantom"] == 0 and plan.rules["ingest"] == 1
+    assert plan.rules["phantom"] == 0 and plan.rules["ingest"] == 2
     assert plan.of("Registering") == [
         "tiny-external ONE",
         "tiny-train 002S0001",
         "tiny-train 002S0002",
     ]
     assert f"--collection {tmp_path}/collection.csv" in plan.output
-    assert f"register {tmp_path}/bids " in plan.output
+    assert f"ingest {tmp_path}/bids results/bids/tiny-external" in plan.output
 
 
 @pytest.mark.parametrize(

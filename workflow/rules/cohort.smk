@@ -35,8 +35,6 @@ rule ingest:
         paths.log("ingest", "{cohort}"),
     benchmark:
         paths.benchmark("ingest", "{cohort}")
-    wildcard_constraints:
-        cohort=cohorts_from("phantom", "loni"),
     conda:
         "../../envs/imaging.yaml"
     threads: 4
@@ -44,11 +42,11 @@ rule ingest:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=720,
     params:
-        collection=collection_option,
+        options=ingest_options,
         settings=settings("ingest"),
         code=code("ingest"),
     message:
         "Turning the scans of {wildcards.cohort} into BIDS"
     shell:
-        "relad ingest {input.scans:q} {output.bids:q} {params.collection:q} --jobs {threads} "
+        "relad ingest {input.scans:q} {output.bids:q} {params.options:q} --jobs {threads} "
         "--settings {params.settings:q} > {log:q} 2>&1"

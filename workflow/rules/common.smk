@@ -14,7 +14,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from relad import cli, paths
 from relad import config as relad_config
-from relad.cohort.subjects import cohort_subjects
+from relad.cohort.subjects import cohort_subjects, collections_of
 from relad.errors import ReladError
 from relad.sources import sources
 
@@ -146,15 +146,16 @@ def raw_scans(wildcards):
     return paths.raw(wildcards.cohort) if entry["source"] == "phantom" else entry["path"]
 
 
-def collection_option(wildcards):
-    """A simulated cohort's collection CSV is found in its folder."""
+def ingest_options(wildcards):
+    """Files that go with a cohort's scans; a simulated cohort's collection is in its folder."""
     entry = cohort_entry(wildcards)
-    return ["--collection", entry["collection"]] if "collection" in entry else []
+    options = ["--collection", *collections_of(entry)] if "collection" in entry else []
+    return [*options, "--checksums", entry["checksums"]] if "checksums" in entry else options
 
 
 def bids_dataset(wildcards):
-    entry = cohort_entry(wildcards)
-    return entry["path"] if entry["source"] == "bids" else paths.bids(wildcards.cohort)
+    cohort_entry(wildcards)
+    return paths.bids(wildcards.cohort)
 
 
 def normalized_subjects(wildcards):
@@ -233,6 +234,10 @@ def all_tables():
 
 def all_figures():
     return [paths.figure(name, suffix) for name in FIGURES for suffix in SUFFIXES["figures"]]
+
+
+def all_quality():
+    return [paths.quality(cohort) / "index.html" for cohort in COHORTS]
 
 
 def all_models():

@@ -52,6 +52,34 @@ rule normalize:
         "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
 
 
+rule qc:
+    input:
+        normalized=normalized_subjects,
+    output:
+        paths.quality("{cohort}") / "index.html",
+        paths.quality("{cohort}") / "qc.tsv",
+        directory(paths.quality("{cohort}") / "pictures"),
+    log:
+        paths.log("qc", "{cohort}"),
+    benchmark:
+        paths.benchmark("qc", "{cohort}")
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        out=subpath(output[0], parent=True),
+        settings=settings("qc"),
+        code=code("qc"),
+    message:
+        "Quality page of {wildcards.cohort}"
+    shell:
+        "relad qc {params.out:q} {input.normalized:q} --title {wildcards.cohort} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
+
+
 rule pack:
     input:
         normalized=normalized_subjects,

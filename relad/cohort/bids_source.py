@@ -1,0 +1,207 @@
+"""A BIDS dataset as a source of scans: names, inherited sidecars, dates and participants.
+
+Source: BIDS 1.10, "Common principles" (file names, inheritance) and "Positron Emission Tomography".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from relad.cohort.adni import Entry, iso_date, walk
+from relad.cohort.images import Candidate, Contents, row
+from relad.errors import DataError, ReladError
+from relad.fileio import read_json, read_table
+
+#: BIDS suffix -> kind and DICOM modality of the images that are used.
+_USED = {"T1w": ("T1w", "MRI"), "FLAIR": ("FLAIR", "MRI"), "pet": ("PET", "PET")}
+_IMAGE = (".nii", ".nii.gz")
+_ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
+#: Keys that hold the date of a scan, the standard's own first.
+_DATES = ("AcquisitionDateTime", "AcquisitionDate", "ScanDate", "SourceAcquisitionDate")
+
+
+def is_bids(source: Path) -> bool:
+    """Whether a folder is a BIDS dataset rather than a download from an archive."""
+    if (source / "dataset_description.json").is_file():
+        return True
+    return any(source.glob("sub-*/anat/sub-*")) or any(source.glob("sub-*/ses-*/*/sub-*"))
+
+
+def parse(name: str) -> tuple[dict[str, str], str]:
+    """Entities and suffix of a file name: ``sub-01_run-2_T1w.nii.gz`` -> ({sub, run}, T1w)."""
+    *parts, suffix = name.split(".")[0].split("_")
+    matches = (_ENTITY.fullmatch(part) for part in parts)
+    return {m[1]: m[2] for m in matches if m}, suffix
+
+
+def read(source: Path) -> Contents:
+    """Find every image of a dataset, with its sidecar and date.
+
+    Raises
+    ------
+    ReladError
+        Where there is no image in a subject's folder.
+    """
+    contents = Contents("BIDS dataset")
+    closed: list[tuple[Path, str]] = []
+    images = list(_images(source, closed))
+    if not images:
+        raise ReladError("holds no image in a folder sub-*", file=source)
+    contents.people = _people(source)
+    sidecars = _Sidecars(source)
+    taken: set[Path] = set()
+    for file in images:
+        candidate = _candidate(source, file, sidecars)
+        contents.people.setdefault(candidate.entry.ptid, {})
+        place = file.parent / file.name.removesuffix(".gz").removesuffix(".nii")
+        reason = None
+        if candidate.kind is None:
+            reason = f"not used: {parse(file.name)[1]}"
+        elif place in taken:
+            reason = f"{file.name}: the same image stands beside it with another ending"
+        taken.add(place)
+        if reason:
+            contents.rows.append(row(candidate.entry, 1, reason=reason, session=candidate.session))
+        else:
+            contents.candidates.append(candidate)
+    for folder, why in closed:
+        where = folder.relative_to(source)
+        entry = Entry("", where.parts[0].removeprefix("sub-"), description=where.as_posix())
+        contents.rows.append(row(entry, 0, reason=f"{where}: cannot be entered ({why})"))
+    contents.masks = _masks(source)
+    return contents
+
+
+def _images(source: Path, closed: list[tuple[Path, str]]) -> Iterator[Path]:
+    for person in sorted(p for p in source.glob("sub-*") if p.is_dir()):
+        files, shut = walk(person)
+        closed += shut
+        yield from (f for f in files if f.name.lower().endswith(_IMAGE))
+
+
+def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
+    inside = file.relative_to(source)
+    entities, suffix = parse(file.name)
+    kind, modality = _USED.get(suffix, (None, ""))
+    folders = dict(_ENTITY.fullmatch(p).groups() for p in inside.parts[:-1] if _ENTITY.fullmatch(p))
+    subject, session = folders.get("sub", ""), folders.get("ses")
+    sidecar: dict[str, Any] = {}
+    day, problem = "", None
+    if (entities.get("sub"), entities.get("ses")) != (subject, session):
+        problem = f"{file.name}: its name and its folder state different subjects or sessions"
+    elif entities.get("part") not in (None, "mag") or "echo" in entities:
+        problem = f"{file.name}: one part or echo of an image"
+    else:
+        try:
+            sidecar = sidecars.of(file)
+            day = sidecars.date_of(file)
+        except ReladError as error:
+            problem = str(error)
+    dates = (iso_date(str(sidecar.get(key, ""))) for key in _DATES)
+    entry = Entry(
+        inside.as_posix(),
+        subject,
+        visit=session or "",
+        modality=modality,
+        description=" ".join(filter(None, (entities.get("trc"), entities.get("rec"), suffix))),
+        acq_date=day or next(filter(None, dates), ""),
+    )
+    run = entities.get("run", "")
+    rank = (int(run) if run.isdigit() else 0, file.name)
+    return Candidate(entry, (file,), session, kind, sidecar, rank, problem)
+
+
+class _Sidecars:
+    """Sidecars and scan dates of a dataset, each file read once."""
+
+    def __init__(self, source: Path):
+        self.source = source
+        self._json: dict[Path, list[tuple[dict[str, str], str, Path]]] = {}
+        self._dates: dict[Path, dict[str, str]] = {}
+
+    def _levels(self, file: Path) -> list[Path]:
+        """Return the folders from the dataset's root down to a file's own."""
+        inside = file.parent.relative_to(self.source).parts
+        return [self.source.joinpath(*inside[:depth]) for depth in range(len(inside) + 1)]
+
+    def of(self, file: Path) -> dict[str, Any]:
+        """Merge a file's sidecars: what lies deeper overrides what lies nearer to the root.
+
+        Raises
+        ------
+        ReladError
+            Where one of them is no JSON object.
+        """
+        entities, suffix = parse(file.name)
+        merged: dict[str, Any] = {}
+        for folder in self._levels(file):
+            if folder not in self._json:
+                self._json[folder] = [
+                    (*parse(path.name), path) for path in sorted(folder.glob("*.json"))
+                ]
+            fitting = [
+                (len(theirs), path)
+                for theirs, end, path in self._json[folder]
+                if end == suffix and theirs.items() <= entities.items()
+            ]
+            for _, path in sorted(fitting):
+                told = read_json(path)
+                if not isinstance(told, dict):
+                    raise DataError("not a JSON object", file=path)
+                merged.update(told)
+        return merged
+
+    def date_of(self, file: Path) -> str:
+        """Date in the ``acq_time`` of the ``*_scans.tsv`` above a file; empty where there is none.
+
+        ``sessions.tsv`` is read where that tells nothing.
+        """
+        for folder in self._levels(file)[1:]:
+            if folder not in self._dates:
+                self._dates[folder] = dict(_read_dates(folder))
+            dates = self._dates[folder]
+            for name in (file.relative_to(folder).as_posix(), file.relative_to(folder).parts[0]):
+                if dates.get(name):
+                    return dates[name]
+        return ""
+
+
+def _read_dates(folder: Path) -> Iterator[tuple[str, str]]:
+    tables = [*folder.glob("*_scans.tsv"), *folder.glob("*_sessions.tsv")]
+    for table in sorted(tables):
+        for line in read_table(table):
+            name = line.get("filename") or line.get("session_id") or ""
+            yield name, iso_date(line.get("acq_time") or "")
+
+
+def _people(source: Path) -> dict[str, dict[str, str | None]]:
+    """Age, sex and group of participants.tsv, whose further columns BIDS leaves free."""
+    table = source / "participants.tsv"
+    people: dict[str, dict[str, str | None]] = {}
+    for line in read_table(table) if table.is_file() else ():
+        label = (line.get("participant_id") or "").removeprefix("sub-")
+        if not label:
+            raise DataError("has a row without participant_id", file=table)
+        cells = {key.strip().lower(): value for key, value in line.items() if key}
+        people.setdefault(
+            label,
+            {
+                "age": cells.get("age"),
+                "sex": cells.get("sex") or cells.get("gender"),
+                "group": cells.get("group") or cells.get("diagnosis"),
+            },
+        )
+    return people
+
+
+def _masks(source: Path) -> dict[tuple[str, str | None], Path]:
+    """Brain masks that another program left in derivatives, the first of each session."""
+    masks: dict[tuple[str, str | None], Path] = {}
+    for file in sorted(source.glob("derivatives/*/sub-*/**/anat/*_desc-brain_mask.nii.gz")):
+        entities, _ = parse(file.name)
+        if entities.get("space") in (None, "T1w", "orig"):
+            masks.setdefault((entities.get("sub", ""), entities.get("ses")), file)
+    return masks

@@ -1,0 +1,118 @@
+"""What every source of scans is brought to before anything is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relad.cohort.adni import Entry
+
+Row = dict[str, Any]
+
+INGEST_COLUMNS = (
+    "image_id",
+    "subject",
+    "ptid",
+    "session",
+    "description",
+    "modality",
+    "acq_date",
+    "kind",
+    "tracer",
+    "product",
+    "n_files",
+    "status",
+    "reason",
+    "note",
+    "output",
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image on disk and what its source says of it.
+
+    Attributes
+    ----------
+    entry
+        The source's row: image id, subject, visit, date, modality, description.
+    files
+        All its files: DICOM, or one NIfTI.
+    session
+        BIDS session label; None where the source has no sessions.
+    kind
+        T1w, FLAIR or PET where the source's file name says so; None: told by the description.
+    sidecar
+        Keys known beside the image (BIDS sidecars, LONI's XML).
+    rank
+        Sort key among images of one kind in a session, after the PET product.
+    problem
+        Why it cannot be used, where the source shows that already.
+    """
+
+    entry: Entry
+    files: tuple[Path, ...]
+    session: str | None
+    kind: str | None = None
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
+    rank: tuple[Any, ...] = ()
+    problem: str | None = None
+
+
+@dataclass
+class Contents:
+    """All of a source.
+
+    Attributes
+    ----------
+    what
+        Of what kind the source is, for the dataset's name.
+    candidates
+        Images that may be used.
+    rows
+        Rows of ingest.tsv for everything else.
+    people
+        Subject's id in the source -> ``{age, sex, group}``, also of subjects without images.
+    masks
+        Brain masks of derivatives, by (subject label, session).
+    """
+
+    what: str
+    candidates: list[Candidate] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    people: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    masks: dict[tuple[str, str | None], Path] = field(default_factory=dict)
+
+
+def row(
+    entry: Entry,
+    n_files: int,
+    *,
+    reason: str | None,
+    session: str | None = None,
+    kind: str | None = None,
+    tracer: str | None = None,
+    product: str | None = None,
+    note: str | None = None,
+    output: str | None = None,
+) -> Row:
+    """One row of ingest.tsv; an image with a ``reason`` is dropped."""
+    return {
+        "image_id": entry.image_id or None,
+        "subject": "".join(c for c in entry.ptid if c.isascii() and c.isalnum()) or None,
+        "ptid": entry.ptid or None,
+        "session": session,
+        "description": entry.description or None,
+        "modality": entry.modality or None,
+        "acq_date": entry.acq_date or None,
+        "kind": kind,
+        "tracer": tracer,
+        "product": product,
+        "n_files": n_files,
+        "status": "dropped" if reason else "kept",
+        "reason": " ".join(reason.split()) if reason else None,
+        "note": " ".join(note.split()) if note else None,
+        "output": output,
+    }

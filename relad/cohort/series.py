@@ -1,0 +1,137 @@
+"""Which series is what, told by its description: T1w, FLAIR or PET, of which product and tracer.
+
+The rules are a table of the configuration (``config/series.yaml``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relad.errors import DataError, ReladError
+
+#: Kinds of images that are used; the suffix of their BIDS names, but for PET's.
+KINDS = ("T1w", "FLAIR", "PET")
+_MODALITIES = {"MRI": "MRI", "MR": "MRI", "PET": "PET", "PT": "PET"}
+
+
+def plain(text: str) -> str:
+    """Lower case; every run of characters other than letters and digits becomes one space."""
+    return re.sub(r"[\W_]+", " ", text.lower()).strip()
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product in which a PET scan may have been downloaded; ``rank`` 0 is preferred."""
+
+    name: str
+    rank: int
+    averaged: bool
+
+
+class SeriesTable:
+    """The rules of ``config/series.yaml``.
+
+    Parameters
+    ----------
+    table
+        ``{rules: [...], pet_products: [...]}``, checked against the schema.
+
+    Raises
+    ------
+    ReladError
+        Where a pattern is no regular expression.
+    """
+
+    def __init__(self, table: Mapping[str, Sequence[Mapping[str, Any]]]):
+        try:
+            self._rules = [
+                (rule.get("modality"), re.compile(rule["pattern"]), rule["kind"])
+                for rule in table["rules"]
+            ]
+            self._products = [
+                (re.compile(p["pattern"]), Product(p["name"], rank, p.get("averaged", False)))
+                for rank, p in enumerate(table["pet_products"])
+            ]
+        except re.error as error:
+            raise ReladError(
+                f"{error.pattern!r} is no regular expression ({error})",
+                hint="mend it in the study's ingest.series",
+            ) from None
+
+    def kind_of(self, modality: str, description: str) -> str:
+        """T1w, FLAIR or PET.
+
+        Raises
+        ------
+        DataError
+            Where the image is none of these; the message is the reason.
+        """
+        known = _MODALITIES.get(modality.strip().upper())
+        if known is None:
+            raise DataError(f"modality {modality or 'unknown'} is not used")
+        text = plain(description)
+        for rule_modality, pattern, kind in self._rules:
+            if rule_modality in (None, known) and pattern.search(text):
+                if kind == "none":
+                    raise DataError(f"not used: {description!r}")
+                return kind
+        if known == "PET":
+            return "PET"
+        raise DataError(f"not used: {description!r} is neither a T1w nor a FLAIR")
+
+    def product_of(self, description: str) -> Product:
+        """Product of a PET by its description; the first of the table where no pattern is in it."""
+        text = plain(description)
+        fitting = [product for pattern, product in self._products if pattern.search(text)]
+        return fitting[-1] if fitting else self._products[0][1]
+
+
+def _spelling(name: str) -> re.Pattern[str]:
+    """A tracer's name as descriptions spell it: ``AV1451`` also as ``AV-1451`` or ``18F_AV 1451``.
+
+    A name inside a longer one does not count: ``PBR`` is not found in ``PBR28``.
+    """
+    parts = re.findall(r"[a-z]+|\d+", name.lower())
+    before = r"(?<![a-z])" if parts[0].isalpha() else r"(?<!\d)"
+    return re.compile(before + r"[\W_]*".join(parts) + r"(?![a-z0-9])")
+
+
+def tracers_in(text: str, tracers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Ids of the configured tracers whose ligand or alias ``text`` names."""
+    return [
+        tracer
+        for tracer, entry in tracers.items()
+        if any(
+            _spelling(name).search(text.lower())
+            for name in (entry["ligand"], *(entry.get("aliases") or ()))
+        )
+    ]
+
+
+def tracer_of(description: str, header: str, tracers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tracer id of a PET, by its description, else by the radiopharmaceutical in its header.
+
+    The description goes first, since scanners' consoles often keep a default radiopharmaceutical;
+    a header that names another configured tracer is a contradiction nevertheless.
+
+    Raises
+    ------
+    DataError
+        Where no tracer or more than one fits; the message is the reason.
+    """
+    described, stated = tracers_in(description, tracers), tracers_in(header, tracers)
+    fitting = described or stated
+    if not fitting:
+        named = f"description {description!r}, header {header or 'unknown'!r}"
+        raise DataError(f"no window for its tracer ({named})")
+    if len(fitting) > 1:
+        raise DataError(f"names more than one tracer ({', '.join(fitting)})")
+    if stated and fitting[0] not in stated:
+        raise DataError(
+            f"the description names {fitting[0]}, but the header {header!r} names "
+            f"{', '.join(stated)}"
+        )
+    return fitting[0]

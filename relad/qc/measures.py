@@ -1,0 +1,182 @@
+"""Measures of quality: does a scan show a head, is it where registration says, is all of it there.
+
+Everything is measured on one lattice of 4 mm over the template, whatever the study's grid, so that
+numbers and limits mean the same in every study.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+from relad import atlas
+from relad.resample import apply_affine, grid_points, inside, limit_resolution, sample
+from relad.similarity import correlation, correlation_ratio, half_turns, pose_margin
+
+#: The lattice: the paper's box around the template's brain.
+SHAPE, VOXEL_MM = (40, 48, 40), 4.0
+#: Rim around the brain, and blur of its outline, with which other images are compared.
+RIM_MM, OUTLINE_FWHM_MM = 16.0, 8.0
+#: Displacements for T1w to MNI: people differ from the template by some millimetres anyway.
+HEAD_SHIFT_MM, HEAD_TURN_DEG = 16.0, 20.0
+
+
+def outline_correlation(image: np.ndarray, mask: np.ndarray, voxel_mm: float) -> float:
+    """How well PET fills the brain's outline, whatever its pattern inside.
+
+    Parameters
+    ----------
+    image
+        (x, y, z) PET.
+    mask
+        (x, y, z) boolean, brain.
+    voxel_mm
+        Edge of the isotropic voxel in mm.
+
+    Returns
+    -------
+    Pearson correlation of the image with the mask, blurred like PET, over the brain and a rim of
+    :data:`RIM_MM`. On phantoms it is 0.8 to 0.95 for registered PET, 0.5 to 0.7 for PET that is
+    16 mm off and below 0.5 for 30 mm: it tells a lost PET; :func:`relad.similarity.pose_margin`
+    tells one that is a little off.
+    """
+    rim = ndimage.distance_transform_edt(~mask, sampling=voxel_mm) < RIM_MM
+    outline = ndimage.gaussian_filter(mask.astype(np.float32), OUTLINE_FWHM_MM / 2.3548 / voxel_mm)
+    return correlation(image[rim], outline[rim])
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An image of the person.
+
+    Attributes
+    ----------
+    data
+        (x, y, z), smoothed to the lattice.
+    affine
+        Its (4, 4) voxel to RAS mm affine.
+    matrix
+        (4, 4) map of RAS mm points from the T1w to it.
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    matrix: np.ndarray
+
+    @classmethod
+    def of(cls, data: np.ndarray, affine: np.ndarray, matrix: np.ndarray | None = None) -> Scan:
+        matrix = np.eye(4) if matrix is None else matrix
+        return cls(limit_resolution(data, affine, VOXEL_MM), affine, matrix)
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Values at points (..., 3) of the T1w."""
+        return sample(self.data, self.affine, apply_affine(self.matrix, points))
+
+    def covers(self, points: np.ndarray) -> float:
+        """Share of points (n, 3) of the T1w that lie inside the field of view."""
+        return _rounded(
+            inside(self.data.shape, self.affine, apply_affine(self.matrix, points)).mean()
+        )
+
+
+class Lattice:
+    """The lattice on one person.
+
+    Parameters
+    ----------
+    straight, deformed
+        (x, y, z, 3) points in mm of the T1w to which the lattice goes, by the affine alone and by
+        the affine and SyN.
+    t1w
+        The bias-corrected head.
+    brain
+        (x, y, z) boolean, the person's brain on ``straight``.
+    """
+
+    def __init__(self, straight: np.ndarray, deformed: np.ndarray, t1w: Scan, brain: np.ndarray):
+        self.straight, self.deformed = straight, deformed
+        self.t1w, self.brain = t1w, brain
+        affine = atlas.grid_affine(SHAPE, VOXEL_MM)
+        self.template = atlas.brain_mask(SHAPE, affine)
+        self.template_t1 = atlas.resample_map("t1", SHAPE, affine)[self.template]
+
+    @staticmethod
+    def points() -> np.ndarray:
+        """Points (x, y, z, 3) of the lattice in MNI mm."""
+        return grid_points(SHAPE, atlas.grid_affine(SHAPE, VOXEL_MM))
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """Boolean (x, y, z): the person's brain and a rim."""
+        return ndimage.distance_transform_edt(~self.brain, sampling=VOXEL_MM) < RIM_MM
+
+    def head(self) -> dict[str, float]:
+        """How well the T1w fits the template: registration, margin, half turn and coverage.
+
+        On three real heads and 26 phantoms ``T1w_margin`` is 0.023 and more; of a sphere, a cube of
+        noise, an abdomen and heads turned the wrong way it is 0.003 at most.
+        ``T1w_half_turn`` is by how much the best of three half turns fits better than the pose
+        found (correlation): positive where orientation codes are wrong.
+        """
+        bent, straight = (points[self.template] for points in (self.deformed, self.straight))
+        # By the affine alone: SyN finds a way to fit anything a little.
+        margin, _ = pose_margin(
+            straight,
+            self.template_t1,
+            self.t1w.data,
+            self.t1w.affine,
+            self.t1w.matrix,
+            shift_mm=HEAD_SHIFT_MM,
+            turn_deg=HEAD_TURN_DEG,
+        )
+        mni = self.points()[self.template]
+        to_t1w = _affine_through(mni, straight)
+        turned = max(
+            correlation(self.t1w.at(apply_affine(to_t1w @ turn, mni)), self.template_t1)
+            for _, turn in half_turns(mni.mean(axis=0))
+        )
+        found = correlation(self.t1w.at(straight), self.template_t1)
+        return {
+            "T1w_registration": _rounded(correlation(self.t1w.at(bent), self.template_t1)),
+            "T1w_margin": _rounded(margin),
+            "T1w_half_turn": _rounded(turned - found),
+            "T1w_coverage": self.t1w.covers(straight),
+        }
+
+    def mri(self, name: str, scan: Scan) -> dict[str, float]:
+        """How well another MRI fits the T1w: its registration, margin and coverage."""
+        inside_brain = self.straight[self.brain]
+        ratio = correlation_ratio(scan.at(inside_brain), self.t1w.at(inside_brain))
+        return {
+            f"{name}_registration": _rounded(ratio),
+            f"{name}_margin": self._margin(scan),
+            f"{name}_coverage": scan.covers(self.straight[self.template]),
+        }
+
+    def pet(self, scan: Scan) -> dict[str, float]:
+        """How well a PET fits the T1w: ``registration`` (outline) and ``margin``."""
+        outline = outline_correlation(scan.at(self.straight), self.brain, VOXEL_MM)
+        return {"registration": _rounded(outline), "margin": self._margin(scan)}
+
+    def _margin(self, scan: Scan) -> float:
+        points = self.straight[self.near]
+        values = self.t1w.at(points)
+        # Scalp fat would take most levels of the measure.
+        values = np.minimum(values, np.percentile(self.t1w.at(self.straight[self.brain]), 98))
+        return _rounded(pose_margin(points, values, scan.data, scan.affine, scan.matrix)[0])
+
+
+def _affine_through(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(4, 4) affine that takes points (n, 3) to others of which they are an affine image."""
+    some = slice(None, None, max(len(source) // 500, 1))
+    design = np.column_stack([source[some], np.ones(len(source[some]))])
+    matrix = np.eye(4)
+    matrix[:3] = np.linalg.lstsq(design, target[some], rcond=None)[0].T
+    return matrix
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)

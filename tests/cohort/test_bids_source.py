@@ -1,0 +1,423 @@
+"""BIDS datasets as a source: names, inherited sidecars, dates, real sidecars, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from relad.cohort import bids_source
+from relad.cohort.ingest import ingest
+from relad.errors import ReladError
+from relad.fileio import read_json, read_table
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "bids_pet_sidecars"
+TRACERS = {"tau": {"ligand": "AV1451"}, "amyloid": {"ligand": "PIB", "aliases": ["PiB"]}}
+PET = {
+    "TracerName": "AV1451",
+    "TracerRadionuclide": "F18",
+    "Units": "Bq/mL",
+    "TimeZero": "10:00:00",
+    "InjectionStart": 0,
+    "ScanStart": 4800,
+    "FrameTimesStart": [4800, 5100],
+    "FrameDuration": [300, 300],
+    "ImageDecayCorrected": True,
+    "ImageDecayCorrectionTime": 0,
+}
+
+
+def write_image(path: Path, shape: tuple[int, ...] = (8, 9, 10), **header: Any) -> Path:
+    """A small image of noise; ``header`` sets raw fields after all else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(sum(map(ord, path.name)))
+    image = nib.Nifti1Image(rng.normal(100, 10, shape).astype(np.float32), np.diag([2, 2, 3, 1]))
+    image.set_qform(image.affine, 1)
+    image.set_sform(image.affine, 1)
+    raw = image.to_bytes()
+    written = nib.Nifti1Header(raw[:348], check=False)
+    for key, value in header.items():
+        written[key] = value
+    with nib.openers.Opener(path, "wb") as stream:
+        stream.write(written.binaryblock + raw[348:])
+    return path
+
+
+def write_json(path: Path, data: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def session(root: Path, label: str, name: str | None, pet: dict | None = None) -> Path:
+    """T1w, FLAIR and, with a sidecar, a PET of one session; returns the session's folder."""
+    parts = [f"sub-{label}", *([f"ses-{name}"] if name else [])]
+    folder, stem = root.joinpath(*parts), "_".join(parts)
+    write_image(folder / "anat" / f"{stem}_T1w.nii.gz")
+    write_image(folder / "anat" / f"{stem}_FLAIR.nii.gz")
+    if pet is not None:
+        frames = len(pet.get("FrameTimesStart") or [0, 0])
+        write_image(folder / "pet" / f"{stem}_pet.nii.gz", (8, 9, 10, frames))
+        write_json(folder / "pet" / f"{stem}_pet.json", pet)
+    return folder
+
+
+def table(out: Path) -> dict[str, dict[str, str | None]]:
+    return {r["image_id"]: r for r in read_table(out / "ingest.tsv")}
+
+
+def test_a_dataset_without_sessions_is_copied_and_completed(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", None, PET)
+    (source / "participants.tsv").write_text(
+        "participant_id\tage\tgender\nsub-01\t70\tF\nsub-02\t71\tM\n"
+    )
+    ingest(source, out, TRACERS)
+    pet = out / "sub-01" / "pet" / "sub-01_trc-AV1451_pet.nii.gz"
+    original = nib.load(source / "sub-01" / "pet" / "sub-01_pet.nii.gz")
+    np.testing.assert_array_equal(nib.load(pet).get_fdata(), original.get_fdata())
+    np.testing.assert_array_equal(nib.load(pet).affine, original.affine)
+    sidecar = read_json(pet.with_name("sub-01_trc-AV1451_pet.json"))
+    assert {k: sidecar[k] for k in PET} == PET
+    assert sidecar["Manufacturer"] == "unknown"
+    assert sidecar["SourceImageID"] == "sub-01/pet/sub-01_pet.nii.gz"
+    people = read_table(out / "participants.tsv")
+    assert [(p["participant_id"], p["age"], p["sex"]) for p in people] == [
+        ("sub-01", "70", "F"),
+        ("sub-02", "71", "M"),
+    ]
+    (pair,) = read_table(out / "pairs.tsv")
+    assert (pair["status"], pair["gap_days"]) == ("paired", None)
+
+
+def test_sessions_runs_and_tracers_each_have_a_row(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    m00 = session(source, "01", "m00", PET)
+    session(source, "01", "m12", {**PET, "TracerName": "[11C]PiB", "TracerRadionuclide": "11C"})
+    write_image(m00 / "anat" / "sub-01_ses-m00_run-2_T1w.nii.gz")
+    write_image(m00 / "anat" / "sub-01_ses-m00_T2w.nii.gz")
+    write_image(m00 / "func" / "sub-01_ses-m00_task-rest_bold.nii.gz")
+    write_image(source / "sub-02" / "pet" / "sub-02_trc-PIB_pet.nii.gz", (8, 9, 10, 2))
+    write_json(source / "sub-02" / "pet" / "sub-02_trc-PIB_pet.json", {**PET, "TracerName": "n/a"})
+    scans = "filename\tacq_time\n{}\t2020-0{}-01T10:00:00\n"
+    for ses, month in (("m00", 1), ("m12", 2)):
+        name = f"pet/sub-01_ses-{ses}_pet.nii.gz"
+        table_file = source / "sub-01" / f"ses-{ses}" / f"sub-01_ses-{ses}_scans.tsv"
+        table_file.write_text(scans.format(name, month))
+    ingest(source, out, TRACERS, jobs=2)
+    got = table(out)
+    reasons = {Path(k).name: r["reason"] for k, r in got.items() if r["status"] == "dropped"}
+    assert reasons == {
+        "sub-01_ses-m00_run-2_T1w.nii.gz": "another T1w in session m00: "
+        "sub-01/ses-m00/anat/sub-01_ses-m00_T1w.nii.gz is kept",
+        "sub-01_ses-m00_T2w.nii.gz": "not used: T2w",
+        "sub-01_ses-m00_task-rest_bold.nii.gz": "not used: bold",
+    }
+    assert got["sub-01/ses-m00/pet/sub-01_ses-m00_pet.nii.gz"]["acq_date"] == "2020-01-01"
+    pairs = {(p["subject"], p["tracer"]): p for p in read_table(out / "pairs.tsv")}
+    assert pairs["01", "amyloid"]["t1w"] == "sub-01/ses-m12/anat/sub-01_ses-m12_T1w.nii.gz"
+    assert pairs["02", "amyloid"]["reason"] == "the subject has no T1w"
+    assert read_json(next(out.glob("sub-01/ses-m12/pet/*.json")))["TracerRadionuclide"] == "C11"
+
+
+def test_sidecars_are_inherited_from_above_and_overridden_below(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    folder = session(source, "01", "a", {"FrameTimesStart": [4800, 5100]})
+    write_json(source / "pet.json", {**PET, "FrameTimesStart": [0, 300]})
+    write_json(source / "ses-a_pet.json", {"ScanStart": 77})
+    write_json(source / "sub-01" / "sub-01_trc-XY_pet.json", {"ScanStart": 1})
+    ingest(source, out, TRACERS)
+    sidecar = read_json(next(out.rglob("*_pet.json")))
+    assert sidecar["FrameTimesStart"] == [4800, 5100], "the deeper file"
+    assert sidecar["ScanStart"] == 77 and sidecar["Units"] == "Bq/mL"
+    assert folder.is_dir()
+
+
+BAD: list[tuple[str, Callable[[Path], None], str]] = []
+
+
+def bad(reason: str):
+    def register(damage: Callable[[Path], None]):
+        BAD.append((damage.__name__, damage, reason))
+        return damage
+
+    return register
+
+
+def _pet_json(folder: Path, **change: Any) -> None:
+    file = next((folder / "pet").glob("*.json"))
+    write_json(file, {**read_json(file), **change})
+
+
+@bad("its FrameDuration has 1 entries for 2 frames")
+def frame_durations_missing(folder: Path) -> None:
+    _pet_json(folder, FrameDuration=[300])
+
+
+@bad("frame 1 (from 4800 s, 300 s long) lasts into frame 2 (from 4900 s)")
+def frames_overlap(folder: Path) -> None:
+    _pet_json(folder, FrameTimesStart=[4800, 4900])
+
+
+@bad("its FrameTimesStart is not a list of numbers")
+def frame_times_are_text(folder: Path) -> None:
+    _pet_json(folder, FrameTimesStart=["a", "b"])
+
+
+@bad("its units are kBq/mL, not Bq/mL")
+def other_units(folder: Path) -> None:
+    _pet_json(folder, Units="kBq/mL")
+
+
+@bad("not valid JSON")
+def sidecar_cut(folder: Path) -> None:
+    file = next((folder / "pet").glob("*.json"))
+    file.write_text(file.read_text()[:40])
+
+
+@bad("not a JSON object")
+def sidecar_is_a_list(folder: Path) -> None:
+    next((folder / "pet").glob("*.json")).write_text("[1, 2]")
+
+
+@bad("the image is empty (all voxels have one value)")
+def empty_pet(folder: Path) -> None:
+    file = next((folder / "pet").glob("*.nii.gz"))
+    image = nib.load(file)
+    nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine).to_filename(file)
+
+
+@bad("no window for its tracer")
+def another_tracer(folder: Path) -> None:
+    _pet_json(folder, TracerName="FDG")
+
+
+def _anat(folder: Path) -> Path:
+    return next((folder / "anat").glob("*_T1w.nii.gz"))
+
+
+@bad("holds 3 volumes where one is needed")
+def t1w_of_four_dimensions(folder: Path) -> None:
+    write_image(_anat(folder), (8, 9, 10, 3))
+
+
+@bad("damaged or not readable")
+def truncated(folder: Path) -> None:
+    file = _anat(folder)
+    file.write_bytes(file.read_bytes()[:-900])
+
+
+@bad("damaged or not readable (CRC check failed")
+def flipped_within_gzip(folder: Path) -> None:
+    file = _anat(folder)
+    raw = bytearray(file.read_bytes())
+    raw[-6] ^= 1  # the checksum's own bytes: the voxels alone would tell nothing
+    file.write_bytes(raw)
+
+
+@bad("voxels are NaN or infinite")
+def not_a_number(folder: Path) -> None:
+    image = nib.load(_anat(folder))
+    data = image.get_fdata()
+    data[2, 3, 4] = np.nan
+    nib.Nifti1Image(data.astype(np.float32), image.affine).to_filename(_anat(folder))
+
+
+@bad("states no orientation (qform and sform code are 0)")
+def no_orientation(folder: Path) -> None:
+    write_image(_anat(folder), qform_code=0, sform_code=0)
+
+
+@bad("its qform and sform contradict each other")
+def mirrored_sform(folder: Path) -> None:
+    write_image(_anat(folder), srow_x=[-2, 0, 0, 0])
+
+
+@bad("its sform code is 9, which is none")
+def orientation_code_out_of_range(folder: Path) -> None:
+    write_image(_anat(folder), sform_code=9)
+
+
+@bad("contradict its affine's")
+def voxel_sizes_of_another_image(folder: Path) -> None:
+    write_image(_anat(folder), qform_code=0, pixdim=[1, 1, 1, 1, 1, 1, 1, 1])
+
+
+@bad("voxels of [0.002, 0.002, 0.003] mm cannot be")
+def metres(folder: Path) -> None:
+    image = nib.Nifti1Image(nib.load(_anat(folder)).get_fdata(), np.diag([2e-3, 2e-3, 3e-3, 1]))
+    image.to_filename(_anat(folder))
+
+
+@bad("cannot be read")
+def not_an_image(folder: Path) -> None:
+    _anat(folder).write_text("version https://git-lfs.github.com/spec/v1\n")
+
+
+@bad("readable")
+def dangling_link(folder: Path) -> None:
+    file = _anat(folder)
+    file.unlink()
+    file.symlink_to("../../.git/annex/objects/gone")
+
+
+@bad("its name and its folder state different subjects or sessions")
+def name_of_another_subject(folder: Path) -> None:
+    _anat(folder).rename(folder / "anat" / "sub-99_ses-a_T1w.nii.gz")
+
+
+@pytest.mark.parametrize(("damage", "reason"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad_input_is_one_reason_and_touches_nobody_else(tmp_path: Path, damage, reason):
+    source, out = tmp_path / "dépôt 1", tmp_path / "out"
+    damage(session(source, "01", "a", PET))
+    session(source, "02", "a", PET)
+    ingest(source, out, TRACERS)
+    rows = read_table(out / "ingest.tsv")
+    dropped = [r for r in rows if r["status"] == "dropped"]
+    assert [r["subject"] for r in dropped] == ["01"], dropped
+    assert reason in dropped[0]["reason"]
+    assert sum(r["subject"] == "02" for r in rows if r["status"] == "kept") == 3
+
+
+def test_one_image_with_two_endings_is_used_once(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    folder = session(source, "01", "a", PET)
+    image = nib.load(_anat(folder))
+    image.to_filename(folder / "anat" / "sub-01_ses-a_T1w.nii")
+    ingest(source, out, TRACERS)
+    dropped = [r for r in read_table(out / "ingest.tsv") if r["status"] == "dropped"]
+    assert len(dropped) == 1
+    assert "stands beside it with another ending" in dropped[0]["reason"]
+
+
+def test_a_folder_that_may_not_be_entered_has_a_row(tmp_path_factory: pytest.TempPathFactory):
+    root = tmp_path_factory.mktemp("closed")
+    source, out = root / "in", root / "out"
+    session(source, "01", "a", PET)
+    shut = session(source, "02", "a", PET) / "anat"
+    if os.geteuid() == 0:
+        # Root may enter any folder: the walk is asked as somebody else.
+        nobody = 65534
+        for folder in (root, *root.parents[:-2]):
+            folder.chmod(0o755)
+        shut.chmod(0o700)
+        os.seteuid(nobody)
+        try:
+            contents = bids_source.read(source)
+        finally:
+            os.seteuid(0)
+    else:
+        shut.chmod(0)
+        contents = bids_source.read(source)
+        shut.chmod(0o700)
+    (found,) = [r for r in contents.rows if r["status"] == "dropped"]
+    assert found["subject"] == "02"
+    assert found["reason"] == "sub-02/ses-a/anat: cannot be entered (Permission denied)"
+    assert not out.exists()
+
+
+def test_a_dataset_without_images_is_one_error(tmp_path: Path):
+    write_json(tmp_path / "in" / "dataset_description.json", {"Name": "x"})
+    with pytest.raises(ReladError, match="holds no image in a folder sub-"):
+        ingest(tmp_path / "in", tmp_path / "out", TRACERS)
+
+
+def test_masks_of_derivatives_go_along(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", "a", PET)
+    mask = "derivatives/synthstrip/sub-01/ses-a/anat/sub-01_ses-a_desc-brain_mask.nii.gz"
+    write_image(source / mask)
+    ingest(source, out, TRACERS)
+    copied = out / "derivatives/source/sub-01/ses-a/anat/sub-01_ses-a_desc-brain_mask.nii.gz"
+    assert copied.read_bytes() == (source / mask).read_bytes()
+
+
+REAL = {
+    "ds001421": ("SB", "C11", 0, 38),
+    "ds004230": ("[11C]PS13", "C11", 0, 33),
+    "ds004513": ("FDG", "F18", 0, 32),
+    "ds004869": ("MC1", "C11", 0, 33),
+    "bids-examples/pet002": ("DASB", "C11", 0, 32),
+    "bids-examples/pet005": ("AZ-10419369", "C11", 0, 48),
+}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real BIDS-PET sidecars in {SHARED}")
+@pytest.mark.parametrize("name", REAL)
+def test_real_sidecars_keep_their_times_units_and_tracers(tmp_path: Path, name: str):
+    tracer, nuclide, injected, frames = REAL[name]
+    source, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(SHARED / name, source)
+    stated = {}
+    for file in sorted(source.rglob("*_pet.json")):
+        stem = file.name.removesuffix("_pet.json")
+        sidecar = read_json(file)
+        count = len(sidecar["FrameTimesStart"])
+        write_image(file.with_name(f"{stem}_pet.nii.gz"), (6, 7, 8, count))
+        anat = file.parent.parent / "anat"
+        base = "_".join(p for p in stem.split("_") if p.startswith(("sub-", "ses-")))
+        write_image(anat / f"{base}_T1w.nii.gz")
+        stated[f"{stem}_pet.nii.gz"] = sidecar
+    ingest(source, out, {"it": {"ligand": "X1", "aliases": [tracer]}})
+    kept = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
+    assert len(kept) == len(stated) and {r["status"] for r in kept} == {"kept"}, kept
+    for row in kept:
+        ours = read_json(out / row["output"].replace(".nii.gz", ".json"))
+        theirs = stated[Path(row["image_id"]).name]
+        assert (ours["TracerName"], ours["TracerRadionuclide"]) == (tracer, nuclide)
+        assert ours["Units"] == theirs["Units"] and ours["InjectionStart"] == injected
+        assert ours["TimeZero"] == theirs["TimeZero"]
+        for key in ("FrameTimesStart", "FrameDuration"):
+            assert ours[key] == theirs[key]
+    first = min(stated)
+    assert len(stated[first]["FrameTimesStart"]) == frames
+    pairs = read_table(out / "pairs.tsv")
+    assert {p["status"] for p in pairs} == {"paired"}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real BIDS-PET sidecars in {SHARED}")
+def test_a_real_header_over_zeros_is_refused(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(SHARED / "bids-examples" / "pet001", source)
+    write_image(source / "sub-01" / "ses-01" / "anat" / "sub-01_ses-01_T1w.nii.gz")
+    ingest(source, out, {"it": {"ligand": "CIMBI36", "aliases": ["CIMBI-36"]}})
+    (row,) = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
+    assert row["status"] == "dropped"
+    assert "the image is empty (all voxels have one value)" in row["reason"]
+    # With voxels its sidecar would still contradict itself: durations are not what its starts say.
+    pet = next(source.rglob("*_pet.nii.gz"))
+    write_image(pet, (6, 7, 8, 45))
+    ingest(source, out, {"it": {"ligand": "CIMBI36", "aliases": ["CIMBI-36"]}})
+    (row,) = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
+    assert "lasts into frame" in row["reason"]
+
+
+def test_the_result_is_valid_bids(tmp_path: Path):
+    validator = shutil.which("bids-validator-deno")
+    if validator is None:
+        pytest.skip("the BIDS validator is not installed (pip install bids-validator-deno)")
+    source, out = tmp_path / "in", tmp_path / "out"
+    for label in ("01", "02"):
+        session(
+            source,
+            label,
+            "a",
+            PET | {"InjectedRadioactivity": 370, "InjectedRadioactivityUnits": "MBq"},
+        )
+    ingest(source, out, TRACERS)
+    done = subprocess.run(
+        [validator, str(out), "--format", "json"], capture_output=True, text=True, timeout=120
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    errors = [
+        (i["code"], i.get("subCode"), i["location"]) for i in issues if i["severity"] == "error"
+    ]
+    # A number that the source does not tell has no valid form; everything else must be right.
+    assert {e[1] for e in errors} <= {"ReconFilterSize"}, errors

@@ -1,0 +1,235 @@
+"""`relad preprocess` on made-up scans: no head, part of the data, somebody else's brain mask."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from relad import atlas, cli, config
+from relad.errors import DataError
+from relad.fileio import load_nifti, read_json, save_nifti, write_json
+from relad.registration import brain, engine
+from relad.registration.extraction import given_mask
+from relad.registration.transforms import names
+from relad.resample import apply_affine, grid_points, sample
+from tests.registered import pose
+
+SHAPE, VOXEL_MM = (60, 70, 60), 4.0
+AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
+POINTS = grid_points(SHAPE, AFFINE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> None:
+    engine.configure(1, 0)
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict:
+    study = copy.deepcopy(config.load())
+    study["registration"] = {"working_voxel_mm": 4.0, "to_mni": "affine", "threads": 1}
+    return config.section(study, "preprocess")
+
+
+def noisy(data: np.ndarray) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return np.abs(data + random.normal(0, 8, SHAPE)).astype(np.float32)
+
+
+def ellipsoid(centre: tuple, axes: tuple) -> np.ndarray:
+    return (((POINTS - np.array(centre)) / np.array(axes)) ** 2).sum(-1) < 1
+
+
+def head(mni_to_scan: np.ndarray) -> np.ndarray:
+    """The template with skull and scalp, wider than it is, in a pose."""
+    template = brain.template()
+    points = apply_affine(np.linalg.inv(mni_to_scan @ np.diag([1.06, 0.97, 1.02, 1])), POINTS)
+    return noisy(500 * sample(template.head.numpy(), template.affine, points))
+
+
+def abdomen() -> np.ndarray:
+    image = 300.0 * ellipsoid((0, 0, 0), (110, 80, 200))
+    image[ellipsoid((0, 0, 0), (100, 70, 200))] = 150
+    image[ellipsoid((-40, 10, 20), (45, 40, 60))] = 420  # liver
+    image[ellipsoid((45, 15, 30), (28, 22, 35))] = 380  # spleen
+    image[ellipsoid((0, -45, 0), (18, 16, 200))] = 520  # spine
+    return noisy(image)
+
+
+SCANS = {
+    "sphere": lambda: noisy(500.0 * ellipsoid((0, -17, 5), (75, 75, 75))),
+    "noise": lambda: noisy(
+        np.random.default_rng(1).uniform(0, 500, SHAPE) * (np.abs(POINTS) < 70).all(-1)
+    ),
+    "abdomen": abdomen,
+    # Rotations by half a turn, as a wrong orientation code makes them.
+    "upside down": lambda: head(np.diag([-1.0, 1, -1, 1])),
+    "back to front": lambda: head(np.diag([-1.0, -1, 1, 1])),
+}
+POSED = pose(8, (5, -6, 9))
+
+
+def preprocess(out: Path, settings: dict, *words: object) -> int:
+    return cli.main(["preprocess", *map(str, words), str(out), "--settings", json.dumps(settings)])
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_what_is_no_head_is_caught(tmp_path, settings, capsys, name: str) -> None:
+    save_nifti(tmp_path / "t1.nii.gz", SCANS[name](), AFFINE)
+    assert preprocess(tmp_path / "out", settings, "--t1", tmp_path / "t1.nii.gz") == 1
+    status = read_json(tmp_path / "out" / "status.json")
+    assert status["status"] == "excluded"
+    assert "no head" in status["reason"] or "orientation codes" in status["reason"]
+    assert status["reason"] in capsys.readouterr().err
+    # The picture shows it; no image of it is handed on.
+    assert (tmp_path / "out" / "sub-one_qc.png").exists()
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+
+
+@pytest.fixture(scope="module")
+def t1(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("head") / "ein Kopf.nii.gz"
+    save_nifti(path, head(POSED), AFFINE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def one(t1, settings, tmp_path_factory) -> Path:
+    """A head with a static PET that nothing times, and one that its sidecar times too early."""
+    out = tmp_path_factory.mktemp("one") / "out"
+    pet, early = out.parent / "pet.nii.gz", out.parent / "early.nii.gz"
+    grey = atlas.resample_map("grey", brain.SHAPE, brain.template().affine)
+    uptake = 500 * atlas.resample_map("brain", brain.SHAPE, brain.template().affine) + 800 * grey
+    there = pose(-6, (9, 4, -8)) @ POSED @ np.diag([1.06, 0.97, 1.02, 1])
+    points = apply_affine(np.linalg.inv(there), POINTS)
+    for file in (pet, early):
+        save_nifti(file, sample(uptake, brain.template().affine, points), AFFINE)
+    meta = {"InjectionStart": 0, "FrameTimesStart": [0], "FrameDuration": [600]}
+    write_json(out.parent / "early.json", meta)
+    words = ["--t1", t1, "--pet-window-already-averaged"]
+    # Something was given that cannot be used: status 1, the rest is there.
+    assert preprocess(out, settings, *words, "--pet", f"amyloid={pet}", f"tau={early}") == 1
+    return out
+
+
+def test_a_head_with_one_tracer_and_no_flair_is_used(one) -> None:
+    status = read_json(one / "status.json")
+    assert status["status"] == "ok"
+    assert status["mri"]["FLAIR"]["status"] == "missing"
+    assert status["tracers"]["amyloid"]["timing"] == "stated by the user"
+    assert status["tracers"]["amyloid"]["margin"] > 0.01
+    assert status["tracers"]["tspo"]["status"] == "missing"
+    found = {file.name for file in one.glob("*.nii.gz")}
+    assert found == {
+        "sub-one_space-MNI_desc-preproc_T1w.nii.gz",
+        "sub-one_space-MNI_desc-brain_mask.nii.gz",
+        "sub-one_trc-amyloid_space-MNI_desc-suvr_pet.nii.gz",
+    }
+    record = read_json(one / "sub-one_trc-amyloid_space-MNI_desc-suvr_pet.json")
+    assert record["WindowMinutes"] == [50, 70]
+
+
+def test_the_statement_does_not_overrule_a_sidecar(one) -> None:
+    entry = read_json(one / "status.json")["tracers"]["tau"]
+    assert entry["status"] == "excluded"
+    assert "no frame lies within 80 to 100 min" in entry["reason"]
+
+
+# --- the brain mask ------------------------------------------------------------------------------
+
+
+def extractor(folder: Path, body: str) -> str:
+    """A command like those of brain extractors: reads {t1w}, writes {mask}."""
+    script = folder / "extract.py"
+    script.write_text("import sys, nibabel as nib, numpy as np\nt1w, mask = sys.argv[1:]\n" + body)
+    return f"{sys.executable} '{script}' {{t1w}} {{mask}}"
+
+
+GOOD = """
+image = nib.load(t1w)
+data = image.get_fdata()
+inside = np.zeros(data.shape, np.uint8)
+inside[18:42, 16:50, 18:44] = 1
+nib.save(nib.Nifti1Image(inside, image.affine), mask)
+"""
+
+
+@pytest.fixture
+def image(t1) -> nib.Nifti1Image:
+    return load_nifti(t1)
+
+
+def test_an_external_extractor_is_used(image, tmp_path) -> None:
+    mask = given_mask(extractor(tmp_path, GOOD), image, None, tmp_path)
+    assert mask.shape == SHAPE and mask.sum() == 24 * 34 * 26
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("sys.exit('no licence')", r"failed \(status 1\): no licence"),
+        ("print('nothing to do')", "wrote no mask"),
+        (GOOD.replace("= 1", "= 0"), "no voxel is above 0.5"),
+        (GOOD.replace("image.affine", "2 * image.affine"), "their affines differ"),
+        (GOOD.replace("(inside,", "(inside[1:],"), "59 x 70 x 60 voxels, not 60 x 70 x 60"),
+    ],
+)
+def test_an_extractor_that_fails_is_named(image, tmp_path, body: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        given_mask(extractor(tmp_path, body), image, None, tmp_path)
+
+
+def test_an_extractor_that_is_not_there_stops_everything(t1, settings, tmp_path, capsys) -> None:
+    registration = {**settings["registration"], "brain_extraction": "nowhere {t1w} {mask}"}
+    changed = {**settings, "registration": registration}
+    assert preprocess(tmp_path / "out", changed, "--t1", t1) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("relad preprocess: error: the brain extraction command 'nowhere' cannot")
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_the_mask_comes_from_is_a_setting(image, t1, tmp_path) -> None:
+    assert given_mask("auto", image, None, tmp_path) is None
+    assert given_mask("template", image, t1, tmp_path) is None
+    with pytest.raises(DataError, match="no brain mask among the derivatives"):
+        given_mask("derivatives", image, None, tmp_path)
+
+
+def test_ones_own_mask(one, t1, settings, tmp_path, capsys) -> None:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[18:42, 16:50, 18:44] = 1
+    save_nifti(tmp_path / "mask.nii.gz", mask, AFFINE)
+    words = ["--t1", t1, "--brain-mask", tmp_path / "mask.nii.gz"]
+    preprocess(tmp_path / "out", settings, *words)
+    assert read_json(tmp_path / "out" / "status.json")["brain_mask_from"] == "derivatives"
+    registered = tmp_path / "out" / "registered"
+    used = nib.load(registered / names("one")["brain_mask"]).get_fdata()
+    assert used.sum() == mask.sum()
+    # The same scan gives the same bytes, whatever mask comes with it.
+    for key in ("t1w", "t1w_to_mni_affine"):
+        name = names("one")[key]
+        assert (one / "registered" / name).read_bytes() == (registered / name).read_bytes(), name
+    save_nifti(tmp_path / "mask.nii.gz", mask[:-1], AFFINE)
+    assert preprocess(tmp_path / "no", settings, *words) == 2
+    assert "mask.nii.gz: is not on the grid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--pet", "nope=x.nii.gz"], "'nope' is not one of the tracers -- known tracers: tau"),
+        (["--pet", "tau=x.nii.gz"], "x.nii.gz: no such image"),
+        (["--pet", "tau=a", "tau=b"], "--pet names tau twice"),
+        (["--subject", "a_b"], "--subject takes letters and digits"),
+    ],
+)
+def test_bad_words_are_named(t1, settings, tmp_path, capsys, words: list, said: str) -> None:
+    words = ["--t1", t1, *words]
+    assert preprocess(tmp_path / "out", settings, *words) == 2
+    assert said in capsys.readouterr().err
