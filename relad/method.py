@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relad import parallel
 from relad.errors import ReladError
 from relad.sampling import Sampling
 
@@ -82,6 +83,8 @@ class Method(nn.Module, ABC):
 
     #: True for a closed-form method: it sees every training pair exactly once, unaugmented.
     single_pass: bool = False
+    #: Largest norm of a gradient in :meth:`descend`, set by the training loop; None for no limit.
+    clip_norm: float | None = None
 
     #: True where :meth:`synthesize` draws one of many possible images, so that several samples have
     #: a mean and a spread.
@@ -97,8 +100,24 @@ class Method(nn.Module, ABC):
         """Do one update of every network; return the losses to log (scalars, detached).
 
         ``progress`` is the share of updates done, in [0, 1); ``random`` is the only source of
-        random numbers.
+        random numbers, drawn by :func:`relad.parallel.rand` and ``randn``. Losses are means over
+        the batch, and weights change by :meth:`descend`, so that several processes may share it.
         """
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of the optimiser ``name`` down the gradient of a scalar ``loss``.
+
+        The gradient is averaged over all processes and then limited to :attr:`clip_norm`.
+        """
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        weights = [p for p in weights if p.grad is not None]
+        parallel.average_([p.grad for p in weights])
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(weights, self.clip_norm)
+        optimizer.step()
 
     @abstractmethod
     def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:

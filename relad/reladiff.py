@@ -157,9 +157,7 @@ class RelADiffusion(ConditionalDiffusion):
             log["adversarial"] = (w * self.loss_g(self.critic(fake, batch, t), real)).mean()
             loss = loss + self.lambda_adv * log["adversarial"]
             self.discriminator.requires_grad_(True)
-        self.optimizers["generator"].zero_grad()
-        loss.backward()
-        self.optimizers["generator"].step()
+        self.descend("generator", loss)
         return {name: value.detach() for name, value in log.items()}
 
     def update_discriminator(
@@ -178,13 +176,10 @@ class RelADiffusion(ConditionalDiffusion):
             log["penalty_ratio"] = log["penalty"] / loss.clamp(min=torch.finfo(loss.dtype).eps)
             loss = loss + self.penalty_every * log["penalty"]
         self.discriminator_updates += 1
-        optimizer = self.optimizers["discriminator"]
-        for group in optimizer.param_groups:
+        for group in self.optimizers["discriminator"].param_groups:
             beta2 = self.annealed(self.beta2, self.beta2_end, progress)
             group["betas"] = (group["betas"][0], beta2)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        self.descend("discriminator", loss)
         return log
 
     def penalty(self, x: Tensor, batch: Batch, t: Tensor) -> Tensor:

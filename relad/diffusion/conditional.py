@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from relad import parallel
 from relad.diffusion import samplers
 from relad.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.errors import ReladError
@@ -81,9 +82,9 @@ class ConditionalDiffusion(Method):
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw t and epsilon; return (x_t, t)."""
         x0 = batch.pet
-        u = torch.rand(x0.shape[:1], generator=random, device=x0.device)
+        u = parallel.rand(x0.shape[:1], random)
         t = (self.schedule.steps * (1 - u**self.t_power)).long().clamp(max=self.schedule.steps - 1)
-        epsilon = torch.randn(x0.shape, generator=random, device=x0.device)
+        epsilon = parallel.randn(x0.shape, random)
         return self.schedule.x_t(x0, epsilon, t), t
 
     def denoising_loss(self, x0_hat: Tensor, batch: Batch, t: Tensor) -> Tensor:
