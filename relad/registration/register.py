@@ -16,8 +16,9 @@ All else hangs on the T1w: a subject whose T1w is missing or broken is excluded,
 status.json. FLAIR and each PET may be missing or broken; then the rest is registered. The exit
 status is 0 all the same, so that the cohort goes on.
 Transforms are ITK's: from-A_to-B_mode-image resamples an image of space A onto a grid of B.
-The same input gives the same bytes with one thread (registration.threads: 1). With several, ITK adds
-up the metric in the order in which threads finish: 0.07 mm at most between two runs of one FLAIR.
+The same input gives the same bytes with one thread (registration.threads: 1). With several, ITK
+adds up the metric in the order in which threads finish, and transforms of two runs differ by
+hundredths of a millimetre.
 """
 
 from __future__ import annotations
