@@ -24,7 +24,5 @@ class DDPM(ConditionalDiffusion):
         x_t, t = self.noised(batch, random)
         x0_hat = self.x0_hat(x_t, t, batch)
         loss = self.denoising_loss(x0_hat, batch, t)
-        self.optimizers["generator"].zero_grad()
-        loss.backward()
-        self.optimizers["generator"].step()
+        self.descend("generator", loss)
         return {"denoising": loss.detach()}

@@ -107,17 +107,13 @@ class ConditionalGAN(Method):
             self._loss(self.discriminator(c, batch.pet), True)
             + self._loss(self.discriminator(c, fake.detach()), False)
         )
-        self.optimizers["discriminator"].zero_grad()
-        loss_d.backward()
-        self.optimizers["discriminator"].step()
+        self.descend("discriminator", loss_d)
 
         self.discriminator.requires_grad_(False)
         adversarial = self._loss(self.discriminator(c, fake), True)
         self.discriminator.requires_grad_(True)
         l1 = batch.brain_mean((fake - batch.pet).abs()).mean()
-        self.optimizers["generator"].zero_grad()
-        (adversarial + self.lambda_l1 * l1).backward()
-        self.optimizers["generator"].step()
+        self.descend("generator", adversarial + self.lambda_l1 * l1)
         return {
             "discriminator": loss_d.detach(),
             "adversarial": adversarial.detach(),

@@ -35,9 +35,7 @@ class RegressionUNet(Method):
     ) -> dict[str, Tensor]:
         prediction = self.generator(batch.mri, batch.tracer).float()
         loss = batch.brain_mean((prediction - batch.pet).abs()).mean()
-        self.optimizers["generator"].zero_grad()
-        loss.backward()
-        self.optimizers["generator"].step()
+        self.descend("generator", loss)
         return {"l1": loss.detach()}
 
     @torch.no_grad()

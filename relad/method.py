@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relad import parallel
 from relad.errors import ReladError
+from relad.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,17 @@ class Batch:
     pet: Tensor
     outside: Tensor
 
+    def sample(self, i: int) -> Batch:
+        """The batch of sample i alone."""
+        one = slice(i, i + 1)
+        return Batch(
+            mri=self.mri[one],
+            tracer=self.tracer[one],
+            mask=self.mask[one],
+            pet=self.pet[one],
+            outside=self.outside,
+        )
+
     def in_brain(self, volume: Tensor) -> Tensor:
         """Set a volume (b, 1, x, y, z) to its known value outside the brain."""
         return torch.where(self.mask, volume, self.outside)
@@ -46,14 +59,6 @@ class Batch:
         """Mean over brain voxels per sample: (b, 1, x, y, z) -> (b,)."""
         weight = self.mask.to(value.dtype)
         return (value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a diffusion method samples: ``ddim`` or ``ddpm``, and its network evaluations."""
-
-    sampler: str = "ddim"
-    steps: int = 10
 
 
 class Method(nn.Module, ABC):
@@ -78,6 +83,12 @@ class Method(nn.Module, ABC):
 
     #: True for a closed-form method: it sees every training pair exactly once, unaugmented.
     single_pass: bool = False
+    #: Largest norm of a gradient in :meth:`descend`, set by the training loop; None for no limit.
+    clip_norm: float | None = None
+
+    #: True where :meth:`synthesize` draws one of many possible images, so that several samples have
+    #: a mean and a spread.
+    stochastic: bool = False
 
     generator: nn.Module
     optimizers: dict[str, torch.optim.Optimizer]
@@ -89,12 +100,30 @@ class Method(nn.Module, ABC):
         """Do one update of every network; return the losses to log (scalars, detached).
 
         ``progress`` is the share of updates done, in [0, 1); ``random`` is the only source of
-        random numbers.
+        random numbers, drawn by :func:`relad.parallel.rand` and ``randn``. Losses are means over
+        the batch, and weights change by :meth:`descend`, so that several processes may share it.
         """
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of the optimiser ``name`` down the gradient of a scalar ``loss``.
+
+        The gradient is averaged over all processes and then limited to :attr:`clip_norm`.
+        """
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        weights = [p for p in weights if p.grad is not None]
+        parallel.average_([p.grad for p in weights])
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(weights, self.clip_norm)
+        optimizer.step()
 
     @abstractmethod
     def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
-        """Synthesise the PET of a batch, of which ``batch.pet`` is not to be looked at.
+        """Synthesise one sample of a batch's PET; ``batch.pet`` is not to be looked at.
+
+        ``sampling.samples`` is not read here: who calls asks for one sample after the other.
 
         Returns
         -------
@@ -106,11 +135,15 @@ class Method(nn.Module, ABC):
         return "forward"
 
     def evaluations(self, sampling: Sampling) -> int:
-        """Evaluations of the generator for one volume."""
+        """Evaluations of the generator for one synthetic image, all its samples included."""
         return 1
 
-    def lr_factor(self, progress: float) -> float:
-        """Learning-rate factor: warm-up (a twentieth), constant to the half, linear to zero."""
+    def lr_factor(self, progress: float, optimizer: str) -> float:
+        """Learning-rate factor of one of :attr:`optimizers`.
+
+        Warm-up (a twentieth), constant to the half, linear to zero; the same for all of them
+        unless a method says otherwise.
+        """
         return min(1.0, 20.0 * progress + 0.01, 2.0 * (1.0 - progress))
 
 
@@ -120,7 +153,7 @@ def build(name: str, entry: Mapping[str, Any], *, inputs: int, tracers: int) -> 
     Raises
     ------
     ReladError
-        Where the class does not exist or does not take one of the parameters.
+        Where the class does not exist or does not take one of the parameters or its value.
     """
     module_name, _, class_name = entry["class"].partition(":")
     try:
@@ -132,5 +165,5 @@ def build(name: str, entry: Mapping[str, Any], *, inputs: int, tracers: int) -> 
         ) from None
     try:
         return cls(inputs=inputs, tracers=tracers, **entry["params"])
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ReladError(f"method {name!r}: {error}") from None

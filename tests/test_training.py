@@ -29,7 +29,8 @@ def settings(**training) -> dict:
     }
     methods["rela"]["params"]["discriminator"] = {"channels": [8, 8]}
     methods["template"] = full["methods"]["template"]
-    options = {**full["training"], "updates": 12, "checkpoint_every": 4, **training}
+    options = {**full["training"], "updates": 12, "checkpoint_every": 4}
+    options |= {"validation": {"subjects": 0, "every": 4, "steps": 1}, **training}
     return {"methods": methods, "training": options, "tracers": full["tracers"]}
 
 
@@ -60,8 +61,12 @@ def test_training_writes_the_same_model_twice(packed, tmp_path, method):
     ]
 
 
-@pytest.mark.parametrize("stop_after", [1, 5, 11])
-def test_a_stopped_training_continues_to_the_same_bits(packed, tmp_path, stop_after, monkeypatch):
+@pytest.mark.parametrize(
+    ("stop_after", "with_signal"), [(1, signal.SIGTERM), (5, signal.SIGUSR1), (11, signal.SIGINT)]
+)
+def test_a_stopped_training_continues_to_the_same_bits(
+    packed, tmp_path, stop_after, with_signal, monkeypatch
+):
     assert train(packed, tmp_path / "whole", "rela") == 0
 
     step = Trainer.step
@@ -69,7 +74,7 @@ def test_a_stopped_training_continues_to_the_same_bits(packed, tmp_path, stop_af
     def stopping(self):
         result = step(self)
         if self.done == stop_after:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), with_signal)
         return result
 
     monkeypatch.setattr(Trainer, "step", stopping)
@@ -168,6 +173,8 @@ def test_train_json_states_counts_and_provenance(packed, tmp_path):
     assert info["counts"]["parameters_generator"] > 1000
     assert info["measured"]["seconds"] > 0
     assert info["measured"]["peak_memory_mb"] > 0
+    assert 0 < info["measured"]["loader_share"] < 1
+    assert info["validation"] is None
     assert info["provenance"]["versions"]["torch"]
 
 

@@ -1,4 +1,4 @@
-"""Figure: the losses of every method against updates and against wall-clock time."""
+"""Figure: losses and validation PSNR of every method against updates and wall-clock time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from relad.fileio import read_json, read_table
 from relad.scores import cohorts_of
 
 _AXES = {"update": "update", "seconds": "wall-clock time (s)"}
+#: Columns of the log that are no losses, and their labels.
+_QUALITY = {"validation_psnr": "validation PSNR (dB)"}
 
 
 def draw(study: Study) -> Figure | None:
@@ -43,7 +45,7 @@ def draw(study: Study) -> Figure | None:
             if not points:
                 continue
             y = [log[loss][k] for k in points]
-            logarithmic &= min(y) > 0
+            logarithmic &= min(y) > 0 and loss not in _QUALITY
             for ax, column in zip(axes[i], _AXES, strict=True):
                 ax.plot(
                     [log[column][k] for k in points],
@@ -64,7 +66,8 @@ def draw(study: Study) -> Figure | None:
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 ax.yaxis.set_minor_locator(NullLocator())
             ax.grid(which="major")
-        axes[i, 0].set_ylabel(f"{loss.replace('_', ' ')} loss")
+        unit = "" if loss.endswith("_ratio") else " loss"
+        axes[i, 0].set_ylabel(_QUALITY.get(loss, f"{loss.replace('_', ' ')}{unit}"))
     for ax, label in zip(axes[-1], _AXES.values(), strict=True):
         ax.set_xlabel(label)
     figure.align_ylabels(axes[:, 0])

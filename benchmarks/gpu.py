@@ -1,0 +1,183 @@
+"""Agreement, cost and profile of the methods on a GPU at the paper's size.
+
+    python -m benchmarks.gpu results/benchmarks/gpu --report docs/benchmarks
+
+Parts, in this order: `ceilings` of the card; `agreement` of CUDA with the CPU and of bfloat16 with
+float32; `train`, `sample` and `memory` of every method and of the release's step; `profile` of the
+slowest kernels; `loader`, its share of a step; `variants` of `rela` (precision, memory format,
+compilation); `count`, operations from shapes alone, which another machine may do beforehand
+(`--only count --device cpu`, then carry counts.json). After --budget seconds no further part
+starts; started again, the command does what is missing. OUT receives gpu.json, counts.json and
+gpu.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.agreement import agreement
+from benchmarks.contestants import RELEASE, Size, contestant, described, parse_size
+from benchmarks.costs import Costs, count_all, label, measure
+from benchmarks.loading import loader_share
+from benchmarks.machine import describe
+from benchmarks.measure import ceilings
+from benchmarks.parts import Parts
+from benchmarks.profiling import profile
+from benchmarks.report import table
+from benchmarks.variants import VARIANTS, variant
+from relad import config
+from relad.cli import add_settings
+from relad.devices import choose_device, set_threads
+from relad.fileio import write_text
+from relad.paths import REPOSITORY
+
+SIZES = {"paper": ("80x96x80", "160x180x160"), "tiny": ("12x16x12", "16x20x16")}
+SMALL: Size = (24, 28, 24)
+TARGETS_OF_RELA = [("samples trained per second", "trains", 5.0), ("peak memory", "memory", 0.5)]
+
+
+def run(args: argparse.Namespace) -> None:
+    settings = config.load_settings(args.settings)
+    set_threads(settings["training"]["threads"])
+    device = choose_device(args.device)
+    sizes = [parse_size(text) for text in SIZES.get(args.sizes[0], args.sizes)]
+    names = [*(args.methods or _all(settings)), RELEASE]
+    methods = described(names, settings)
+    parts = Parts(
+        args.out / "gpu.json",
+        {"machine": describe(device), "methods": methods},
+        budget=args.budget,
+        only=args.only,
+    )
+    counts = Parts(
+        args.out / "counts.json", {"methods": methods}, budget=args.budget, only=args.only
+    )
+    parts("ceilings", lambda: ceilings(device))
+    for name in names:
+        who = contestant(name, settings)
+        parts(f"agreement/{name}", lambda w=who: agreement(w, args.small, device))
+    measure(parts, names, sizes, settings, device, seconds=args.seconds)
+    for size in reversed(sizes):
+        for name in dict.fromkeys((names[0], RELEASE)):
+            who = contestant(name, settings)
+            parts(f"profile/{label(size)}/{name}", lambda w=who, s=size: profile(w, s, device))
+    for cache in ("never", "always"):
+        key = f"loader/{label(sizes[-1])}/{cache}"
+        parts(
+            key, lambda c=cache: loader_share(names[0], sizes[-1], settings, device, device_cache=c)
+        )
+    for name, options in VARIANTS.items():
+        key = f"variants/{label(sizes[-1])}/{name}"
+        who = contestant(names[0], settings)
+        parts(key, lambda w=who, o=options: variant(w, sizes[-1], device, args.seconds, **o))
+    count_all(counts, names, sizes, settings)
+    text = render(parts, counts, names, sizes, settings)
+    write_text((args.report or args.out) / "gpu.md", text)
+    if parts.left or counts.left:
+        print(f"{len(parts.left + counts.left)} parts left: run again", file=sys.stderr)
+
+
+def _all(settings: Mapping[str, Any]) -> list[str]:
+    """`rela` first, then every method that is trained by updates and is no ablation."""
+    wanted = [n for n, entry in settings["methods"].items() if entry["ablates"] is None]
+    learned = [n for n in wanted if settings["methods"][n]["family"] != "floor"]
+    return sorted(learned, key=lambda name: name != "rela")
+
+
+def render(
+    parts: Parts,
+    counts: Parts,
+    names: list[str],
+    sizes: list[Size],
+    settings: Mapping[str, Any],
+) -> str:
+    costs = Costs(parts, counts, names, sizes)
+    steps = {name: contestant(name, settings).steps for name in names}
+    machine = parts.state["about"]["machine"]
+    found = parts.get("ceilings") or {}
+    best = [
+        f"{name} {value / 1e12:.3g} T{'B' if 'copy' in name else 'FLOP'}/s"
+        for name, value in found.items()
+    ]
+    matmul = "matmul_bfloat16" if "matmul_bfloat16" in found else "matmul_float32"
+    targets = [(what, size, kind, bound) for size in sizes for what, kind, bound in TARGETS_OF_RELA]
+    left = [*parts.left, *counts.left]
+    missing = f"**Not measured yet**: {', '.join(left)}; run the command again.\n\n" if left else ""
+    return f"""# Training and sampling on a GPU
+
+Made by `python -m benchmarks.gpu` on {machine["summary"]}. Random volumes; networks in bfloat16 on
+CUDA and float32 on a CPU, the same for all. The release's step is the published one in MONAI parts,
+see [release.py](../../benchmarks/release.py).
+
+{missing}## Against the release's step
+
+`trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
+release's step needs. `a volume`: volumes synthesised per second, with the methods' own numbers of
+network evaluations ({", ".join(f"{name} {n}" for name, n in steps.items())}).
+
+{costs.ratios(steps)}
+{costs.targets(targets)}
+## Agreement
+
+Relative difference ||a - b|| / ||b|| of a synthesised volume and of an update's losses.
+
+{table(_rows(parts, "agreement/"))}
+## What was measured
+
+Ceilings: {", ".join(best)}. Columns as in
+[cpu.md](cpu.md).
+
+{costs.absolute(matmul)}
+## Where a step's time goes
+
+`busy`: share of the step in which a kernel ran; then the slowest five, with their shares of it.
+
+{table(_rows(parts, "profile/"))}
+## The loader
+
+Share of a training's time in which it waits for batches, from memory-mapped files and from volumes
+kept on the device.
+
+{table(_rows(parts, "loader/"))}
+## What pays for `{names[0]}`
+
+{table(_rows(parts, "variants/"))}"""
+
+
+def _rows(parts: Parts, prefix: str) -> list[dict[str, Any]]:
+    found = [(k, v) for k, v in parts.state["parts"].items() if k.startswith(prefix)]
+    return [{"": key.removeprefix(prefix), **value} for key, value in found] or [{"": "none"}]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, help="folder of gpu.json and counts.json")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="folder of gpu.md")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="cuda")
+    parser.add_argument(
+        "--sizes", nargs="+", default=["paper"], help=f"{', '.join(SIZES)}, or voxels (80x96x80)"
+    )
+    parser.add_argument("--methods", nargs="+", help="ids; default: all that learn")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="as named above")
+    parser.add_argument("--budget", type=float, default=510, help="seconds, see above")
+    parser.add_argument("--seconds", type=float, default=5, help="of timing per method and size")
+    parser.add_argument("--small", type=parse_size, default=SMALL, help="size for the agreement")
+    add_settings(parser)
+    parser.set_defaults(settings=str(REPOSITORY / "config" / "adni.yaml"))
+    started = time.monotonic()
+    run(parser.parse_args(argv))
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Checkpoints and the finished model: files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from relad.dataset import PackedDataset
+from relad.fileio import whole_file
+
+
+def fingerprint(settings: Mapping[str, Any], data: PackedDataset, *key: object) -> str:
+    """What a checkpoint must agree with to be continued: settings, fold, seed and packed data."""
+    text = json.dumps([settings, data.info, data.subjects, key], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    with whole_file(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load(path: Path, expected: str, device: torch.device) -> dict[str, Any] | None:
+    """State of the training with this fingerprint; where there is none, say why and give None."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        fits = state["fingerprint"] == expected
+    except Exception as error:  # torch.load raises many types on a damaged file
+        print(f"{path}: not readable ({error}); training starts anew", file=sys.stderr)
+        return None
+    if not fits:
+        print(f"{path}: of other settings or data; training starts anew", file=sys.stderr)
+        return None
+    return state
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a run that was killed while it wrote ``path`` left under temporary names."""
+    for file in path.parent.glob(f".part-*-{path.name}"):
+        file.unlink(missing_ok=True)
+
+
+def copied(network: nn.Module) -> dict[str, Tensor]:
+    """Copy of a network's state in CPU memory."""
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
+
+
+def save_model(path: Path, generator: Mapping[str, Tensor], space: nn.Module) -> None:
+    """Write what synthesis needs: the generator's weights and the data space."""
+    parts = {"generator": generator, "space": space.state_dict()}
+    weights = {
+        f"{part}.{key}": value.contiguous().cpu()
+        for part, state in parts.items()
+        for key, value in state.items()
+    }
+    with whole_file(path) as temporary:
+        save_file(weights, temporary)

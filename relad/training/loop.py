@@ -1,0 +1,298 @@
+"""The training loop. It knows no method by name and is the same for all."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relad import parallel, provenance
+from relad import space as spaces
+from relad.dataset import PackedDataset
+from relad.devices import autocast, choose_device, device_name, peak_memory_mb
+from relad.errors import ReladError
+from relad.fileio import write_json
+from relad.method import Method, Sampling, build
+from relad.randomness import generator_for
+from relad.space import DataSpace
+from relad.training import checkpoints, validation
+from relad.training.average import MovingAverage
+from relad.training.batches import (
+    BatchSampler,
+    Loader,
+    PairsInTurn,
+    Volumes,
+    fits_on,
+    input_channels,
+)
+from relad.training.logs import Log, TensorBoard, progress_bar
+from relad.training.stopping import STOPPED, Stop
+
+PACKAGES = ("torch", "numpy", "safetensors")
+
+#: What a configuration need not say, see workflow/schemas/config.schema.yaml.
+DEFAULTS: dict[str, Any] = {
+    "precision": "auto",
+    "clip_norm": None,
+    "validation": {"subjects": 0, "every": 1, "steps": 1},
+    "device_cache": "auto",
+    "compile": False,
+    "channels_last": False,
+    "tensorboard": False,
+}
+
+
+class Trainer:
+    """One training: a method, its moving average, its log, and where it stands.
+
+    Parameters
+    ----------
+    data
+        Packed training cohort.
+    name
+        Id of the method in ``settings["methods"]``.
+    settings
+        Sections ``methods`` and ``training`` of the configuration.
+    fold, seed
+        Held-out fold and seed of the training.
+    """
+
+    def __init__(
+        self, data: PackedDataset, name: str, settings: Mapping[str, Any], *, fold: int, seed: int
+    ):
+        self.data, self.name, self.settings = data, name, settings
+        self.fold, self.seed = fold, seed
+        self.entry = settings["methods"][name]
+        self.options = options = {**DEFAULTS, **settings["training"]}
+        self.device = choose_device(options["device"])
+
+        # Data
+        channels = input_channels(data, self.entry["inputs"])
+        self.pairs, self.validation_pairs = validation.cut(
+            data, data.pairs(fold, "train"), options["validation"]["subjects"], fold=fold
+        )
+        self.space = DataSpace.of(
+            options["space"], data, self.pairs, channels, mirrored=options["flip_augmentation"]
+        ).to(self.device)
+        self.inputs = spaces.input_channels(options["space"], len(channels))
+        everyone = self.pairs + self.validation_pairs
+        keep = {
+            "always": self.device.type == "cuda",
+            "never": False,
+            "auto": fits_on(self.device, data, everyone, len(channels)),
+        }[options["device_cache"]]
+        self.volumes = Volumes(data, channels, self.device, keep=keep)
+
+        # Method
+        torch.manual_seed(int(generator_for("init", fold, seed).initial_seed()))
+        self.method: Method = build(
+            name, self.entry, inputs=self.inputs, tracers=len(data.tracers)
+        ).to(self.device)
+        if options["channels_last"]:
+            self.method.to(memory_format=torch.channels_last_3d)
+        self.method.clip_norm = options["clip_norm"]
+        self.average = MovingAverage(self.method.generator, options["ema_decay"])
+        if options["compile"]:
+            self.method.generator.compile()  # after the copy: the average is used too rarely
+        self.base_lr = {
+            key: [group["lr"] for group in optimizer.param_groups]
+            for key, optimizer in self.method.optimizers.items()
+        }
+
+        # Batches
+        size = options["batch_size"]
+        alone = self.method.single_pass
+        if not alone and size % parallel.size():
+            raise ReladError(
+                f"training.batch_size {size} cannot be shared by {parallel.size()} processes",
+                hint="it counts the volumes of all processes together; give a multiple",
+            )
+        self.batches = (
+            PairsInTurn(self.pairs, size)
+            if alone
+            else BatchSampler(self.pairs, size, fold=fold, seed=seed)
+        )
+        self.loader = Loader(
+            self.volumes,
+            self.space,
+            self.batches,
+            flip=options["flip_augmentation"],
+            shared=not alone,
+        )
+        self.total = -(-len(self.pairs) // size) if alone else options["updates"]
+
+        # Where it stands
+        self.done = 0
+        #: Wall-clock seconds of updates, of the share of them spent waiting for batches, and of
+        #: validations.
+        self.seconds = {"updates": 0.0, "loading": 0.0, "validation": 0.0}
+        self.log = Log(name, self.total)
+        self.best: dict[str, Any] | None = None
+
+    # --- one update --------------------------------------------------------------------------
+
+    def step(self) -> dict[str, Tensor]:
+        """Do the next update."""
+        progress = self.done / self.total
+        for key, optimizer in self.method.optimizers.items():
+            for group, lr in zip(optimizer.param_groups, self.base_lr[key], strict=True):
+                group["lr"] = lr * self.method.lr_factor(progress, key)
+        started = time.perf_counter()
+        batch = self.loader(self.done, last=self.done + 1 == self.total)
+        self.seconds["loading"] += time.perf_counter() - started
+        random = generator_for("update", self.fold, self.seed, self.done, device=self.device)
+        # For layers that draw from the global generator, such as dropout.
+        torch.manual_seed(random.initial_seed() + parallel.rank())
+        with autocast(self.device, self.options["precision"]):
+            losses = self.method.update(batch, progress=progress, random=random)
+        self.done += 1
+        self.average.update(self.method.generator, self.done)
+        return losses
+
+    def advance(self) -> dict[str, Any] | None:
+        """Do the next update, time it, validate where that is due; return the log's new row."""
+        started = time.perf_counter()
+        losses = self.step()
+        self.log.add(self.done, losses)
+        self.seconds["updates"] += time.perf_counter() - started
+        return self.log.row(self.done, self.seconds["updates"], self.validate())
+
+    # --- validation ----------------------------------------------------------------------------
+
+    def validate(self) -> float | None:
+        """PSNR in the brain of the validation subjects, where one is due; keeps the best weights.
+
+        The averaged weights are judged, as it is they that synthesise.
+        """
+        wanted = self.options["validation"]
+        due = self.done % wanted["every"] == 0 or self.done == self.total
+        if not self.validation_pairs or not due:
+            return None
+        started = time.perf_counter()
+        synthesize = validation.with_generator(
+            self.method, self.average.network, Sampling("ddim", wanted["steps"])
+        )
+        with autocast(self.device, self.options["precision"]):
+            psnr = validation.mean_psnr(synthesize, self.volumes, self.space, self.validation_pairs)
+        if self.best is None or psnr > self.best["psnr"]:
+            weights = checkpoints.copied(self.average.network)
+            self.best = {"psnr": psnr, "update": self.done, "weights": weights}
+        self.seconds["validation"] += time.perf_counter() - started
+        return psnr
+
+    # --- checkpoints ---------------------------------------------------------------------------
+
+    @property
+    def fingerprint(self) -> str:
+        return checkpoints.fingerprint(self.settings, self.data, self.fold, self.seed)
+
+    def save_checkpoint(self, path: Path) -> None:
+        state = {
+            "fingerprint": self.fingerprint,
+            "done": self.done,
+            "seconds": self.seconds,
+            "log": self.log.state(),
+            "best": self.best,
+            "method": self.method.state_dict(),
+            "average": self.average.network.state_dict(),
+            "optimizers": {k: o.state_dict() for k, o in self.method.optimizers.items()},
+        }
+        if parallel.rank() == 0:
+            checkpoints.save(path, state)
+            self.log.write(path.with_name("log.csv"))
+
+    def load_checkpoint(self, path: Path) -> bool:
+        """Continue from a checkpoint of this very training; say so and start anew if it is not."""
+        state = checkpoints.load(path, self.fingerprint, self.device)
+        if state is None:
+            return False
+        self.method.load_state_dict(state["method"])
+        self.average.network.load_state_dict(state["average"])
+        for key, optimizer in self.method.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][key])
+        self.done, self.seconds, self.best = state["done"], state["seconds"], state["best"]
+        self.log.load(state["log"])
+        return True
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def run(self, out: Path) -> int:
+        """Train to the end and write the model; return the exit status."""
+        checkpoint = out / "checkpoint.pt"
+        if self.load_checkpoint(checkpoint) and parallel.rank() == 0:
+            print(f"{self.name}: continues at update {self.done} of {self.total}", file=sys.stderr)
+        if parallel.rank() == 0:
+            checkpoints.remove_leftovers(checkpoint)
+        board = TensorBoard(
+            out / "tensorboard", wanted=self.options["tensorboard"], update=self.done
+        )
+        bar = progress_bar(self.name, done=self.done, total=self.total)
+        with Stop().listening() as stop, bar:
+            while self.done < self.total and not parallel.any_of(stop.asked):
+                board.add(self.advance())
+                bar.update()
+                if self.done % self.options["checkpoint_every"] == 0:
+                    self.save_checkpoint(checkpoint)
+        board.close()
+        if self.done < self.total:
+            self.save_checkpoint(checkpoint)
+            if parallel.rank() == 0:
+                print(f"{self.name}: stopped at update {self.done}; run again", file=sys.stderr)
+            return STOPPED
+        if parallel.rank() == 0:
+            self.write(out)
+            checkpoint.unlink(missing_ok=True)
+        return 0
+
+    def write(self, out: Path) -> None:
+        """Write the model: the best weights where there were validations, else the last."""
+        self.log.write(out / "log.csv")
+        weights = self.best["weights"] if self.best else self.average.network.state_dict()
+        checkpoints.save_model(out / "model.safetensors", weights, self.space)
+        write_json(out / "train.json", self.record())
+
+    def record(self) -> dict[str, Any]:
+        """What ``train.json`` says."""
+        seconds, best = self.seconds, self.best
+        chosen = None
+        if best:
+            subjects = {self.data.subjects[i]["subject"] for i, _ in self.validation_pairs}
+            chosen = {
+                "update": best["update"],
+                "psnr": round(best["psnr"], 4),
+                "subjects": sorted(subjects),
+                "pairs": len(self.validation_pairs),
+            }
+        return {
+            "method": self.name,
+            "fold": self.fold,
+            "seed": self.seed,
+            "cohort": self.data.cohort,
+            "simulated": self.data.simulated,
+            "entry": self.entry,
+            "inputs": self.inputs,
+            "tracers": self.data.tracers,
+            "counts": {
+                "parameters_generator": sum(p.numel() for p in self.method.generator.parameters()),
+                "parameters_total": sum(p.numel() for p in self.method.parameters()),
+                "updates": self.total,
+                "batch_size": self.options["batch_size"],
+                "pairs": len(self.pairs),
+            },
+            "validation": chosen,
+            "measured": {
+                "seconds": round(seconds["updates"], 2),
+                "seconds_validation": round(seconds["validation"], 2),
+                "loader_share": round(seconds["loading"] / max(seconds["updates"], 1e-9), 4),
+                "peak_memory_mb": round(peak_memory_mb(self.device), 1),
+                "device": device_name(self.device),
+                "processes": parallel.size(),
+                "threads": torch.get_num_threads(),
+            },
+            "provenance": provenance.describe("train", self.settings, *PACKAGES),
+        }

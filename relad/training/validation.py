@@ -1,0 +1,99 @@
+"""Validation on subjects taken out of the training folds: which weights synthesise best.
+
+The held-out test fold plays no part in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from relad import parallel
+from relad.dataset import PackedDataset
+from relad.errors import ReladError
+from relad.method import Batch, Method, Sampling
+from relad.randomness import generator_for
+from relad.space import DataSpace
+from relad.training.batches import Pair, Volumes
+
+#: Width of the SUVR window in packed units, see :mod:`relad.window`.
+DATA_RANGE = 2.0
+
+
+def cut(
+    data: PackedDataset, pairs: list[Pair], subjects: int, *, fold: int
+) -> tuple[list[Pair], list[Pair]]:
+    """Cut training pairs by subject into (for training, for validation).
+
+    The choice is a function of the fold and of the subjects' ids: the same for all methods and
+    seeds.
+
+    Raises
+    ------
+    ReladError
+        Where nobody would be left to train on.
+    """
+    indices = sorted({i for i, _ in pairs}, key=lambda i: data.subjects[i]["subject"])
+    if subjects >= len(indices):
+        raise ReladError(
+            f"training.validation.subjects is {subjects}, but fold {fold} leaves only "
+            f"{len(indices)} subjects for training and validation together",
+            file=data.path,
+        )
+    order = torch.randperm(len(indices), generator=generator_for("validation", fold)).tolist()
+    held_out = {indices[i] for i in order[:subjects]}
+    return (
+        [pair for pair in pairs if pair[0] not in held_out],
+        [pair for pair in pairs if pair[0] in held_out],
+    )
+
+
+def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """PSNR in dB inside the mask, of volumes (1, 1, x, y, z) in packed units; scalar.
+
+    As :func:`relad.metrics.voxelwise.psnr` has it: the data range is the SUVR window.
+    """
+    error = (prediction - truth).square()[mask].double().mean()
+    return 10 * torch.log10(DATA_RANGE**2 / error)
+
+
+@torch.no_grad()
+def mean_psnr(
+    synthesize: Callable[[Batch, torch.Generator], Tensor],
+    volumes: Volumes,
+    space: DataSpace,
+    pairs: list[Pair],
+) -> float:
+    """Mean PSNR over pairs, one volume at a time, each with its own noise.
+
+    Several processes share the pairs.
+    """
+    values = torch.zeros(len(pairs), dtype=torch.float64)
+    for i in range(parallel.rank(), len(pairs), parallel.size()):
+        subject, tracer = volumes.data.subjects[pairs[i][0]]["subject"], pairs[i][1]
+        batch = volumes.batch([pairs[i]], space)
+        random = generator_for("validation", subject, tracer, device=volumes.device)
+        target = synthesize(batch, random).float()
+        pet = space.to_pet(target, batch.tracer, batch.mask)
+        values[i] = psnr(pet, volumes.pet(pairs[i])[None], batch.mask)
+    mean = float(parallel.total(values).mean())
+    return mean if math.isfinite(mean) else -math.inf
+
+
+def with_generator(method: Method, generator: torch.nn.Module, sampling: Sampling):  # type: ignore[no-untyped-def]
+    """Synthesis of a method with other weights of its generator: (batch, random) -> y."""
+
+    def synthesize(batch: Batch, random: torch.Generator) -> Tensor:
+        own = method.generator
+        method.generator = generator
+        method.eval()
+        try:
+            return method.synthesize(batch, sampling=sampling, random=random)
+        finally:
+            method.generator = own
+            method.train()
+
+    return synthesize

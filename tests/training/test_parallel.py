@@ -1,0 +1,76 @@
+"""Several processes train what one trains, up to the rounding of sums."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from relad import parallel
+from relad.dataset import PackedDataset
+from relad.errors import ReladError
+from relad.fileio import read_json, read_table
+from relad.paths import REPOSITORY
+from relad.training import Trainer
+from tests.test_training import settings
+
+
+def several(processes: int, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", str(processes), "-m", "relad", *arguments),
+        ],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("method", ["rela"])
+def test_two_processes_train_what_one_does(packed, tmp_path, method):
+    part = settings(batch_size=4, clip_norm=0.5, validation={"subjects": 1, "every": 5, "steps": 2})
+    part["methods"]["rela"]["params"]["adversary_from"] = 0.3
+    text = json.dumps(part)
+    options = ["--method", method, "--fold", "0", "--settings", text]
+    folders = {1: tmp_path / "one", 2: tmp_path / "two"}
+    for processes, folder in folders.items():
+        done = several(processes, "train", str(packed), str(folder), *options)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (load_file(folder / "model.safetensors") for folder in folders.values())
+    assert one.keys() == two.keys()
+    flat = [torch.cat([v.flatten() for v in weights.values()]) for weights in (one, two)]
+    assert torch.linalg.norm(flat[0] - flat[1]) < 1e-4 * torch.linalg.norm(flat[0])
+    logs = [read_table(folder / "log.csv") for folder in folders.values()]
+    assert len(logs[0]) == len(logs[1]) == 12
+    for a, b in zip(*logs, strict=True):
+        for key in set(a) - {"seconds"}:
+            assert (a[key] is None) == (b[key] is None)
+            if a[key] is not None:
+                assert float(a[key]) == pytest.approx(float(b[key]), rel=1e-3, abs=1e-5), key
+    records = [read_json(folder / "train.json") for folder in folders.values()]
+    assert [record["measured"]["processes"] for record in records] == [1, 2]
+    assert records[0]["validation"]["update"] == records[1]["validation"]["update"]
+
+
+def test_random_numbers_belong_to_samples_not_to_processes(monkeypatch):
+    whole = parallel.randn((4, 3), torch.Generator().manual_seed(0))
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    parts = []
+    for rank in (0, 1):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        parts.append(parallel.randn((2, 3), torch.Generator().manual_seed(0)))
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(packed, monkeypatch):
+    monkeypatch.setattr(parallel, "size", lambda: 2)
+    with pytest.raises(ReladError, match=r"batch_size 3 cannot be shared by 2"):
+        Trainer(PackedDataset(packed), "unet", settings(batch_size=3), fold=0, seed=0)
+    Trainer(PackedDataset(packed), "template", settings(batch_size=3), fold=0, seed=0)

@@ -1,0 +1,117 @@
+"""Validation subjects come from the training folds, and the best weights are kept."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from relad.dataset import PackedDataset
+from relad.errors import ReladError
+from relad.fileio import read_json, read_table
+from relad.metrics import voxelwise
+from relad.training import Trainer, validation
+from relad.window import to_suvr, width
+from tests.test_training import settings, train
+
+EVERY_FOUR = {"subjects": 1, "every": 4, "steps": 1}
+
+
+def test_subjects_are_cut_from_the_training_folds_alone(packed):
+    data = PackedDataset(packed)
+    test = {i for i, _ in data.pairs(0, "test")}
+    training, held_out = validation.cut(data, data.pairs(0, "train"), 2, fold=0)
+    assert len({i for i, _ in held_out}) == 2
+    assert sorted(training + held_out) == sorted(data.pairs(0, "train"))
+    assert not {i for i, _ in training} & {i for i, _ in held_out}
+    assert not test & {i for i, _ in held_out}
+    assert validation.cut(data, data.pairs(0, "train"), 2, fold=0) == (training, held_out)
+    assert validation.cut(data, data.pairs(0, "train"), 0, fold=0)[1] == []
+
+
+def test_nobody_left_to_train_on_is_refused(packed):
+    data = PackedDataset(packed)
+    with pytest.raises(ReladError, match=r"validation\.subjects is 4, but fold 0 leaves only 4"):
+        validation.cut(data, data.pairs(0, "train"), 4, fold=0)
+
+
+def test_every_method_and_seed_has_the_same_validation_subjects(packed):
+    data = PackedDataset(packed)
+    a, b = (
+        Trainer(data, name, settings(validation=EVERY_FOUR), fold=0, seed=seed)
+        for name, seed in (("unet", 0), ("template", 3))
+    )
+    assert a.validation_pairs == b.validation_pairs
+    drawn = {subject for update in range(100) for subject, _ in a.batches(update)[0]}
+    assert not drawn & {i for i, _ in a.validation_pairs}
+
+
+def test_psnr_is_that_of_the_evaluation(packed):
+    data = PackedDataset(packed)
+    truth, mask = np.array(data.pet[0, 0]), np.array(data.mask[0])
+    prediction = np.where(mask, truth + np.float32(0.1) * np.sin(np.arange(truth.shape[-1])), -1)
+    window = data.windows[data.tracers[0]]
+    expected = voxelwise.psnr(
+        to_suvr(prediction, window), to_suvr(truth, window), mask, width(window)
+    )
+    tensors = [torch.from_numpy(a)[None, None] for a in (prediction, truth, mask)]
+    assert float(validation.psnr(*tensors)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_log_and_record_tell_of_the_validation(packed, tmp_path):
+    assert train(packed, tmp_path, "unet", settings(validation=EVERY_FOUR)) == 0
+    rows = read_table(tmp_path / "log.csv")
+    psnr = {int(r["update"]): float(r["validation_psnr"]) for r in rows if r["validation_psnr"]}
+    assert list(psnr) == [4, 8, 12]
+    chosen = read_json(tmp_path / "train.json")["validation"]
+    assert chosen["psnr"] == pytest.approx(max(psnr.values()), abs=1e-3)
+    assert psnr[chosen["update"]] == max(psnr.values())
+    assert chosen["pairs"] == 3 and len(chosen["subjects"]) == 1
+
+
+def test_the_best_weights_are_kept_not_the_last(packed, tmp_path, monkeypatch):
+    script = iter([20.0, 25.0, 10.0])
+    seen = []
+
+    def scripted(synthesize, volumes, space, pairs):
+        seen.append({k: v.clone() for k, v in trainer.average.network.state_dict().items()})
+        return next(script)
+
+    monkeypatch.setattr(validation, "mean_psnr", scripted)
+    part = settings(validation=EVERY_FOUR)
+    trainer = Trainer(PackedDataset(packed), "unet", part, fold=0, seed=0)
+    assert trainer.run(tmp_path) == 0
+    stored = load_file(tmp_path / "model.safetensors")
+    assert len(seen) == 3
+    for key, value in seen[1].items():
+        assert torch.equal(stored[f"generator.{key}"], value)
+    assert any(not torch.equal(stored[f"generator.{k}"], v) for k, v in seen[2].items())
+    assert read_json(tmp_path / "train.json")["validation"]["update"] == 8
+
+
+def test_validation_changes_nothing_of_the_training(packed):
+    """The same subjects held out, looked at often or once: the same weights."""
+    data = PackedDataset(packed)
+    ends = []
+    for every in (1, 12):
+        part = settings(validation={"subjects": 1, "every": every, "steps": 3})
+        trainer = Trainer(data, "rela", part, fold=0, seed=0)
+        while trainer.done < trainer.total:
+            trainer.advance()
+        ends.append(trainer.method.state_dict())
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+
+
+def test_a_stopped_training_remembers_its_best(packed, tmp_path):
+    data, part = PackedDataset(packed), settings(validation=EVERY_FOUR)
+    first = Trainer(data, "unet", part, fold=0, seed=0)
+    while first.done < 8:
+        first.advance()
+    first.save_checkpoint(tmp_path / "checkpoint.pt")
+    second = Trainer(data, "unet", part, fold=0, seed=0)
+    assert second.load_checkpoint(tmp_path / "checkpoint.pt")
+    assert second.best["psnr"] == first.best["psnr"]
+    assert json.dumps(second.log.rows) == json.dumps(first.log.rows)
