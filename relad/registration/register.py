@@ -60,7 +60,7 @@ def register(bids: Path, out: Path, subject: str, settings: Mapping[str, Any]) -
     The content of ``status.json``.
     """
     step = Subject(bids, subject, settings, simulated=simulated(bids))
-    with whole_folder(out) as folder:
+    with whole_folder(out, mark="status.json") as folder:
         step.write(folder, lambda: inputs.choose_session(bids, subject, settings["tracers"]))
     return step.status
 
