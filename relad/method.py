@@ -90,6 +90,9 @@ class Method(nn.Module, ABC):
     #: a mean and a spread.
     stochastic: bool = False
 
+    #: Fewest sampling steps whose images tell one set of weights from another in validation.
+    least_validation_steps: int = 1
+
     generator: nn.Module
     optimizers: dict[str, torch.optim.Optimizer]
 

@@ -174,8 +174,9 @@ class Trainer:
         if not self.validation_pairs or not due:
             return None
         started = time.perf_counter()
+        steps = max(wanted["steps"], self.method.least_validation_steps)
         synthesize = validation.with_generator(
-            self.method, self.average.network, Sampling("ddim", wanted["steps"])
+            self.method, self.average.network, Sampling("ddim", steps)
         )
         with autocast(self.device, self.options["precision"]):
             psnr = validation.mean_psnr(synthesize, self.volumes, self.space, self.validation_pairs)

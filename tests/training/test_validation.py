@@ -115,3 +115,21 @@ def test_a_stopped_training_remembers_its_best(packed, tmp_path):
     assert second.load_checkpoint(tmp_path / "checkpoint.pt")
     assert second.best["psnr"] == first.best["psnr"]
     assert json.dumps(second.log.rows) == json.dumps(first.log.rows)
+
+
+@pytest.mark.parametrize(("prediction", "steps"), [("sample", 1), ("epsilon", 10)])
+def test_noise_prediction_is_judged_by_more_than_one_step(packed, monkeypatch, prediction, steps):
+    """One step from pure noise is 48 times the error of eps_hat, whatever the weights."""
+    part = settings(validation={"subjects": 1, "every": 1, "steps": 1})
+    part["methods"]["rela"]["params"] |= {"prediction": prediction, "clip_sample": 1.0}
+    trainer = Trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
+    seen = []
+    synthesize = trainer.method.synthesize
+
+    def watched(batch, *, sampling, random):
+        seen.append(sampling.steps)
+        return synthesize(batch, sampling=sampling, random=random)
+
+    monkeypatch.setattr(trainer.method, "synthesize", watched)
+    trainer.advance()
+    assert set(seen) == {steps}
