@@ -36,7 +36,7 @@ from relad.devices import choose_device, set_threads
 from relad.fileio import write_text
 from relad.paths import REPOSITORY
 
-SIZES = {"paper": ("80x96x80", "160x180x160"), "tiny": ("12x16x12", "16x20x16")}
+SIZES = {"paper": ("80x96x80", "160x180x160"), "tiny": ("12x12x12",)}
 SMALL: Size = (24, 28, 24)
 TARGETS_OF_RELA = [("samples trained per second", "trains", 5.0), ("peak memory", "memory", 0.5)]
 

@@ -114,9 +114,12 @@ def train(data: PackedDataset, plan: dict[str, Any], settings: dict[str, Any], o
             one.write(out / name)
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
-            left = sum(plan["seconds"] - o.seconds["updates"] for o in trainers.values())
+            left = sum(
+                (o.total - o.done) * o.seconds["updates"] / max(o.done, 1)
+                for o in trainers.values()
+            )
             where = ", ".join(f"{n} {o.done}/{o.total}" for n, o in trainers.items())
-            print(f"race: {where}; about {max(left, 0):.0f} s of updates left", file=sys.stderr)
+            print(f"race: {where}; about {left:.0f} s of updates left", file=sys.stderr)
     return trainers
 
 
