@@ -21,7 +21,8 @@ TRACERS = REPOSITORY / "config" / "tracers.yaml"
 MODALITIES = ("T1w", "FLAIR")
 
 #: The sections of the configuration that each step reads, and nothing beside them: a step is run
-#: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry.
+#: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry, of
+#: which a step reads the keys of :data:`ENTRY_KEYS` where it is named there.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "phantom": ("seed", "tracers", "cohorts.{cohort}"),
     "ingest": ("tracers", "ingest"),
@@ -35,6 +36,18 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "evaluate": ("tracers",),
     "tables": ("cohorts", "tracers", "evaluation", "methods"),
     "figures": ("cohorts", "tracers", "evaluation", "methods"),
+}
+
+#: Tables and figures that are no group of methods; a group cannot have their names.
+RESULTS = (
+    *("external", "runtime", "samplers", "panels", "panels_external", "distributions"),
+    *("distributions_external", "training_curves"),
+)
+
+#: Keys of a method's entry that a step reads; the others only name and group results.
+ENTRY_KEYS = {
+    "train": ("class", "inputs", "params"),
+    "synthesize": ("class", "inputs", "params", "sampling"),
 }
 
 
@@ -82,9 +95,9 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     Returns
     -------
     A new dict in which ``methods`` maps every id, ablations included, to
-    ``{class, label, family, inputs, params, ablates}`` (``ablates`` is None or the base's id),
-    ``tracers`` holds every tracer's whole entry, ``psf`` maps cohort -> tracer -> resolutions,
-    and ``qc`` states its action.
+    ``{class, label, family, groups, inputs, params, sampling, ablates}`` (``ablates`` is None or
+    the base's id), ``tracers`` holds every tracer's whole entry, ``psf`` maps cohort -> tracer ->
+    resolutions, and ``qc`` states its action.
     """
     config = json.loads(json.dumps(config))  # Snakemake hands over its own dict types
     if isinstance(config.get("methods"), dict):
@@ -105,28 +118,39 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "class": entry["class"],
             "label": entry.get("label", name),
             "family": entry.get("family", "other"),
+            "groups": entry.get("groups", ["main"]),
             "inputs": entry.get("inputs", list(MODALITIES)),
             "params": entry.get("params") or {},
+            "sampling": entry.get("sampling") or {},
             "ablates": None,
         }
     for name, entry in ablations.items():
         if name in methods:
             raise ReladError(f"{name!r} is already a method's id", file=ablations_file)
-        if entry["base"] not in methods:
+        if entry["base"] not in resolved:
             raise ReladError(
-                f"{name!r} changes {entry['base']!r}, which is not a method",
+                f"{name!r} changes {entry['base']!r}, which is neither a method nor an entry above",
                 file=ablations_file,
-                hint=f"known methods: {', '.join(methods)}",
+                hint=f"known so far: {', '.join(resolved)}",
             )
         base = resolved[entry["base"]]
         resolved[name] = {
             **base,
             "label": entry.get("label", name),
+            "groups": entry.get("groups", ["ablation"]),
             "inputs": entry.get("inputs", base["inputs"]),
             "params": {**base["params"], **(entry.get("params") or {})},
+            "sampling": entry.get("sampling", base["sampling"]),
             "ablates": entry["base"],
         }
     config["methods"] = resolved
+    _check_groups(resolved, file=methods_file)
+    for name in config.get("sampler_study", {}).get("methods", []):
+        if resolved.get(name, {}).get("family") != "diffusion":
+            raise ReladError(
+                f"sampler_study.methods names {name!r}, which is no method of the family diffusion",
+                file=file,
+            )
     config["ingest"] = _resolve_ingest(config.get("ingest") or {})
     config.pop("ablations", None)
     for fold in config["folds"]["run"]:
@@ -192,6 +216,27 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                 )
 
 
+def group_members(config: Mapping[str, Any], group: str) -> list[str]:
+    """Methods of a group (see methods.schema.yaml), in the configuration's order."""
+    return [name for name, entry in config["methods"].items() if group in entry["groups"]]
+
+
+def own_groups(config: Mapping[str, Any]) -> list[str]:
+    """Groups beside ``main`` and ``ablation``: each has a table and a figure of its name."""
+    named = dict.fromkeys(g for entry in config["methods"].values() for g in entry["groups"])
+    return [group for group in named if group not in ("main", "ablation")]
+
+
+def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
+    taken = [group for group in own_groups({"methods": methods}) if group in RESULTS]
+    if taken:
+        raise ReladError(
+            f"group {taken[0]!r} has the name of another table or figure",
+            file=file,
+            hint="call it something else",
+        )
+
+
 def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:
     """Section ``ingest`` with its defaults and with the series table in place of its file."""
     file = _relative_to_repository(section.get("series", "config/series.yaml"))
@@ -235,7 +280,10 @@ def section(config: Mapping[str, Any], step: str, **wildcards: str) -> dict[str,
                     f"{name!r} is not one of the {top}",
                     hint=f"known {top}: {', '.join(config[top])}",
                 )
-            part[top] = {name: config[top][name]}
+            value = config[top][name]
+            if top == "methods" and step in ENTRY_KEYS:
+                value = {key: value[key] for key in ENTRY_KEYS[step]}
+            part[top] = {name: value}
         else:
             part[top] = config[top]
     return part

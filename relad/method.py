@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from relad import parallel
 from relad.errors import ReladError
+from relad.sampling import Sampling
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ class Batch:
     pet: Tensor
     outside: Tensor
 
+    def sample(self, i: int) -> Batch:
+        """The batch of sample i alone."""
+        one = slice(i, i + 1)
+        return Batch(
+            mri=self.mri[one],
+            tracer=self.tracer[one],
+            mask=self.mask[one],
+            pet=self.pet[one],
+            outside=self.outside,
+        )
+
     def in_brain(self, volume: Tensor) -> Tensor:
         """Set a volume (b, 1, x, y, z) to its known value outside the brain."""
         return torch.where(self.mask, volume, self.outside)
@@ -47,14 +59,6 @@ class Batch:
         """Mean over brain voxels per sample: (b, 1, x, y, z) -> (b,)."""
         weight = self.mask.to(value.dtype)
         return (value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a diffusion method samples: ``ddim`` or ``ddpm``, and its network evaluations."""
-
-    sampler: str = "ddim"
-    steps: int = 10
 
 
 class Method(nn.Module, ABC):
@@ -81,6 +85,10 @@ class Method(nn.Module, ABC):
     single_pass: bool = False
     #: Largest norm of a gradient in :meth:`descend`, set by the training loop; None for no limit.
     clip_norm: float | None = None
+
+    #: True where :meth:`synthesize` draws one of many possible images, so that several samples have
+    #: a mean and a spread.
+    stochastic: bool = False
 
     generator: nn.Module
     optimizers: dict[str, torch.optim.Optimizer]
@@ -113,7 +121,9 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
-        """Synthesise the PET of a batch, of which ``batch.pet`` is not to be looked at.
+        """Synthesise one sample of a batch's PET; ``batch.pet`` is not to be looked at.
+
+        ``sampling.samples`` is not read here: who calls asks for one sample after the other.
 
         Returns
         -------
@@ -125,7 +135,7 @@ class Method(nn.Module, ABC):
         return "forward"
 
     def evaluations(self, sampling: Sampling) -> int:
-        """Evaluations of the generator for one volume."""
+        """Evaluations of the generator for one synthetic image, all its samples included."""
         return 1
 
     def lr_factor(self, progress: float, optimizer: str) -> float:
@@ -143,7 +153,7 @@ def build(name: str, entry: Mapping[str, Any], *, inputs: int, tracers: int) -> 
     Raises
     ------
     ReladError
-        Where the class does not exist or does not take one of the parameters.
+        Where the class does not exist or does not take one of the parameters or its value.
     """
     module_name, _, class_name = entry["class"].partition(":")
     try:
@@ -155,5 +165,5 @@ def build(name: str, entry: Mapping[str, Any], *, inputs: int, tracers: int) -> 
         ) from None
     try:
         return cls(inputs=inputs, tracers=tracers, **entry["params"])
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ReladError(f"method {name!r}: {error}") from None

@@ -57,6 +57,11 @@ def evaluated(cohort: str, method: str, fold: int | str, seed: int | str) -> Pat
     return RESULTS / "metrics" / cohort / method / f"fold-{fold}_seed-{seed}.csv"
 
 
+def sampled(cohort: str, method: str, sampler: str, fold: int | str, seed: int | str) -> Path:
+    """Folder of the PET of one sampling of the sampler study."""
+    return RESULTS / "sampler_study" / cohort / method / sampler / f"fold-{fold}_seed-{seed}"
+
+
 def table(name: str, suffix: str = "csv") -> Path:
     return RESULTS / "tables" / f"{name}.{suffix}"
 
@@ -92,3 +97,8 @@ def brain_mask(subject: str) -> str:
 
 def synthetic_pet(subject: str, tracer: str) -> str:
     return f"sub-{subject}_trc-{tracer}_space-MNI_desc-synthetic_pet.nii.gz"
+
+
+def spread_pet(subject: str, tracer: str) -> str:
+    """Standard deviation of several samples in SUVR, beside :func:`synthetic_pet`, their mean."""
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-spread_pet.nii.gz"

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from relad.config import group_members
 from relad.errors import DataError, ReladError
 from relad.fileio import read_table
 from relad.metrics import METRICS
+from relad.sampling import Sampling
 
 #: Columns of a table of ``relad evaluate``: one value a row.
 COLUMNS = (
@@ -106,6 +108,30 @@ def read_scores(files: Iterable[str | Path], settings: dict[str, Any]) -> Scores
     }
 
 
+def read_sampler_scores(
+    files: Iterable[str | Path], settings: dict[str, Any]
+) -> dict[Sampling, Scores]:
+    """Read metric tables of several samplings, each file of one, as :func:`read_scores` does.
+
+    Returns
+    -------
+    Scores by sampling, ordered by sampler, steps and samples.
+    """
+    by_sampling: dict[Sampling, list[str | Path]] = defaultdict(list)
+    for file in files:
+        rows = read_table(file)
+        try:
+            by_sampling[Sampling.parse(rows[0]["sampler"])].append(file)
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"is no table of a diffusion method's metrics ({error})",
+                file=file,
+                hint="give tables of `relad evaluate` of the sampler study",
+            ) from None
+    order = sorted(by_sampling, key=lambda s: (s.sampler, s.steps, s.samples))
+    return {sampling: read_scores(by_sampling[sampling], settings) for sampling in order}
+
+
 def _number(text: str | None, file: str | Path) -> float:
     try:
         value = float(text or "")
@@ -169,16 +195,15 @@ def cohorts_of(settings: dict[str, Any], role: str) -> list[str]:
 
 
 def main_methods(settings: dict[str, Any]) -> list[str]:
-    """Methods that are no ablation, in the configuration's order."""
-    return [name for name, entry in settings["methods"].items() if entry["ablates"] is None]
+    """Methods of the main comparison, in the configuration's order."""
+    return group_members(settings, "main")
 
 
 def ablation_groups(settings: dict[str, Any]) -> dict[str, list[str]]:
     """Each ablated method with its ablations, in the configuration's order."""
     groups: dict[str, list[str]] = {}
-    for name, entry in settings["methods"].items():
-        if entry["ablates"] is not None:
-            groups.setdefault(entry["ablates"], []).append(name)
+    for name in group_members(settings, "ablation"):
+        groups.setdefault(settings["methods"][name]["ablates"], []).append(name)
     return groups
 
 

@@ -1,9 +1,19 @@
 """Synthesise PET with one trained model.
 
 On the training cohort the held-out fold's subjects are synthesised, on any other cohort all. A
-volume's noise is a function of (seed, subject, tracer), so it does not depend on its neighbours in
-the cohort. Output: one NIfTI in SUVR per subject and tracer, on the packed grid in MNI space (0
-outside the brain), and synthesis.json with the measured time and memory.
+volume's noise is a function of (seed, subject, tracer, number of the sample), so it does not depend
+on its neighbours in the cohort. Output: one NIfTI in SUVR per subject and tracer, on the packed
+grid in MNI space (0 outside the brain), and synthesis.json with the measured time and memory.
+
+Diffusion methods sample as --sampler, --steps and --samples say, without being trained again. Of
+several samples the mean is the synthetic PET, and their standard deviation (SUVR) is written beside
+it as its uncertainty, desc-spread. Methods that are not random make one image, whatever is asked.
+
+Example:
+  relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
+      --sampler dpmpp --steps 10
+  relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
+      --sampler ddim --steps 5 --samples 8
 """
 
 from __future__ import annotations
@@ -12,8 +22,11 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
@@ -22,10 +35,10 @@ from relad import paths, provenance
 from relad.cli import add_settings
 from relad.config import load_settings
 from relad.dataset import PackedDataset
-from relad.diffusion.samplers import SAMPLERS
 from relad.errors import ReladError
 from relad.fileio import read_json, save_nifti, whole_folder, write_json
-from relad.method import Method, Sampling, build
+from relad.method import Batch, Method, build
+from relad.sampling import SAMPLERS, Sampling
 from relad.space import DataSpace
 from relad.training import (
     PACKAGES,
@@ -76,6 +89,37 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, DataSpace, d
     return method.to(device).eval(), space.to(device), info
 
 
+def draw(
+    method: Method,
+    space: DataSpace,
+    batch: Batch,
+    sampling: Sampling,
+    window: tuple[float, float],
+    random: torch.Generator,
+) -> np.ndarray:
+    """One sample of one subject's PET: (x, y, z) float32 SUVR, 0 outside the brain."""
+    device = batch.mri.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        target = method.synthesize(batch, sampling=sampling, random=random)
+    suvr = to_suvr(space.to_pet(target.float(), batch.tracer, batch.mask), window)
+    return torch.where(batch.mask, suvr, 0.0)[0, 0].cpu().numpy()
+
+
+def mean_and_spread(samples: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Voxelwise mean and standard deviation (n - 1) of samples, held one at a time.
+
+    Welford's update in float64; the result is float32, the spread None for a single sample.
+    """
+    count, mean, square = 0, 0.0, 0.0
+    for sample in samples:
+        count += 1
+        step = sample.astype(np.float64) - mean
+        mean = mean + step / count
+        square = square + step * (sample - mean)
+    mean = np.asarray(mean, dtype=np.float32)
+    return mean, np.sqrt(square / (count - 1)).astype(np.float32) if count > 1 else None
+
+
 def synthesize(
     model: Path, packed: Path, out: Path, *, sampling: Sampling, device: torch.device
 ) -> None:
@@ -90,7 +134,9 @@ def synthesize(
     part = "test" if data.cohort == info["cohort"] else "all"
     pairs = data.pairs(info["fold"], part)
     channels = input_channels(data, info["entry"]["inputs"])
-    note = f"synthetic PET, SUVR, {info['method']}" + (", simulated" if data.simulated else "")
+    simulated = ", simulated" if data.simulated else ""
+    note = f"synthetic PET, SUVR, {info['method']}{simulated}"
+    spread_note = f"spread of samples, SUVR, {info['method']}{simulated}"
     seconds = []
     with whole_folder(out) as folder:
         for pair in tqdm(
@@ -101,15 +147,21 @@ def synthesize(
         ):
             subject, tracer = data.subjects[pair[0]]["subject"], data.tracers[pair[1]]
             batch = load_batch(data, [pair], channels, space)
-            random = generator_for("synthesis", info["seed"], subject, tracer, device=device)
             started = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                target = method.synthesize(batch, sampling=sampling, random=random)
-            pet = space.to_pet(target.float(), batch.tracer, batch.mask)
-            suvr = to_suvr(pet, data.windows[tracer])
-            suvr = torch.where(batch.mask, suvr, 0.0)[0, 0].cpu().numpy()
+            samples = (
+                draw(method, space, batch, sampling, data.windows[tracer], random)
+                for random in (
+                    generator_for("synthesis", info["seed"], subject, tracer, k, device=device)
+                    for k in range(sampling.samples if method.stochastic else 1)
+                )
+            )
+            mean, spread = mean_and_spread(samples)
             seconds.append(time.perf_counter() - started)
-            save_nifti(folder / paths.synthetic_pet(subject, tracer), suvr, data.affine, note=note)
+            file = folder / paths.synthetic_pet(subject, tracer)
+            save_nifti(file, mean, data.affine, note=note)
+            if spread is not None:
+                file = folder / paths.spread_pet(subject, tracer)
+                save_nifti(file, spread, data.affine, note=spread_note)
         write_json(
             folder / "synthesis.json",
             {
@@ -137,13 +189,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="folder of the trained model")
     parser.add_argument("packed", type=Path, help="packed cohort")
     parser.add_argument("out", type=Path, help="folder of the synthetic images")
-    parser.add_argument("--sampler", choices=SAMPLERS, help="for diffusion methods")
-    parser.add_argument("--steps", type=int, help="network evaluations of the sampler")
+    parser.add_argument(
+        "--sampler",
+        choices=SAMPLERS,
+        help="; ".join(f"{name}: {what}" for name, what in SAMPLERS.items())
+        + " (default: as the settings say, with their steps)",
+    )
+    parser.add_argument("--steps", type=int, help="network evaluations of one sample")
+    parser.add_argument(
+        "--samples", type=int, help="samples whose mean is the image and whose spread is written"
+    )
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    options = load_settings(args.settings)["sampling"]
-    set_threads(options["threads"])
-    sampling = Sampling(args.sampler or options["sampler"], args.steps or options["steps"])
-    synthesize(args.model, args.packed, args.out, sampling=sampling, device=choose_device("auto"))
+    settings = load_settings(args.settings)
+    set_threads(settings["sampling"]["threads"])
+    synthesize(
+        args.model,
+        args.packed,
+        args.out,
+        sampling=choose_sampling(args, settings),
+        device=choose_device("auto"),
+    )
+
+
+def choose_sampling(args: argparse.Namespace, settings: Mapping[str, Any]) -> Sampling:
+    """The sampling of the command line, else of the method's entry, else of the study."""
+    method = read_json(args.model / "train.json")["method"]
+    entry = settings.get("methods", {}).get(method, {}).get("sampling", {})
+    options = {}
+    for name in ("sampler", "steps", "samples"):
+        given = getattr(args, name)
+        options[name] = entry.get(name, settings["sampling"][name]) if given is None else given
+    try:
+        sampling = Sampling(**options)
+    except ValueError as error:
+        raise ReladError(str(error)) from None
+    if args.steps not in (None, sampling.steps):
+        raise ReladError(
+            f"--steps {args.steps}, but the sampler {sampling.sampler} takes {sampling.steps}",
+            hint="choose another with --sampler",
+        )
+    return sampling

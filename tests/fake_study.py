@@ -29,6 +29,9 @@ ERROR = {
     "rela-no-t1w": 0.20,
 }
 
+#: Standard deviation (SUVR) of the error of "rela" under each sampling of the sampler study.
+SAMPLED = {"ddim-2": 0.3, "ddim-10": 0.2, "ddim-10x4": 0.1, "regression-1": 0.25}
+
 
 def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any]:
     return {
@@ -37,6 +40,7 @@ def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any
         "family": family,
         "inputs": ["T1w", "FLAIR"],
         "params": {},
+        "groups": ["main" if ablates is None else "ablation"],
         "ablates": ablates,
     }
 
@@ -126,6 +130,17 @@ class FakeStudy:
             ]
         )
 
+    def evaluate_samplings(self) -> list[Path]:
+        """Metrics of "rela" on the first cohort under every sampling of :data:`SAMPLED`."""
+        cohort, files = next(iter(self.settings["cohorts"])), []
+        for sampler, error in SAMPLED.items():
+            folder = self.root / paths.sampled(cohort, "rela", sampler, 0, 0)
+            self.synthesize(cohort, "rela", folder=folder, sampler=sampler, size=error)
+            files.append(folder.with_suffix(".csv"))
+            packed = str(self.packed(cohort))
+            assert main(["evaluate", str(folder), str(files[-1]), "--packed", packed]) == 0
+        return files
+
     def evaluate_all(self) -> None:
         for cohort in self.settings["cohorts"]:
             for name in self.errors:
@@ -202,8 +217,17 @@ class FakeStudy:
         external = self.settings["cohorts"][cohort]["role"] == "external"
         return subjects if external else subjects[len(subjects) // 2 :]
 
-    def synthesize(self, cohort: str, name: str, seed: int = 0) -> None:
-        folder = self.synthesized(cohort, name, seed)
+    def synthesize(
+        self,
+        cohort: str,
+        name: str,
+        seed: int = 0,
+        folder: Path | None = None,
+        sampler: str = "ddim-10",
+        size: float | None = None,
+    ) -> None:
+        folder = folder or self.synthesized(cohort, name, seed)
+        size = self.errors[name] if size is None else size
         number = list(self.errors).index(name)
         for i, subject in enumerate(self.tested(cohort)):
             for k, tracer in enumerate(self.tracers):
@@ -212,7 +236,7 @@ class FakeStudy:
                     continue
                 error = self.smooth(7000 + 100 * number + 10 * i + k + 1000 * seed)
                 error = (error - error[self.mask].mean()) / error[self.mask].std()
-                suvr = truth + self.errors[name] * (1 + 0.2 * (i % 3)) * error
+                suvr = truth + size * (1 + 0.2 * (i % 3)) * error
                 save_nifti(
                     folder / paths.synthetic_pet(subject, tracer),
                     np.where(self.mask, suvr, 0).astype(np.float32),
@@ -223,7 +247,7 @@ class FakeStudy:
             {
                 "cohort": cohort,
                 "method": name,
-                "sampler": "ddim-10" if "rela" in name else "forward",
+                "sampler": sampler if "rela" in name else "forward",
                 "evaluations": 10 if "rela" in name else 1,
                 "fold": 0,
                 "seed": seed,

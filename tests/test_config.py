@@ -104,6 +104,7 @@ def test_ablation_changes_its_base_and_nothing_else() -> None:
         **base,
         "label": "w/o T1w",
         "inputs": ["FLAIR"],
+        "groups": ["ablation"],
         "ablates": "rela",
     }
 
@@ -111,7 +112,10 @@ def test_ablation_changes_its_base_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("ablations", "said"),
     [
-        ({"x": {"base": "nope", "params": {}}}, "'x' changes 'nope', which is not a method"),
+        (
+            {"x": {"base": "nope", "params": {}}},
+            "'x' changes 'nope', which is neither a method nor",
+        ),
         ({"unet": {"base": "rela", "params": {}}}, "'unet' is already a method's id"),
         ({"x": {"base": "rela", "inputs": ["PET"]}}, r"at x.inputs.0: 'PET' is not one of"),
         ({"x": {"base": "rela", "parms": {}}}, "'parms'"),
@@ -123,6 +127,45 @@ def test_bad_ablation_is_named(
     raw["ablations"] = write(tmp_path / "ablations.yaml", ablations)
     with pytest.raises(ReladError, match=said):
         config.resolve(raw)
+
+
+def test_groups_name_comparisons_and_not_tables_that_exist(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    study = config.load()
+    assert config.own_groups(study) == ["presets", "release_ladder"]
+    assert config.group_members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
+    assert not set(config.group_members(study, "main")) & {"rela-paper", "rela-as-released"}
+    methods = {**config.read_yaml(REPOSITORY / "config" / "methods.yaml")}
+    methods["unet"] = {**methods["unet"], "groups": ["runtime"]}
+    raw["methods"] = write(tmp_path / "methods.yaml", methods)
+    with pytest.raises(ReladError, match="group 'runtime' has the name of another table"):
+        config.resolve(raw)
+
+
+def test_an_entry_may_start_from_one_above_it() -> None:
+    methods = config.load()["methods"]
+    below, rung = methods["ladder-no-clamp"], methods["ladder-conditioned"]
+    assert rung["ablates"] == "ladder-no-clamp"
+    assert {k for k in rung["params"] if rung["params"][k] != below["params"][k]} == {
+        "discriminator"
+    }
+    assert rung["sampling"] == methods["rela-as-released"]["sampling"] != {}
+
+
+@pytest.mark.parametrize("name", ["unet", "nope"])
+def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: str) -> None:
+    raw["sampler_study"]["methods"].append(name)
+    with pytest.raises(ReladError, match=f"sampler_study.methods names '{name}'"):
+        config.resolve(raw)
+
+
+def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
+    study = config.resolve(raw)
+    trained = config.section(study, "train", method="rela")["methods"]["rela"]
+    assert set(trained) == {"class", "inputs", "params"}
+    drawn = config.section(study, "synthesize", method="rela")["methods"]["rela"]
+    assert set(drawn) == {"class", "inputs", "params", "sampling"}
 
 
 def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:

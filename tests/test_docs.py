@@ -16,6 +16,7 @@ from relad.cli import STEPS
 from relad.paths import REPOSITORY
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "results/README.md", "CHANGELOG.md")
+DOCUMENTS += ("docs/release_ladder.md", "docs/samplers.md")
 
 
 def text(document: str) -> str:

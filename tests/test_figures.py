@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,11 +10,20 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
+from relad.cli import main
 from relad.dataset import PackedDataset
-from relad.figures import FIGURES, ablation, distributions, panels, runtime, training_curves
+from relad.figures import (
+    FIGURES,
+    ablation,
+    distributions,
+    panels,
+    runtime,
+    samplers,
+    training_curves,
+)
 from relad.figures.study import Study
 from relad.figures.style import RC, method_colours
-from relad.scores import read_scores
+from relad.scores import read_sampler_scores, read_scores
 from tests.fake_study import ERROR, FakeStudy, make_settings
 
 
@@ -203,3 +213,31 @@ def test_a_figure_without_data_is_an_error_when_asked_for(fake, tmp_path, capsys
     error = capsys.readouterr().err
     assert "nothing was given for the figure 'panels_external'" in error
     assert error.count("\n") == 1
+
+
+def test_samplers_show_every_sampling_and_one_curve_per_sampler(fake: FakeStudy, tmp_path: Path):
+    files = fake.evaluate_samplings()
+    study = Study(
+        settings=fake.settings,
+        scores={},
+        sampler_scores=read_sampler_scores(files, fake.settings),
+    )
+    figure = samplers.draw(study)
+    shown = {tuple(line.get_xdata()) for line in figure.axes[0].get_lines()}
+    # ddim over its steps; K samples of ddim with ten steps; regression
+    assert shown == {(2, 10), (10, 40), (1,)}
+    assert stamped(figure)
+    assert samplers.draw(Study(settings=fake.settings, scores={})) is None
+    command = ["figures", *map(str, files), "--out", str(tmp_path), "--only", "samplers"]
+    assert main([*command, "--settings", fake.settings_json]) == 0
+    assert {file.name for file in tmp_path.iterdir()} == {"samplers.png", "samplers.pdf"}
+
+
+def test_a_group_is_drawn_against_its_first_method(study: Study):
+    study.settings = json.loads(json.dumps(study.settings))
+    for name in ("rela", "unet", "template"):
+        study.settings["methods"][name]["groups"] = ["my_group"]
+    figure = ablation.draw(study, "my_group")
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["U-Net (L1)", "Mean template"]
+    assert "RelA-Diffusion" in figure.axes[0].get_title(loc="left")

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import argparse
 import json
+from itertools import combinations
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from relad import cli, config, paths
 from relad.dataset import PackedDataset
+from relad.sampling import SAMPLERS, Sampling
+from relad.synthesis import choose_sampling, draw, load_model, mean_and_spread
+from relad.training import generator_for, input_channels, load_batch
 from tests.packing import WINDOWS, write_packed
 from tests.test_training import train
 
@@ -31,7 +37,7 @@ def synthesize(model, packed, out, *options):
 @pytest.mark.parametrize("method", ["rela", "template"])
 def test_only_held_out_subjects_in_suvr_on_the_packed_grid(models, packed, tmp_path, method):
     out = tmp_path / "out"
-    assert synthesize(models / method, packed, out, "--steps", "3") == 0
+    assert synthesize(models / method, packed, out, "--sampler", "ddim", "--steps", "3") == 0
     data = PackedDataset(packed)
     held_out = [row for row in data.subjects if row["fold"] == 0]
     expected = {
@@ -60,7 +66,12 @@ def test_an_external_cohort_is_synthesised_whole(models, packed_external, tmp_pa
 def test_a_volume_does_not_depend_on_its_neighbours_and_repeats(models, packed, tmp_path):
     names = []
     for name in "ab":
-        assert synthesize(models / "rela", packed, tmp_path / name, "--steps", "2") == 0
+        assert (
+            synthesize(
+                models / "rela", packed, tmp_path / name, "--sampler", "ddpm", "--steps", "2"
+            )
+            == 0
+        )
     for file in sorted((tmp_path / "a").glob("*.nii.gz")):
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
         names.append(nib.load(file).get_fdata())
@@ -69,11 +80,99 @@ def test_a_volume_does_not_depend_on_its_neighbours_and_repeats(models, packed, 
 
 def test_samplers_are_chosen_without_training_again(models, packed, tmp_path):
     volumes = {}
-    for sampler in ("ddim", "ddpm"):
+    for sampler in SAMPLERS:
         out = tmp_path / sampler
-        assert synthesize(models / "rela", packed, out, "--sampler", sampler, "--steps", "4") == 0
+        steps = 1 if sampler == "regression" else 4
+        options = ("--sampler", sampler, "--steps", str(steps))
+        assert synthesize(models / "rela", packed, out, *options) == 0
+        info = json.loads((out / "synthesis.json").read_text())
+        assert (info["sampler"], info["evaluations"]) == (f"{sampler}-{steps}", steps)
         volumes[sampler] = nib.load(next(out.glob("*.nii.gz"))).get_fdata()
-    assert not np.array_equal(volumes["ddim"], volumes["ddpm"])
+    for one, other in combinations(SAMPLERS, 2):
+        assert not np.array_equal(volumes[one], volumes[other])
+
+
+def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path):
+    """The mean of K samples and their standard deviation, and the first of K is the only of one."""
+    options = ("--sampler", "ddpm", "--steps", "3")
+    assert synthesize(models / "rela", packed, tmp_path / "3", *options, "--samples", "3") == 0
+    data = PackedDataset(packed)
+    subject = next(row for row in data.subjects if row["fold"] == 0)
+    i, k = subject["index"], data.tracers.index("amyloid")
+    method, space, info = load_model(models / "rela", torch.device("cpu"))
+    batch = load_batch(data, [(i, k)], input_channels(data, ["T1w", "FLAIR"]), space)
+    samples = [
+        draw(
+            method,
+            space,
+            batch,
+            Sampling("ddpm", 3),
+            data.windows["amyloid"],
+            generator_for("synthesis", info["seed"], subject["subject"], "amyloid", number),
+        )
+        for number in range(3)
+    ]
+    for name, expected in (
+        (paths.synthetic_pet, np.mean(samples, axis=0)),
+        (paths.spread_pet, np.std(np.float64(samples), axis=0, ddof=1)),
+    ):
+        file = tmp_path / "3" / name(subject["subject"], "amyloid")
+        image = nib.load(file)
+        np.testing.assert_allclose(image.get_fdata(), expected, atol=1e-6)
+        np.testing.assert_allclose(image.affine, data.affine)
+        assert "SUVR" in str(image.header["descrip"])
+    spread = image.get_fdata()
+    assert spread[data.mask[i]].max() > 0 and not spread[~data.mask[i]].any()
+    written = json.loads((tmp_path / "3" / "synthesis.json").read_text())
+    assert (written["sampler"], written["evaluations"]) == ("ddpm-3x3", 9)
+    assert synthesize(models / "rela", packed, tmp_path / "1", *options) == 0
+    one = nib.load(tmp_path / "1" / paths.synthetic_pet(subject["subject"], "amyloid"))
+    np.testing.assert_array_equal(one.get_fdata(), np.float64(samples[0]))
+    assert not list((tmp_path / "1").glob("*desc-spread*"))
+
+
+def test_a_method_that_is_not_random_makes_one_image_and_no_spread(models, packed, tmp_path):
+    assert synthesize(models / "template", packed, tmp_path / "out", "--samples", "5") == 0
+    assert not list((tmp_path / "out").glob("*desc-spread*"))
+    assert json.loads((tmp_path / "out" / "synthesis.json").read_text())["evaluations"] == 1
+
+
+def test_samples_are_summed_without_loss():
+    """Mean and spread of values far from zero, against NumPy in float64."""
+    samples = 1000 + np.random.default_rng(0).normal(size=(7, 2, 3, 4)).astype(np.float32)
+    mean, spread = mean_and_spread(iter(samples))
+    np.testing.assert_allclose(mean, np.float64(samples).mean(0), rtol=1e-7)
+    np.testing.assert_allclose(spread, np.float64(samples).std(0, ddof=1), rtol=1e-5)
+    assert mean_and_spread(samples[:1])[1] is None
+
+
+def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study(models):
+    study = {"sampler": "ddim", "steps": 7, "samples": 1}
+    settings = {"sampling": study, "methods": {"rela": {"sampling": {"sampler": "dpmpp"}}}}
+
+    def chosen(settings, **given):
+        given = {"sampler": None, "steps": None, "samples": None, **given}
+        args = argparse.Namespace(model=models / "rela", **given)
+        return choose_sampling(args, settings).name
+
+    assert chosen({"sampling": study}) == "ddim-7"
+    assert chosen(settings) == "dpmpp-7"
+    assert chosen(settings, sampler="ddpm", samples=2) == "ddpm-7x2"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--sampler", "ddim", "--steps", "0"), "steps of at least 1, not 0"),
+        (("--sampler", "regression", "--steps", "5"), "--steps 5, but the sampler regression"),
+        (("--samples", "0"), "samples of at least 1, not 0"),
+        (("--sampler", "ddim", "--steps", "1001"), "1001 sampling steps, but the model has 1000"),
+    ],
+)
+def test_an_impossible_sampling_is_one_line(models, packed, tmp_path, capsys, options, said):
+    assert synthesize(models / "rela", packed, tmp_path / "out", *options) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_damaged_weights_and_foreign_tracers_are_one_line(models, packed, tmp_path, capsys):

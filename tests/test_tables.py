@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relad.cli import main
 from relad.fileio import read_table
 from relad.scores import read_scores
 from relad.statistics import bootstrap_interval
@@ -199,6 +201,51 @@ def test_a_table_without_values_is_an_error_when_asked_for(tmp_path, capsys):
     assert "nothing was given for the table 'ablation'" in capsys.readouterr().err
     assert study.summarize("tables", tmp_path / "tables") == 0
     assert "nothing given for ablation; left out" in capsys.readouterr().err
+
+
+def test_samplers_by_method_with_their_evaluations(study, tmp_path, capsys):
+    files = study.evaluate_samplings()
+    command = ["tables", *map(str, files), "--out", str(tmp_path), "--only", "samplers"]
+    assert main([*command, "--settings", study.settings_json]) == 0
+    rows = read_table(tmp_path / "samplers.csv")
+    assert [(r["sampler"], r["steps"], r["samples"], r["evaluations"]) for r in rows] == [
+        ("ddim", "2", "1", "2"),
+        ("ddim", "10", "1", "10"),
+        ("ddim", "10", "4", "40"),
+        ("regression", "1", "1", "1"),
+    ]
+    # a subject's value is the mean over its tracers, and the mean is over subjects
+    values: dict[str, list[float]] = {}
+    for row in read_table(files[1]):
+        if row["metric"] == "psnr" and row["region"] == "brain":
+            values.setdefault(row["subject"], []).append(float(row["value"]))
+    expected = np.mean([np.mean(v) for v in values.values()])
+    assert float(rows[1]["psnr"]) == pytest.approx(expected, abs=1e-6)
+    assert float(rows[1]["psnr_low"]) <= expected <= float(rows[1]["psnr_high"])
+    text = (tmp_path / "samplers.md").read_text(encoding="utf-8")
+    assert "SIMULATED DATA" in text and f"n = {len(values)} subjects" in text
+    best = next(line for line in text.splitlines() if "| 40 |" in line)
+    assert best.count("**") == 6
+    # these metrics belong to no other table, and no other metrics to this one
+    capsys.readouterr()
+    assert main([*command[:-1], "main", "--settings", study.settings_json]) == 2
+    assert "was sampled with" in capsys.readouterr().err
+    unet = str(study.metrics("study", "unet"))
+    command[1:-4] = [unet]
+    assert main([*command, "--settings", study.settings_json]) == 2
+    assert "no table of a diffusion method's metrics" in capsys.readouterr().err
+
+
+def test_a_group_has_a_table_of_its_name(study, tmp_path, capsys):
+    settings = json.loads(study.settings_json)
+    for name in ("unet", "rela"):
+        settings["methods"][name]["groups"] = ["main", "my_group"]
+    options = ("--only", "my_group", "--settings", json.dumps(settings))
+    assert study.summarize("tables", tmp_path, *options) == 0
+    rows = read_table(tmp_path / "my_group.csv")
+    assert {row["method"] for row in rows} == {"rela", "unet"}
+    assert study.summarize("tables", tmp_path, "--only", "no_group") == 2
+    assert "no table 'no_group'" in capsys.readouterr().err
 
 
 def test_tables_need_no_drawing_and_no_metrics_library():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,11 @@ from torch import Tensor
 
 from relad import parallel
 from relad.diffusion import samplers
-from relad.diffusion.schedule import PREDICTIONS, NoiseSchedule
-from relad.method import Batch, Method, Sampling
+from relad.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
+from relad.errors import ReladError
+from relad.method import Batch, Method
 from relad.networks.unet3d import UNet3d
+from relad.sampling import Sampling
 
 
 class ConditionalDiffusion(Method):
@@ -21,16 +24,26 @@ class ConditionalDiffusion(Method):
     Parameters
     ----------
     prediction
-        What the network's output is: ``preconditioned``, ``sample`` (x0), ``epsilon`` or ``v``, see
+        What the network's output is: ``epsilon``, ``v`` or ``sample`` (x0), see
         :meth:`NoiseSchedule.x0`.
     weighting
-        Of the denoising loss, see :meth:`NoiseSchedule.epsilon_weight`.
+        Of the denoising loss over t, see :meth:`NoiseSchedule.denoising_weight`.
     t_power
         In training t = floor(T (1 - u^t_power)) with u uniform: 1 draws t uniformly, more draws the
         noisy end more often, where the MRI and not x_t has to tell what the PET looks like.
+    sigma_data
+        Standard deviation of x_0; where given, the network sees the best linear estimate of x_0
+        from x_t instead of x_t, see :meth:`NoiseSchedule.input_scale`. Meant for ``sample``, which
+        does not have to tell the noise; about 1/3 in either space of :mod:`relad.space`.
+    clip_sample
+        Where given, clean predictions are clipped to [-clip_sample, clip_sample] while sampling, as
+        the release's library does; never in training. With ``epsilon`` an untrained network's
+        x0_hat is tens of times too large where almost all is noise, and sampling would not recover.
     schedule, network
         Parameters of :class:`NoiseSchedule` and :class:`UNet3d`.
     """
+
+    stochastic = True
 
     def __init__(
         self,
@@ -40,21 +53,30 @@ class ConditionalDiffusion(Method):
         prediction: str = "sample",
         weighting: str = "clipped",
         t_power: float = 2.0,
+        sigma_data: float | None = None,
+        clip_sample: float | None = None,
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if prediction not in PREDICTIONS:
-            raise TypeError(f"prediction {prediction!r} is none of {', '.join(PREDICTIONS)}")
+        if weighting not in DENOISING_WEIGHTINGS:
+            raise ValueError(
+                f"weighting {weighting!r} is none of {', '.join(DENOISING_WEIGHTINGS)}"
+            )
         self.prediction = prediction
         self.weighting = weighting
         self.t_power = t_power
+        self.sigma_data = sigma_data
+        self.clip_sample = clip_sample
         self.schedule = NoiseSchedule(**(schedule or {}))
+        self.schedule.check(prediction)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
     def x0_hat(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
         """The clean prediction, (b, 1, x, y, z); outside the brain it is the known value."""
-        output = self.generator(torch.cat([x_t, batch.mri], dim=1), batch.tracer, t).float()
+        scaled = x_t * self.schedule.input_scale(t, self.sigma_data)
+        output = self.generator(torch.cat([scaled, batch.mri], dim=1), batch.tracer, t)
+        output = output.to(x_t.dtype)
         return batch.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -67,14 +89,19 @@ class ConditionalDiffusion(Method):
 
     def denoising_loss(self, x0_hat: Tensor, batch: Batch, t: Tensor) -> Tensor:
         """||epsilon - eps_hat||^2 over the brain, written in x0 and weighted over t."""
-        weight = self.schedule.epsilon_weight(t, self.weighting)
+        weight = self.schedule.denoising_weight(t, self.weighting)
         return (weight * batch.brain_mean((x0_hat - batch.pet).square())).mean()
 
     @torch.no_grad()
     def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+        if sampling.steps > self.schedule.steps:
+            raise ReladError(
+                f"{sampling.steps} sampling steps, but the model has {self.schedule.steps} times"
+            )
         x_T = torch.randn(batch.mask.shape, generator=random, device=batch.mri.device)
+        bound = math.inf if self.clip_sample is None else self.clip_sample
         return samplers.sample(
-            lambda x_t, t: self.x0_hat(x_t, t, batch),
+            lambda x_t, t: self.x0_hat(x_t, t, batch).clamp(-bound, bound),
             self.schedule,
             x_T,
             sampler=sampling.sampler,
@@ -83,7 +110,7 @@ class ConditionalDiffusion(Method):
         )
 
     def sampler_name(self, sampling: Sampling) -> str:
-        return f"{sampling.sampler}-{sampling.steps}"
+        return sampling.name
 
     def evaluations(self, sampling: Sampling) -> int:
-        return sampling.steps
+        return sampling.evaluations

@@ -9,6 +9,12 @@
   training_curves  losses against updates and against wall-clock time
   runtime          PSNR against time per volume and against training time
 
+and with --only, by name:
+
+  GROUP            the methods of any further group of the configuration, such as release_ladder, as
+                   differences to its first one
+  samplers         quality against network evaluations, from metrics of several samplings
+
 Example:
   relad figures results/metrics/*/*/*.csv --models results/models/*/* \\
       --synthesized results/synthesized/*/*/* --packed results/packed/* --out results/figures
@@ -23,10 +29,10 @@ import sys
 from pathlib import Path
 
 from relad.cli import add_settings
-from relad.config import load_settings
+from relad.config import load_settings, own_groups
 from relad.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.scores import read_scores
+from relad.scores import read_sampler_scores, read_scores
 
 #: Figure -> what it needs on the command line.
 FIGURES = {
@@ -57,7 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=FIGURES,
         metavar="NAME",
         help=f"draw this figure alone (may be given more than once): {', '.join(FIGURES)}",
     )
@@ -68,7 +73,15 @@ def run(args: argparse.Namespace) -> None:
     # Drawing is imported here, so that the help needs no matplotlib.
     from matplotlib import pyplot as plt
 
-    from relad.figures import ablation, distributions, panels, runtime, style, training_curves
+    from relad.figures import (
+        ablation,
+        distributions,
+        panels,
+        runtime,
+        samplers,
+        style,
+        training_curves,
+    )
     from relad.figures.study import Study
 
     draw = {
@@ -81,22 +94,31 @@ def run(args: argparse.Namespace) -> None:
         "runtime": runtime.draw,
     }
     settings = load_settings(args.settings)
+    for group in own_groups(settings):
+        draw[group] = lambda study, group=group: ablation.draw(study, group)
+    draw["samplers"] = samplers.draw
+    for name in args.only or ():
+        if name not in draw:
+            raise ReladError(f"no figure {name!r}", hint=f"known: {', '.join(draw)}")
     study = Study(
         settings=settings,
-        scores=read_scores(args.metrics, settings),
+        scores={},
         models=sorted(map(Path, args.models)),
         synthesized=sorted(map(Path, args.synthesized)),
         packed={dataset.cohort: dataset for dataset in map(PackedDataset, args.packed)},
     )
+    if args.only == ["samplers"]:  # whose metrics are of many samplings
+        study.sampler_scores = read_sampler_scores(args.metrics, settings)
+    else:
+        study.scores = read_scores(args.metrics, settings)
     drawn = 0
     with plt.rc_context(style.RC):
         for name in args.only or FIGURES:
             figure = draw[name](study)
             if figure is None:
                 if args.only:
-                    raise ReladError(
-                        f"nothing was given for the figure {name!r}", hint=FIGURES[name]
-                    )
+                    hint = FIGURES.get(name, "give METRICS.csv of its methods, and it alone")
+                    raise ReladError(f"nothing was given for the figure {name!r}", hint=hint)
                 print(f"figures: nothing given for {name}; left out", file=sys.stderr)
                 continue
             for path in style.save(figure, Path(args.out), name):

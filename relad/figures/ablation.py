@@ -1,4 +1,4 @@
-"""Figure: what each ablation costs, as paired differences to its full method."""
+"""Figure: what each ablation costs, as paired differences to its full method; also of groups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from relad.config import group_members
 from relad.figures.study import Study
 from relad.figures.style import (
     AXIS_LABELS,
@@ -23,15 +24,23 @@ from relad.scores import ablation_groups, cohorts_of, subjects_of, values_of
 from relad.statistics import bootstrap_interval
 
 
-def draw(study: Study) -> Figure | None:
-    """Draw ablation minus full method per subject, with its mean and interval; None without."""
+def draw(study: Study, group: str = "ablation") -> Figure | None:
+    """Draw the difference to a reference per subject, with its mean and interval; None without.
+
+    The reference of an ablation is its full method; that of any other group is its first method.
+    """
     settings, scores = study.settings, study.scores
     cohorts = cohorts_of(settings, "train")
     tested = {(key[0], key[2]) for key in scores}
+    if group == "ablation":
+        families = ablation_groups(settings)
+    else:
+        first, *others = group_members(settings, group)
+        families = {first: others}
     lines = [
         (cohort, base, method)
         for cohort in cohorts
-        for base, methods in ablation_groups(settings).items()
+        for base, methods in families.items()
         for method in methods
         if (cohort, base) in tested and (cohort, method) in tested
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relad.dataset import PackedDataset
+from relad.sampling import Sampling
 from relad.scores import Scores
 
 
@@ -20,6 +21,8 @@ class Study:
         Sections ``cohorts``, ``tracers``, ``evaluation`` and ``methods``.
     scores
         Values per subject.
+    sampler_scores
+        Values per subject of every sampling of the sampler study.
     models, synthesized
         Folders of ``relad train`` and ``relad synthesize``.
     packed
@@ -31,6 +34,7 @@ class Study:
     models: list[Path] = field(default_factory=list)
     synthesized: list[Path] = field(default_factory=list)
     packed: dict[str, PackedDataset] = field(default_factory=dict)
+    sampler_scores: dict[Sampling, Scores] = field(default_factory=dict)
 
     def label(self, method: str) -> str:
         """Name of a method for reading."""

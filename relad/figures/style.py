@@ -49,7 +49,7 @@ RC = {
     "savefig.dpi": 300,
 }
 
-_COLOURS = (
+COLOURS = (
     "#D55E00",
     "#0072B2",
     "#009E73",
@@ -85,7 +85,7 @@ def method_colours(settings: dict[str, Any]) -> dict[str, str]:
         if settings["methods"][method]["family"] == "floor":
             colours[method] = _FLOOR
         else:
-            colours[method] = _COLOURS[used % len(_COLOURS)]
+            colours[method] = COLOURS[used % len(COLOURS)]
             used += 1
     return colours
 

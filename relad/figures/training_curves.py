@@ -66,7 +66,8 @@ def draw(study: Study) -> Figure | None:
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 ax.yaxis.set_minor_locator(NullLocator())
             ax.grid(which="major")
-        axes[i, 0].set_ylabel(_QUALITY.get(loss, f"{loss.replace('_', ' ')} loss"))
+        unit = "" if loss.endswith("_ratio") else " loss"
+        axes[i, 0].set_ylabel(_QUALITY.get(loss, f"{loss.replace('_', ' ')}{unit}"))
     for ax, label in zip(axes[-1], _AXES.values(), strict=True):
         ax.set_xlabel(label)
     figure.align_ylabels(axes[:, 0])

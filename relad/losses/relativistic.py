@@ -1,13 +1,16 @@
 """The relativistic pairing loss (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, eq. 2).
 
 Each synthetic sample is compared with the real sample of the same subject and tracer.
-Logits may have any shape; they are reduced to one critic value per sample first.
+Logits may have any shape; they are reduced to one critic value per sample first. Every loss is
+given per sample, (b,): the expectation over the batch, and weights over t, are the caller's.
 """
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor
+
+REDUCTIONS = ("mean", "sum")
 
 
 def critic(logits: Tensor, reduction: str = "mean") -> Tensor:
@@ -16,31 +19,29 @@ def critic(logits: Tensor, reduction: str = "mean") -> Tensor:
     ``reduction`` is part of the method: with ``sum`` over N patches the gradient penalty of the
     same network is N^2 times that of ``mean``, so gamma means nothing unless it is stated.
     """
-    if reduction == "mean":
-        return logits.flatten(1).mean(1)
-    if reduction == "sum":
-        return logits.flatten(1).sum(1)
-    raise ValueError(f"critic reduction {reduction!r} is neither 'mean' nor 'sum'")
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"critic reduction {reduction!r} is none of {', '.join(REDUCTIONS)}")
+    return logits.flatten(1).mean(1) if reduction == "mean" else logits.flatten(1).sum(1)
 
 
 def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
-    """L_G = E softplus(-(D(x0_hat) - D(x0))), from critic values (b,)."""
-    return F.softplus(-(fake - real)).mean()
+    """softplus(-(D(x0_hat) - D(x0))), whose mean is L_G, from critic values (b,)."""
+    return F.softplus(-(fake - real))
 
 
 def relativistic_discriminator(fake: Tensor, real: Tensor) -> Tensor:
-    """L_D = E softplus(-(D(x0) - D(x0_hat))), from critic values (b,)."""
-    return F.softplus(-(real - fake)).mean()
+    """softplus(-(D(x0) - D(x0_hat))), whose mean is L_D, from critic values (b,)."""
+    return F.softplus(-(real - fake))
 
 
 def standard_generator(fake: Tensor, real: Tensor) -> Tensor:
     """The non-saturating loss of Goodfellow et al. 2014; the real sample does not enter."""
-    return F.softplus(-fake).mean()
+    return F.softplus(-fake)
 
 
 def standard_discriminator(fake: Tensor, real: Tensor) -> Tensor:
     """The discriminator's loss of Goodfellow et al. 2014 on critic values (b,)."""
-    return (F.softplus(-real) + F.softplus(fake)).mean()
+    return F.softplus(-real) + F.softplus(fake)
 
 
 #: ``adversary`` setting -> (generator loss, discriminator loss).

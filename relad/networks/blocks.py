@@ -40,19 +40,27 @@ def time_embedding(t: Tensor, channels: int) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
-def padded(network: Callable[..., Tensor], x: Tensor, multiple: int, *args: Tensor) -> Tensor:
-    """Apply a network to a volume padded (by edge values) to a multiple, and crop its output back.
+def pad_to_multiple(x: Tensor, multiple: int) -> tuple[Tensor, tuple[int, ...]]:
+    """Pad a volume on all sides, by edge values, until ``multiple`` divides its size.
 
     Sizes that the strides do not divide are padded, never resized, so voxels keep their place.
+
+    Returns
+    -------
+    The volume, and the voxels added before each axis.
     """
+    missing = [(-n) % multiple for n in x.shape[2:]]
+    if any(missing):
+        x = F.pad(x, [p for m in reversed(missing) for p in (m // 2, m - m // 2)], "replicate")
+    return x, tuple(m // 2 for m in missing)
+
+
+def padded(network: Callable[..., Tensor], x: Tensor, multiple: int, *args: Tensor) -> Tensor:
+    """Apply a network to a volume padded to a multiple, and crop its output back."""
     size = x.shape[2:]
-    missing = [(-n) % multiple for n in size]
-    if not any(missing):
-        return network(x, *args)
-    pad = [p for m in reversed(missing) for p in (m // 2, m - m // 2)]
-    y = network(F.pad(x, pad, mode="replicate"), *args)
-    i, j, k = (m // 2 for m in missing)
-    return y[..., i : i + size[0], j : j + size[1], k : k + size[2]]
+    x, before = pad_to_multiple(x, multiple)
+    crop = tuple(slice(b, b + n) for b, n in zip(before, size, strict=True))
+    return network(x, *args)[(..., *crop)]
 
 
 def groups(channels: int) -> int:

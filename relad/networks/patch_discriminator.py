@@ -12,18 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relad.networks.blocks import space_to_depth
+from relad.networks.blocks import pad_to_multiple, space_to_depth, time_embedding
 
 
 class PatchDiscriminator(nn.Module):
-    """Patch critic of a PET volume, conditioned on MRI and tracer.
+    """Patch critic of a PET volume, conditioned on what its three switches say.
+
+    MRI comes in as channels beside the PET; tracer and time as a bias of every patch's features.
 
     Parameters
     ----------
-    condition_channels
-        MRI channels given beside the PET; 0 for an unconditioned critic.
+    mri_channels
+        MRI channels that :meth:`forward` is given.
     tracers
-        Number of tracers; the embedding enters as a bias of every patch's features.
+        Number of tracers.
+    mri, tracer, time
+        Whether D sees the MRI, the tracer, and the time t at which the clean prediction was made
+        (the truth is shown with the t of its partner).
     channels
         Width of each level; every level after the first halves the size.
     stem
@@ -32,30 +37,50 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(
         self,
-        condition_channels: int,
+        mri_channels: int,
         *,
         tracers: int,
+        mri: bool = True,
+        tracer: bool = True,
+        time: bool = False,
         channels: tuple[int, ...] = (16, 32, 64),
         stem: int = 2,
     ):
         super().__init__()
+        self.sees_mri = mri
         self.stem = stem
         self.multiple = stem * 2 ** (len(channels) - 1)
-        self.first = nn.Conv3d((1 + condition_channels) * stem**3, channels[0], 3, padding=1)
-        self.tracer = nn.Embedding(tracers, channels[0])
-        self.levels = nn.ModuleList(
+        in_channels = (1 + mri_channels * mri) * stem**3
+        self.first, self.levels, self.last = self.layers(in_channels, tuple(channels))
+        width = self.first.out_channels
+        self.tracer = nn.Embedding(tracers, width) if tracer else None
+        self.time = (
+            nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
+            if time
+            else None
+        )
+
+    def layers(
+        self, in_channels: int, channels: tuple[int, ...]
+    ) -> tuple[nn.Conv3d, nn.ModuleList, nn.Module]:
+        """First convolution, one module per further level, and the map to logits."""
+        first = nn.Conv3d(in_channels, channels[0], 3, padding=1)
+        levels = nn.ModuleList(
             nn.Conv3d(c, deeper, 4, stride=2, padding=1) for c, deeper in pairwise(channels)
         )
-        self.last = nn.Conv3d(channels[-1], 1, 3, padding=1)
+        return first, levels, nn.Conv3d(channels[-1], 1, 3, padding=1)
 
-    def forward(self, pet: Tensor, mri: Tensor, tracer: Tensor) -> Tensor:
-        """(b, 1, x, y, z), (b, m, x, y, z), (b,) -> patch logits (b, 1, i, j, k)."""
-        x = torch.cat([pet, mri], dim=1) if mri.shape[1] else pet
-        missing = [(-n) % self.multiple for n in x.shape[2:]]
-        if any(missing):  # logits have no voxel grid to crop back to
-            x = F.pad(x, [p for m in reversed(missing) for p in (m // 2, m - m // 2)], "replicate")
+    def forward(self, pet: Tensor, mri: Tensor, tracer: Tensor, t: Tensor) -> Tensor:
+        """(b, 1, x, y, z), (b, m, x, y, z), (b,), (b,) -> patch logits (b, 1, i, j, k)."""
+        x = torch.cat([pet, mri], dim=1) if self.sees_mri else pet
+        x, _ = pad_to_multiple(x, self.multiple)  # logits have no voxel grid to crop back to
         h = self.first(space_to_depth(x, self.stem))
-        h = F.leaky_relu(h + self.tracer(tracer)[..., None, None, None], 0.2)
+        if self.tracer is not None:
+            h = h + self.tracer(tracer)[..., None, None, None]
+        if self.time is not None:
+            embedding = time_embedding(t, self.time[0].in_features).to(pet.dtype)
+            h = h + self.time(embedding)[..., None, None, None]
+        h = F.leaky_relu(h, 0.2)
         for level in self.levels:
             h = F.leaky_relu(level(h), 0.2)
         return self.last(h)

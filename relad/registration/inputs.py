@@ -88,13 +88,15 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, 
         folder = visit.t1w.parent.parent
         pets = {tracer: path for tracer, path in visit.pets.items() if tracer in tracers}
         return _session(bids, folder, visit.t1w, visit.flair, pets)
+    # PET that pairing left out lies too far from the MRI of its session, too.
+    left_out = (bids / "pairs.tsv").is_file()
     root = bids / f"sub-{subject}"
     candidates = []
     for folder in [*sorted(root.glob("ses-*")), root]:
         t1w, flair = _one(folder / "anat", "T1w"), _one(folder / "anat", "FLAIR")
         if t1w is None:
             continue
-        pets = _pets(folder, tracers)
+        pets = {} if left_out else _pets(folder, tracers)
         lacks = (flair is None, not pets)
         candidates.append((lacks, _order(folder, t1w), folder, t1w, flair, pets))
     if not candidates:

@@ -5,6 +5,11 @@
   ablation   each ablated method and its ablations on the training cohort
   runtime    parameters, updates, training time, time per volume, memory
 
+and with --only, by name:
+
+  GROUP      the methods of any further group of the configuration, such as release_ladder
+  samplers   quality against network evaluations, from metrics of several samplings
+
 Example:
   relad tables results/metrics/*/*/*.csv --models results/models/*/* \\
       --synthesized results/synthesized/*/*/* --out results/tables
@@ -21,12 +26,13 @@ import sys
 from pathlib import Path
 
 from relad.cli import add_settings
-from relad.config import load_settings
+from relad.config import load_settings, own_groups
 from relad.errors import ReladError
 from relad.runs import read_costs
-from relad.scores import read_scores
+from relad.scores import read_sampler_scores, read_scores
 from relad.tables.accuracy import accuracy_table, summary
 from relad.tables.runtime import runtime_table
+from relad.tables.samplers import sampler_table
 
 TABLES = ("main", "external", "ablation", "runtime")
 
@@ -36,6 +42,7 @@ NEEDS = {
     "external": "give METRICS.csv of an external cohort",
     "ablation": "give METRICS.csv of an ablated method and its ablations",
     "runtime": "give --models and --synthesized",
+    "samplers": "give METRICS.csv of the sampler study",
 }
 
 
@@ -53,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=TABLES,
+        metavar="NAME",
         help="make this table alone (may be given more than once)",
     )
     add_settings(parser)
@@ -61,22 +68,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings)
-    scores = read_scores(args.metrics, settings)
-    written = 0
-    for name in args.only or TABLES:
-        if name == "runtime":
-            table = runtime_table(read_costs(args.models, args.synthesized, settings), settings)
-        else:
-            table = accuracy_table(name, scores, settings)
+    groups = own_groups(settings)
+    known = (*TABLES, "samplers", *groups)
+    for name in args.only or ():
+        if name not in known:
+            raise ReladError(f"no table {name!r}", hint=f"known: {', '.join(known)}")
+    if args.only == ["samplers"]:  # whose metrics are of many samplings
+        made = {"samplers": sampler_table(read_sampler_scores(args.metrics, settings), settings)}
+    else:
+        scores = read_scores(args.metrics, settings)
+        made = {}
+        for name in args.only or TABLES:
+            if name == "samplers":
+                raise ReladError("the table 'samplers' is made alone", hint="give one --only")
+            if name == "runtime":
+                costs = read_costs(args.models, args.synthesized, settings)
+                made[name] = runtime_table(costs, settings)
+            else:
+                made[name] = accuracy_table(name, scores, settings)
+    for name, table in made.items():
         if table is None:
             if args.only:
-                raise ReladError(f"nothing was given for the table {name!r}", hint=NEEDS[name])
+                hint = NEEDS.get(name, f"give METRICS.csv of the methods of the group {name}")
+                raise ReladError(f"nothing was given for the table {name!r}", hint=hint)
             print(f"tables: nothing given for {name}; left out", file=sys.stderr)
             continue
         for path in table.write(Path(args.out)):
             print(f"tables: wrote {path}", file=sys.stderr)
         if name == "main":
             print("\n".join(summary(table, settings)))
-        written += 1
-    if not written:
+    if not any(made.values()):
         raise ReladError("nothing to make a table of", hint="give METRICS.csv or --models")

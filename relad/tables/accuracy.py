@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from relad.config import group_members
 from relad.metrics import HIGHER_IS_BETTER, METRICS
 from relad.provenance import simulated_note
 from relad.scores import (
     Scores,
     ablation_groups,
     cohorts_of,
-    main_methods,
     simulated,
     subjects_of,
     values_of,
@@ -35,11 +35,13 @@ _TITLES = {
     "main": "Main comparison",
     "external": "External cohorts, never trained on",
     "ablation": "Ablations, each against its full method (first of its group)",
+    "presets": "The method as we set it, as its paper sets it, and as its release has it",
+    "release_ladder": "The published release, and one error less on every row",
 }
 
 
 def accuracy_table(name: str, scores: Scores, settings: dict[str, Any]) -> Table | None:
-    """Build the table ``main``, ``external`` or ``ablation``.
+    """Build the table ``main``, ``external``, ``ablation``, or that of a group of methods.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def accuracy_table(name: str, scores: Scores, settings: dict[str, Any]) -> Table
         tested = {method for _, _, method, _ in scores}
         families = [[base, *names] for base, *names in families if tested.intersection(names)]
     else:
-        families = [main_methods(settings)]
+        families = [group_members(settings, "main" if name == "external" else name)]
     grouped = [
         rows
         for family in families
@@ -113,7 +115,23 @@ def _rows(
 
 
 def _cells(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[list[Cell]]:
-    """Rows of one cohort and tracer for reading, the best mean of each metric in bold."""
+    """Rows of one cohort and tracer for reading."""
+    names = [
+        (row["cohort"], tracer_label(row["tracer"], settings), methods_label(row, settings))
+        for row in rows
+    ]
+    return [
+        [*map(Cell, name), Cell(str(row["n"])), *metrics]
+        for name, row, metrics in zip(names, rows, metric_cells(rows), strict=True)
+    ]
+
+
+def methods_label(row: dict[str, Any], settings: dict[str, Any]) -> str:
+    return settings["methods"][row["method"]]["label"]
+
+
+def metric_cells(rows: list[dict[str, Any]]) -> list[list[Cell]]:
+    """Each row's metrics with their intervals, the best mean of each metric in bold."""
     # Compared as printed: a difference nobody can read makes no winner.
     best = {
         m: f"{(max if HIGHER_IS_BETTER[m] else min)(r[m] for r in rows):.{_DECIMALS[m]}f}"
@@ -121,12 +139,7 @@ def _cells(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[list[Ce
     }
     cells = []
     for row in rows:
-        line = [
-            Cell(row["cohort"]),
-            Cell(tracer_label(row["tracer"], settings)),
-            Cell(settings["methods"][row["method"]]["label"]),
-            Cell(str(row["n"])),
-        ]
+        line = []
         for metric in METRICS:
             digits = _DECIMALS[metric]
             mean = text = f"{row[metric]:.{digits}f}"
@@ -145,19 +158,13 @@ def _caption(name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) ->
     for cohort in dict.fromkeys(c for c, _ in counts):
         per_tracer = {t: n for (c, t), n in counts.items() if c == cohort}
         cohorts.append(f"{cohort}, n = {same_or_listed(per_tracer)} subjects")
-    ranges = {
-        t: f"{width(settings['tracers'][t]['suvr_window']):g}"
-        for t in dict.fromkeys(t for _, t in counts)
-    }
+    ranges = data_ranges(settings, dict.fromkeys(t for _, t in counts))
     sentences = [
-        f"{_TITLES[name]}: {'; '.join(cohorts)}",
+        f"{_TITLES.get(name, name.replace('_', ' '))}: {'; '.join(cohorts)}",
         f"Mean over test subjects [{level} bootstrap interval over subjects, "
         f"{evaluation['bootstrap']} resamples]; a subject's values are first averaged over seeds"
         + (" and over the folds' models" if name == "external" else ""),
-        "All metrics inside the brain mask, data range "
-        f"{same_or_listed(ranges)} SUVR (width of the tracer's fixed window); SSIM is 3D "
-        "(Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its map averaged over the "
-        "mask",
+        metrics_note(ranges),
         "Bold: best mean per cohort and tracer",
     ]
     smallest = min(counts.values())
@@ -166,6 +173,21 @@ def _caption(name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) ->
             f"With n = {smallest} the intervals are too rough, and no paired test can decide"
         )
     return ". ".join(sentences) + "."
+
+
+def data_ranges(settings: dict[str, Any], tracers: Iterable[str]) -> dict[str, str]:
+    """Width of each tracer's SUVR window, for reading."""
+    return {t: f"{width(settings['tracers'][t]['suvr_window']):g}" for t in tracers}
+
+
+def metrics_note(ranges: dict[str, str]) -> str:
+    """How PSNR, SSIM and MAE were taken."""
+    return (
+        "All metrics inside the brain mask, data range "
+        f"{same_or_listed(ranges)} SUVR (width of the tracer's fixed window); SSIM is 3D "
+        "(Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its map averaged over the "
+        "mask"
+    )
 
 
 def same_or_listed(values: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from relad import parallel
 from relad.cli import add_settings
-from relad.config import load_settings
+from relad.config import load_settings, section
 from relad.dataset import PackedDataset
 from relad.devices import choose_device, device_name, peak_memory_mb, set_threads
 from relad.errors import ReladError
@@ -61,11 +61,7 @@ def run(args: argparse.Namespace) -> int:
     known = settings["methods"]
     if args.method not in known:
         raise ReladError(f"no method {args.method!r}", hint=f"known: {', '.join(known)}")
-    settings = {
-        "methods": {args.method: known[args.method]},
-        "training": settings["training"],
-        "tracers": settings["tracers"],
-    }
+    settings = section(settings, "train", method=args.method)
     set_threads(settings["training"]["threads"])
     with parallel.processes(settings["training"]["device"]):
         data = PackedDataset(args.packed)

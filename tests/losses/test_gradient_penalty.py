@@ -9,7 +9,7 @@ from relad.losses.gradient_penalty import gradient_penalty
 from relad.losses.relativistic import critic
 from relad.networks.patch_discriminator import PatchDiscriminator
 
-SHAPES = [(1, 1, 4, 5, 6), (3, 1, 7, 3, 2), (2, 2, 1, 1, 9)]
+SHAPES = [(1, 1, 4, 5, 6), (3, 1, 7, 3, 2), (2, 2, 1, 1, 9), (5, 1, 16, 18, 12)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -33,9 +33,10 @@ def test_summing_patches_is_their_number_squared_times_the_mean():
     mri = torch.randn(2, 2, 8, 8, 8, dtype=torch.float64)
     pet = torch.randn(2, 1, 8, 8, 8, dtype=torch.float64)
     tracer = torch.tensor([0, 2])
-    patches = network(pet, mri, tracer)[0].numel()
+    t = torch.tensor([5, 900])
+    patches = network(pet, mri, tracer, t)[0].numel()
     by = {
-        how: gradient_penalty(lambda x, how=how: critic(network(x, mri, tracer), how), pet)
+        how: gradient_penalty(lambda x, how=how: critic(network(x, mri, tracer, t), how), pet)
         for how in ("mean", "sum")
     }
     assert patches > 1
@@ -49,7 +50,7 @@ def test_penalty_of_a_batch_is_the_mean_over_its_samples():
 
     def penalty(x):
         mri, tracer = x.new_zeros(len(x), 0, *x.shape[2:]), torch.zeros(len(x), dtype=torch.long)
-        return gradient_penalty(lambda x: critic(network(x, mri, tracer)), x)
+        return gradient_penalty(lambda x: critic(network(x, mri, tracer, tracer)), x)
 
     alone = torch.stack([penalty(sample[None]) for sample in pet])
     torch.testing.assert_close(penalty(pet), alone.mean())

@@ -6,7 +6,7 @@ from torch import nn
 
 from relad.networks.blocks import depth_to_space, groups, padded, space_to_depth
 from relad.networks.patch_discriminator import PatchDiscriminator
-from relad.networks.unet3d import UNet3d
+from relad.networks.unet3d import Attention, UNet3d
 
 
 def test_space_to_depth_is_inverted_by_depth_to_space():
@@ -45,24 +45,82 @@ def test_unet_is_conditioned_on_tracer_and_time():
     assert not torch.allclose(out(0, 10), out(0, 500))
 
 
+def awake(network):
+    """A network whose branches that start at zero are woken, so that every part counts."""
+    for p in network.parameters():
+        nn.init.normal_(p, 0, 0.1)
+    return network
+
+
+@pytest.mark.parametrize("size", [(16, 16, 16), (9, 12, 7)])
+def test_attention_joins_distant_voxels_at_the_levels_that_have_it(size):
+    torch.manual_seed(0)
+    options = {"tracers": 1, "timed": False, "channels": (8, 16), "stem": 1}
+    with_it = awake(UNet3d(1, 1, attention=(1,), **options))
+    assert [m.heads for m in with_it.modules() if isinstance(m, Attention)] == [1]
+    x = torch.randn(1, 1, *size)
+    assert with_it(x, torch.tensor([0])).shape == x.shape
+    with pytest.raises(ValueError, match="attention at levels"):
+        UNet3d(1, 1, attention=(2,), **options)
+
+
+def test_attention_equals_the_formula():
+    torch.manual_seed(0)
+    layer = awake(Attention(32, head_channels=8)).double()
+    x = torch.randn(2, 32, 2, 3, 2, dtype=torch.float64)
+    q, k, v = layer.qkv(layer.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)  # (b, n, c)
+    heads = []
+    for h in range(4):
+        a, b, c = (part[..., 8 * h : 8 * h + 8] for part in (q, k, v))
+        heads.append((a @ b.transpose(1, 2) / 8**0.5).softmax(-1) @ c)
+    expected = torch.cat(heads, dim=2).transpose(1, 2).view_as(x)
+    torch.testing.assert_close(layer(x), x + layer.out(expected))
+
+
+def test_checkpointing_changes_memory_and_nothing_else():
+    torch.manual_seed(0)
+    plain = awake(UNet3d(2, 1, tracers=2, timed=True, channels=(8, 16), attention=(1,)))
+    frugal = UNet3d(
+        2, 1, tracers=2, timed=True, channels=(8, 16), attention=(1,), checkpointing=True
+    )
+    frugal.load_state_dict(plain.state_dict())
+    x, tracer, t = torch.randn(2, 2, 8, 12, 8), torch.tensor([0, 1]), torch.tensor([3, 700])
+    for network in (plain, frugal):
+        network(x, tracer, t).square().sum().backward()
+    for a, b in zip(plain.parameters(), frugal.parameters(), strict=True):
+        assert torch.equal(a.grad, b.grad)
+
+
 def test_samples_do_not_mix_in_the_discriminator():
     torch.manual_seed(0)
-    network = PatchDiscriminator(1, tracers=2, channels=(8, 8))
+    network = PatchDiscriminator(1, tracers=2, channels=(8, 8), time=True)
     pet, mri, tracer = torch.randn(2, 1, 9, 8, 7), torch.randn(2, 1, 9, 8, 7), torch.tensor([0, 1])
-    together = network(pet, mri, tracer)
-    alone = network(pet[1:], mri[1:], tracer[1:])
+    t = torch.tensor([3, 700])
+    together = network(pet, mri, tracer, t)
+    alone = network(pet[1:], mri[1:], tracer[1:], t[1:])
     torch.testing.assert_close(together[1:], alone)
 
 
-def test_discriminator_has_no_normalisation_and_sees_its_conditions():
+@pytest.mark.parametrize("mri", [False, True])
+@pytest.mark.parametrize("tracer", [False, True])
+@pytest.mark.parametrize("time", [False, True])
+def test_discriminator_has_no_normalisation_and_sees_what_its_switches_say(mri, tracer, time):
     torch.manual_seed(0)
-    network = PatchDiscriminator(1, tracers=2, channels=(8, 8))
+    network = PatchDiscriminator(1, tracers=2, channels=(8, 8), mri=mri, tracer=tracer, time=time)
     names = [type(m).__name__ for m in network.modules()]
     assert not [name for name in names if "Norm" in name]
-    pet, mri = torch.randn(1, 1, 8, 8, 8), torch.randn(1, 1, 8, 8, 8)
-    base = network(pet, mri, torch.tensor([0]))
-    assert not torch.allclose(base, network(pet, mri, torch.tensor([1])))
-    assert not torch.allclose(base, network(pet, mri + 1, torch.tensor([0])))
+    image, pet = torch.randn(2, 1, 1, 8, 8, 8)
+
+    def sees(other_image=image, other_tracer=0, other_t=5):
+        base = network(pet, image, torch.tensor([0]), torch.tensor([5]))
+        other = network(pet, other_image, torch.tensor([other_tracer]), torch.tensor([other_t]))
+        return not torch.equal(base, other)
+
+    assert sees(other_image=image + 1) == mri
+    assert sees(other_tracer=1) == tracer
+    assert sees(other_t=900) == time
+    one = network(pet + 1, image, torch.tensor([0]), torch.tensor([5]))
+    assert not torch.equal(one, network(pet, image, torch.tensor([0]), torch.tensor([5])))
 
 
 @pytest.mark.parametrize("channels", [8, 16, 24, 32, 48, 96, 100])

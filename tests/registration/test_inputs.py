@@ -88,6 +88,17 @@ def test_pairs_of_ingest_bring_pet_of_another_session(tmp_path) -> None:
     assert session.flair is not None
 
 
+def test_pet_that_pairing_left_out_is_not_taken_from_its_session(tmp_path) -> None:
+    for suffix in ("T1w", "FLAIR"):
+        scan(tmp_path, "bl", suffix)
+    scan(tmp_path, "bl", "trc-AV1451_pet", {"TracerName": "AV1451"})
+    assert set(choose_session(tmp_path, "S1", TRACERS).pets) == {"tau"}
+    row = {"subject": "S1", "tracer": "tau", "status": "unpaired", "reason": "366 days apart"}
+    write_table(tmp_path / "pairs.tsv", [row], PAIR_COLUMNS)
+    session = choose_session(tmp_path, "S1", TRACERS)
+    assert session.pets == {} and session.flair is not None
+
+
 def test_a_dataset_without_sessions(tmp_path) -> None:
     scan(tmp_path, "", "FLAIR")
     with pytest.raises(DataError, match="sub-S1 has no session with a T1w"):

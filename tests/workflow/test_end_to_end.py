@@ -33,8 +33,8 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 def test_tables(done: Study) -> None:
     study = config.load(done.configfile)
-    methods = {name for name, entry in study["methods"].items() if entry["ablates"] is None}
-    ablations = set(study["methods"]) - methods
+    methods = set(config.group_members(study, "main"))
+    ablations = set(config.group_members(study, "ablation"))
     expected = {
         "main": ({"tiny-train"}, methods),
         "external": ({"tiny-external"}, methods),
@@ -92,6 +92,24 @@ def test_every_cohort_has_a_quality_page(done: Study) -> None:
         assert page.count("<tr tabindex") == count and "SIMULATED DATA" in page
         pictures = list((done.results / f"qc/{cohort}/pictures").iterdir())
         assert len(pictures) == count and all(f"pictures/{p.name}" in page for p in pictures)
+
+
+def test_sampler_study(done: Study) -> None:
+    targets = ("results/tables/samplers.csv", "results/figures/samplers.png")
+    run = done.snakemake(*targets, "--cores", "2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert not re.findall(r"^ *train +\d+$", run.stdout + run.stderr, re.MULTILINE)
+    table = rows(done.results / "tables/samplers.csv")
+    found = [(row["sampler"], row["steps"], row["samples"], row["evaluations"]) for row in table]
+    assert found == [
+        ("dpmpp", "2", "1", "2"),
+        ("regression", "1", "1", "1"),
+        ("regression", "1", "2", "2"),
+    ]
+    assert {row["method"] for row in table} == {"rela"}
+    assert "SIMULATED DATA" in (done.results / "tables/samplers.md").read_text(encoding="utf-8")
+    images = list((done.results / "sampler_study").rglob("*.nii.gz"))
+    assert images == [], "the study's images are to go when they are evaluated"
 
 
 def test_running_again_does_nothing(done: Study) -> None:

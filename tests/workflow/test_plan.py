@@ -52,7 +52,8 @@ def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
     default = config.load()
-    trained = len(default["methods"]) * len(default["folds"]["run"]) * len(default["seeds"])
+    of_all = config.group_members(default, "main") + config.group_members(default, "ablation")
+    trained = len(of_all) * len(default["folds"]["run"]) * len(default["seeds"])
     plan = Study(empty_study.folder, config=None).plan("all")
     assert plan.rules["train"] == trained
     assert plan.of("Packing") == sorted(default["cohorts"])
@@ -63,6 +64,35 @@ def test_one_table_plans_only_what_it_shows(empty_study: Study) -> None:
     assert plan.of("Training") == ABLATION_ONLY
     assert plan.of("Simulating the scans of") == ["tiny-train"]
     assert plan.rules["tables"] == 1 and plan.rules["figures"] == 0
+
+
+@pytest.mark.parametrize("target", ["tables/release_ladder.csv", "figures/release_ladder.png"])
+def test_a_group_of_methods_is_made_when_asked_for_and_no_part_of_all(
+    empty_study: Study, target: str
+) -> None:
+    rungs = [f"{m}, fold 0, seed 0" for m in ("ladder-all", "ladder-penalty", "rela-as-released")]
+    plan = empty_study.plan(f"results/{target}")
+    assert plan.of("Training") == rungs
+    assert {m.split(" with ")[0] for m in plan.of("Synthesising PET of")} == {"tiny-train"}
+    assert not set(rungs) & set(empty_study.plan("all").of("Training"))
+
+
+@pytest.mark.parametrize("target", ["tables/samplers.csv", "figures/samplers.png"])
+def test_sampler_study_trains_each_method_once(empty_study: Study, target: str) -> None:
+    plan = empty_study.plan(f"results/{target}")
+    assert plan.of("Training") == ["rela, fold 0, seed 0"]
+    assert plan.rules["synthesize_sampler"] == plan.rules["evaluate_sampler"] == 3
+    assert plan.rules["synthesize"] == 0
+
+
+def test_changed_sampler_study_reruns_nothing_of_all(study: Study) -> None:
+    edit(study.configfile, "{sampler: dpmpp, steps: [2]}", "{sampler: dpmpp, steps: [3]}")
+    assert "Nothing to be done" in study.plan("all").output
+
+
+def test_changed_label_trains_nothing(study: Study) -> None:
+    edit(study.repository / "config/test/methods.yaml", "label: U-Net (L1)", "label: U-Net")
+    assert set(study.plan("all").rules) == {"tables", "figures"}
 
 
 def test_external_table_trains_no_ablation(empty_study: Study) -> None:

@@ -16,6 +16,7 @@ from relad import cli, paths
 from relad import config as relad_config
 from relad.cohort.subjects import cohort_subjects, collections_of
 from relad.errors import ReladError
+from relad.sampling import Sampling, samplings
 from relad.sources import sources
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
@@ -31,6 +32,7 @@ wildcard_constraints:
     method="[a-z0-9][a-z0-9-]*",
     fold="[0-9]+",
     seed="[0-9]+",
+    sampler="[a-z]+-[0-9]+(x[0-9]+)?",
 
 
 def read_study():
@@ -57,9 +59,17 @@ STUDY, SUBJECTS = read_study()
 COHORTS = STUDY["cohorts"]
 TRAINING_COHORT = next(c for c, entry in COHORTS.items() if entry["role"] == "train")
 EXTERNAL_COHORTS = [c for c in COHORTS if c != TRAINING_COHORT]
-METHODS = [m for m, entry in STUDY["methods"].items() if entry["ablates"] is None]
-ABLATIONS = [m for m, entry in STUDY["methods"].items() if entry["ablates"] is not None]
+METHODS = relad_config.group_members(STUDY, "main")
+ABLATIONS = relad_config.group_members(STUDY, "ablation")
 ABLATED = list(dict.fromkeys(STUDY["methods"][a]["ablates"] for a in ABLATIONS))
+
+
+def study_samplings():
+    """Samplings that the sampler study compares; none where the configuration has no study."""
+    try:
+        return samplings(STUDY["sampler_study"]) if "sampler_study" in STUDY else []
+    except ValueError as error:
+        raise WorkflowError(f"sampler_study: {error}") from None
 
 
 # --- how a step is called -----------------------------------------------------------------------
@@ -99,6 +109,19 @@ def settings(step):
             raise WorkflowError(str(error)) from None
 
     return of_job
+
+
+def sampler_settings(wildcards):
+    """Parameter function: as settings("synthesize"), with the sampling that ``sampler`` names."""
+    part = json.loads(settings("synthesize")(wildcards))
+    sampling = Sampling.parse(wildcards.sampler)
+    part["sampling"] |= {
+        "sampler": sampling.sampler,
+        "steps": sampling.steps,
+        "samples": sampling.samples,
+    }
+    part["methods"][wildcards.method]["sampling"] = {}
+    return json.dumps(part)
 
 
 @cache
@@ -188,6 +211,17 @@ FIGURES = {
 TABLES = {name: part for name, part in TABLES.items() if all(part)}
 FIGURES = {name: part for name, part in FIGURES.items() if all(part)}
 
+# Those that `all` makes; the following are made when asked for by name.
+TABLES_OF_ALL, FIGURES_OF_ALL = list(TABLES), list(FIGURES)
+for group in relad_config.own_groups(STUDY):
+    TABLES[group] = FIGURES[group] = ([TRAINING_COHORT], relad_config.group_members(STUDY, group))
+SAMPLINGS = study_samplings()
+if SAMPLINGS:
+    TABLES["samplers"] = FIGURES["samplers"] = (
+        [TRAINING_COHORT],
+        STUDY["sampler_study"]["methods"],
+    )
+
 
 def runs(cohorts, methods):
     """Every (cohort, method, fold, seed) of some cohorts and methods."""
@@ -205,6 +239,13 @@ def results_of(parts):
 
     def of_job(wildcards):
         cohorts, methods = parts[wildcards.name]
+        if wildcards.name == "samplers":
+            every = [
+                paths.sampled(cohort, method, sampling.name, *run).with_suffix(".csv")
+                for cohort, method, *run in runs(cohorts, methods)
+                for sampling in SAMPLINGS
+            ]
+            return {"metrics": every, "synthesized": [], "models": [], "packed": []}
         return {
             "metrics": [paths.evaluated(*run) for run in runs(cohorts, methods)],
             "synthesized": [paths.synthesized(*run) for run in runs(cohorts, methods)],
@@ -229,11 +270,11 @@ def folders(field):
 
 
 def all_tables():
-    return [paths.table(name, suffix) for name in TABLES for suffix in SUFFIXES["tables"]]
+    return [paths.table(name, suffix) for name in TABLES_OF_ALL for suffix in SUFFIXES["tables"]]
 
 
 def all_figures():
-    return [paths.figure(name, suffix) for name in FIGURES for suffix in SUFFIXES["figures"]]
+    return [paths.figure(name, suffix) for name in FIGURES_OF_ALL for suffix in SUFFIXES["figures"]]
 
 
 def all_quality():

@@ -60,3 +60,23 @@ rule synthesize:
     shell:
         "LIBRARY_THREADS={params.threads} relad synthesize {params.model:q} {input.packed:q} "
         "{output.synthesized:q} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+# The sampler study: the same step for one of its samplings. Thousands of images, so they go when
+# they are evaluated.
+use rule synthesize as synthesize_sampler with:
+    output:
+        synthesized=temp(
+            directory(paths.sampled("{cohort}", "{method}", "{sampler}", "{fold}", "{seed}"))
+        ),
+    log:
+        paths.log("synthesize", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}"),
+    benchmark:
+        paths.benchmark("synthesize", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}")
+    params:
+        model=subpath(input.weights, parent=True),
+        settings=sampler_settings,
+        code=code("synthesize"),
+        threads=library_threads("sampling"),
+    message:
+        "Sampling {wildcards.cohort} with {wildcards.method} by {wildcards.sampler}, fold {wildcards.fold}, seed {wildcards.seed}"

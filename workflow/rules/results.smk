@@ -28,6 +28,25 @@ rule evaluate:
         "--settings {params.settings:q} > {log:q} 2>&1"
 
 
+use rule evaluate as evaluate_sampler with:
+    input:
+        synthesized=paths.sampled("{cohort}", "{method}", "{sampler}", "{fold}", "{seed}"),
+        packed=paths.packed("{cohort}"),
+    output:
+        metrics=paths.sampled("{cohort}", "{method}", "{sampler}", "{fold}", "{seed}").with_suffix(
+            ".csv"
+        ),
+        record=paths.sampled("{cohort}", "{method}", "{sampler}", "{fold}", "{seed}").with_suffix(
+            ".json"
+        ),
+    log:
+        paths.log("evaluate", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}"),
+    benchmark:
+        paths.benchmark("evaluate", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}")
+    message:
+        "Evaluating {wildcards.sampler} of {wildcards.method} on {wildcards.cohort}, fold {wildcards.fold}, seed {wildcards.seed}"
+
+
 rule tables:
     input:
         unpack(results_of(TABLES)),
