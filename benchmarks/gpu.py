@@ -108,6 +108,8 @@ def render(
     targets = [(what, size, kind, bound) for size in sizes for what, kind, bound in TARGETS_OF_RELA]
     left = [*parts.left, *counts.left]
     missing = f"**Not measured yet**: {', '.join(left)}; run the command again.\n\n" if left else ""
+    if not any(key.startswith("train/") for key in parts.state["parts"]):
+        return _counted_only(costs, steps)
     return f"""# Training and sampling on a GPU
 
 Made by `python -m benchmarks.gpu` on {machine["summary"]}. Random volumes; networks in bfloat16 on
@@ -147,6 +149,27 @@ kept on the device.
 ## What pays for `{names[0]}`
 
 {table(_rows(parts, "variants/"))}"""
+
+
+def _counted_only(costs: Costs, steps: Mapping[str, int]) -> str:
+    return f"""# Training and sampling on a GPU
+
+**Nothing was measured on a GPU yet.** What follows was counted from shapes alone by
+`python -m benchmarks.gpu OUT --device cpu --only count`; the same command without `--only`, on a
+machine with a GPU, measures the rest.
+
+## Against the release's step
+
+What a method needs of what the release's step in MONAI parts needs, see
+[release.py](../../benchmarks/release.py).
+
+{costs.ratios(steps)}
+## What was counted
+
+One float32 training step. `estimated`: most bytes of tensors alive at one time, without workspaces;
+bfloat16 needs about half of it. `GFLOP`: matrix products, convolutions and attention.
+
+{costs.absolute()}"""
 
 
 def _rows(parts: Parts, prefix: str) -> list[dict[str, Any]]:

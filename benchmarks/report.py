@@ -7,8 +7,12 @@ from typing import Any
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """GitHub table of rows; the first column is text, the others are set right."""
+    """GitHub table of rows; the first column is text, the others are set right.
+
+    A column without any value is left out.
+    """
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    columns = [c for c in columns if c == columns[0] or any(row.get(c, "") != "" for row in rows)]
     lines = [
         "| " + " | ".join(columns) + " |",
         "| " + " | ".join(["---", *["---:"] * (len(columns) - 1)]) + " |",
