@@ -22,6 +22,7 @@ from benchmarks.costs import Costs, count_all, measure
 from benchmarks.machine import describe
 from benchmarks.measure import ceilings
 from benchmarks.parts import Parts
+from benchmarks.report import parameters
 from relad import config
 from relad.cli import add_settings
 from relad.devices import set_threads
@@ -92,7 +93,12 @@ and PyTorch included. `estimated`: most bytes of tensors alive at one time, from
 matrix product of random numbers ({floor["matmul_float32"] / 1e9:.0f} GFLOP/s) and a copy
 ({floor["copy_bytes"] / 1e9:.1f} GB/s) reach here. Sizes without times were counted, not run.
 
-{costs.absolute()}"""
+{costs.absolute()}
+## The methods
+
+What the configuration gave them; the rest are their defaults.
+
+{parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,7 +28,7 @@ from benchmarks.machine import describe
 from benchmarks.measure import ceilings
 from benchmarks.parts import Parts
 from benchmarks.profiling import profile
-from benchmarks.report import table
+from benchmarks.report import parameters, table
 from benchmarks.variants import VARIANTS, variant
 from relad import config
 from relad.cli import add_settings
@@ -109,7 +109,7 @@ def render(
     left = [*parts.left, *counts.left]
     missing = f"**Not measured yet**: {', '.join(left)}; run the command again.\n\n" if left else ""
     if not any(key.startswith("train/") for key in parts.state["parts"]):
-        return _counted_only(costs, steps)
+        return _counted_only(parts, costs, steps)
     return f"""# Training and sampling on a GPU
 
 Made by `python -m benchmarks.gpu` on {machine["summary"]}. Random volumes; networks in bfloat16 on
@@ -148,10 +148,13 @@ kept on the device.
 {table(_rows(parts, "loader/"))}
 ## What pays for `{names[0]}`
 
-{table(_rows(parts, "variants/"))}"""
+{table(_rows(parts, "variants/"))}
+## The methods
+
+{parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
 
 
-def _counted_only(costs: Costs, steps: Mapping[str, int]) -> str:
+def _counted_only(parts: Parts, costs: Costs, steps: Mapping[str, int]) -> str:
     return f"""# Training and sampling on a GPU
 
 **Nothing was measured on a GPU yet.** What follows was counted from shapes alone by
@@ -169,7 +172,10 @@ What a method needs of what the release's step in MONAI parts needs, see
 One float32 training step. `estimated`: most bytes of tensors alive at one time, without workspaces;
 bfloat16 needs about half of it. `GFLOP`: matrix products, convolutions and attention.
 
-{costs.absolute()}"""
+{costs.absolute()}
+## The methods
+
+{parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
 
 
 def _rows(parts: Parts, prefix: str) -> list[dict[str, Any]]:

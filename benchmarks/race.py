@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import describe, simulated_banner
-from benchmarks.report import table
+from benchmarks.report import parameters, table
 from relad import config, parallel
 from relad.cli import add_settings
 from relad.dataset import PackedDataset
@@ -168,6 +168,7 @@ def run(args: argparse.Namespace) -> None:
             "label": contestants(settings)[name]["label"],
             "validation_steps": contestants(settings)[name]["steps"],
             "space": contestants(settings)[name]["space"],
+            "entry": {k: one.entry[k] for k in ("class", "params")},
             "batch_size": one.options["batch_size"],
             "seconds": one.seconds,
             "updates": one.done,
@@ -246,7 +247,12 @@ equal wall time is the release's whole training time.
 
 The last columns are the PSNR of each contestant's best weights by number of DDIM steps.
 
-{table(absolute)}"""
+{table(absolute)}
+## The contestants
+
+What the configuration gave them; the rest are their defaults.
+
+{parameters({c["label"]: c["entry"] for c in running.values()})}"""
     write_text(folder / "race.md", text)
     _draw(state, folder / "race.png")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -20,3 +21,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         lines.append("| " + " | ".join(str(row.get(c, "")) for c in columns) + " |")
     return "\n".join(lines) + "\n"
+
+
+def parameters(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """List of the methods' classes and parameters, as the configuration gave them."""
+    return "".join(
+        f"- `{name}`: `{entry['class']}` `{json.dumps(entry['params'])}`\n"
+        for name, entry in entries.items()
+    )
