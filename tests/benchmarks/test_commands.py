@@ -16,8 +16,8 @@ from relad.fileio import read_json
 from relad.paths import REPOSITORY
 
 DEFAULT = ["--settings", str(REPOSITORY / "config" / "config.yaml")]
-#: Every kind of part of the GPU's benchmark. Compilation takes minutes and is left out; the release's
-#: networks, slow at any size, take part where a comparison needs them.
+#: Every kind of part of the GPU's benchmark. Compilation takes minutes and is left out; the
+#: release's networks, slow at any size, take part where a comparison needs them.
 PARTS = ["ceilings", "agreement", "train", "sample", "memory/12x12x12/rela"]
 PARTS += ["profile/12x12x12/rela", "loader/12x12x12/never", "count/12x12x12/rela"]
 PARTS += ["variants/12x12x12/bfloat16, channels last"]
