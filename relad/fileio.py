@@ -42,9 +42,30 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it takes the place of ``path``."""
+def whole_folder(path: str | Path, *, mark: str) -> Iterator[Path]:
+    """Yield an empty temporary folder; on success it takes the place of ``path``.
+
+    Parameters
+    ----------
+    path
+        Folder to write.
+    mark
+        A file that every folder of this kind holds: only such a folder, or an empty one, is
+        replaced.
+
+    Raises
+    ------
+    ReladError
+        Where ``path`` is something else, which would be lost.
+    """
     path = Path(path)
+    ours = not path.exists() or (path / mark).is_file()
+    if not ours and not (path.is_dir() and not any(path.iterdir())):
+        raise ReladError(
+            "exists and is not a result of this step",
+            file=path,
+            hint="name another folder, or remove it yourself",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)

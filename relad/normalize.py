@@ -101,7 +101,7 @@ def normalize(
     -------
     The content of ``status.json``.
     """
-    with whole_folder(out) as folder:
+    with whole_folder(out, mark="status.json") as folder:
         return write_normalized(registered, folder, subject, settings, psf or {})
 
 

@@ -166,7 +166,7 @@ def pack(
             row["fold"] = folds[row["subject"]]
 
     n = len(usable)
-    with whole_folder(out) as temporary:
+    with whole_folder(out, mark="dataset.json") as temporary:
         mri, pet, mask = (
             np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, (n, *rest, *shape))
             for name, dtype, rest in (

@@ -148,7 +148,7 @@ def preprocess(
         If the T1w or the brain mask cannot be used: there is nothing to show then.
     """
     step = Subject(Path(), subject, settings, simulated=simulated, averaged=averaged)
-    with whole_folder(out) as folder:
+    with whole_folder(out, mark="status.json") as folder:
         registered = folder / "registered"
         registered.mkdir()
         print(f"sub-{subject}: registering", file=sys.stderr)

@@ -138,7 +138,7 @@ def synthesize(
     note = f"synthetic PET, SUVR, {info['method']}{simulated}"
     spread_note = f"spread of samples, SUVR, {info['method']}{simulated}"
     seconds = []
-    with whole_folder(out) as folder:
+    with whole_folder(out, mark="synthesis.json") as folder:
         for pair in tqdm(
             pairs,
             desc=f"synthesize {info['method']}",

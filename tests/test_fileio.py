@@ -41,7 +41,7 @@ def test_failed_writing_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_failed_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out") as temporary:
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out", mark="file") as temporary:
         (temporary / "file").touch()
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -49,10 +49,23 @@ def test_failed_folder_leaves_nothing(tmp_path: Path) -> None:
 
 def test_folder_replaces_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "stale").touch()
-    with whole_folder(tmp_path / "out") as temporary:
+    for name in ("stale", "fresh"):
+        (tmp_path / "out" / name).touch()
+    with whole_folder(tmp_path / "out", mark="fresh") as temporary:
         (temporary / "fresh").touch()
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["fresh"]
+
+
+def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years", encoding="utf-8")
+    refused = pytest.raises(ReladError, match="is not a result of this step")
+    with refused, whole_folder(tmp_path / "out", mark="status.json"):
+        raise AssertionError("must not be entered")
+    (tmp_path / "file").touch()
+    with refused, whole_folder(tmp_path / "file", mark="status.json"):
+        raise AssertionError("must not be entered")
+    assert (tmp_path / "out" / "thesis.txt").read_text(encoding="utf-8") == "years"
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "csv"])

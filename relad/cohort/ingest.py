@@ -189,7 +189,7 @@ def ingest(
     rows = contents.rows
     if any(f.name.lower().endswith(".dcm") for c in contents.candidates for f in c.files):
         convert.find_dcm2niix()
-    with whole_folder(out) as root:
+    with whole_folder(out, mark="ingest.tsv") as root:
         tasks, dropped = make_tasks(contents.candidates, rules, root)
         rows += dropped
         sessions: dict[str, tuple[str, ...]] = {}
@@ -253,14 +253,9 @@ def _tally(rows: Iterable[Row]) -> str:
 
 
 def _check_out(source: Path, out: Path) -> None:
-    """``out`` is replaced as a whole, so it must not be something else than a dataset of ours."""
+    """``out`` is replaced as a whole, so the source must not lie in it."""
     if out.resolve() in (source.resolve(), *source.resolve().parents):
         raise ReladError("the output would replace the source", file=out)
-    ours = not out.exists() or (out / "ingest.tsv").is_file()
-    if not ours and not (out.is_dir() and not any(out.iterdir())):
-        raise ReladError(
-            "exists and is not a dataset written by this step", file=out, hint="remove it"
-        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -87,7 +87,7 @@ def quality(
     rows: list[dict[str, Any]] = []
     pictures: dict[str, str] = {}
     simulated = False
-    with whole_folder(out) as temporary:
+    with whole_folder(out, mark="index.html") as temporary:
         (temporary / "pictures").mkdir()
         for folder in folders:
             status = read_json(folder / "status.json")

@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2.0,
         help="images finer than this are brought to it before they are compared (default: 2)",
     )
-    parser.add_argument("--threads", type=int, default=1, help="ITK threads (default: 1)")
+    parser.add_argument("--threads", type=int, default=1,
+                        help="ITK threads (default: 1, the same bytes every time)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of the metric's sampling (default: 0)")
     parser.add_argument(
         "--force",

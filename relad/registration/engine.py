@@ -26,7 +26,11 @@ BIAS_VOXEL_MM = 4.0
 
 
 def configure(threads: int, seed: int) -> None:
-    """Set ITK's threads and seed; ITK reads both when its first filter runs."""
+    """Set ITK's threads and seed; ITK reads both when its first filter runs.
+
+    Only one thread gives the same bytes every time: with more, ITK sums the metric in the order in
+    which threads finish.
+    """
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
     os.environ["ANTS_RANDOM_SEED"] = str(seed + 1)  # ANTs takes 0 as "use the clock"
 

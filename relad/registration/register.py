@@ -16,8 +16,9 @@ All else hangs on the T1w: a subject whose T1w is missing or broken is excluded,
 status.json. FLAIR and each PET may be missing or broken; then the rest is registered. The exit
 status is 0 all the same, so that the cohort goes on.
 Transforms are ITK's: from-A_to-B_mode-image resamples an image of space A onto a grid of B.
-The same input gives the same bytes for one number of threads (registration.threads). With several,
-ITK adds up the metric in another order than with one, which changes the last bits of a transform.
+The same input gives the same bytes with one thread (registration.threads: 1). With several, ITK
+adds up the metric in the order in which threads finish, and transforms of two runs differ by
+hundredths of a millimetre.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def register(bids: Path, out: Path, subject: str, settings: Mapping[str, Any]) -
     The content of ``status.json``.
     """
     step = Subject(bids, subject, settings, simulated=simulated(bids))
-    with whole_folder(out) as folder:
+    with whole_folder(out, mark="status.json") as folder:
         step.write(folder, lambda: inputs.choose_session(bids, subject, settings["tracers"]))
     return step.status
 

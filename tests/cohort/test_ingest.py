@@ -386,7 +386,7 @@ def test_only_a_dataset_of_ours_is_replaced(tmp_path: Path):
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("years")
-    with pytest.raises(ReladError, match="not a dataset written by this step"):
+    with pytest.raises(ReladError, match="is not a result of this step"):
         ingest(loni, precious, TRACERS)
     with pytest.raises(ReladError, match="the output would replace the source"):
         ingest(loni, tmp_path, TRACERS)

@@ -93,7 +93,7 @@ def simulate(out: Path, cohort: str, settings: dict[str, Any], *, jobs: int = 1)
         tracers=section["tracers"],
     )
     ptids = phantom_ptids(entry["phantom"])
-    with fileio.whole_folder(out) as folder:
+    with fileio.whole_folder(out, mark="collection.csv") as folder:
         rows = [row for rows in _subjects(plan, ptids, folder, jobs) for row in rows]
         fileio.write_table(folder / "collection.csv", rows, study.COLUMNS)
         made_by = provenance.describe("phantom", section, "numpy", "scipy", "nilearn", "pydicom")
