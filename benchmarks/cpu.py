@@ -77,9 +77,9 @@ step is the published one in MONAI parts, see [release.py](../../benchmarks/rele
 ## Against the release's step
 
 `trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
-release's step needs (`estimated`: from shapes alone). `one evaluation`: network evaluations per second in synthesis. `a volume`:
-volumes synthesised per second, each method with its own number of network evaluations
-({evaluations}; forward-only methods make one).
+release's step needs (`estimated`: from shapes alone). `one evaluation`: network evaluations per
+second in synthesis. `a volume`: volumes synthesised per second, each method with its own number of
+network evaluations ({evaluations}; forward-only methods make one).
 
 {costs.ratios(steps)}
 {costs.targets(TARGETS)}

@@ -119,8 +119,9 @@ see [release.py](../../benchmarks/release.py).
 {missing}## Against the release's step
 
 `trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
-release's step needs (`estimated`: from shapes alone). `a volume`: volumes synthesised per second, with the methods' own numbers of
-network evaluations ({", ".join(f"{name} {n}" for name, n in steps.items())}).
+release's step needs (`estimated`: from shapes alone). `a volume`: volumes synthesised per second,
+with the methods' own numbers of network evaluations
+({", ".join(f"{name} {n}" for name, n in steps.items())}).
 
 {costs.ratios(steps)}
 {costs.targets(targets)}
