@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -217,6 +218,10 @@ def ceilings(device: torch.device) -> dict[str, float]:
     return found
 
 
-def _fastest(call: Callable[[], Any], device: torch.device, turns: int = 10) -> float:
+def _fastest(call: Callable[[], Any], device: torch.device, seconds: float = 4.0) -> float:
+    """Shortest time of a call: other work on the machine only ever makes it longer."""
     call()
-    return min(timed(call, device) for _ in range(turns))
+    until, best = time.monotonic() + seconds, math.inf
+    while time.monotonic() < until:
+        best = min(best, timed(call, device))
+    return best
