@@ -233,8 +233,8 @@ grid {" x ".join(map(str, state["grid"]))}, fold 0, {plan["subjects"]} validatio
 the training folds (all their tracers), batch {ours["batch_size"]}, {state["machine"]["summary"]}.
 PSNR in the brain, data range the SUVR window, weights averaged. While training, `rela` is judged by
 one network evaluation per volume and the release's step by {running["release"]["validation_steps"]}
-DDIM steps. The release itself was trained for 34,100 updates of one volume (100 epochs of 341): what
-is compared is what a budget buys, not where long trainings end.
+DDIM steps. The release itself was trained for 34,100 updates of one volume (100 epochs of 341):
+what is compared is what a budget buys, not where long trainings end.
 
 ## `rela` against the release's step
 
