@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     methods = described(names, settings)
     parts = Parts(args.out / "cpu.json", {"machine": describe(device), "methods": methods})
     counts = Parts(args.out / "counts.json", {"methods": methods})
-    parts("ceilings", lambda: ceilings(device))
+    parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     count_all(counts, names, [*sizes, *counted], settings)
     measure(parts, names, sizes, settings, device, seconds=args.seconds)
     text = render(parts, counts, names, [*sizes, *counted], settings)

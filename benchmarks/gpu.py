@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     counts = Parts(
         args.out / "counts.json", {"methods": methods}, budget=args.budget, only=args.only
     )
-    parts("ceilings", lambda: ceilings(device))
+    parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     for name in names:
         who = contestant(name, settings)
         parts(f"agreement/{name}", lambda w=who: agreement(w, args.small, device))

@@ -53,7 +53,7 @@ def test_cpu_names_the_machine_and_says_whether_targets_are_met(tmp_path, monkey
     assert cpu.main([*arguments, "--methods", "rela"]) == 0
     text = (tmp_path / "cpu.md").read_text()
     assert "PyTorch" in text and "MONAI" in text
-    assert "at least 8 x |  | not measured" in text
+    assert "at least 8 x | not measured" in text
     first = text.index("| size | method | trains |")
     assert first < text.index("step (s)"), "ratios come first"
     times = read_json(tmp_path / "cpu.json")["parts"]["train/12x12x12/all"]["by_method"]
