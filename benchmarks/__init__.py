@@ -1,11 +1,14 @@
-"""What our networks cost and reach, measured against the published release's step in MONAI parts.
+"""What the project's parts cost and reach, measured by commands that anyone can run.
 
-=====================  ===========================================================================
-``benchmarks.cpu``     cost of a training step and of a synthesised volume on this machine's CPU
-``benchmarks.gpu``     the same on a GPU at the paper's size, with agreement checks and a profile
-``benchmarks.race``    validation PSNR against wall time and updates: ours and the release's step
-=====================  ===========================================================================
+============================  ====================================================================
+``benchmarks.cpu``            a training step and a synthesised volume on this machine's CPU,
+                              against the published release's step in MONAI parts
+``benchmarks.gpu``            the same on a GPU at the paper's size, with agreement and a profile
+``benchmarks.race``           validation PSNR against wall time and updates: `rela` and the
+                              release's step
+``benchmarks.preprocessing``  preprocessing one person against plain registration calls
+============================  ====================================================================
 
-Each is one command (``python -m benchmarks.cpu --help``), can be killed and started again, and
-writes JSON and Markdown. MONAI is needed here and nowhere else: ``pip install monai einops``.
+``python -m benchmarks.cpu --help`` says what each writes. cpu, gpu and race can be killed and
+started again. MONAI (with einops) is needed by the release's step and nowhere else.
 """

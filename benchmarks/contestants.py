@@ -158,10 +158,12 @@ def on_meta(who: Contestant, size: Size, count: int) -> tuple[Method, Batch]:
     )
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+def _flash(
+    query: Tensor, key: Tensor, value: Tensor, *_: Any, scale: float | None = None, **__: Any
+) -> Tensor:
     """Attention as CUDA's fused kernel, which holds no matrix of all pairs of tokens."""
     op = torch.ops.aten._scaled_dot_product_flash_attention
-    return op(query, key, value, 0.0, False, False, scale=options.get("scale"))[0]
+    return op(query, key, value, 0.0, False, False, scale=scale)[0]
 
 
 @contextmanager

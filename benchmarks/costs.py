@@ -198,6 +198,10 @@ class Costs:
                 row["memory in training"] = _share(
                     self.memory_mb(size, name), self.memory_mb(size, RELEASE)
                 )
+                row["estimated memory"] = _share(
+                    self.counted(size, name, "step", "memory_mb"),
+                    self.counted(size, RELEASE, "step", "memory_mb"),
+                )
                 row["operations per step"] = _share(
                     self.counted(size, name, "step", "operations"),
                     self.counted(size, RELEASE, "step", "operations"),

@@ -22,6 +22,7 @@ from benchmarks.costs import Costs, count_all, measure
 from benchmarks.machine import describe
 from benchmarks.measure import ceilings
 from benchmarks.parts import Parts
+from benchmarks.report import parameters
 from relad import config
 from relad.cli import add_settings
 from relad.devices import set_threads
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     methods = described(names, settings)
     parts = Parts(args.out / "cpu.json", {"machine": describe(device), "methods": methods})
     counts = Parts(args.out / "counts.json", {"methods": methods})
-    parts("ceilings", lambda: ceilings(device))
+    parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     count_all(counts, names, [*sizes, *counted], settings)
     measure(parts, names, sizes, settings, device, seconds=args.seconds)
     text = render(parts, counts, names, [*sizes, *counted], settings)
@@ -76,9 +77,9 @@ step is the published one in MONAI parts, see [release.py](../../benchmarks/rele
 ## Against the release's step
 
 `trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
-release's step needs. `one evaluation`: network evaluations per second in synthesis. `a volume`:
-volumes synthesised per second, each method with its own number of network evaluations
-({evaluations}; forward-only methods make one).
+release's step needs (`estimated`: from shapes alone). `one evaluation`: network evaluations per
+second in synthesis. `a volume`: volumes synthesised per second, each method with its own number of
+network evaluations ({evaluations}; forward-only methods make one).
 
 {costs.ratios(steps)}
 {costs.targets(TARGETS)}
@@ -90,9 +91,15 @@ and PyTorch included. `estimated`: most bytes of tensors alive at one time, from
 `GFLOP`: matrix products, convolutions and attention, a multiplication and an addition being two.
 `of matmul`, `of copy`: operations, and bytes read and written by operators, against what a
 matrix product of random numbers ({floor["matmul_float32"] / 1e9:.0f} GFLOP/s) and a copy
-({floor["copy_bytes"] / 1e9:.1f} GB/s) reach here. Sizes without times were counted, not run.
+({floor["copy_bytes"] / 1e9:.1f} GB/s) reach here at best; other work on the machine lowers the
+shares. Sizes without times were counted, not run.
 
-{costs.absolute()}"""
+{costs.absolute()}
+## The methods
+
+What the configuration gave them; the rest are their defaults.
+
+{parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
 
 
 def main(argv: list[str] | None = None) -> int:

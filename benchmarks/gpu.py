@@ -28,7 +28,7 @@ from benchmarks.machine import describe
 from benchmarks.measure import ceilings
 from benchmarks.parts import Parts
 from benchmarks.profiling import profile
-from benchmarks.report import table
+from benchmarks.report import parameters, table
 from benchmarks.variants import VARIANTS, variant
 from relad import config
 from relad.cli import add_settings
@@ -36,7 +36,7 @@ from relad.devices import choose_device, set_threads
 from relad.fileio import write_text
 from relad.paths import REPOSITORY
 
-SIZES = {"paper": ("80x96x80", "160x180x160"), "tiny": ("12x16x12", "16x20x16")}
+SIZES = {"paper": ("80x96x80", "160x180x160"), "tiny": ("12x12x12",)}
 SMALL: Size = (24, 28, 24)
 TARGETS_OF_RELA = [("samples trained per second", "trains", 5.0), ("peak memory", "memory", 0.5)]
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     counts = Parts(
         args.out / "counts.json", {"methods": methods}, budget=args.budget, only=args.only
     )
-    parts("ceilings", lambda: ceilings(device))
+    parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     for name in names:
         who = contestant(name, settings)
         parts(f"agreement/{name}", lambda w=who: agreement(w, args.small, device))
@@ -108,6 +108,8 @@ def render(
     targets = [(what, size, kind, bound) for size in sizes for what, kind, bound in TARGETS_OF_RELA]
     left = [*parts.left, *counts.left]
     missing = f"**Not measured yet**: {', '.join(left)}; run the command again.\n\n" if left else ""
+    if not any(key.startswith("train/") for key in parts.state["parts"]):
+        return _counted_only(parts, costs, steps)
     return f"""# Training and sampling on a GPU
 
 Made by `python -m benchmarks.gpu` on {machine["summary"]}. Random volumes; networks in bfloat16 on
@@ -117,8 +119,9 @@ see [release.py](../../benchmarks/release.py).
 {missing}## Against the release's step
 
 `trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
-release's step needs. `a volume`: volumes synthesised per second, with the methods' own numbers of
-network evaluations ({", ".join(f"{name} {n}" for name, n in steps.items())}).
+release's step needs (`estimated`: from shapes alone). `a volume`: volumes synthesised per second,
+with the methods' own numbers of network evaluations
+({", ".join(f"{name} {n}" for name, n in steps.items())}).
 
 {costs.ratios(steps)}
 {costs.targets(targets)}
@@ -146,7 +149,34 @@ kept on the device.
 {table(_rows(parts, "loader/"))}
 ## What pays for `{names[0]}`
 
-{table(_rows(parts, "variants/"))}"""
+{table(_rows(parts, "variants/"))}
+## The methods
+
+{parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
+
+
+def _counted_only(parts: Parts, costs: Costs, steps: Mapping[str, int]) -> str:
+    return f"""# Training and sampling on a GPU
+
+**Nothing was measured on a GPU yet.** What follows was counted from shapes alone by
+`python -m benchmarks.gpu OUT --device cpu --only count`; the same command without `--only`, on a
+machine with a GPU, measures the rest.
+
+## Against the release's step
+
+What a method needs of what the release's step in MONAI parts needs, see
+[release.py](../../benchmarks/release.py).
+
+{costs.ratios(steps)}
+## What was counted
+
+One float32 training step. `estimated`: most bytes of tensors alive at one time, without workspaces;
+bfloat16 needs about half of it. `GFLOP`: matrix products, convolutions and attention.
+
+{costs.absolute()}
+## The methods
+
+{parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
 
 
 def _rows(parts: Parts, prefix: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -196,11 +197,11 @@ def peak_of(call: Callable[[], Any], device: torch.device) -> float:
     return peak_memory_mb(device)
 
 
-def ceilings(device: torch.device) -> dict[str, float]:
+def ceilings(device: torch.device, *, seconds: float = 4.0) -> dict[str, float]:
     """What the machine reaches at best.
 
     Operations per second of a large matrix product of random numbers, and bytes per second, read
-    and written, of a large copy.
+    and written, of a large copy; the best of what ``seconds`` allow.
     """
     cuda = device.type == "cuda"
     size, megabytes = (8192, 2048) if cuda else (1024, 256)
@@ -209,14 +210,18 @@ def ceilings(device: torch.device) -> dict[str, float]:
         if not cuda and name == "bfloat16":
             continue
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        found[f"matmul_{name}"] = 2 * size**3 / _fastest(lambda a=a, b=b: a @ b, device)
+        found[f"matmul_{name}"] = 2 * size**3 / _fastest(lambda a=a, b=b: a @ b, device, seconds)
     source = torch.randn(megabytes * 2**18, device=device)
     target = torch.empty_like(source)
     moved = 2 * source.numel() * source.element_size()
-    found["copy_bytes"] = moved / _fastest(lambda: target.copy_(source), device)
+    found["copy_bytes"] = moved / _fastest(lambda: target.copy_(source), device, seconds)
     return found
 
 
-def _fastest(call: Callable[[], Any], device: torch.device, turns: int = 10) -> float:
+def _fastest(call: Callable[[], Any], device: torch.device, seconds: float) -> float:
+    """Shortest time of a call: other work on the machine only ever makes it longer."""
     call()
-    return min(timed(call, device) for _ in range(turns))
+    until, best = time.monotonic() + seconds, math.inf
+    while time.monotonic() < until:
+        best = min(best, timed(call, device))
+    return best

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import describe, simulated_banner
-from benchmarks.report import table
+from benchmarks.report import parameters, table
 from relad import config, parallel
 from relad.cli import add_settings
 from relad.dataset import PackedDataset
@@ -114,9 +114,12 @@ def train(data: PackedDataset, plan: dict[str, Any], settings: dict[str, Any], o
             one.write(out / name)
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
-            left = sum(plan["seconds"] - o.seconds["updates"] for o in trainers.values())
+            left = sum(
+                (o.total - o.done) * o.seconds["updates"] / max(o.done, 1)
+                for o in trainers.values()
+            )
             where = ", ".join(f"{n} {o.done}/{o.total}" for n, o in trainers.items())
-            print(f"race: {where}; about {max(left, 0):.0f} s of updates left", file=sys.stderr)
+            print(f"race: {where}; about {left:.0f} s of updates left", file=sys.stderr)
     return trainers
 
 
@@ -165,6 +168,7 @@ def run(args: argparse.Namespace) -> None:
             "label": contestants(settings)[name]["label"],
             "validation_steps": contestants(settings)[name]["steps"],
             "space": contestants(settings)[name]["space"],
+            "entry": {k: one.entry[k] for k in ("class", "params")},
             "batch_size": one.options["batch_size"],
             "seconds": one.seconds,
             "updates": one.done,
@@ -229,7 +233,8 @@ grid {" x ".join(map(str, state["grid"]))}, fold 0, {plan["subjects"]} validatio
 the training folds (all their tracers), batch {ours["batch_size"]}, {state["machine"]["summary"]}.
 PSNR in the brain, data range the SUVR window, weights averaged. While training, `rela` is judged by
 one network evaluation per volume and the release's step by {running["release"]["validation_steps"]}
-DDIM steps.
+DDIM steps. The release itself was trained for 34,100 updates of one volume (100 epochs of 341):
+what is compared is what a budget buys, not where long trainings end.
 
 ## `rela` against the release's step
 
@@ -243,7 +248,12 @@ equal wall time is the release's whole training time.
 
 The last columns are the PSNR of each contestant's best weights by number of DDIM steps.
 
-{table(absolute)}"""
+{table(absolute)}
+## The contestants
+
+What the configuration gave them; the rest are their defaults.
+
+{parameters({c["label"]: c["entry"] for c in running.values()})}"""
     write_text(folder / "race.md", text)
     _draw(state, folder / "race.png")
 

@@ -4,7 +4,8 @@
 
 Does what `relad register` and `relad normalize` do, by the same code and the same configuration, to
 any NIfTI images of one visit. Only the T1w is needed; FLAIR and PET are used where they are given.
-A tracer's name is one of the configuration's (section tracers).
+A tracer's name is one of the configuration's (section tracers). PET is not brought to another
+resolution: a study's psf belongs to its cohorts.
 
 A PET needs its frames' times: the BIDS sidecar beside it (the same name with .json) states
 FrameTimesStart, FrameDuration and InjectionStart in seconds, and the frames inside the tracer's

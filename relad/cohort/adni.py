@@ -14,14 +14,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
+from relad.cohort.dicom import STUDY_ID
 from relad.errors import ReladError
 from relad.fileio import read_table
 
-PTID = re.compile(r"\d{3}_S_\d{4,}")
+PTID = STUDY_ID
 _IMAGE_ID = re.compile(r"_I(\d+)\.(dcm|nii|nii\.gz)$", re.IGNORECASE)
 _IMAGE = (".dcm", ".nii", ".nii.gz")
 #: Files that describe images and stand for none.
-_BESIDE = (".xml", ".json", ".csv", ".tsv", ".txt", ".pdf", ".md", ".log", ".html")
+DESCRIBING = (".xml", ".json", ".csv", ".tsv", ".txt", ".pdf", ".md", ".log", ".html")
 
 #: Collection column -> attribute of :class:`Entry`. Only the first two must be there.
 COLUMNS = {
@@ -251,8 +252,8 @@ def find_series(source: Path, subjects: Iterable[str]) -> tuple[list[Found], lis
     others: dict[tuple[str | None, Path, str], list[Path]] = defaultdict(list)
     for file in files:
         person = _person(source, file, known)
-        suffix = _suffix(file)
-        if suffix in _BESIDE or (person is None and suffix not in _IMAGE):
+        suffix = suffix_of(file)
+        if suffix in DESCRIBING or (person is None and suffix not in _IMAGE):
             continue
         if person is None:
             others[None, file.parent, "lies in no subject's folder"].append(file)
@@ -292,7 +293,8 @@ def _person(source: Path, file: Path, known: set[str]) -> Path | None:
     return None
 
 
-def _suffix(file: Path) -> str:
+def suffix_of(file: Path) -> str:
+    """Suffix of a file in lower case, ``.nii.gz`` as one."""
     name = file.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 

@@ -6,11 +6,10 @@ Source: BIDS 1.10, "Common principles" (file names, inheritance) and "Positron E
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.adni import Entry, iso_date, walk
+from relad.cohort.adni import DESCRIBING, Entry, iso_date, suffix_of, walk
 from relad.cohort.images import Candidate, Contents, row
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json, read_table
@@ -18,6 +17,7 @@ from relad.fileio import read_json, read_table
 #: BIDS suffix -> kind and DICOM modality of the images that are used.
 _USED = {"T1w": ("T1w", "MRI"), "FLAIR": ("FLAIR", "MRI"), "pet": ("PET", "PET")}
 _IMAGE = (".nii", ".nii.gz")
+_SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
 #: Keys that hold the date of a scan, the standard's own first.
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "ScanDate", "SourceAcquisitionDate")
@@ -47,12 +47,19 @@ def read(source: Path) -> Contents:
     """
     contents = Contents("BIDS dataset")
     closed: list[tuple[Path, str]] = []
-    images = list(_images(source, closed))
+    images, others = _files(source, closed)
     if not images:
         raise ReladError("holds no image in a folder sub-*", file=source)
     contents.people = _people(source)
+    description = source / "dataset_description.json"
+    if description.is_file():
+        contents.simulated = "SIMULATED" in str(read_json(description)).upper()
     sidecars = _Sidecars(source)
     taken: set[Path] = set()
+    for file, reason in others:
+        where = file.relative_to(source)
+        label = where.parts[0].removeprefix("sub-")
+        contents.rows.append(row(Entry("", label, description=str(where)), 1, reason=reason))
     for file in images:
         candidate = _candidate(source, file, sidecars)
         contents.people.setdefault(candidate.entry.ptid, {})
@@ -75,11 +82,29 @@ def read(source: Path) -> Contents:
     return contents
 
 
-def _images(source: Path, closed: list[tuple[Path, str]]) -> Iterator[Path]:
+def _files(
+    source: Path, closed: list[tuple[Path, str]]
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Images in the subjects' folders, and files there that cannot be used, with the reason."""
+    images: list[Path] = []
+    others: list[tuple[Path, str]] = []
     for person in sorted(p for p in source.glob("sub-*") if p.is_dir()):
         files, shut = walk(person)
         closed += shut
-        yield from (f for f in files if f.name.lower().endswith(_IMAGE))
+        named = _SUBJECT.fullmatch(person.name)
+        for file in files:
+            suffix = suffix_of(file)
+            if suffix in DESCRIBING or suffix in (".bval", ".bvec"):
+                continue
+            if not named:
+                others.append((file, f"{person.name} is no subject: letters and digits after sub-"))
+            elif suffix in _IMAGE:
+                images.append(file)
+            else:
+                others.append(
+                    (file, f"{file.name}: format {suffix or 'without suffix'} is not read")
+                )
+    return images, others
 
 
 def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
@@ -94,6 +119,12 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
         problem = f"{file.name}: its name and its folder state different subjects or sessions"
     elif entities.get("part") not in (None, "mag") or "echo" in entities:
         problem = f"{file.name}: one part or echo of an image"
+    elif "ce" in entities:
+        problem = f"{file.name}: not used: acquired with a contrast agent"
+    elif entities.get("space") not in (None, "orig", "scanner"):
+        problem = f"{file.name}: not used: no longer in the scanner's space"
+    elif re.search(r"nac|noac", entities.get("rec", "").lower()):
+        problem = f"{file.name}: not used: not corrected for attenuation"
     else:
         try:
             sidecar = sidecars.of(file)
@@ -110,7 +141,8 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
         acq_date=day or next(filter(None, dates), ""),
     )
     run = entities.get("run", "")
-    rank = (int(run) if run.isdigit() else 0, file.name)
+    static = int("stat" in entities.get("rec", "").lower())  # the dynamic reconstruction first
+    rank = (static, int(run) if run.isdigit() else 0, file.name)
     return Candidate(entry, (file,), session, kind, sidecar, rank, problem)
 
 
@@ -157,24 +189,29 @@ class _Sidecars:
     def date_of(self, file: Path) -> str:
         """Date in the ``acq_time`` of the ``*_scans.tsv`` above a file; empty where there is none.
 
-        ``sessions.tsv`` is read where that tells nothing.
+        ``*_sessions.tsv`` is read where none of them tells it.
         """
-        for folder in self._levels(file)[1:]:
-            if folder not in self._dates:
-                self._dates[folder] = dict(_read_dates(folder))
-            dates = self._dates[folder]
-            for name in (file.relative_to(folder).as_posix(), file.relative_to(folder).parts[0]):
-                if dates.get(name):
-                    return dates[name]
+        folders = self._levels(file)[:0:-1]
+        for ending, part in (("scans", slice(None)), ("sessions", slice(1))):
+            for folder in folders:
+                name = "/".join(file.relative_to(folder).parts[part])
+                found = self._dates_in(folder, ending).get(name)
+                if found:
+                    return found
         return ""
 
-
-def _read_dates(folder: Path) -> Iterator[tuple[str, str]]:
-    tables = [*folder.glob("*_scans.tsv"), *folder.glob("*_sessions.tsv")]
-    for table in sorted(tables):
-        for line in read_table(table):
-            name = line.get("filename") or line.get("session_id") or ""
-            yield name, iso_date(line.get("acq_time") or "")
+    def _dates_in(self, folder: Path, ending: str) -> dict[str, str]:
+        """Name in a folder -> date, from the tables with an ending."""
+        key = folder / ending
+        if key not in self._dates:
+            self._dates[key] = {
+                line.get("filename") or line.get("session_id") or "": iso_date(
+                    line.get("acq_time") or ""
+                )
+                for table in sorted(folder.glob(f"*_{ending}.tsv"))
+                for line in read_table(table)
+            }
+        return self._dates[key]
 
 
 def _people(source: Path) -> dict[str, dict[str, str | None]]:
@@ -183,8 +220,8 @@ def _people(source: Path) -> dict[str, dict[str, str | None]]:
     people: dict[str, dict[str, str | None]] = {}
     for line in read_table(table) if table.is_file() else ():
         label = (line.get("participant_id") or "").removeprefix("sub-")
-        if not label:
-            raise DataError("has a row without participant_id", file=table)
+        if not _SUBJECT.fullmatch(f"sub-{label}"):
+            continue  # nobody's row; a folder of such a name is reported
         cells = {key.strip().lower(): value for key, value in line.items() if key}
         people.setdefault(
             label,

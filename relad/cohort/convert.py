@@ -16,7 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from relad.cohort.integrity import check_nifti
+from relad.cohort.integrity import check_nifti, scanner_affine
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti
 
@@ -132,13 +132,14 @@ def _load(path: Path, where: str, sidecar: dict[str, Any]) -> Image:
     except TypeError:  # voxels of several values each: a colour image
         raise DataError("holds colours instead of one value per voxel", file=where) from None
     stored = nib.load(path)
-    data, affine = np.asarray(image.dataobj), image.affine
+    data, affine = np.asarray(image.dataobj), scanner_affine(stored)
     if data.ndim not in (3, 4):
         raise DataError(f"has {data.ndim} dimensions", file=where)
-    if data.ndim == 4:
-        for number, frame in enumerate(np.moveaxis(data, -1, 0), start=1):
-            if frame.min() == frame.max():
-                raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)
+    if data.ndim == 4:  # a scan may begin before the injection; later an empty frame is damage
+        filled = [bool(frame.min() < frame.max()) for frame in np.moveaxis(data, -1, 0)]
+        if not all(filled[filled.index(True) :]):
+            number = filled.index(False, filled.index(True)) + 1
+            raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)
     integer = np.issubdtype(stored.get_data_dtype(), np.integer)
     unscaled = (stored.dataobj.slope, stored.dataobj.inter) == (1, 0)
     if integer and unscaled and stored.get_data_dtype().itemsize <= 2:

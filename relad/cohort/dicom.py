@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -29,10 +30,11 @@ GAP = 1.5
 UNEVEN = 0.1
 #: A slice further than this (mm) from the line through its neighbours was not acquired with them.
 OFF_LINE_MM = 1.0
+#: ADNI's identifiers of subjects.
+STUDY_ID = re.compile(r"\d{3}_S_\d{4,}")
 #: What all files of one series must agree in.
 SHARED_KEYS = (
     "SeriesInstanceUID",
-    "PatientID",
     "Modality",
     "Rows",
     "Columns",
@@ -355,6 +357,13 @@ def read_series(files: Sequence[Path], where: str) -> Series:
 
 
 def _check_shared(header: pydicom.Dataset, first: pydicom.Dataset, file: Path) -> None:
+    # Edited ids may be written unevenly; two study ids are two people.
+    people = {str(h.get("PatientID") or "") for h in (header, first)}
+    if len(people) > 1 and all(STUDY_ID.fullmatch(name) for name in people):
+        raise DataError(
+            f"its PatientID is {header.PatientID}, its neighbours' {first.PatientID}",
+            file=file.name,
+        )
     for key in SHARED_KEYS:
         ours, theirs = header.get(key), first.get(key)
         if ours == theirs:

@@ -77,6 +77,8 @@ class Contents:
         Subject's id in the source -> ``{age, sex, group}``, also of subjects without images.
     masks
         Brain masks of derivatives, by (subject label, session).
+    simulated
+        Whether the source says that its scans are; DICOM headers may say so too.
     """
 
     what: str
@@ -84,6 +86,7 @@ class Contents:
     rows: list[Row] = field(default_factory=list)
     people: dict[str, dict[str, str | None]] = field(default_factory=dict)
     masks: dict[tuple[str, str | None], Path] = field(default_factory=dict)
+    simulated: bool = False
 
 
 def row(

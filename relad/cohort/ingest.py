@@ -80,22 +80,27 @@ def _run_tasks(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Outcome
         for task in tasks:
             yield task, ingest_subject(task)
         return
-    left = dict.fromkeys(range(len(tasks)))
-    with ProcessPoolExecutor(min(jobs, len(tasks))) as pool:
-        try:
-            futures = {pool.submit(ingest_subject, task): i for i, task in enumerate(tasks)}
-            for future in as_completed(futures):
-                try:
-                    outcome = future.result()
-                except BrokenProcessPool:
-                    continue  # one worker died and took all others with it
-                del left[futures[future]]
-                yield tasks[futures[future]], outcome
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    for i in left:
-        yield tasks[i], _alone(tasks[i])
+    left = list(tasks)
+    while left:
+        done: list[Task] = []
+        with ProcessPoolExecutor(min(jobs, len(left))) as pool:
+            try:
+                futures = {pool.submit(ingest_subject, task): task for task in left}
+                for future in as_completed(futures):
+                    try:
+                        outcome = future.result()
+                    except BrokenProcessPool:
+                        continue  # one worker died and took all others with it
+                    done.append(futures[future])
+                    yield futures[future], outcome
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        left = [task for task in left if task not in done]
+        # Tasks start in order, so the deadly one is among the first; the others go on together.
+        for task in left[:jobs]:
+            yield task, _alone(task)
+        left = left[jobs:]
 
 
 def _alone(task: Task) -> Outcome:
@@ -193,7 +198,7 @@ def ingest(
         tasks, dropped = make_tasks(contents.candidates, rules, root)
         rows += dropped
         sessions: dict[str, tuple[str, ...]] = {}
-        simulated = False
+        simulated = contents.simulated
         show = _progress(len(tasks))
         for done, (task, outcome) in enumerate(_run_tasks(tasks, jobs), start=1):
             rows += outcome.rows

@@ -147,7 +147,15 @@ def check_nifti(path: Path) -> None:
     if int(header["sizeof_hdr"]) not in (348, 540):
         raise DataError(f"its header states a size of {int(header['sizeof_hdr'])}", file=path.name)
     _check_orientation(header, path.name)
-    check_grid(image.shape, image.affine, path.name)
+    check_grid(image.shape, scanner_affine(image), path.name)
+
+
+def scanner_affine(image: nib.Nifti1Image) -> np.ndarray:
+    """(4, 4) voxel to scanner RAS mm of a loaded image: its sform, but not one to a template."""
+    header = image.header
+    if int(header["sform_code"]) > 2 and int(header["qform_code"]) > 0:
+        return header.get_qform()
+    return image.affine
 
 
 def _unpacked_size(path: Path) -> int:
@@ -181,19 +189,24 @@ def _check_orientation(header: nib.Nifti1Header, where: str) -> None:
     for form in stated:
         if not np.isfinite(form).all() or abs(np.linalg.det(form[:3, :3])) < 1e-9:
             raise DataError("its affine is singular", file=where)
-    # Both in scanner space must agree; an sform to a template (code 3 and up) is another map.
+    # Realignment turns an sform rigidly; an sform to a template (code 3 and up) is another map.
+    # Else the two must agree: with a mirrored or scaled one, nobody knows which side is left.
     if len(stated) == 2 and {qform_code, sform_code} <= {1, 2}:
-        q, s = stated
-        scale = np.linalg.norm(s[:3, :3], axis=0)
-        turned = np.abs((q - s)[:3, :3] / scale).max() > _FORM_TOLERANCE
-        if turned or np.abs((q - s)[:3, 3]).max() > scale.min():
+        between = np.linalg.inv(stated[0][:3, :3]) @ stated[1][:3, :3]
+        rigid = np.abs(between.T @ between - np.eye(3)).max() < 2 * _FORM_TOLERANCE
+        if qform_code == sform_code:
+            q, s = stated
+            scale = np.linalg.norm(s[:3, :3], axis=0)
+            rigid &= bool(np.abs((q - s)[:3, :3] / scale).max() < _FORM_TOLERANCE)
+            rigid &= bool(np.abs((q - s)[:3, 3]).max() < scale.min())
+        if not rigid or np.linalg.det(between) < 0:
             raise DataError(
                 "its qform and sform contradict each other",
                 file=where,
                 hint="which one is right only its source can tell; convert it again",
             )
     zooms = np.asarray(header.get_zooms()[:3], float)
-    edges = np.linalg.norm(stated[-1][:3, :3], axis=0)
+    edges = np.linalg.norm((stated[0] if sform_code > 2 else stated[-1])[:3, :3], axis=0)
     if not np.allclose(edges, zooms, rtol=0.01):
         raise DataError(
             f"its voxel sizes {np.round(zooms, 3).tolist()} mm contradict its affine's "
@@ -237,6 +250,9 @@ def remarks(data: np.ndarray) -> list[str]:
     volumes = data[..., np.newaxis] if data.ndim == 3 else data
     for number, volume in enumerate(np.moveaxis(volumes, -1, 0), start=1):
         of_frame = f" of frame {number}" if data.ndim == 4 else ""
+        if volume.min() == volume.max():
+            found.append(f"frame {number} of {volumes.shape[-1]} is empty")
+            continue
         low, high = np.percentile(volume, (0.1, 99.9))
         if not high > low:
             found.append(f"fewer than one voxel in a thousand{of_frame} holds a signal")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -82,6 +83,11 @@ def _match(
 def _candidate(entry: Entry, image: adni.Found, xml: Path | None) -> Candidate:
     sidecar: dict[str, str] = {}
     session = problem = None
+    entry = replace(
+        entry,
+        description=entry.description or image.description.replace("_", " "),
+        acq_date=entry.acq_date or image.date,
+    )
     try:
         if xml is not None:
             told = adni_xml.read_xml(xml)

@@ -53,13 +53,12 @@ class Scan:
         return (other.day - self.day).days if self.day and other.day else None
 
 
-def _near(this: Scan, other: Scan, limit: int) -> tuple[bool, str]:
-    """Whether two scans can be paired, and why not."""
+def _apart(this: Scan, other: Scan, limit: int) -> str | None:
+    """Why two scans cannot be paired; None where they can."""
     gap = this.days_to(other)
     if gap is None:
-        same = this.session == other.session
-        return same, "" if same else "dates unknown and sessions differ"
-    return abs(gap) <= limit, f"{abs(gap)} days apart, the limit is {limit}"
+        return None if this.session == other.session else "dates unknown and sessions differ"
+    return None if abs(gap) <= limit else f"{abs(gap)} days apart, the limit is {limit}"
 
 
 def _order(this: Scan, other: Scan) -> tuple[bool, int, str]:
@@ -68,7 +67,7 @@ def _order(this: Scan, other: Scan) -> tuple[bool, int, str]:
 
 
 def _flair_of(t1w: Scan, flairs: Sequence[Scan], limit: int) -> Scan | None:
-    fitting = [f for f in flairs if _near(t1w, f, limit)[0]]
+    fitting = [f for f in flairs if _apart(t1w, f, limit) is None]
     return min(fitting, key=lambda f: _order(t1w, f), default=None)
 
 
@@ -101,17 +100,19 @@ def pair(rows: Sequence[Mapping[str, Any]], max_gap_days: int) -> list[dict[str,
         t1ws, flairs = ([Scan.of(r) for r in kinds[kind]] for kind in ("T1w", "FLAIR"))
         for pet_row in sorted(kinds["PET"], key=lambda r: (r["tracer"], r["output"])):
             pet = Scan.of(pet_row)
-            near = [t for t in t1ws if _near(pet, t, max_gap_days)[0]]
+            near = [t for t in t1ws if _apart(pet, t, max_gap_days) is None]
+            reason = None
+            if not near and len({t.session for t in t1ws}) == 1 and pet.days_to(t1ws[0]) is None:
+                near, reason = t1ws, "dates unknown; the subject has T1w of one session only"
             best = min(
                 near,
                 key=lambda t: (_flair_rank(t, flairs, max_gap_days), *_order(pet, t)),
                 default=None,
             )
             flair = _flair_of(best, flairs, max_gap_days) if best else None
-            reason = None
             if best is None and t1ws:
                 nearest = min(t1ws, key=lambda t: _order(pet, t)[1:])
-                reason = f"its nearest T1w: {_near(pet, nearest, max_gap_days)[1]}"
+                reason = f"its nearest T1w: {_apart(pet, nearest, max_gap_days)}"
             elif best is None:
                 reason = "the subject has no T1w"
             pairs.append(
@@ -139,6 +140,17 @@ class Visit:
     t1w: Path
     flair: Path | None
     pets: dict[str, Path]
+
+
+def unpaired(dataset: Path, subject: str) -> dict[str, str]:
+    """Tracer -> why its PET got no MRI, from ``pairs.tsv``; empty where there is none."""
+    table = dataset / "pairs.tsv"
+    rows = read_table(table) if table.is_file() else []
+    return {
+        r["tracer"] or "": f"PET not paired with MRI: {r['reason']}"
+        for r in rows
+        if r["subject"] == subject and r["status"] == "unpaired"
+    }
 
 
 def visit_of(dataset: Path, subject: str) -> Visit | None:

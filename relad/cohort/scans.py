@@ -156,6 +156,8 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
             sidecar["SourceFramesAveraged"] = image.product.averaged
         if image.series is None:
             image.notes += bids.check_pet_sidecar(sidecar, data.shape[3])
+        elif sidecar["InjectionStart"] == bids.UNKNOWN:
+            image.notes.append("injection time unknown")
     else:
         if data.ndim != 3:
             raise DataError(

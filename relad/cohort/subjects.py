@@ -87,7 +87,8 @@ def _bids_labels(root: Path) -> list[str]:
     if not root.is_dir():
         raise ReladError("no such BIDS folder", file=root)
     folders = (entry.name for entry in root.glob("sub-*") if entry.is_dir())
-    return sorted(name.removeprefix("sub-") for name in folders)
+    labels = (name.removeprefix("sub-") for name in folders)
+    return sorted(label for label in labels if re.fullmatch(r"[A-Za-z0-9]+", label))
 
 
 def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:

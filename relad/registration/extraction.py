@@ -19,6 +19,7 @@ import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti, save_nifti
+from relad.resample import grid_points, sample
 
 #: Lines of a failed command's messages that are passed on.
 _LINES = 3
@@ -43,7 +44,7 @@ def given_mask(
     Raises
     ------
     DataError
-        Where the mask is missing, empty or on another grid, or the command fails.
+        Where the mask is missing, empty or elsewhere, or the command fails.
     ReladError
         Where the command does not exist; no subject would get a mask.
     """
@@ -60,30 +61,31 @@ def given_mask(
 
 
 def load_mask(path: Path, t1w: nib.Nifti1Image) -> np.ndarray:
-    """Load a brain mask (x, y, z) that must lie on the grid of the T1w.
+    """Load a brain mask onto the grid of the T1w (x, y, z), whose space it must be in.
 
     Raises
     ------
     DataError
-        Where it is empty, full, or on another grid.
+        Where it is empty, full, or elsewhere.
     """
     image = load_nifti(path, ndim=3, allow_constant=True)
-    if image.shape != t1w.shape:
-        raise DataError(
-            f"is not on the grid of the image it masks: {_size(image)} voxels, not {_size(t1w)}",
-            file=path,
-        )
-    if not np.allclose(image.affine, t1w.affine, atol=1e-2):
-        raise DataError("is not on the grid of the image it masks: their affines differ", file=path)
     mask = np.asarray(image.dataobj) > 0.5
     if not mask.any() or mask.all():
         what = "no voxel" if not mask.any() else "every voxel"
         raise DataError(f"is no brain mask: {what} is above 0.5", file=path)
-    return mask
-
-
-def _size(image: nib.Nifti1Image) -> str:
-    return " x ".join(map(str, image.shape))
+    if image.shape == t1w.shape and np.allclose(image.affine, t1w.affine, atol=1e-2):
+        return mask
+    if sorted(image.shape) != sorted(t1w.shape):
+        size, needed = (" x ".join(map(str, i.shape)) for i in (image, t1w))
+        raise DataError(
+            f"is not on the grid of the image it masks: {size} voxels, not {needed}", file=path
+        )
+    # Other programs store the same voxels in another order of axes.
+    points = grid_points(t1w.shape, t1w.affine)
+    reordered = sample(mask.astype(np.float32), image.affine, points) > 0.5
+    if reordered.sum() != mask.sum():
+        raise DataError("is not on the grid of the image it masks: their affines differ", file=path)
+    return reordered
 
 
 def _run(command: str, t1w: nib.Nifti1Image, scratch: Path) -> Path:

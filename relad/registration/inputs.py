@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.pairing import visit_of
+from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.errors import DataError
 from relad.fileio import read_json
 
-#: Frames may stick out of the window by this much, in s (headers round).
-TOLERANCE_S = 1.0
+#: Least share of a frame that lies inside its tracer's window, and least share of the window that
+#: such frames cover: scans rarely start to the minute.
+MIN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Session:
     """Images of one session, of which only the T1w must be there.
 
-    ``pets`` maps tracer id to image, ``brain_mask`` is that of the dataset's derivatives.
+    ``pets`` maps tracer id to image, ``brain_mask`` is that of the dataset's derivatives,
+    ``unpaired`` maps tracer id to the reason why its PET is left out.
     """
 
     name: str | None
@@ -29,6 +31,7 @@ class Session:
     flair: Path | None
     pets: dict[str, Path]
     brain_mask: Path | None
+    unpaired: dict[str, str] = field(default_factory=dict)
 
 
 def sidecar(image: Path) -> dict[str, Any]:
@@ -83,20 +86,24 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, 
     DataError
         Where no session has a T1w.
     """
+    return replace(_choose(bids, subject, tracers), unpaired=unpaired(bids, subject))
+
+
+def _choose(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, Any]]) -> Session:
     visit = visit_of(bids, subject)
     if visit is not None:
         folder = visit.t1w.parent.parent
         pets = {tracer: path for tracer, path in visit.pets.items() if tracer in tracers}
         return _session(bids, folder, visit.t1w, visit.flair, pets)
     # PET that pairing left out lies too far from the MRI of its session, too.
-    left_out = (bids / "pairs.tsv").is_file()
+    pairs_known = (bids / "pairs.tsv").is_file()
     root = bids / f"sub-{subject}"
     candidates = []
     for folder in [*sorted(root.glob("ses-*")), root]:
         t1w, flair = _one(folder / "anat", "T1w"), _one(folder / "anat", "FLAIR")
         if t1w is None:
             continue
-        pets = {} if left_out else _pets(folder, tracers)
+        pets = {} if pairs_known else _pets(folder, tracers)
         lacks = (flair is None, not pets)
         candidates.append((lacks, _order(folder, t1w), folder, t1w, flair, pets))
     if not candidates:
@@ -152,7 +159,7 @@ def whole_window(window_min: Sequence[float]) -> Frames:
 
 
 def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[float]) -> Frames:
-    """Choose the frames that lie inside a window of minutes after injection.
+    """Choose the frames that lie inside a window of minutes after injection, by half at least.
 
     Parameters
     ----------
@@ -166,7 +173,8 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     Raises
     ------
     DataError
-        Where the sidecar lacks timing, disagrees with the image, or no frame lies inside.
+        Where the sidecar lacks timing, disagrees with the image, or the frames inside cover less
+        than half of the window.
     """
     if not meta:
         raise DataError(
@@ -184,17 +192,23 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
         raise DataError("its frames are not corrected for decay, so they cannot be averaged")
     starts = [start - injection for start in starts]
     low, high = (60.0 * minute for minute in window_min)
-    indices = [
-        i
-        for i in range(count)
-        if starts[i] >= low - TOLERANCE_S and starts[i] + durations[i] <= high + TOLERANCE_S
-    ]
-    if not indices:
-        first, last = starts[0] / 60, (starts[-1] + durations[-1]) / 60
-        raise DataError(
-            f"no frame lies within {window_min[0]} to {window_min[1]} min after injection "
-            f"(the scan runs from {first:.1f} to {last:.1f} min)"
-        )
-    if any(durations[i] <= 0 for i in indices):
+    if min(durations) <= 0:
         raise DataError("its sidecar states a frame duration of 0 s")
+    inside = [
+        max(0.0, min(start + length, high) - max(start, low))
+        for start, length in zip(starts, durations, strict=True)
+    ]
+    indices = [i for i in range(count) if inside[i] >= MIN_SHARE * durations[i]]
+    covered = sum(inside[i] for i in indices) / (high - low)
+    first, last = starts[0] / 60, (starts[-1] + durations[-1]) / 60
+    scan = f"(the scan runs from {first:.1f} to {last:.1f} min)"
+    if not indices:
+        raise DataError(
+            f"no frame lies within {window_min[0]} to {window_min[1]} min after injection {scan}"
+        )
+    if covered < MIN_SHARE:
+        raise DataError(
+            f"its frames cover {covered:.0%} of {window_min[0]} to {window_min[1]} min after "
+            f"injection {scan}, less than {MIN_SHARE:.0%}"
+        )
     return Frames(indices, [starts[i] for i in indices], [durations[i] for i in indices])

@@ -128,6 +128,8 @@ class Subject:
                 lambda path: self._flair(path, t1w_low, folder, scratch),
                 [folder / self.names[key] for key in ("flair", "flair_to_t1w")],
             )
+        for tracer in session.unpaired.keys() & self.status["tracers"].keys() - session.pets.keys():
+            self.status["tracers"][tracer]["reason"] = session.unpaired[tracer]
         low = engine.affine_of(t1w_low)
         mask_low = sample(mask.astype(np.float32), t1w.affine, grid_points(t1w_low.shape, low))
         for tracer, path in session.pets.items():
@@ -160,11 +162,17 @@ class Subject:
         prefix = scratch / "mni"
         # First: a command that fails does so before the work.
         setting = self.settings["registration"].get("brain_extraction", "auto")
-        given = extraction.given_mask(setting, t1w, session.brain_mask, scratch)
+        unfit = None
+        try:
+            given = extraction.given_mask(setting, t1w, session.brain_mask, scratch)
+        except DataError as error:
+            if setting != "auto":
+                raise
+            given, unfit = None, self._reason(error)  # a mask that nobody asked for
         brain.to_mni(t1w_low, prefix, seed=self.seed)
         mask, by_affine = brain.carry_back(t1w.shape, t1w.affine, prefix)
         compared = by_affine
-        self.status["brain_mask_from"] = "template"
+        self.status["brain_mask_from"] = f"template, since {unfit}" if unfit else "template"
         if given is not None:
             mask, compared = given, mask
             self.status["brain_mask_from"] = (
@@ -210,7 +218,9 @@ class Subject:
         window = self.settings["tracers"][tracer]["frames_min"]
         meta = inputs.sidecar(path)
         by_source = meta.get("SourceFramesAveraged") is True
-        stated = (self.averaged or by_source) and data.shape[3] == 1 and not inputs.is_timed(meta)
+        # An archive's averaged product may carry the times of one frame; the user's word counts for
+        # images that nothing times.
+        stated = data.shape[3] == 1 and (by_source or (self.averaged and not inputs.is_timed(meta)))
         chosen = (
             inputs.whole_window(window)
             if stated

@@ -9,7 +9,7 @@ Output folder: model.safetensors (moving average of the generator, the best by P
 validation subjects where the configuration sets some aside, and the training fold's data space),
 log.csv (losses, validation PSNR), train.json (counts, measured time and memory, provenance). While
 training, checkpoint.pt lies beside them. SIGTERM, SIGINT and SIGUSR1 store a checkpoint first; the
-exit status is then 75, and the same command continues.
+exit status is then 75 (of torchrun itself 1), and the same command continues.
 
 On several GPUs or machines, with the same result up to rounding:
 

@@ -61,6 +61,8 @@ def test_dates_are_month_day_year(text, date):
         ("T2_FLAIR_SAG", "MR", "FLAIR"),
         ("Coreg, Avg, Standardized Image and Voxel Size", "PET", "PET"),
         ("AV45 Co-registered Dynamic", "PT", "PET"),
+        ("[BRAIN_CTAC] AV45", "PT", "PET"),
+        ("t2_tirm_tra_dark-fluid", "MR", "FLAIR"),
     ],
 )
 def test_descriptions_of_images_that_are_used(description, modality, kind):
@@ -73,6 +75,10 @@ def test_descriptions_of_images_that_are_used(description, modality, kind):
         ("3 Plane Localizer", "MRI"),
         ("3-plane localizer", "MRI"),
         ("MPRAGE scout", "MRI"),
+        ("SAG T1 POST GAD", "MRI"),
+        ("Spatially Normalized, Masked and N3 corrected T1 image", "MRI"),
+        ("MT1; N3m; brain extracted", "MRI"),
+        ("MPRAGE Phase", "MRI"),
         ("B1-calibration Head", "MRI"),
         ("Field Mapping", "MRI"),
         ("Axial T2 STAR", "MRI"),

@@ -286,6 +286,91 @@ def test_bad_input_is_one_reason_and_touches_nobody_else(tmp_path: Path, damage,
     assert sum(r["subject"] == "02" for r in rows if r["status"] == "kept") == 3
 
 
+def test_a_simulated_source_stays_simulated(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", "a", PET)
+    write_json(source / "dataset_description.json", {"Name": "SIMULATED DATA (phantoms)"})
+    ingest(source, out, TRACERS)
+    assert "SIMULATED" in read_json(out / "dataset_description.json")["Name"]
+
+
+def test_images_that_are_no_raw_scan_are_not_taken(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    folder = session(source, "01", "a")
+    for name in ("ce-gad_T1w", "space-MNI_T1w"):
+        write_image(folder / "anat" / f"sub-01_ses-a_{name}.nii.gz")
+    for rec in ("acdyn", "nacdyn", "acstat"):
+        write_image(folder / "pet" / f"sub-01_ses-a_rec-{rec}_pet.nii.gz", (8, 9, 10, 2))
+        write_json(folder / "pet" / f"sub-01_ses-a_rec-{rec}_pet.json", PET)
+    write_image(folder / "pet" / "sub-01_ses-a_pet.v")
+    (source / "sub-02_old" / "anat").mkdir(parents=True)
+    write_image(source / "sub-02_old" / "anat" / "sub-02_T1w.nii.gz")
+    ingest(source, out, TRACERS)
+    rows = read_table(out / "ingest.tsv")
+    kept = [Path(r["image_id"]).name for r in rows if r["status"] == "kept"]
+    assert sorted(kept) == [
+        "sub-01_ses-a_FLAIR.nii.gz",
+        "sub-01_ses-a_T1w.nii.gz",
+        "sub-01_ses-a_rec-acdyn_pet.nii.gz",
+    ]
+    reasons = " | ".join(r["reason"] for r in rows if r["status"] == "dropped")
+    for part in (
+        "acquired with a contrast agent",
+        "no longer in the scanner's space",
+        "not corrected for attenuation",
+        "sub-01_ses-a_pet.v: format .v is not read",
+        "sub-02_old is no subject",
+        "another tau PET in session a",
+    ):
+        assert part in reasons, part
+
+
+def test_the_date_of_a_scan_goes_before_that_of_its_session(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    folder = session(source, "01", "a", PET)
+    sessions = source / "sub-01" / "sub-01_sessions.tsv"
+    sessions.write_text("session_id\tacq_time\nses-a\t2020-01-01T00:00:00\n")
+    scans = folder / "sub-01_ses-a_scans.tsv"
+    scans.write_text("filename\tacq_time\npet/sub-01_ses-a_pet.nii.gz\t2021-06-01T00:00:00\n")
+    ingest(source, out, TRACERS)
+    (pair,) = read_table(out / "pairs.tsv")
+    assert (pair["t1w_date"], pair["pet_date"]) == (None, "2021-06-01")
+    assert pair["reason"] == "its nearest T1w: 517 days apart, the limit is 180"
+
+
+def test_only_frames_before_the_injection_may_be_empty(tmp_path: Path):
+    source = tmp_path / "in"
+    folder = session(source, "01", "a", PET)
+    file = next((folder / "pet").glob("*.nii.gz"))
+    image = nib.load(file)
+    intact = image.get_fdata()
+    for empty, status in ((0, "kept"), (1, "dropped")):
+        data = intact.copy()
+        data[..., empty] = 0
+        nib.Nifti1Image(data.astype(np.float32), image.affine).to_filename(file)
+        ingest(source, tmp_path / "out", TRACERS)
+        (row,) = [r for r in read_table(tmp_path / "out" / "ingest.tsv") if r["kind"] == "PET"]
+        assert row["status"] == status
+        assert f"frame {empty + 1} of 2 is empty" in (row["note"] or row["reason"])
+
+
+def test_an_sform_of_realignment_counts_and_one_to_a_template_does_not(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    folder = session(source, "01", "a", PET)
+    file = _anat(folder)
+    image = nib.load(file)
+    turned = image.affine.copy()
+    c, s = np.cos(0.2), np.sin(0.2)
+    turned[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ turned[:3, :3]
+    for code, expected in ((2, turned), (4, image.affine)):
+        image.set_qform(image.affine, 1)
+        image.set_sform(turned, code)
+        image.to_filename(file)
+        ingest(source, out, TRACERS)
+        written = nib.load(next(out.rglob("*_T1w.nii.gz")))
+        np.testing.assert_allclose(written.affine, expected, atol=1e-4)
+
+
 def test_one_image_with_two_endings_is_used_once(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     folder = session(source, "01", "a", PET)

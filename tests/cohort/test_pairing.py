@@ -66,10 +66,13 @@ def test_beyond_the_limit_there_is_no_pair_and_the_reason_says_how_far():
     assert only(same_visit)["status"] == "unpaired", "one visit's label does not shorten a year"
 
 
-def test_without_dates_only_one_session_pairs():
+def test_without_dates_a_session_pairs_or_the_only_mri_there_is():
     assert only([scan("T1w", "bl", None), scan("PET", "bl", None, "tau")])["gap_days"] is None
     assert only([scan("T1w", None, None), scan("PET", None, None, "tau")])["status"] == "paired"
     found = only([scan("T1w", "bl", None), scan("PET", "pet", None, "tau")])
+    assert found["status"] == "paired"
+    assert found["reason"] == "dates unknown; the subject has T1w of one session only"
+    found = only([scan("T1w", "a", None), scan("T1w", "b", None), scan("PET", "pet", None, "tau")])
     assert found["reason"] == "its nearest T1w: dates unknown and sessions differ"
 
 

@@ -185,6 +185,17 @@ def test_an_extractor_that_fails_is_named(image, tmp_path, body: str, said: str)
         given_mask(extractor(tmp_path, body), image, None, tmp_path)
 
 
+def test_a_mask_in_another_order_of_axes_is_brought_to_the_image(image, tmp_path) -> None:
+    mask = given_mask(extractor(tmp_path, GOOD), image, None, tmp_path)
+    stored = nib.Nifti1Image(mask.astype(np.uint8), image.affine)
+    file = tmp_path / "reoriented.nii.gz"
+    turned = nib.orientations.axcodes2ornt("PSR")
+    now = nib.io_orientation(stored.affine)
+    stored.as_reoriented(nib.orientations.ornt_transform(now, turned)).to_filename(file)
+    assert nib.load(file).shape != image.shape
+    np.testing.assert_array_equal(given_mask("auto", image, file, tmp_path), mask)
+
+
 def test_an_extractor_that_is_not_there_stops_everything(t1, settings, tmp_path, capsys) -> None:
     registration = {**settings["registration"], "brain_extraction": "nowhere {t1w} {mask}"}
     changed = {**settings, "registration": registration}

@@ -112,11 +112,12 @@ def test_a_dataset_without_sessions(tmp_path) -> None:
     assert choose_session(tmp_path, "S1", TRACERS).brain_mask is not None
 
 
-def test_frames_lie_wholly_inside_the_window() -> None:
+def test_frames_lie_inside_the_window_by_half_at_least() -> None:
     frames = choose_frames(META, 6, (80, 100))
     assert frames.indices == [1, 2, 3, 4]
     assert frames.starts[0] == 4800
-    assert choose_frames(META, 6, (82, 100)).indices == [2, 3, 4]
+    assert choose_frames(META, 6, (82, 100)).indices == [1, 2, 3, 4]
+    assert choose_frames(META, 6, (83, 100)).indices == [2, 3, 4]
     # Times count from the injection, not from TimeZero.
     assert choose_frames({**META, "InjectionStart": -300.0}, 6, (80, 100)).indices == [0, 1, 2, 3]
 
@@ -124,6 +125,17 @@ def test_frames_lie_wholly_inside_the_window() -> None:
 def test_a_static_image_is_one_frame() -> None:
     meta = {"InjectionStart": 0, "FrameTimesStart": 4800, "FrameDuration": 1200}
     assert choose_frames(meta, 1, (80, 100)).durations == [1200]
+    late = {**meta, "FrameTimesStart": [4890]}  # scans rarely start to the second
+    assert choose_frames(late, 1, (80, 100)).starts == [4890]
+    long = {**meta, "FrameTimesStart": [3600], "FrameDuration": [3600]}
+    with pytest.raises(DataError, match="no frame lies within 80 to 100 min"):
+        choose_frames(long, 1, (80, 100))
+
+
+def test_frames_that_cover_too_little_of_the_window_are_refused() -> None:
+    short = {key: value[:2] if isinstance(value, list) else value for key, value in META.items()}
+    with pytest.raises(DataError, match="its frames cover 25% of 80 to 100 min after injection"):
+        choose_frames(short, 2, (80, 100))
 
 
 @pytest.mark.parametrize(

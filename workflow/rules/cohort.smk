@@ -29,6 +29,7 @@ rule phantom:
 rule ingest:
     input:
         scans=raw_scans,
+        beside=ingest_files,
     output:
         bids=directory(paths.bids("{cohort}")),
     log:

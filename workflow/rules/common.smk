@@ -169,6 +169,12 @@ def raw_scans(wildcards):
     return paths.raw(wildcards.cohort) if entry["source"] == "phantom" else entry["path"]
 
 
+def ingest_files(wildcards):
+    """Files beside a cohort's scans: after an edit the scans are ingested again."""
+    entry = cohort_entry(wildcards)
+    return [*collections_of(entry), *([entry["checksums"]] if "checksums" in entry else [])]
+
+
 def ingest_options(wildcards):
     """Files that go with a cohort's scans; a simulated cohort's collection is in its folder."""
     entry = cohort_entry(wildcards)
