@@ -144,7 +144,7 @@ def pet_sidecar(
         # does not tell the injection: its times cannot be combined, so they are replaced.
         for key in ("TimeZero", "ScanStart", "InjectionStart", "ImageDecayCorrectionTime"):
             sidecar.pop(key, None)
-        sidecar.update(_times(series))
+        sidecar.update(pet_times(series))
         if not any(sidecar.get("DecayCorrectionFactor") or ()):
             sidecar.pop("DecayCorrectionFactor", None)  # zeros where the header has no factor
         named = dicom_pet.radiopharmaceutical(series.header)
@@ -218,7 +218,8 @@ def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
     return notes
 
 
-def _times(series: Series) -> dict[str, Any]:
+def pet_times(series: Series) -> dict[str, Any]:
+    """Keys of the sidecar that tell times, in s after TimeZero, from a series' headers."""
     header = series.header
     starts = dicom_pet.frame_starts(series)
     durations = [frame.duration_s for frame in series.frames]

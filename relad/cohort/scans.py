@@ -41,19 +41,24 @@ class Rules:
 
 @dataclass
 class Checked:
-    """A candidate whose files are whole and whose kind is known."""
+    """A candidate whose files are whole and whose kind is known.
+
+    ``timed`` is whether the frames of a PET's window can be told, or need not be.
+    """
 
     candidate: Candidate
     kind: str
     tracer: str | None
     product: Product | None
     series: dicom.Series | None  # None: the image came as NIfTI
+    timed: bool = True
     notes: list[str] = field(default_factory=list)
 
     @property
     def preference(self) -> tuple[Any, ...]:
         """Sort key among images of one kind in a session."""
-        return (self.product.rank if self.product else 0, *self.candidate.rank)
+        # A raw scan whose injection nobody knows is of less use than its average.
+        return (not self.timed, self.product.rank if self.product else 0, *self.candidate.rank)
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,15 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     elif len(files) > 1:
         raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
     tracer = product = None
+    timed = True
     if kind == "PET":
         stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
         stated = stated or str(beside.get("TracerName") or beside.get("Radiopharmaceutical") or "")
         tracer = tracer_of(entry.description, stated, rules.tracers)
         product = rules.series.product_of(entry.description)
-    return Checked(candidate, kind, tracer, product, series, [note] if note else [])
+        if series is not None and not product.averaged:
+            timed = bids.pet_times(series)["InjectionStart"] != bids.UNKNOWN
+    return Checked(candidate, kind, tracer, product, series, timed, [note] if note else [])
 
 
 def _check_header(series: dicom.Series, candidate: Candidate, kind: str) -> None:

@@ -441,3 +441,16 @@ def test_a_phantom_is_ingested_whole_and_says_that_it_is_simulated(tmp_path: Pat
     sidecar = read_json(next(out.rglob("*_trc-AV1451_pet.json")))
     assert sidecar["TracerRadionuclide"] == "F18"
     assert sidecar["FrameTimesStart"] == [60 * minute for minute in (75, 80, 85, 90, 95, 100)]
+
+
+def test_an_average_goes_before_a_raw_scan_whose_injection_nobody_knows(tmp_path: Path):
+    loni = tmp_path / "loni"
+    names = {1: "AV1451 Dynamic", 2: "AV1451 Coreg, Avg, Standardized Image and Voxel Size"}
+    for injected, kept in ((None, 2), (13 * 3600, 1)):
+        shutil.rmtree(loni, ignore_errors=True)
+        write_pet(loni, A, 1, names[1], injected=injected)
+        write_pet(loni, A, 2, names[2], frames=1, injected=None)
+        write_csv(tmp_path / "c.csv", [csv_row(k, A, name, "PET") for k, name in names.items()])
+        ingest(loni, tmp_path / "bids", TRACERS)
+        got = {i: r["status"] for i, r in table(tmp_path / "bids").items()}
+        assert got == {f"I{k}": "kept" if k == kept else "dropped" for k in names}
