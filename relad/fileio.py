@@ -42,7 +42,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path, *, mark: str) -> Iterator[Path]:
+def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iterator[Path]:
     """Yield an empty temporary folder; on success it takes the place of ``path``.
 
     Parameters
@@ -52,6 +52,9 @@ def whole_folder(path: str | Path, *, mark: str) -> Iterator[Path]:
     mark
         A file that every folder of this kind holds: only such a folder, or an empty one, is
         replaced.
+    key
+        Where given, the temporary folder outlives a run that is killed, and is yielded as it was
+        left to the next run with this key (hexadecimal). What runs with other keys left is removed.
 
     Raises
     ------
@@ -67,16 +70,26 @@ def whole_folder(path: str | Path, *, mark: str) -> Iterator[Path]:
             hint="name another folder, or remove it yourself",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    name = str(os.getpid()) if key is None else f"key-{key[:16]}"
+    temporary = path.with_name(f".part-{name}-{path.name}")
+    for stale in path.parent.glob(f".part-key-{'[0-9a-f]' * 16}-{path.name}") if key else ():
+        if stale != temporary:
+            shutil.rmtree(stale, ignore_errors=True)
+    if key is None:
+        shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(exist_ok=key is not None)
     try:
         yield temporary
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-    finally:
+    except KeyboardInterrupt:
+        if key is None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

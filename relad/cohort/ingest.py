@@ -21,7 +21,8 @@ OUT becomes a BIDS dataset with three tables at its root:
 A damaged scan is dropped with the file's name; the rest of the cohort goes on. Of several images of
 one kind in a session the first is kept (PET by product, original before processed, then by date and
 image id, or by run). OUT is written whole: it appears when all is done, and replaces an earlier
-dataset of that name.
+dataset of that name. A run that was killed is taken up again where it was: the subjects it had
+finished are kept beside OUT, as long as source and settings are the same.
 
     relad ingest ADNI bids/adni --collection ADNI_3_15_2024.csv --jobs 8
     relad ingest my-bids bids/my-centre --max-gap-days 90 --checksums my-bids/sha256sums.txt
@@ -44,6 +45,7 @@ from relad.cohort import adni, bids, bids_source, convert, loni_source
 from relad.cohort.images import INGEST_COLUMNS, Candidate, Contents, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.pairing import PAIR_COLUMNS, pair
+from relad.cohort.resume import Outcomes, key_of
 from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
 from relad.cohort.series import SeriesTable
 from relad.cohort.subjects import bids_label
@@ -56,9 +58,7 @@ from relad.provenance import describe
 _PROGRESS_EVERY_S = 10.0
 
 
-def make_tasks(
-    candidates: Iterable[Candidate], rules: Rules, root: Path
-) -> tuple[list[Task], list[Row]]:
+def make_tasks(candidates: Iterable[Candidate], rules: Rules) -> tuple[list[Task], list[Row]]:
     """Group images by subject; of two subjects with one BIDS label only the first is kept."""
     people: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -68,24 +68,24 @@ def make_tasks(
     for ptid, images in sorted(people.items()):
         label = bids_label(ptid)
         if owners.setdefault(label, ptid) == ptid:
-            tasks.append(Task(label, tuple(images), rules, root))
+            tasks.append(Task(label, tuple(images), rules))
             continue
         reason = f"its subject has the same BIDS label as {owners[label]}"
         rows += [row(image.entry, len(image.files), reason=reason) for image in images]
     return tasks, rows
 
 
-def _run_tasks(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Outcome]]:
+def _run_tasks(tasks: Sequence[Task], root: Path, jobs: int) -> Iterator[tuple[Task, Outcome]]:
     if jobs == 1 or len(tasks) < 2:
         for task in tasks:
-            yield task, ingest_subject(task)
+            yield task, ingest_subject(task, root)
         return
     left = list(tasks)
     while left:
         done: list[Task] = []
         with ProcessPoolExecutor(min(jobs, len(left))) as pool:
             try:
-                futures = {pool.submit(ingest_subject, task): task for task in left}
+                futures = {pool.submit(ingest_subject, task, root): task for task in left}
                 for future in as_completed(futures):
                     try:
                         outcome = future.result()
@@ -99,27 +99,32 @@ def _run_tasks(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Outcome
         left = [task for task in left if task not in done]
         # Tasks start in order, so the deadly one is among the first; the others go on together.
         for task in left[:jobs]:
-            yield task, _alone(task)
+            yield task, _alone(task, root)
         left = left[jobs:]
 
 
-def _alone(task: Task) -> Outcome:
+def _alone(task: Task, root: Path) -> Outcome:
     """Ingest a subject in a process of its own, which may die of a damaged file."""
     with ProcessPoolExecutor(1) as pool:
         try:
-            return pool.submit(ingest_subject, task).result()
+            return pool.submit(ingest_subject, task, root).result()
         except BrokenProcessPool:
             reason = "the process that read this subject's scans died"
             rows = [row(c.entry, len(c.files), reason=reason) for c in task.candidates]
             return Outcome(rows, (), simulated=False)
 
 
-def _progress(total: int) -> Callable[[int], None]:
-    """A function to call with the number of subjects done: a bar, or lines without a terminal."""
+def _progress(total: int, before: int) -> Callable[[int], None]:
+    """A function to call with the number of subjects done: a bar, or lines without a terminal.
+
+    ``before`` were done by an earlier run.
+    """
+    if before:
+        print(f"ingest: {before} of {total} subjects are done already", file=sys.stderr)
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        bar = tqdm(total=total, unit="subject", desc="ingest")
+        bar = tqdm(total=total, initial=before, unit="subject", desc="ingest")
 
         def show(done: int) -> None:
             bar.update(done - bar.n)
@@ -134,7 +139,7 @@ def _progress(total: int) -> Callable[[int], None]:
         now = time.monotonic()
         if done == total or now - last >= _PROGRESS_EVERY_S:
             last = now
-            left = (now - start) / done * (total - done)
+            left = (now - start) / (done - before) * (total - done)
             print(f"ingest: {done}/{total} subjects, {left:.0f} s left", file=sys.stderr)
 
     return say
@@ -194,17 +199,20 @@ def ingest(
     rows = contents.rows
     if any(f.name.lower().endswith(".dcm") for c in contents.candidates for f in c.files):
         convert.find_dcm2niix()
-    with whole_folder(out, mark="ingest.tsv") as root:
-        tasks, dropped = make_tasks(contents.candidates, rules, root)
-        rows += dropped
-        sessions: dict[str, tuple[str, ...]] = {}
-        simulated = contents.simulated
-        show = _progress(len(tasks))
-        for done, (task, outcome) in enumerate(_run_tasks(tasks, jobs), start=1):
+    tasks, dropped = make_tasks(contents.candidates, rules)
+    rows += dropped
+    settings = {"tracers": tracers, "ingest": options, "checksums": checksums and str(checksums)}
+    with whole_folder(out, mark="ingest.tsv", key=key_of(source, tasks, settings)) as root:
+        outcomes = Outcomes(root)
+        done = outcomes.take_up(tasks)
+        show = _progress(len(tasks), len(done))
+        for task, outcome in _run_tasks([t for t in tasks if t.label not in done], root, jobs):
+            outcomes.keep(task, outcome)
+            done[task.label] = outcome
+            show(len(done))
+        for outcome in done.values():
             rows += outcome.rows
-            sessions[task.label] = outcome.sessions
-            simulated |= outcome.simulated
-            show(done)
+        simulated = contents.simulated or any(outcome.simulated for outcome in done.values())
         rows.sort(key=lambda r: (r["ptid"] or "", adni.order_of(_id(r)), r["n_files"] == 0, str(r)))
         kept = [r for r in rows if r["status"] == "kept"]
         if not kept:
@@ -217,7 +225,7 @@ def ingest(
                 "participant_id": f"sub-{bids_label(ptid)}",
                 **cells,
                 "ptid": ptid,
-                "sessions": ",".join(sessions.get(bids_label(ptid), ())) or None,
+                "sessions": _sessions(done.get(bids_label(ptid))),
             }
             for ptid, cells in sorted(contents.people.items())
         ]
@@ -225,7 +233,12 @@ def ingest(
         packages = ("dcm2niix", "pydicom", "nibabel", "numpy")
         settings = {"tracers": tracers, "ingest": options}
         write_json(root / "provenance.json", describe("ingest", settings, *packages))
+        outcomes.forget()
     return rows
+
+
+def _sessions(outcome: Outcome | None) -> str | None:
+    return ",".join(outcome.sessions) or None if outcome else None
 
 
 def _copy_masks(contents: Contents, kept: Sequence[Row], root: Path) -> None:

@@ -68,7 +68,6 @@ class Task:
     label: str
     candidates: tuple[Candidate, ...]
     rules: Rules
-    root: Path
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,8 @@ def _attempt(work: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
         return None, f"cannot be read ({type(error).__name__}: {said})"
 
 
-def ingest_subject(task: Task) -> Outcome:
-    """Check, choose and convert all images of one subject."""
+def ingest_subject(task: Task, root: Path) -> Outcome:
+    """Check, choose and convert all images of one subject into the dataset at ``root``."""
     rows: list[Row] = []
     sessions: set[str] = set()
     rivals: dict[tuple[str, str, str], list[Checked]] = defaultdict(list)
@@ -249,7 +248,7 @@ def ingest_subject(task: Task) -> Outcome:
                 reason = f"another {what} {where}: {kept} is kept"
             else:
                 output, reason = _attempt(
-                    lambda i=image, to=ligand: write_image(i, task.label, task.root, to)
+                    lambda i=image, to=ligand: write_image(i, task.label, root, to)
                 )
             if output:
                 kept = candidate.entry.image_id

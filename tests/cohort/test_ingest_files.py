@@ -126,7 +126,7 @@ def test_a_manifest_of_another_kind_is_one_error(tmp_path: Path):
         Checksums.read(tmp_path / "sums", tmp_path)
 
 
-def die(task) -> None:
+def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -137,8 +137,8 @@ def test_a_process_that_dies_costs_its_own_subject_alone(tmp_path: Path, monkeyp
     write_csv(tmp_path / "c.csv", rows)
     real = step.ingest_subject
 
-    def fragile(task):
-        return die(task) if task.label == "941S0002" else real(task)
+    def fragile(task, root):
+        return die() if task.label == "941S0002" else real(task, root)
 
     monkeypatch.setattr(step, "ingest_subject", fragile)
     monkeypatch.setattr(fragile, "__module__", step.__name__)
@@ -205,3 +205,56 @@ def test_remarks_name_what_stands_out_and_nothing_else():
     assert remarks(hole) == ["30 touching voxels are empty between filled ones"]
     frames = np.stack([smooth(), spiked], axis=-1)
     assert remarks(frames) == ["1 voxels of frame 2 stand out from all their neighbours"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()
+    }
+
+
+def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch):
+    loni = download(tmp_path)
+    ingest(loni, tmp_path / "whole", TRACERS)
+    real, asked = step.ingest_subject, []
+
+    def killed_at_the_second(task, root):
+        asked.append(task.label)
+        if len(asked) == 2:
+            write_half = root / f"sub-{task.label}" / "ses-x" / ".part-1-half.nii.gz"
+            write_half.parent.mkdir(parents=True)
+            write_half.write_text("half")
+            raise KeyboardInterrupt
+        return real(task, root)
+
+    monkeypatch.setattr(step, "ingest_subject", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(loni, tmp_path / "bids", TRACERS)
+    assert not (tmp_path / "bids").exists()
+    ingest(loni, tmp_path / "bids", TRACERS)
+    assert asked == ["941S0001", "941S0002", "941S0002"], "the first is not read again"
+    assert contents(tmp_path / "bids") == contents(tmp_path / "whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"loni", "c.csv", "whole", "bids"}
+
+
+def test_a_changed_source_is_not_mixed_with_what_was_left(tmp_path: Path, monkeypatch):
+    loni = download(tmp_path)
+    real, asked = step.ingest_subject, []
+
+    def killed_at_the_second(task, root):
+        asked.append(task.label)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(task, root)
+
+    monkeypatch.setattr(step, "ingest_subject", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(loni, tmp_path / "bids", TRACERS)
+    write_csv(
+        tmp_path / "c.csv", [csv_row(k, p, "MPRAGE", Visit="m12") for k, p in ((1, A), (2, B))]
+    )
+    ingest(loni, tmp_path / "bids", TRACERS)
+    assert asked == ["941S0001", "941S0002", "941S0001", "941S0002"]
+    assert len(list((tmp_path / "bids").glob("sub-*/ses-m12"))) == 2
+    assert not list((tmp_path / "bids").glob("sub-*/ses-ADNI*"))
+    assert not list(tmp_path.glob(".part*"))
