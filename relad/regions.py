@@ -53,10 +53,13 @@ def points_of(region: str | Mapping[str, Any], erode_mm: float) -> np.ndarray:
 
     Raises
     ------
-    DataError
-        If a named label is missing, the image is not in MNI space, or nothing is left.
+    ReladError
+        If a file or a named label is missing, the image is not in MNI space, or nothing is left.
     """
-    return _points(json.dumps(region, sort_keys=True), float(erode_mm))
+    try:
+        return _points(json.dumps(region, sort_keys=True), float(erode_mm))
+    except DataError as error:  # no scan's fault: every subject would be excluded for it
+        raise ReladError(error.what, file=error.file, hint=error.hint) from None
 
 
 @lru_cache(maxsize=16)

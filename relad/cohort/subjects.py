@@ -69,13 +69,14 @@ def _collection_ptids(collection: Path) -> list[str]:
     try:
         with collection.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            if "Subject" not in (reader.fieldnames or []):
+            columns = {name.strip().lower(): name for name in reader.fieldnames or [] if name}
+            if "subject" not in columns:
                 raise ReladError(
                     "has no column 'Subject'",
                     file=collection,
                     hint="expected the collection CSV that LONI offers beside a download",
                 )
-            ptids = [(row["Subject"] or "").strip() for row in reader]
+            ptids = [(row[columns["subject"]] or "").strip() for row in reader]
     except OSError as error:
         raise ReladError(f"cannot be read ({error.strerror})", file=collection) from None
     except (UnicodeDecodeError, csv.Error) as error:

@@ -28,6 +28,9 @@ from relad.fileio import read_json, whole_folder, write_table, write_text
 from relad.qc.page import render
 from relad.qc.table import columns, row_of
 
+#: ``partial``: the subject is used, but an image of it is missing or excluded.
+STATUSES = ("ok", "partial", "excluded")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder of the page")
@@ -52,10 +55,6 @@ def run(args: argparse.Namespace) -> None:
         + f"; {args.out / 'index.html'}",
         file=sys.stderr,
     )
-
-
-#: ``partial``: the subject is used, but an image of it is missing or excluded.
-STATUSES = ("ok", "partial", "excluded")
 
 
 def quality(

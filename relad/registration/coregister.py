@@ -31,7 +31,7 @@ import numpy as np
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti, save_nifti
 from relad.registration import brain, engine, extraction, inputs, motion, rigid
-from relad.registration.transforms import read_affine, write_affine
+from relad.registration.transforms import check_suffix, read_affine, write_affine
 from relad.resample import apply_affine, grid_points, limit_resolution, sample
 from relad.similarity import pose_margin
 
@@ -85,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if not args.voxel_mm > 0:
         raise ReladError(f"--voxel-mm must be positive, not {args.voxel_mm:g}")
+    check_suffix(args.transform)
     engine.configure(args.threads, args.seed)
     fixed = load_nifti(args.fixed, ndim=3)
     moving = load_moving(args.moving, pet=args.pet, frames=args.frames)

@@ -217,13 +217,15 @@ class Subject:
             raise DataError(f"has {data.ndim} dimensions where 3 or 4 are needed")
         window = self.settings["tracers"][tracer]["frames_min"]
         meta = inputs.sidecar(path)
-        by_source = meta.get("SourceFramesAveraged") is True
+        source_says_averaged = meta.get("SourceFramesAveraged") is True
         # An archive's averaged product may carry the times of one frame; the user's word counts for
         # images that nothing times.
-        stated = data.shape[3] == 1 and (by_source or (self.averaged and not inputs.is_timed(meta)))
+        is_window_mean = data.shape[3] == 1 and (
+            source_says_averaged or (self.averaged and not inputs.is_timed(meta))
+        )
         chosen = (
             inputs.whole_window(window)
-            if stated
+            if is_window_mean
             else inputs.choose_frames(meta, data.shape[3], window)
         )
         frames = [np.ascontiguousarray(data[..., i]) for i in chosen.indices]
@@ -264,8 +266,8 @@ class Subject:
             "status": "ok",
             "reason": None,
             "frames": chosen.indices,
-            "timing": ("averaged by the source" if by_source else "stated by the user")
-            if stated
+            "timing": ("averaged by the source" if source_says_averaged else "stated by the user")
+            if is_window_mean
             else "sidecar",
             "start_s": chosen.starts[0],
             "end_s": chosen.starts[-1] + chosen.durations[-1],

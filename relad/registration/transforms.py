@@ -65,6 +65,22 @@ def _text(path: Path) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def check_suffix(path: Path) -> None:
+    """Refuse a file name that :func:`write_affine` cannot write.
+
+    Raises
+    ------
+    ReladError
+        If its suffix is not one of a transform.
+    """
+    if path.suffix not in (".mat", *TEXT_SUFFIXES):
+        raise ReladError(
+            f"cannot hold a transform (its suffix is {path.suffix!r})",
+            file=path,
+            hint="name it .mat, .txt or .tfm",
+        )
+
+
 def write_affine(path: str | Path, matrix: np.ndarray) -> None:
     """Write a (4, 4) map of RAS mm points as an ITK transform (LPS), by suffix.
 
@@ -76,14 +92,9 @@ def write_affine(path: str | Path, matrix: np.ndarray) -> None:
         If the suffix is another one.
     """
     path = Path(path)
+    check_suffix(path)
     itk = FLIP @ matrix @ FLIP
     parameters = np.concatenate([itk[:3, :3].ravel(), itk[:3, 3]])
-    if path.suffix not in (".mat", *TEXT_SUFFIXES):
-        raise ReladError(
-            f"cannot hold a transform (its suffix is {path.suffix!r})",
-            file=path,
-            hint="name it .mat, .txt or .tfm",
-        )
     if path.suffix in TEXT_SUFFIXES:
         write_text(
             path,
