@@ -91,7 +91,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     if candidate.problem:
         raise DataError(candidate.problem)
     kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
-    note = rules.checksums.check(files) if rules.checksums else None
+    notes = [rules.checksums.check(files)] if rules.checksums else []
     series, beside = None, candidate.sidecar
     if all(file.name.lower().endswith(".dcm") for file in files):
         series = dicom.read_series(files, entry.image_id)
@@ -107,7 +107,24 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         product = rules.series.product_of(entry.description)
         if series is not None and not product.averaged:
             timed = bids.pet_times(series)["InjectionStart"] != bids.UNKNOWN
-    return Checked(candidate, kind, tracer, product, series, timed, [note] if note else [])
+        if series is not None:
+            notes.append(_check_decay(series, entry.image_id, product))
+    kept = [note for note in notes if note]
+    return Checked(candidate, kind, tracer, product, series, timed, kept)
+
+
+def _check_decay(series: dicom.Series, where: str, product: Product) -> str | None:
+    """Refuse a raw scan of several reference times; of a processed one it is a note.
+
+    Processing often copies one frame's header to all, its DecayFactor too.
+    """
+    try:
+        dicom_pet.check_decay(series, where)
+    except DataError as error:
+        if product.rank == 0:
+            raise
+        return error.what
+    return None
 
 
 def _check_header(series: dicom.Series, candidate: Candidate, kind: str) -> None:
@@ -122,7 +139,6 @@ def _check_header(series: dicom.Series, candidate: Candidate, kind: str) -> None
         units = dicom_pet.units(header)
         if units != _BECQUEREL_PER_ML:
             raise DataError(f"its units are {units or 'not stated'}, not Bq/mL", file=first)
-        dicom_pet.check_decay(series, candidate.entry.image_id)
     elif len(series.frames) > 1:
         raise DataError(f"holds {len(series.frames)} volumes where one is needed", file=first)
 

@@ -454,3 +454,19 @@ def test_an_average_goes_before_a_raw_scan_whose_injection_nobody_knows(tmp_path
         ingest(loni, tmp_path / "bids", TRACERS)
         got = {i: r["status"] for i, r in table(tmp_path / "bids").items()}
         assert got == {f"I{k}": "kept" if k == kept else "dropped" for k in names}
+
+
+def test_copied_decay_factors_refuse_a_raw_scan_and_are_a_note_on_a_processed_one(tmp_path: Path):
+    def copied(data, k, frame):
+        data.DecayFactor = 1.016
+
+    names = {1: "AV1451 Dynamic", 2: "AV1451 Co-registered Dynamic"}
+    for image, name in names.items():
+        write_pet(tmp_path / "loni", A, image, name, change=copied)
+    rows = [csv_row(k, A, name, "PET", Visit=f"v{k}") for k, name in names.items()]
+    write_csv(tmp_path / "c.csv", rows)
+    ingest(tmp_path / "loni", tmp_path / "bids", TRACERS)
+    got = table(tmp_path / "bids")
+    assert "decay factors refer to different times" in got["I1"]["reason"]
+    assert got["I2"]["status"] == "kept"
+    assert "decay factors refer to different times" in got["I2"]["note"]
