@@ -122,7 +122,14 @@ class RelADiffusion(ConditionalDiffusion):
                 lr=lr_discriminator,
                 betas=tuple(betas_discriminator),
             )
-        self.register_buffer("discriminator_updates", torch.zeros((), dtype=torch.long))
+        self.discriminator_updates = 0  # no buffer, so that nothing waits for the GPU
+
+    def get_extra_state(self) -> Tensor:
+        """State of a checkpoint beside parameters: D's number of updates, ()."""
+        return torch.tensor(self.discriminator_updates)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.discriminator_updates = int(state)
 
     def critic(self, pet: Tensor, batch: Batch, t: Tensor) -> Tensor:
         """D of a PET volume given the batch's MRI and tracer, and t: one value per sample (b,)."""
@@ -168,7 +175,7 @@ class RelADiffusion(ConditionalDiffusion):
         loss = log["discriminator"] = self.loss_d(
             self.critic(fake, batch, t), self.critic(batch.pet, batch, t)
         ).mean()
-        if self.gamma > 0 and int(self.discriminator_updates) % self.penalty_every == 0:
+        if self.gamma > 0 and self.discriminator_updates % self.penalty_every == 0:
             gamma = self.annealed(self.gamma, self.gamma_end, progress)
             r1, r2 = (self.penalty(x, batch, t) for x in (batch.pet, fake))
             log["penalty"] = 0.5 * gamma * (r1 + r2)
