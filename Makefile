@@ -3,7 +3,8 @@
 PYTHON ?= python3
 CORES ?= all
 
-BIN := $(CURDIR)/.venv/bin
+# Relative, so that the folder's own path may hold spaces.
+BIN := .venv/bin
 STAMP := .venv/.installed
 
 .PHONY: help demo test lint clean
@@ -33,7 +34,7 @@ demo: $(STAMP)
 	@ls results/tables/*.csv results/figures/*.png
 
 test: $(STAMP)
-	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
