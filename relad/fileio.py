@@ -144,6 +144,11 @@ def read_table(path: str | Path) -> list[dict[str, str | None]]:
         raise DataError(f"not a readable table ({error})", file=path) from None
 
 
+def beside(image: Path, suffix: str) -> Path:
+    """File of an image's name with another suffix, such as its sidecar's ``.json``."""
+    return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + suffix)
+
+
 def load_nifti(
     path: str | Path, *, ndim: int | None = None, allow_constant: bool = False
 ) -> nib.Nifti1Image:

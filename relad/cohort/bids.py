@@ -100,10 +100,6 @@ def image_path(subject: str, session: str | None, kind: str, ligand: str | None 
     return folder / "anat" / f"{stem}_{kind}.nii.gz"
 
 
-def sidecar_path(image: Path) -> Path:
-    return image.with_name(image.name.removesuffix(".nii.gz") + ".json")
-
-
 def image_sidecar(entry: Entry, converted: Mapping[str, Any]) -> dict[str, Any]:
     """Sidecar of any image: the converter's, and what the archive says of it."""
     kept = {k: v for k, v in converted.items() if k not in _DROPPED and v != "None"}

@@ -12,7 +12,7 @@ from typing import Any
 from relad.cohort.adni import DESCRIBING, Entry, iso_date, suffix_of, walk
 from relad.cohort.images import Candidate, Contents, row
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json, read_table
+from relad.fileio import beside, read_json, read_table
 
 #: BIDS suffix -> kind and DICOM modality of the images that are used.
 _USED = {"T1w": ("T1w", "MRI"), "FLAIR": ("FLAIR", "MRI"), "pet": ("PET", "PET")}
@@ -63,7 +63,7 @@ def read(source: Path) -> Contents:
     for file in images:
         candidate = _candidate(source, file, sidecars)
         contents.people.setdefault(candidate.entry.ptid, {})
-        place = file.parent / file.name.removesuffix(".gz").removesuffix(".nii")
+        place = beside(file, "")
         reason = None
         if candidate.kind is None:
             reason = f"not used: {parse(file.name)[1]}"

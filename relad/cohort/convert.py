@@ -18,7 +18,7 @@ import numpy as np
 
 from relad.cohort.integrity import check_nifti, scanner_affine
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti
+from relad.fileio import beside, load_nifti
 
 #: A conversion that takes longer than this hangs (s).
 TIMEOUT_S = 1800
@@ -111,15 +111,14 @@ def read_nifti(file: Path) -> Image:
         Where it cannot be used.
     """
     check_nifti(file)
-    beside = file.with_name(file.name.removesuffix(".gz").removesuffix(".nii") + ".json")
-    sidecar = {}
-    if beside.exists():
+    path, sidecar = beside(file, ".json"), {}
+    if path.exists():
         try:
-            sidecar = json.loads(beside.read_text(encoding="utf-8"))
+            sidecar = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"not a readable sidecar ({error})", file=beside.name) from None
+            raise DataError(f"not a readable sidecar ({error})", file=path.name) from None
         if not isinstance(sidecar, dict):
-            raise DataError("not a JSON object", file=beside.name)
+            raise DataError("not a JSON object", file=path.name)
     return _load(file, file.name, sidecar)
 
 

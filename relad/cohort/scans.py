@@ -21,7 +21,7 @@ from relad.cohort.images import Candidate, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.series import Product, SeriesTable, tracer_of
 from relad.errors import DataError
-from relad.fileio import save_nifti, write_json
+from relad.fileio import beside, save_nifti, write_json
 
 #: Modality in a DICOM header of each kind of image.
 _DICOM_MODALITY = {"T1w": "MR", "FLAIR": "MR", "PET": "PT"}
@@ -92,7 +92,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         raise DataError(candidate.problem)
     kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
     notes = [rules.checksums.check(files)] if rules.checksums else []
-    series, beside = None, candidate.sidecar
+    series = None
     if all(file.name.lower().endswith(".dcm") for file in files):
         series = dicom.read_series(files, entry.image_id)
         _check_header(series, candidate, kind)
@@ -102,7 +102,8 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     timed = True
     if kind == "PET":
         stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
-        stated = stated or str(beside.get("TracerName") or beside.get("Radiopharmaceutical") or "")
+        told = candidate.sidecar
+        stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
         tracer = tracer_of(entry.description, stated, rules.tracers)
         product = rules.series.product_of(entry.description)
         if series is not None and not product.averaged:
@@ -190,7 +191,7 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
     image.notes += integrity.remarks(data)
     path = bids.image_path(label, candidate.session, image.kind, ligand)
     save_nifti(root / path, data, made.affine, note=f"source image {entry.image_id}")
-    write_json(root / bids.sidecar_path(path), sidecar)
+    write_json(root / beside(path, ".json"), sidecar)
     return path.as_posix()
 
 

@@ -135,10 +135,7 @@ class Moving:
 
     def mean_at(self, points: np.ndarray) -> np.ndarray:
         """Mean of the frames at points (..., 3) of the reference frame, each interpolated once."""
-        total = np.zeros(points.shape[:-1], np.float32)
-        for frame, pose, weight in zip(self.frames, self.poses, self.seconds, strict=True):
-            total += np.float32(weight) * sample(frame, self.affine, apply_affine(pose, points))
-        return total / np.float32(sum(self.seconds))
+        return motion.average_at(points, self.frames, self.affine, self.poses, self.seconds)
 
     def image(self) -> nib.Nifti1Image:
         """Mean image on the reference frame's own grid."""

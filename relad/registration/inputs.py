@@ -11,7 +11,7 @@ from typing import Any
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.errors import DataError
-from relad.fileio import read_json
+from relad.fileio import beside, read_json
 
 #: Least share of a frame that lies inside its tracer's window, and least share of the window that
 #: such frames cover: scans rarely start to the minute.
@@ -36,7 +36,7 @@ class Session:
 
 def sidecar(image: Path) -> dict[str, Any]:
     """Read the JSON file beside an image; empty where there is none."""
-    path = image.with_name(image.name.split(".nii")[0] + ".json")
+    path = beside(image, ".json")
     return read_json(path) if path.exists() else {}
 
 

@@ -92,8 +92,18 @@ def average(
     seconds: Sequence[float],
 ) -> np.ndarray:
     """Mean of realigned frames on the reference frame's grid, weighted by duration in seconds."""
-    points = grid_points(frames[0].shape, affine)
-    total = np.zeros(frames[0].shape, np.float32)
+    return average_at(grid_points(frames[0].shape, affine), frames, affine, motion, seconds)
+
+
+def average_at(
+    points: np.ndarray,
+    frames: Sequence[np.ndarray],
+    affine: np.ndarray,
+    motion: Sequence[np.ndarray],
+    seconds: Sequence[float],
+) -> np.ndarray:
+    """The same at points (..., 3) in mm of the reference frame, each frame interpolated once."""
+    total = np.zeros(points.shape[:-1], np.float32)
     for frame, matrix, duration in zip(frames, motion, seconds, strict=True):
         total += np.float32(duration) * sample(frame, affine, apply_affine(matrix, points))
     return total / np.float32(sum(seconds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,17 @@ def accuracy_table(name: str, scores: Scores, settings: dict[str, Any]) -> Table
     )
 
 
+def mean_and_interval(
+    metric: str, values: Sequence[float], evaluation: Mapping[str, Any]
+) -> dict[str, float | None]:
+    """Columns of a metric from its subjects' values: mean and bootstrap interval."""
+    interval = bootstrap_interval(
+        values, level=evaluation["interval"], resamples=evaluation["bootstrap"]
+    )
+    low, high = interval or (None, None)
+    return {metric: float(np.mean(values)), f"{metric}_low": low, f"{metric}_high": high}
+
+
 def _rows(
     cohort: str, tracer: str, methods: Sequence[str], scores: Scores, settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -103,11 +114,7 @@ def _rows(
             values = values_of(scores, cohort, tracer, method, metric)
             if values is None:
                 break
-            interval = bootstrap_interval(
-                values, level=evaluation["interval"], resamples=evaluation["bootstrap"]
-            )
-            row[metric] = float(np.mean(values))
-            row[f"{metric}_low"], row[f"{metric}_high"] = interval or (None, None)
+            row |= mean_and_interval(metric, values, evaluation)
         else:
             row["data"] = "simulated" if simulated(settings, [cohort]) else "real"
             rows.append(row)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from relad.metrics import METRICS
 from relad.provenance import simulated_note
 from relad.sampling import Sampling
 from relad.scores import Scores, cohorts_of, mean_over_tracers, simulated
-from relad.statistics import FEW_SUBJECTS, bootstrap_interval
-from relad.tables.accuracy import data_ranges, methods_label, metric_cells, metrics_note
+from relad.statistics import FEW_SUBJECTS
+from relad.tables.accuracy import (
+    data_ranges,
+    mean_and_interval,
+    methods_label,
+    metric_cells,
+    metrics_note,
+)
 from relad.tables.rendering import Cell, Table
 
 COLUMNS = (
@@ -49,12 +53,7 @@ def sampler_rows(scores: dict[Sampling, Scores], settings: dict[str, Any]) -> li
                     values = list(mean_over_tracers(of_sampling, cohort, method, metric).values())
                     if not values:
                         break
-                    interval = bootstrap_interval(
-                        values, level=evaluation["interval"], resamples=evaluation["bootstrap"]
-                    )
-                    row["n"] = len(values)
-                    row[metric] = float(np.mean(values))
-                    row[f"{metric}_low"], row[f"{metric}_high"] = interval or (None, None)
+                    row |= {"n": len(values), **mean_and_interval(metric, values, evaluation)}
                 else:
                     row["data"] = "simulated" if simulated(settings, [cohort]) else "real"
                     rows.append(row)
