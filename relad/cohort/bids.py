@@ -18,7 +18,7 @@ from typing import Any
 from relad import __version__
 from relad.cohort import dicom_pet
 from relad.cohort.adni import Entry
-from relad.cohort.dicom import Series
+from relad.cohort.dicom_series import Series
 from relad.errors import DataError
 from relad.fileio import write_json, write_table, write_text
 

@@ -64,7 +64,7 @@ def convert_dicom(files: Sequence[Path], where: str) -> Image:
     Parameters
     ----------
     files
-        All files of the series, checked before (:func:`relad.cohort.dicom.read_series`).
+        All files of the series, checked before (:func:`relad.cohort.dicom_series.read_series`).
     where
         Name of the series for messages.
 

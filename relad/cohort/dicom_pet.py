@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pydicom
 
-from relad.cohort.dicom import Series, item, moment_of, parse_moment
+from relad.cohort.dicom import item, moment_of, parse_moment
+from relad.cohort.dicom_series import Series
 from relad.errors import DataError
 
 #: Decay factors may differ from those of one reference time by this share (headers round).

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from relad.cohort import adni, bids, convert, dicom, dicom_pet, integrity
+from relad.cohort import adni, bids, convert, dicom, dicom_pet, dicom_series, integrity
 from relad.cohort.images import Candidate, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.series import Product, SeriesTable, tracer_of
@@ -50,7 +50,7 @@ class Checked:
     kind: str
     tracer: str | None
     product: Product | None
-    series: dicom.Series | None  # None: the image came as NIfTI
+    series: dicom_series.Series | None  # None: the image came as NIfTI
     timed: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -94,7 +94,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     notes = [rules.checksums.check(files)] if rules.checksums else []
     series = None
     if all(file.name.lower().endswith(".dcm") for file in files):
-        series = dicom.read_series(files, entry.image_id)
+        series = dicom_series.read_series(files, entry.image_id)
         _check_header(series, candidate, kind)
     elif len(files) > 1:
         raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
@@ -114,7 +114,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     return Checked(candidate, kind, tracer, product, series, timed, kept)
 
 
-def _check_decay(series: dicom.Series, where: str, product: Product) -> str | None:
+def _check_decay(series: dicom_series.Series, where: str, product: Product) -> str | None:
     """Refuse a raw scan of several reference times; of a processed one it is a note.
 
     Processing often copies one frame's header to all, its DecayFactor too.
@@ -128,7 +128,7 @@ def _check_decay(series: dicom.Series, where: str, product: Product) -> str | No
     return None
 
 
-def _check_header(series: dicom.Series, candidate: Candidate, kind: str) -> None:
+def _check_header(series: dicom_series.Series, candidate: Candidate, kind: str) -> None:
     header, first = series.header, candidate.files[0].name
     modality = header.get("Modality")
     if modality not in (None, "", _DICOM_MODALITY[kind]):
@@ -195,13 +195,13 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
     return path.as_posix()
 
 
-def _check_frames(series: dicom.Series, made: convert.Image, where: str) -> None:
+def _check_frames(series: dicom_series.Series, made: convert.Image, where: str) -> None:
     """The converter's volumes must be the headers' frames: in their order, in their units."""
     data = made.data if made.data.ndim == 4 else made.data[..., np.newaxis]
     if data.shape[3] != len(series.frames):
         raise DataError(f"{len(series.frames)} frames became {data.shape[3]} volumes", file=where)
     for number, frame in enumerate(series.frames):
-        total = dicom.plane_sum(frame.sample)
+        total = dicom.plane_sum(frame.sample.file)
         if total is None or frame.sample.position is None:
             continue
         corner = np.append(np.multiply(frame.sample.position, (-1, -1, 1)), 1)  # LPS to RAS
@@ -220,7 +220,7 @@ def _check_frames(series: dicom.Series, made: convert.Image, where: str) -> None
             )
 
 
-def _normal(plane: dicom.Plane) -> np.ndarray:
+def _normal(plane: dicom_series.Plane) -> np.ndarray:
     """Direction (3,) across a plane, in RAS."""
     return np.cross(plane.orientation[:3], plane.orientation[3:]) * (-1, -1, 1)
 

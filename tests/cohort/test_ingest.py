@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from relad import cli
-from relad.cohort import convert, dicom
+from relad.cohort import convert, dicom_series
 from relad.cohort.bids import PET_REQUIRED
 from relad.cohort.ingest import ingest
 from relad.errors import ReladError
@@ -404,7 +404,7 @@ def test_only_a_dataset_of_ours_is_replaced(tmp_path: Path):
 def test_real_headers_of_each_vendor_convert(vendor: str):
     series = SHARED / vendor / "anatomical"
     files = sorted((series / "001").glob("*.dcm"))
-    assert len(dicom.read_series(files, vendor).frames) == 1
+    assert len(dicom_series.read_series(files, vendor).frames) == 1
     made = convert.convert_dicom(files, vendor)
     ours = nib.as_closest_canonical(nib.Nifti1Image(made.data, made.affine))
     theirs = nib.as_closest_canonical(

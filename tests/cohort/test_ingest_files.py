@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from relad.cohort import dicom
+from relad.cohort import dicom, dicom_series
 from relad.cohort import ingest as step
 from relad.cohort.ingest import ingest
 from relad.cohort.integrity import Checksums, remarks
@@ -170,7 +170,7 @@ def test_one_slice_that_is_not_like_the_others_is_noticed(tmp_path: Path, key, v
 
     files = write_mri(tmp_path, A, 1, "MPRAGE", change=change)
     with pytest.raises(DataError) as error:
-        dicom.read_series(files, "I1")
+        dicom_series.read_series(files, "I1")
     assert reason in str(error.value)
     assert SPACING[2] == 3.0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relad.cohort import dicom, dicom_pet
+from relad.cohort import dicom_pet, dicom_series
 from relad.cohort.adni import Entry
 from relad.cohort.bids import pet_sidecar, session_label
 from relad.errors import DataError
@@ -19,7 +19,7 @@ HOUR = 60 * MINUTE
 
 def times(tmp_path: Path, **options) -> dict:
     files = write_pet(tmp_path, PTID, 1, "AV1451", **options)
-    series = dicom.read_series(files, "I1")
+    series = dicom_series.read_series(files, "I1")
     return pet_sidecar(Entry("I1", PTID), {"FrameTimesStart": [0, 0, 0]}, series, "AV1451")
 
 
@@ -102,7 +102,7 @@ def test_frames_do_not_depend_on_file_names_or_instance_numbers(tmp_path: Path):
         data.InstanceNumber = data.ImageIndex = (7 * data.InstanceNumber) % 19
 
     files = write_pet(tmp_path, PTID, 1, "AV1451", change=jumbled)
-    frames = dicom.read_series(files[::-1], "I1").frames
+    frames = dicom_series.read_series(files[::-1], "I1").frames
     assert [f.reference_s for f in frames] == [150, 450, 750]
 
 
@@ -147,9 +147,9 @@ def beds(factors: tuple[float, float], seconds: float = 600.0):
 RATE = math.log(2) / 6586.2
 
 
-def checked(tmp_path: Path, change, frames: int = 1) -> dicom.Series:
+def checked(tmp_path: Path, change, frames: int = 1) -> dicom_series.Series:
     files = write_pet(tmp_path, PTID, 1, "AV1451", frames=frames, change=change)
-    series = dicom.read_series(files, "I1")
+    series = dicom_series.read_series(files, "I1")
     dicom_pet.check_decay(series, "I1")
     return series
 
@@ -197,4 +197,4 @@ def test_a_plane_whose_time_belongs_to_another_frame_is_noticed(tmp_path: Path):
 
     files = write_pet(tmp_path, PTID, 1, "AV1451", start=14.5 * HOUR, change=swapped)
     with pytest.raises(DataError, match="planes of frames 1 and 2 overlap in time"):
-        dicom.read_series(files, "I1")
+        dicom_series.read_series(files, "I1")
