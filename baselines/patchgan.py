@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -121,5 +123,7 @@ class ConditionalGAN(Method):
         }
 
     @torch.no_grad()
-    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+    def synthesize(
+        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
         return self.generator(tracer_maps(batch.mri, batch.tracer, self.tracers)).float()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -61,5 +63,7 @@ class MeanTemplate(Method):
         return {"l1": batch.brain_mean(residual).mean()}
 
     @torch.no_grad()
-    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+    def synthesize(
+        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
         return self.generator(batch.tracer)

@@ -5,7 +5,7 @@ The floor that a generative method has to justify itself against.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,5 +39,7 @@ class RegressionUNet(Method):
         return {"l1": loss.detach()}
 
     @torch.no_grad()
-    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+    def synthesize(
+        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
         return self.generator(batch.mri, batch.tracer).float()

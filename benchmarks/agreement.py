@@ -20,7 +20,9 @@ def outputs(
     batch = make_batch(who, size, 2, device=device)
     with drawn_on_cpu(device), autocast(device, precision):
         volume = method.eval().synthesize(
-            batch, sampling=Sampling("ddim", 2), random=torch.Generator().manual_seed(0)
+            batch,
+            sampling=Sampling("ddim", 2),
+            random=[torch.Generator().manual_seed(i) for i in range(2)],
         )
         losses = method.train().update(batch, progress=0.5, random=torch.Generator().manual_seed(0))
     return volume.float().cpu(), torch.stack([v.float() for v in losses.values()]).cpu()

@@ -22,7 +22,7 @@ def main() -> None:
     device = torch.device("cpu")
     who, size = contestant(name, settings), tuple(size)
     if what == "sample":
-        work = network_evaluation(who, size, device)
+        work = network_evaluation(who, size, volumes_per_step(size), device)
     else:
         step = training_step(who, size, volumes_per_step(size), device)
 

@@ -103,11 +103,11 @@ def time_steps(
 def time_evaluations(
     chosen: Sequence[Contestant], size: Size, device: torch.device, seconds: float
 ) -> dict[str, Any]:
-    work = {}
+    batch, work = volumes_per_step(size), {}
     for c in chosen:
-        evaluation = network_evaluation(c, size, device)
+        evaluation = network_evaluation(c, size, batch, device)
         work[c.name] = (evaluation, evaluation.evaluations)
-    return {"by_method": in_turns(work, device, seconds=seconds)}
+    return {"batch": batch, "by_method": in_turns(work, device, seconds=seconds)}
 
 
 def counts(who: Contestant, size: Size) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def peak_memory(
         return peak_of(lambda: step(cycle(who)), device)
 
     def sample() -> float:
-        return peak_of(network_evaluation(who, size, device), device)
+        return peak_of(network_evaluation(who, size, volumes_per_step(size), device), device)
 
     return {"train": _survive(train), "sample": _survive(sample)}
 
@@ -171,11 +171,15 @@ class Costs:
 
     def step_seconds(self, size: Size, name: str) -> float | None:
         """Seconds per volume of a training step."""
-        found = self._timed("train", size, name)
+        return self._seconds_per_volume("train", size, name)
+
+    def _seconds_per_volume(self, what: str, size: Size, name: str) -> float | None:
+        found = self._timed(what, size, name)
         return found["seconds"] / found["batch"] if found else None
 
     def evaluation_seconds(self, size: Size, name: str) -> float | None:
-        return self._timed("sample", size, name).get("seconds")
+        """Seconds per volume of a network evaluation in synthesis."""
+        return self._seconds_per_volume("sample", size, name)
 
     def memory_mb(self, size: Size, name: str, what: str = "train") -> float | None:
         found = (self.parts.get(f"memory/{label(size)}/{name}") or {}).get(what)
@@ -241,7 +245,9 @@ class Costs:
                         "GFLOP per step": _number(_product(operations, 1e-9), "{:.4g}"),
                         "of matmul": _rate(operations, seconds, self.ceilings.get(matmul)),
                         "of copy": _rate(moved, seconds, self.ceilings.get("copy_bytes")),
-                        "evaluation (s)": _number(self.evaluation_seconds(size, name), "{:.3g}"),
+                        "evaluation of a volume (s)": _number(
+                            self.evaluation_seconds(size, name), "{:.3g}"
+                        ),
                     }
                 )
         return table(rows)

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from benchmarks.contestants import RELEASE, Size, contestant, described, parse_size
-from benchmarks.costs import Costs, count_all, measure
+from benchmarks.costs import Costs, count_all, label, measure
 from benchmarks.machine import describe
-from benchmarks.measure import ceilings
+from benchmarks.measure import ceilings, in_turns, network_evaluation
 from benchmarks.parts import Parts
-from benchmarks.report import parameters
+from benchmarks.report import parameters, table
 from relad import config
 from relad.cli import add_settings
 from relad.devices import set_threads
@@ -31,6 +31,8 @@ from relad.fileio import write_text
 SIZES = "48x48x48 48x56x48 72x84x72 96x112x96"
 #: Counted from shapes alone.
 COUNTED = "160x180x160"
+#: Grid of the embedded study, and numbers of volumes synthesised at once.
+GRID, BATCHES = (40, 48, 40), (1, 2, 4, 8)
 #: What, size, kind, bound; see :meth:`Costs.targets`.
 TARGETS = [
     ("volumes trained per second", (48, 56, 48), "trains", 8.0),
@@ -52,9 +54,32 @@ def run(args: argparse.Namespace) -> None:
     counts = Parts(args.out / "counts.json", {"methods": methods})
     parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     count_all(counts, names, [*sizes, *counted], settings)
+    parts("batches", lambda: time_batches(settings, device, args.seconds))
     measure(parts, names, sizes, settings, device, seconds=args.seconds)
     text = render(parts, counts, names, [*sizes, *counted], settings)
     write_text((args.report or args.out) / "cpu.md", text)
+
+
+def time_batches(
+    settings: Mapping[str, Any], device: torch.device, seconds: float
+) -> dict[str, float]:
+    """Seconds per volume and network evaluation of `rela`, by number of volumes in a batch."""
+    work = {}
+    for count in BATCHES:
+        one = network_evaluation(contestant("rela", settings), GRID, count, device)
+        work[str(count)] = (one, one.evaluations * count)
+    return {count: v["seconds"] for count, v in in_turns(work, device, seconds=seconds).items()}
+
+
+def batches(parts: Parts) -> str:
+    """Table of :func:`time_batches`."""
+    seconds = parts.get("batches")
+    return table(
+        [
+            {"volumes at once": n, "volumes per second": f"{seconds['1'] / seconds[str(n)]:.1f} x"}
+            for n in BATCHES
+        ]
+    )
 
 
 def render(
@@ -78,11 +103,17 @@ step is the published one in MONAI parts, see [release.py](../../benchmarks/rele
 
 `trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
 release's step needs (`estimated`: from shapes alone). `one evaluation`: network evaluations per
-second in synthesis. `a volume`: volumes synthesised per second, each method with its own number of
-network evaluations ({evaluations}; forward-only methods make one).
+second in synthesis, in batches as in training. `a volume`: volumes synthesised per second, each
+method with its own number of network evaluations ({evaluations}; forward-only methods make one).
 
 {costs.ratios(steps)}
 {costs.targets(TARGETS)}
+## How many volumes at once
+
+Volumes of {label(GRID)} voxels that `rela` synthesises per second in batches, against one at a
+time, which PyTorch computes on the CPU with a slower convolution of its own.
+
+{batches(parts)}
 ## What was measured
 
 Absolute times depend on what else the machine does; the methods took turns, so ratios do not.

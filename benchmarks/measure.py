@@ -75,7 +75,7 @@ def training_step(
 
 
 class Evaluation:
-    """Network evaluations of a method's synthesis of one volume."""
+    """Network evaluations of a method's synthesis of one batch."""
 
     def __init__(self, method: Method, batch: Batch, device: torch.device, precision: str):
         self.method, self.batch, self.device, self.precision = method, batch, device, precision
@@ -85,16 +85,17 @@ class Evaluation:
         self.sampling = sampling
 
     def __call__(self) -> None:
-        random = torch.Generator(self.device).manual_seed(0)
+        count = len(self.batch.mri)
+        random = [torch.Generator(self.device).manual_seed(i) for i in range(count)]
         with autocast(self.device, self.precision):
             self.method.synthesize(self.batch, sampling=self.sampling, random=random)
 
 
 def network_evaluation(
-    who: Contestant, size: Size, device: torch.device, precision: str = "auto"
+    who: Contestant, size: Size, count_: int, device: torch.device, precision: str = "auto"
 ) -> Evaluation:
     method = make(who, device=device).eval()
-    return Evaluation(method, make_batch(who, size, 1, device=device), device, precision)
+    return Evaluation(method, make_batch(who, size, count_, device=device), device, precision)
 
 
 def in_turns(
@@ -175,8 +176,7 @@ def counted_evaluation(who: Contestant, size: Size) -> dict[str, float]:
     evaluations = method.evaluations(Sampling("ddim", 2))
 
     def synthesize() -> None:
-        random = torch.Generator().manual_seed(0)
-        method.synthesize(batch, sampling=Sampling("ddim", 2), random=random)
+        method.synthesize(batch, sampling=Sampling("ddim", 2), random=[torch.Generator()])
 
     with shapes_only():
         total = count(synthesize, *method.parameters(), batch.mri, batch.mask)

@@ -131,7 +131,7 @@ def by_steps(one: Trainer) -> dict[str, float]:
     for steps in STEPS:
         synthesize = validation.with_generator(one.method, network, Sampling("ddim", steps))
         values[str(steps)] = validation.mean_psnr(
-            synthesize, one.volumes, one.space, one.validation_pairs
+            synthesize, one.volumes, one.space, one.validation_pairs, one.options["batch_size"]
         )
     return values
 

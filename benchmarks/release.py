@@ -15,6 +15,8 @@ half of its scheduler's step, and its float64 volumes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from monai.networks.nets import DiffusionModelUNet, PatchDiscriminator
@@ -25,6 +27,7 @@ from relad.diffusion import samplers
 from relad.diffusion.schedule import NoiseSchedule
 from relad.method import Batch, Method, Sampling
 from relad.networks.blocks import padded
+from relad.randomness import randn
 
 
 class ReleaseUNet(nn.Module):
@@ -144,12 +147,13 @@ class ReleaseStep(Method):
         return gradient.square().sum((1, 2, 3))
 
     @torch.no_grad()
-    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
-        x_T = torch.randn(batch.mask.shape, generator=random, device=batch.mri.device)
+    def synthesize(
+        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
         return samplers.sample(
             lambda x_t, t: self.clean(x_t, self.predict(x_t, t, batch), t),
             self.schedule,
-            x_T,
+            randn(batch.mask.shape, random),
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,

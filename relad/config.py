@@ -46,7 +46,7 @@ RESULTS = (
 
 #: Keys of a method's entry that a step reads; the others only name and group results.
 ENTRY_KEYS = {
-    "train": ("class", "inputs", "params"),
+    "train": ("class", "inputs", "params", "updates"),
     "synthesize": ("class", "inputs", "params", "sampling"),
 }
 
@@ -95,9 +95,10 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     Returns
     -------
     A new dict in which ``methods`` maps every id, ablations included, to
-    ``{class, label, family, groups, inputs, params, sampling, ablates}`` (``ablates`` is None or
-    the base's id), ``tracers`` holds every tracer's whole entry, ``psf`` maps cohort -> tracer ->
-    resolutions, and ``qc`` states its action.
+    ``{class, label, family, groups, inputs, params, updates, sampling, ablates}`` (``updates`` is
+    None where the study's hold, ``ablates`` None or the base's id), ``tracers`` holds every
+    tracer's whole entry, ``psf`` maps cohort -> tracer -> resolutions, and ``qc`` states its
+    action.
     """
     config = json.loads(json.dumps(config))  # Snakemake hands over its own dict types
     if isinstance(config.get("methods"), dict):
@@ -121,6 +122,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "groups": entry.get("groups", ["main"]),
             "inputs": entry.get("inputs", list(MODALITIES)),
             "params": entry.get("params") or {},
+            "updates": entry.get("updates"),
             "sampling": entry.get("sampling") or {},
             "ablates": None,
         }
@@ -140,6 +142,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "groups": entry.get("groups", ["ablation"]),
             "inputs": entry.get("inputs", base["inputs"]),
             "params": {**base["params"], **(entry.get("params") or {})},
+            "updates": entry.get("updates", base["updates"]),
             "sampling": entry.get("sampling", base["sampling"]),
             "ablates": entry["base"],
         }
@@ -235,6 +238,21 @@ def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
             file=file,
             hint="call it something else",
         )
+    for name, entry in methods.items():
+        for group in entry["groups"]:
+            first = (
+                entry["ablates"]
+                if group == "ablation"
+                else group_members({"methods": methods}, group)[0]
+            )
+            if first and entry["updates"] != methods[first]["updates"]:
+                own, other = (e["updates"] or "the study's" for e in (entry, methods[first]))
+                raise ReladError(
+                    f"{name!r} is trained for {own} updates, {first!r} in the same group "
+                    f"{group!r} for {other}",
+                    file=file,
+                    hint="give all methods of a comparison the same `updates`",
+                )
 
 
 def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,10 +123,13 @@ class Method(nn.Module, ABC):
         optimizer.step()
 
     @abstractmethod
-    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
-        """Synthesise one sample of a batch's PET; ``batch.pet`` is not to be looked at.
+    def synthesize(
+        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Synthesise one sample of each PET of a batch; ``batch.pet`` is not to be looked at.
 
-        ``sampling.samples`` is not read here: who calls asks for one sample after the other.
+        ``random`` holds one generator per volume, the only source of its random numbers.
+        ``sampling.samples`` is not read here: who calls asks for every sample.
 
         Returns
         -------

@@ -1,9 +1,10 @@
 """Synthesise PET with one trained model.
 
-On the training cohort the held-out fold's subjects are synthesised, on any other cohort all. A
-volume's noise is a function of (seed, subject, tracer, number of the sample), so it does not depend
-on its neighbours in the cohort. Output: one NIfTI in SUVR per subject and tracer, on the packed
-grid in MNI space (0 outside the brain), and synthesis.json with the measured time and memory.
+On the training cohort the held-out fold's subjects are synthesised, on any other cohort all;
+sampling.batch_size volumes at once. A volume's noise is a function of (seed, subject, tracer,
+number of the sample), so but for rounding it does not depend on its neighbours. Output: one NIfTI
+in SUVR per subject and tracer, on the packed grid in MNI space (0 outside the brain), and
+synthesis.json with the measured time and memory.
 
 Diffusion methods sample as --sampler, --steps and --samples say, without being trained again. Of
 several samples the mean is the synthetic PET, and their standard deviation (SUVR) is written beside
@@ -22,7 +23,8 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,21 @@ from relad.sampling import SAMPLERS, Sampling
 from relad.space import DataSpace
 from relad.training import (
     PACKAGES,
+    autocast,
     choose_device,
     device_name,
     generator_for,
+    in_batches,
     input_channels,
     load_batch,
     peak_memory_mb,
     set_threads,
 )
+from relad.training.batches import Pair
 from relad.window import to_suvr
+
+#: Volumes computed at once where the configuration does not say.
+BATCH_SIZE = 4
 
 
 def load_model(folder: Path, device: torch.device) -> tuple[Method, DataSpace, dict]:
@@ -94,34 +102,64 @@ def draw(
     space: DataSpace,
     batch: Batch,
     sampling: Sampling,
-    window: tuple[float, float],
-    random: torch.Generator,
-) -> np.ndarray:
-    """One sample of one subject's PET: (x, y, z) float32 SUVR, 0 outside the brain."""
-    device = batch.mri.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-        target = method.synthesize(batch, sampling=sampling, random=random)
-    suvr = to_suvr(space.to_pet(target.float(), batch.tracer, batch.mask), window)
-    return torch.where(batch.mask, suvr, 0.0)[0, 0].cpu().numpy()
+    windows: Sequence[tuple[float, float]],
+    random: Sequence[torch.Generator],
+    precision: str = "auto",
+) -> list[np.ndarray]:
+    """One sample of each PET of a batch: (x, y, z) float32 SUVR, 0 outside the brain.
 
-
-def mean_and_spread(samples: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Voxelwise mean and standard deviation (n - 1) of samples, held one at a time.
-
-    Welford's update in float64; the result is float32, the spread None for a single sample.
+    ``windows`` and ``random`` hold one SUVR window and one generator per volume; ``precision`` is
+    that of the training.
     """
-    count, mean, square = 0, 0.0, 0.0
-    for sample in samples:
-        count += 1
-        step = sample.astype(np.float64) - mean
-        mean = mean + step / count
-        square = square + step * (sample - mean)
-    mean = np.asarray(mean, dtype=np.float32)
-    return mean, np.sqrt(square / (count - 1)).astype(np.float32) if count > 1 else None
+    with autocast(batch.mri.device, precision):
+        target = method.synthesize(batch, sampling=sampling, random=random)
+    pet = space.to_pet(target.float(), batch.tracer, batch.mask)
+    return [
+        torch.where(mask, to_suvr(volume, window), 0.0)[0].cpu().numpy()
+        for volume, mask, window in zip(pet, batch.mask, windows, strict=True)
+    ]
+
+
+class Samples:
+    """Voxelwise mean and standard deviation (n - 1) of samples, of which none is kept.
+
+    Welford's update in float64.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.seconds = 0, 0.0
+        self._mean: np.ndarray | float = 0.0
+        self._square: np.ndarray | float = 0.0
+
+    def add(self, sample: np.ndarray, seconds: float = 0.0) -> None:
+        """Add a sample that took so many seconds."""
+        self.count += 1
+        self.seconds += seconds
+        step = sample.astype(np.float64) - self._mean
+        self._mean = self._mean + step / self.count
+        self._square = self._square + step * (sample - self._mean)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """As float32."""
+        return np.asarray(self._mean, dtype=np.float32)
+
+    @property
+    def spread(self) -> np.ndarray | None:
+        """Standard deviation as float32; None of a single sample."""
+        if self.count < 2:
+            return None
+        return np.sqrt(self._square / (self.count - 1)).astype(np.float32)
 
 
 def synthesize(
-    model: Path, packed: Path, out: Path, *, sampling: Sampling, device: torch.device
+    model: Path,
+    packed: Path,
+    out: Path,
+    *,
+    sampling: Sampling,
+    batch_size: int,
+    device: torch.device,
 ) -> None:
     """Write the synthetic PET of a cohort, see the module's docstring."""
     method, space, info = load_model(model, device)
@@ -137,31 +175,44 @@ def synthesize(
     simulated = ", simulated" if data.simulated else ""
     note = f"synthetic PET, SUVR, {info['method']}{simulated}"
     spread_note = f"spread of samples, SUVR, {info['method']}{simulated}"
+    samples = sampling.samples if method.stochastic else 1
+    unfinished: defaultdict[Pair, Samples] = defaultdict(Samples)
     seconds = []
-    with whole_folder(out, mark="synthesis.json") as folder:
-        for pair in tqdm(
-            pairs,
-            desc=f"synthesize {info['method']}",
-            unit="volume",
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-        ):
-            subject, tracer = data.subjects[pair[0]]["subject"], data.tracers[pair[1]]
-            batch = load_batch(data, [pair], channels, space)
+    bar = tqdm(
+        total=len(pairs),
+        desc=f"synthesize {info['method']}",
+        unit="volume",
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+    )
+    with whole_folder(out, mark="synthesis.json") as folder, bar:
+        for draws in in_batches([(p, k) for p in pairs for k in range(samples)], batch_size):
+            names = [(data.subjects[i]["subject"], data.tracers[k]) for (i, k), _ in draws]
+            batch = load_batch(data, [pair for pair, _ in draws], channels, space)
             started = time.perf_counter()
-            samples = (
-                draw(method, space, batch, sampling, data.windows[tracer], random)
-                for random in (
-                    generator_for("synthesis", info["seed"], subject, tracer, k, device=device)
-                    for k in range(sampling.samples if method.stochastic else 1)
-                )
+            volumes = draw(
+                method,
+                space,
+                batch,
+                sampling,
+                [data.windows[tracer] for _, tracer in names],
+                [
+                    generator_for("synthesis", info["seed"], *name, number, device=device)
+                    for name, (_, number) in zip(names, draws, strict=True)
+                ],
+                info["precision"],
             )
-            mean, spread = mean_and_spread(samples)
-            seconds.append(time.perf_counter() - started)
-            file = folder / paths.synthetic_pet(subject, tracer)
-            save_nifti(file, mean, data.affine, note=note)
-            if spread is not None:
-                file = folder / paths.spread_pet(subject, tracer)
-                save_nifti(file, spread, data.affine, note=spread_note)
+            each = (time.perf_counter() - started) / len(draws)
+            for (pair, _), name, volume in zip(draws, names, volumes, strict=True):
+                unfinished[pair].add(volume, each)
+                if unfinished[pair].count < samples:
+                    continue
+                done = unfinished.pop(pair)
+                seconds.append(done.seconds)
+                save_nifti(folder / paths.synthetic_pet(*name), done.mean, data.affine, note=note)
+                if done.spread is not None:
+                    file = folder / paths.spread_pet(*name)
+                    save_nifti(file, done.spread, data.affine, note=spread_note)
+                bar.update()
         write_json(
             folder / "synthesis.json",
             {
@@ -173,6 +224,7 @@ def synthesize(
                 "fold": info["fold"],
                 "seed": info["seed"],
                 "subjects": sorted({data.subjects[i]["subject"] for i, _ in pairs}),
+                "batch_size": batch_size,
                 "seconds_per_volume": round(statistics.median(seconds), 4),
                 "peak_memory_mb": round(peak_memory_mb(device), 1),
                 "device": device_name(device),
@@ -210,6 +262,7 @@ def run(args: argparse.Namespace) -> None:
         args.packed,
         args.out,
         sampling=choose_sampling(args, settings),
+        batch_size=settings["sampling"].get("batch_size", BATCH_SIZE),
         device=choose_device("auto"),
     )
 

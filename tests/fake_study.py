@@ -40,6 +40,7 @@ def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any
         "family": family,
         "inputs": ["T1w", "FLAIR"],
         "params": {},
+        "updates": None,
         "groups": ["main" if ablates is None else "ablation"],
         "ablates": ablates,
     }

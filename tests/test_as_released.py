@@ -133,8 +133,9 @@ def test_without_its_errors_the_penalty_is_the_exact_one():
 def test_the_ladder_mends_one_error_after_the_other():
     """Every rung differs from the one below in what its label says, and the last has no error."""
     methods = config.load()["methods"]
-    ladder = [name for name, e in methods.items() if "release_ladder" in e["groups"]]
-    assert ladder[0] == "rela-as-released"
+    *ladder, ours = [name for name, e in methods.items() if "release_ladder" in e["groups"]]
+    assert methods[ladder[0]]["params"] == methods["rela-as-released"]["params"]
+    assert methods[ours]["params"] == methods["rela"]["params"]
     first = methods[ladder[0]]["params"]
     assert all(first[name] for name in MENDED)
     assert first["lr"] == pytest.approx(10 * first["lr_discriminator"])

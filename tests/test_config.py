@@ -151,6 +151,30 @@ def test_an_entry_may_start_from_one_above_it() -> None:
         "discriminator"
     }
     assert rung["sampling"] == methods["rela-as-released"]["sampling"] != {}
+    assert rung["updates"] == methods["ladder-as-released"]["updates"] > 1
+
+
+@pytest.mark.parametrize(
+    ("updates", "said"),
+    [
+        (
+            {"unet": 7},
+            "'unet' is trained for 7 updates, 'rela' in the same group 'main' for",
+        ),
+        ({"rela-no-l1": 7}, "'rela-no-l1' is trained for 7 updates, 'rela' in the same group 'abl"),
+        ({"ladder-no-clamp": 7}, "'ladder-no-clamp' .* 'ladder-as-released' in the same group"),
+    ],
+)
+def test_all_of_a_comparison_are_trained_alike(
+    raw: dict[str, Any], tmp_path: Path, updates: dict[str, int], said: str
+) -> None:
+    for key in ("methods", "ablations"):
+        entries = config.read_yaml(REPOSITORY / "config" / f"{key}.yaml")
+        for name in set(updates) & set(entries):
+            entries[name]["updates"] = updates[name]
+        raw[key] = write(tmp_path / f"{key}.yaml", entries)
+    with pytest.raises(ReladError, match=said):
+        config.resolve(raw)
 
 
 @pytest.mark.parametrize("name", ["unet", "nope"])

@@ -68,7 +68,8 @@ def test_synthesis_repeats_and_does_not_look_at_the_truth(trained, sampler):
     sampling = Sampling(sampler, 2)
 
     def synthesize(seed=0):
-        return method.synthesize(b, sampling=sampling, random=torch.Generator().manual_seed(seed))
+        random = [torch.Generator().manual_seed(seed + i) for i in range(len(b.mri))]
+        return method.synthesize(b, sampling=sampling, random=random)
 
     pet = synthesize()
     assert pet.shape == b.pet.shape

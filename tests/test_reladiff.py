@@ -125,7 +125,7 @@ def test_clean_predictions_are_clipped_in_sampling_alone_and_only_where_asked():
         method = rela(lambda_adv=0.0, clip_sample=clip)
         with torch.no_grad():
             method.generator.last.bias.fill_(5.0)
-        random = torch.Generator().manual_seed(0)
+        random = [torch.Generator().manual_seed(i) for i in range(len(batch().mri))]
         pet = method.synthesize(batch(), sampling=Sampling("ddim", 3), random=random)
         log = method.update(batch(), progress=0.5, random=torch.Generator().manual_seed(0))
         seen[clip] = pet[batch().mask].max().item(), log["l1"].item()

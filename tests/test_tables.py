@@ -244,6 +244,12 @@ def test_a_group_has_a_table_of_its_name(study, tmp_path, capsys):
     assert study.summarize("tables", tmp_path, *options) == 0
     rows = read_table(tmp_path / "my_group.csv")
     assert {row["method"] for row in rows} == {"rela", "unet"}
+    assert "Trained for" not in (tmp_path / "my_group.md").read_text()
+    for name in ("unet", "rela"):
+        settings["methods"][name]["updates"] = 2000
+    options = ("--only", "my_group", "--settings", json.dumps(settings))
+    assert study.summarize("tables", tmp_path, *options) == 0
+    assert "Trained for 2,000 updates each." in (tmp_path / "my_group.md").read_text()
     assert study.summarize("tables", tmp_path, "--only", "no_group") == 2
     assert "no table 'no_group'" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from relad.fileio import read_table
 from relad.method import Sampling
 from relad.paths import REPOSITORY
 from relad.synthesis import load_model
-from relad.training import STOPPED, BatchSampler, Trainer, choose_device, load_batch
+from relad.training import STOPPED, BatchSampler, Trainer, choose_device, in_batches, load_batch
 
 NETWORK = {"channels": [8, 16]}
 
@@ -149,6 +149,16 @@ def test_batches_are_epochs_of_all_pairs_and_depend_on_the_seed():
     assert [sampler(i) for i in range(7)] != [other(i) for i in range(7)]
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"), [(15, 4, [3, 4, 4, 4]), (5, 4, [2, 3]), (1, 4, [1]), (0, 4, [])]
+)
+def test_batches_hold_everything_once_and_are_alike(count, size, lengths):
+    """No batch of one where it can be avoided."""
+    parts = list(in_batches(list(range(count)), size))
+    assert [len(part) for part in parts] == lengths
+    assert [item for part in parts for item in part] == list(range(count))
+
+
 def test_template_is_the_mean_of_the_training_fold(packed, tmp_path):
     assert train(packed, tmp_path, "template") == 0
     data = PackedDataset(packed)
@@ -159,10 +169,17 @@ def test_template_is_the_mean_of_the_training_fold(packed, tmp_path):
     inside = torch.from_numpy(data.mask[rows].all(0))
     for k in range(len(data.tracers)):
         batch = load_batch(data, [(test, k)], channels, space)
-        y = method.synthesize(batch, sampling=Sampling(), random=torch.Generator())
+        y = method.synthesize(batch, sampling=Sampling(), random=[torch.Generator()])
         pet = space.to_pet(y, batch.tracer, batch.mask)[0, 0]
         expected = torch.from_numpy(data.pet[rows, k].mean(0))
         torch.testing.assert_close(pet[inside], expected[inside], atol=1e-5, rtol=0)
+
+
+def test_an_entry_may_have_updates_of_its_own(packed, tmp_path):
+    part = settings()
+    part["methods"]["unet"]["updates"] = 3
+    assert train(packed, tmp_path, "unet", part) == 0
+    assert json.loads((tmp_path / "train.json").read_text())["counts"]["updates"] == 3
 
 
 def test_train_json_states_counts_and_provenance(packed, tmp_path):

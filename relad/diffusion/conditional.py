@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from relad.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.errors import ReladError
 from relad.method import Batch, Method
 from relad.networks.unet3d import UNet3d
+from relad.randomness import randn
 from relad.sampling import Sampling
 
 
@@ -95,17 +96,18 @@ class ConditionalDiffusion(Method):
         return (weight * batch.brain_mean((x0_hat - batch.pet).square())).mean()
 
     @torch.no_grad()
-    def synthesize(self, batch: Batch, *, sampling: Sampling, random: torch.Generator) -> Tensor:
+    def synthesize(
+        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
         if sampling.steps > self.schedule.steps:
             raise ReladError(
                 f"{sampling.steps} sampling steps, but the model has {self.schedule.steps} times"
             )
-        x_T = torch.randn(batch.mask.shape, generator=random, device=batch.mri.device)
         bound = math.inf if self.clip_sample is None else self.clip_sample
         return samplers.sample(
             lambda x_t, t: self.x0_hat(x_t, t, batch).clamp(-bound, bound),
             self.schedule,
-            x_T,
+            randn(batch.mask.shape, random),
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,

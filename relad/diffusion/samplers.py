@@ -10,13 +10,14 @@ included.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from relad.diffusion.schedule import NoiseSchedule
+from relad.randomness import randn
 
 
 def timesteps(total: int, steps: int) -> list[int]:
@@ -36,7 +37,7 @@ def sample(
     *,
     sampler: str,
     steps: int,
-    random: torch.Generator,
+    random: Sequence[torch.Generator],
 ) -> Tensor:
     """Sample x_0.
 
@@ -51,7 +52,7 @@ def sample(
     steps
         Network evaluations S; ``regression`` takes 1.
     random
-        Source of the ancestral sampler's noise.
+        Sources of the ancestral sampler's noise, one per volume.
 
     Returns
     -------
@@ -79,7 +80,7 @@ def sample(
 Step = Callable[[Tensor, Tensor, float, float], Tensor]
 
 
-def ddpm(random: torch.Generator) -> Step:
+def ddpm(random: Sequence[torch.Generator]) -> Step:
     """Draw from q(x_s | x_t, x0_hat), s < t.
 
     For S = T this is Ho et al. 2020, algorithm 2 with the posterior variance beta_tilde; for S < T
@@ -93,13 +94,12 @@ def ddpm(random: torch.Generator) -> Step:
             + math.sqrt(alpha) * (1 - abar_next) / (1 - abar) * x
         )
         sigma = math.sqrt((1 - abar_next) / (1 - abar) * (1 - alpha))
-        noise = torch.randn(x.shape, generator=random, device=x.device, dtype=x.dtype)
-        return mean + sigma * noise
+        return mean + sigma * randn(x.shape, random, x.dtype)
 
     return step
 
 
-def ddim(random: torch.Generator) -> Step:
+def ddim(random: Sequence[torch.Generator]) -> Step:
     """Keep the predicted noise: Song et al. 2021, eq. 12 with eta = 0; draws nothing."""
 
     def step(x: Tensor, x0_hat: Tensor, abar: float, abar_next: float) -> Tensor:
@@ -109,7 +109,7 @@ def ddim(random: torch.Generator) -> Step:
     return step
 
 
-def dpmpp(random: torch.Generator) -> Step:
+def dpmpp(random: Sequence[torch.Generator]) -> Step:
     """DPM-Solver++(2M), Lu et al. 2022 (arXiv 2211.01095), algorithm 2; draws nothing.
 
     lambda = log(sqrt(abar) / sqrt(1 - abar)). The first step is of first order, and so is DDIM's;
@@ -135,7 +135,7 @@ def dpmpp(random: torch.Generator) -> Step:
 
 
 #: Sampler -> maker of its step; ``regression`` takes none.
-STEPS: dict[str, Callable[[torch.Generator], Step]] = {
+STEPS: dict[str, Callable[[Sequence[torch.Generator]], Step]] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "dpmpp": dpmpp,

@@ -174,6 +174,9 @@ def _caption(name: str, rows: list[dict[str, Any]], settings: dict[str, Any]) ->
         metrics_note(ranges),
         "Bold: best mean per cohort and tracer",
     ]
+    updates = {settings["methods"][row["method"]]["updates"] for row in rows} - {None}
+    if updates:  # all alike, as the configuration is checked for
+        sentences.append(f"Trained for {updates.pop():,} updates each")
     smallest = min(counts.values())
     if smallest < FEW_SUBJECTS:
         sentences.append(

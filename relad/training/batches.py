@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +20,24 @@ from relad.space import DataSpace
 
 #: (subject index, tracer index)
 Pair = tuple[int, int]
+Item = TypeVar("Item")
 
 #: Share of the free GPU memory that ``device_cache: auto`` may fill with volumes.
 CACHE_SHARE = 0.4
+
+
+def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Cut items into as few batches of at most ``size`` as there can be, alike in length.
+
+    Alike, as on the CPU PyTorch computes small volumes several times more slowly where a batch
+    holds only one (its own convolution in place of oneDNN's).
+    """
+    if not items:
+        return
+    count = -(-len(items) // size)
+    ends = [len(items) * i // count for i in range(count + 1)]
+    for start, end in pairwise(ends):
+        yield items[start:end]
 
 
 def input_channels(data: PackedDataset, inputs: list[str]) -> list[int]:

@@ -124,7 +124,8 @@ class Trainer:
             flip=options["flip_augmentation"],
             shared=not alone,
         )
-        self.total = -(-len(self.pairs) // size) if alone else options["updates"]
+        updates = self.entry.get("updates") or options["updates"]
+        self.total = -(-len(self.pairs) // size) if alone else updates
 
         # Where it stands
         self.done = 0
@@ -179,7 +180,13 @@ class Trainer:
             self.method, self.average.network, Sampling("ddim", steps)
         )
         with autocast(self.device, self.options["precision"]):
-            psnr = validation.mean_psnr(synthesize, self.volumes, self.space, self.validation_pairs)
+            psnr = validation.mean_psnr(
+                synthesize,
+                self.volumes,
+                self.space,
+                self.validation_pairs,
+                self.options["batch_size"],
+            )
         if self.best is None or psnr > self.best["psnr"]:
             weights = checkpoints.copied(self.average.network)
             self.best = {"psnr": psnr, "update": self.done, "weights": weights}
@@ -276,6 +283,7 @@ class Trainer:
             "cohort": self.data.cohort,
             "simulated": self.data.simulated,
             "entry": self.entry,
+            "precision": self.options["precision"],
             "inputs": self.inputs,
             "tracers": self.data.tracers,
             "counts": {

@@ -17,7 +17,7 @@ from relad.errors import ReladError
 from relad.method import Batch, Method, Sampling
 from relad.randomness import generator_for
 from relad.space import DataSpace
-from relad.training.batches import Pair, Volumes
+from relad.training.batches import Pair, Volumes, in_batches
 
 #: Width of the SUVR window in packed units, see :mod:`relad.window`.
 DATA_RANGE = 2.0
@@ -52,7 +52,7 @@ def cut(
 
 
 def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """PSNR in dB inside the mask, of volumes (1, 1, x, y, z) in packed units; scalar.
+    """PSNR in dB inside the mask, of volumes (1, x, y, z) in packed units; scalar.
 
     As :func:`relad.metrics.voxelwise.psnr` has it: the data range is the SUVR window.
     """
@@ -62,23 +62,26 @@ def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_psnr(
-    synthesize: Callable[[Batch, torch.Generator], Tensor],
+    synthesize: Callable[[Batch, list[torch.Generator]], Tensor],
     volumes: Volumes,
     space: DataSpace,
     pairs: list[Pair],
+    batch_size: int,
 ) -> float:
-    """Mean PSNR over pairs, one volume at a time, each with its own noise.
+    """Mean PSNR over pairs, each with its own noise.
 
     Several processes share the pairs.
     """
     values = torch.zeros(len(pairs), dtype=torch.float64)
-    for i in range(parallel.rank(), len(pairs), parallel.size()):
-        subject, tracer = volumes.data.subjects[pairs[i][0]]["subject"], pairs[i][1]
-        batch = volumes.batch([pairs[i]], space)
-        random = generator_for("validation", subject, tracer, device=volumes.device)
+    mine = range(parallel.rank(), len(pairs), parallel.size())
+    for part in in_batches(mine, batch_size):
+        batch = volumes.batch([pairs[i] for i in part], space)
+        keys = [(volumes.data.subjects[pairs[i][0]]["subject"], pairs[i][1]) for i in part]
+        random = [generator_for("validation", *key, device=volumes.device) for key in keys]
         target = synthesize(batch, random).float()
         pet = space.to_pet(target, batch.tracer, batch.mask)
-        values[i] = psnr(pet, volumes.pet(pairs[i])[None], batch.mask)
+        for i, prediction, mask in zip(part, pet, batch.mask, strict=True):
+            values[i] = psnr(prediction, volumes.pet(pairs[i]), mask)
     mean = float(parallel.total(values).mean())
     return mean if math.isfinite(mean) else -math.inf
 
@@ -86,7 +89,7 @@ def mean_psnr(
 def with_generator(method: Method, generator: torch.nn.Module, sampling: Sampling):  # type: ignore[no-untyped-def]
     """Synthesis of a method with other weights of its generator: (batch, random) -> y."""
 
-    def synthesize(batch: Batch, random: torch.Generator) -> Tensor:
+    def synthesize(batch: Batch, random: list[torch.Generator]) -> Tensor:
         own = method.generator
         method.generator = generator
         method.eval()

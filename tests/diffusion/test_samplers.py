@@ -34,7 +34,8 @@ def draw(schedule, sampler, steps, *, predict=None, shape=(2, 1, 20, 20, 20), se
     random = torch.Generator().manual_seed(seed)
     x_T = torch.randn(shape, generator=random, dtype=dtype)
     predict = predict or optimal_x0(schedule)
-    return sample(predict, schedule, x_T, sampler=sampler, steps=steps, random=random)
+    each = [torch.Generator().manual_seed(seed + 1 + i) for i in range(shape[0])]
+    return sample(predict, schedule, x_T, sampler=sampler, steps=steps, random=each)
 
 
 def test_every_sampler_of_the_settings_exists():
@@ -122,7 +123,7 @@ def ours(schedule, sampler, steps, x_T, random=None):
         x_T,
         sampler=sampler,
         steps=steps,
-        random=random or torch.Generator(),
+        random=[random or torch.Generator()],
     )
 
 
@@ -212,7 +213,7 @@ def test_ancestral_step_is_algorithm_2_of_ho_et_al():
         x_T,
         sampler="ddpm",
         steps=2,
-        random=torch.Generator().manual_seed(3),
+        random=[torch.Generator().manual_seed(3)],
     )
     mean = abar[0].sqrt() * beta[1] / (1 - abar[1]) * x0
     mean = mean + (1 - beta[1]).sqrt() * (1 - abar[0]) / (1 - abar[1]) * x_T
@@ -235,7 +236,7 @@ def test_only_the_ancestral_sampler_follows_its_seed():
     x_T = torch.randn(1, 1, 3, 3, 3)
 
     def run(sampler, seed):
-        random = torch.Generator().manual_seed(seed)
+        random = [torch.Generator().manual_seed(seed)]
         return sample(optimal_x0(schedule), schedule, x_T, sampler=sampler, steps=5, random=random)
 
     for sampler in ("ddim", "dpmpp"):

@@ -76,7 +76,7 @@ def test_the_best_weights_are_kept_not_the_last(packed, tmp_path, monkeypatch):
     script = iter([20.0, 25.0, 10.0])
     seen = []
 
-    def scripted(synthesize, volumes, space, pairs):
+    def scripted(synthesize, volumes, space, pairs, batch_size):
         seen.append({k: v.clone() for k, v in trainer.average.network.state_dict().items()})
         return next(script)
 
