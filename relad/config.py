@@ -122,7 +122,6 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "groups": entry.get("groups", ["main"]),
             "inputs": entry.get("inputs", list(MODALITIES)),
             "params": entry.get("params") or {},
-            "updates": entry.get("updates"),
             "sampling": entry.get("sampling") or {},
             "ablates": None,
         }
@@ -142,12 +141,12 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
             "groups": entry.get("groups", ["ablation"]),
             "inputs": entry.get("inputs", base["inputs"]),
             "params": {**base["params"], **(entry.get("params") or {})},
-            "updates": entry.get("updates", base["updates"]),
             "sampling": entry.get("sampling", base["sampling"]),
             "ablates": entry["base"],
         }
     config["methods"] = resolved
     _check_groups(resolved, file=methods_file)
+    _resolve_updates(config, file=file)
     for name in config.get("sampler_study", {}).get("methods", []):
         if resolved.get(name, {}).get("family") != "diffusion":
             raise ReladError(
@@ -238,21 +237,28 @@ def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
             file=file,
             hint="call it something else",
         )
-    for name, entry in methods.items():
-        for group in entry["groups"]:
-            first = (
-                entry["ablates"]
-                if group == "ablation"
-                else group_members({"methods": methods}, group)[0]
+
+
+def _resolve_updates(config: dict[str, Any], *, file: str | Path) -> None:
+    """Give every method the length of its training that its groups ask for, or None."""
+    of_groups = config["training"].pop("group_updates", None) or {}
+    unknown = sorted(set(of_groups) - set(own_groups(config)))
+    if unknown:
+        raise ReladError(
+            f"training.group_updates names {', '.join(map(repr, unknown))}, not a group of methods",
+            file=file,
+            hint=f"groups with a table of their own: {', '.join(own_groups(config)) or 'none'}",
+        )
+    for name, entry in config["methods"].items():
+        lengths = {group: of_groups.get(group) for group in entry["groups"]}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{g}: {n or 'training.updates'}" for g, n in lengths.items())
+            raise ReladError(
+                f"{name!r} would be trained for several numbers of updates at once ({told})",
+                file=file,
+                hint="give the longer comparison an entry of its own, with this one as its base",
             )
-            if first and entry["updates"] != methods[first]["updates"]:
-                own, other = (e["updates"] or "the study's" for e in (entry, methods[first]))
-                raise ReladError(
-                    f"{name!r} is trained for {own} updates, {first!r} in the same group "
-                    f"{group!r} for {other}",
-                    file=file,
-                    hint="give all methods of a comparison the same `updates`",
-                )
+        entry["updates"] = lengths[entry["groups"][0]]
 
 
 def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -151,28 +151,31 @@ def test_an_entry_may_start_from_one_above_it() -> None:
         "discriminator"
     }
     assert rung["sampling"] == methods["rela-as-released"]["sampling"] != {}
-    assert rung["updates"] == methods["ladder-as-released"]["updates"] > 1
+
+
+def test_a_comparison_may_be_trained_longer_all_of_it_alike(raw: dict[str, Any]) -> None:
+    raw["training"]["group_updates"] = {"release_ladder": 7}
+    study = config.resolve(raw)
+    for name, entry in study["methods"].items():
+        assert entry["updates"] == (7 if "release_ladder" in entry["groups"] else None), name
+    assert "group_updates" not in study["training"]  # or other trainings would be run again
+    part = config.section(study, "train", method="ladder-no-clamp")
+    assert part["methods"]["ladder-no-clamp"]["updates"] == 7
 
 
 @pytest.mark.parametrize(
-    ("updates", "said"),
+    ("groups", "said"),
     [
-        (
-            {"unet": 7},
-            "'unet' is trained for 7 updates, 'rela' in the same group 'main' for",
-        ),
-        ({"rela-no-l1": 7}, "'rela-no-l1' is trained for 7 updates, 'rela' in the same group 'abl"),
-        ({"ladder-no-clamp": 7}, "'ladder-no-clamp' .* 'ladder-as-released' in the same group"),
+        ({"presets": 7}, r"'rela' would be trained for .* \(main: training.updates, presets: 7"),
+        ({"nope": 7}, "training.group_updates names 'nope', not a group"),
+        ({"main": 7}, "training.group_updates"),
+        ({"presets": 0}, "training.group_updates.presets: 0 is less than"),
     ],
 )
-def test_all_of_a_comparison_are_trained_alike(
-    raw: dict[str, Any], tmp_path: Path, updates: dict[str, int], said: str
+def test_a_comparison_of_another_length_is_refused_where_it_cannot_be(
+    raw: dict[str, Any], groups: dict[str, int], said: str
 ) -> None:
-    for key in ("methods", "ablations"):
-        entries = config.read_yaml(REPOSITORY / "config" / f"{key}.yaml")
-        for name in set(updates) & set(entries):
-            entries[name]["updates"] = updates[name]
-        raw[key] = write(tmp_path / f"{key}.yaml", entries)
+    raw["training"]["group_updates"] = groups
     with pytest.raises(ReladError, match=said):
         config.resolve(raw)
 
@@ -187,7 +190,7 @@ def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: 
 def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
     study = config.resolve(raw)
     trained = config.section(study, "train", method="rela")["methods"]["rela"]
-    assert set(trained) == {"class", "inputs", "params"}
+    assert set(trained) == {"class", "inputs", "params", "updates"}
     drawn = config.section(study, "synthesize", method="rela")["methods"]["rela"]
     assert set(drawn) == {"class", "inputs", "params", "sampling"}
 
