@@ -242,6 +242,7 @@ Differences in PSNR: positive where `rela` is better. Equal updates are the rele
 equal wall time is the release's whole training time.
 
 {table(rows)}
+{_reading(ours, [c for name, c in running.items() if name != "rela"])}
 ![Validation PSNR against wall time and updates](race.png)
 
 ## What was measured
@@ -256,6 +257,20 @@ What the configuration gave them; the rest are their defaults.
 {parameters({c["label"]: c["entry"] for c in running.values()})}"""
     write_text(folder / "race.md", text)
     _draw(state, folder / "race.png")
+
+
+def _reading(ours: dict[str, Any], others: list[dict[str, Any]]) -> str:
+    """How much of the lead at equal updates `rela` had from the start, and how much it learned."""
+    first = ours["log"][0]
+    then = [at(ours["log"], "update", c["log"][-1]["update"]) for c in others]
+    told = ", ".join(
+        dict.fromkeys(f"{r['validation_psnr']:.2f} dB at update {r['update']}" for r in then if r)
+    )
+    return f"""**How to read the lead.** In the data space `{ours["space"]}` a method may start from the
+training fold's mean. `rela` has {first["validation_psnr"]:.2f} dB at its first validation, update
+{first["update"]}; {told}, when the others end; and {ours["best"]["psnr"]:.2f} dB at
+its best, update {ours["best"]["update"]}.
+"""
 
 
 def _gain(ours: dict | None, theirs: dict) -> str:
