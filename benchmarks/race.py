@@ -266,10 +266,10 @@ def _reading(ours: dict[str, Any], others: list[dict[str, Any]]) -> str:
     told = ", ".join(
         dict.fromkeys(f"{r['validation_psnr']:.2f} dB at update {r['update']}" for r in then if r)
     )
-    return f"""**How to read the lead.** In the data space `{ours["space"]}` a method may start from the
-training fold's mean. `rela` has {first["validation_psnr"]:.2f} dB at its first validation, update
-{first["update"]}; {told}, when the others end; and {ours["best"]["psnr"]:.2f} dB at
-its best, update {ours["best"]["update"]}.
+    return f"""**How to read the lead.** In the data space `{ours["space"]}` a method may start from
+the training fold's mean. `rela` has {first["validation_psnr"]:.2f} dB at its first validation,
+update {first["update"]}; {told}, when the others end; and
+{ours["best"]["psnr"]:.2f} dB at its best, update {ours["best"]["update"]}.
 """
 
 
