@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -15,6 +16,8 @@ from pydicom.uid import (
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
 )
+
+from relad.fileio import read_table
 
 HEADER = (
     "Image Data ID", "Subject", "Group", "Sex", "Age", "Visit", "Modality", "Description", "Type",
@@ -192,3 +195,34 @@ def write_csv(path: Path, rows: Sequence[dict]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+# --- a study of it, as the tests of ingest use it
+
+TRACERS = {
+    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]},
+    "amyloid": {"ligand": "AV45", "aliases": ["Florbetapir"]},
+}
+A, B, C = "941_S_0001", "941_S_0002", "941_S_0003"
+
+
+def values(path: Path) -> np.ndarray:
+    """Voxels in RAS order of axes."""
+    return np.asarray(nib.as_closest_canonical(nib.load(path)).dataobj)
+
+
+def table(out: Path) -> dict[str, dict]:
+    """Rows of ingest.tsv that stand for files, by image id."""
+    return {r["image_id"]: r for r in read_table(out / "ingest.tsv") if r["n_files"] != "0"}
+
+
+def good_subject(loni: Path, ptid: str, first: int) -> list[dict]:
+    """T1w, FLAIR and tau PET of one subject; returns their rows of the collection."""
+    write_mri(loni, ptid, first, "MPRAGE")
+    write_mri(loni, ptid, first + 1, "Axial T2-FLAIR")
+    write_pet(loni, ptid, first + 2, "AV-1451 Dynamic")
+    return [
+        csv_row(first, ptid, "MPRAGE"),
+        csv_row(str(first + 1), ptid, "Axial T2-FLAIR"),
+        csv_row(first + 2, ptid, "AV-1451 Dynamic", "PET", **{"Acq Date": "2/17/2020"}),
+    ]

@@ -1,4 +1,4 @@
-"""BIDS datasets as a source: names, inherited sidecars, dates, real sidecars, bad input."""
+"""BIDS datasets as a source: names, inherited sidecars, dates, real sidecars."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,59 +16,9 @@ from relad.cohort import bids_source
 from relad.cohort.ingest import ingest
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
+from tests.cohort.bids_tree import PET, TRACERS, session, t1w_of, table, write_image, write_json
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "bids_pet_sidecars"
-TRACERS = {"tau": {"ligand": "AV1451"}, "amyloid": {"ligand": "PIB", "aliases": ["PiB"]}}
-PET = {
-    "TracerName": "AV1451",
-    "TracerRadionuclide": "F18",
-    "Units": "Bq/mL",
-    "TimeZero": "10:00:00",
-    "InjectionStart": 0,
-    "ScanStart": 4800,
-    "FrameTimesStart": [4800, 5100],
-    "FrameDuration": [300, 300],
-    "ImageDecayCorrected": True,
-    "ImageDecayCorrectionTime": 0,
-}
-
-
-def write_image(path: Path, shape: tuple[int, ...] = (8, 9, 10), **header: Any) -> Path:
-    """A small image of noise; ``header`` sets raw fields after all else."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(sum(map(ord, path.name)))
-    image = nib.Nifti1Image(rng.normal(100, 10, shape).astype(np.float32), np.diag([2, 2, 3, 1]))
-    image.set_qform(image.affine, 1)
-    image.set_sform(image.affine, 1)
-    raw = image.to_bytes()
-    written = nib.Nifti1Header(raw[:348], check=False)
-    for key, value in header.items():
-        written[key] = value
-    with nib.openers.Opener(path, "wb") as stream:
-        stream.write(written.binaryblock + raw[348:])
-    return path
-
-
-def write_json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data), encoding="utf-8")
-
-
-def session(root: Path, label: str, name: str | None, pet: dict | None = None) -> Path:
-    """T1w, FLAIR and, with a sidecar, a PET of one session; returns the session's folder."""
-    parts = [f"sub-{label}", *([f"ses-{name}"] if name else [])]
-    folder, stem = root.joinpath(*parts), "_".join(parts)
-    write_image(folder / "anat" / f"{stem}_T1w.nii.gz")
-    write_image(folder / "anat" / f"{stem}_FLAIR.nii.gz")
-    if pet is not None:
-        frames = len(pet.get("FrameTimesStart") or [0, 0])
-        write_image(folder / "pet" / f"{stem}_pet.nii.gz", (8, 9, 10, frames))
-        write_json(folder / "pet" / f"{stem}_pet.json", pet)
-    return folder
-
-
-def table(out: Path) -> dict[str, dict[str, str | None]]:
-    return {r["image_id"]: r for r in read_table(out / "ingest.tsv")}
 
 
 def test_a_dataset_without_sessions_is_copied_and_completed(tmp_path: Path):
@@ -138,152 +86,6 @@ def test_sidecars_are_inherited_from_above_and_overridden_below(tmp_path: Path):
     assert sidecar["FrameTimesStart"] == [4800, 5100], "the deeper file"
     assert sidecar["ScanStart"] == 77 and sidecar["Units"] == "Bq/mL"
     assert folder.is_dir()
-
-
-BAD: list[tuple[str, Callable[[Path], None], str]] = []
-
-
-def bad(reason: str):
-    def register(damage: Callable[[Path], None]):
-        BAD.append((damage.__name__, damage, reason))
-        return damage
-
-    return register
-
-
-def _pet_json(folder: Path, **change: Any) -> None:
-    file = next((folder / "pet").glob("*.json"))
-    write_json(file, {**read_json(file), **change})
-
-
-@bad("its FrameDuration has 1 entries for 2 frames")
-def frame_durations_missing(folder: Path) -> None:
-    _pet_json(folder, FrameDuration=[300])
-
-
-@bad("frame 1 (from 4800 s, 300 s long) lasts into frame 2 (from 4900 s)")
-def frames_overlap(folder: Path) -> None:
-    _pet_json(folder, FrameTimesStart=[4800, 4900])
-
-
-@bad("its FrameTimesStart is not a list of numbers")
-def frame_times_are_text(folder: Path) -> None:
-    _pet_json(folder, FrameTimesStart=["a", "b"])
-
-
-@bad("its units are kBq/mL, not Bq/mL")
-def other_units(folder: Path) -> None:
-    _pet_json(folder, Units="kBq/mL")
-
-
-@bad("not valid JSON")
-def sidecar_cut(folder: Path) -> None:
-    file = next((folder / "pet").glob("*.json"))
-    file.write_text(file.read_text()[:40])
-
-
-@bad("not a JSON object")
-def sidecar_is_a_list(folder: Path) -> None:
-    next((folder / "pet").glob("*.json")).write_text("[1, 2]")
-
-
-@bad("the image is empty (all voxels have one value)")
-def empty_pet(folder: Path) -> None:
-    file = next((folder / "pet").glob("*.nii.gz"))
-    image = nib.load(file)
-    nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine).to_filename(file)
-
-
-@bad("no window for its tracer")
-def another_tracer(folder: Path) -> None:
-    _pet_json(folder, TracerName="FDG")
-
-
-def _anat(folder: Path) -> Path:
-    return next((folder / "anat").glob("*_T1w.nii.gz"))
-
-
-@bad("holds 3 volumes where one is needed")
-def t1w_of_four_dimensions(folder: Path) -> None:
-    write_image(_anat(folder), (8, 9, 10, 3))
-
-
-@bad("damaged or not readable")
-def truncated(folder: Path) -> None:
-    file = _anat(folder)
-    file.write_bytes(file.read_bytes()[:-900])
-
-
-@bad("damaged or not readable (CRC check failed")
-def flipped_within_gzip(folder: Path) -> None:
-    file = _anat(folder)
-    raw = bytearray(file.read_bytes())
-    raw[-6] ^= 1  # the checksum's own bytes: the voxels alone would tell nothing
-    file.write_bytes(raw)
-
-
-@bad("voxels are NaN or infinite")
-def not_a_number(folder: Path) -> None:
-    image = nib.load(_anat(folder))
-    data = image.get_fdata()
-    data[2, 3, 4] = np.nan
-    nib.Nifti1Image(data.astype(np.float32), image.affine).to_filename(_anat(folder))
-
-
-@bad("states no orientation (qform and sform code are 0)")
-def no_orientation(folder: Path) -> None:
-    write_image(_anat(folder), qform_code=0, sform_code=0)
-
-
-@bad("its qform and sform contradict each other")
-def mirrored_sform(folder: Path) -> None:
-    write_image(_anat(folder), srow_x=[-2, 0, 0, 0])
-
-
-@bad("its sform code is 9, which is none")
-def orientation_code_out_of_range(folder: Path) -> None:
-    write_image(_anat(folder), sform_code=9)
-
-
-@bad("contradict its affine's")
-def voxel_sizes_of_another_image(folder: Path) -> None:
-    write_image(_anat(folder), qform_code=0, pixdim=[1, 1, 1, 1, 1, 1, 1, 1])
-
-
-@bad("voxels of [0.002, 0.002, 0.003] mm cannot be")
-def metres(folder: Path) -> None:
-    image = nib.Nifti1Image(nib.load(_anat(folder)).get_fdata(), np.diag([2e-3, 2e-3, 3e-3, 1]))
-    image.to_filename(_anat(folder))
-
-
-@bad("cannot be read")
-def not_an_image(folder: Path) -> None:
-    _anat(folder).write_text("version https://git-lfs.github.com/spec/v1\n")
-
-
-@bad("readable")
-def dangling_link(folder: Path) -> None:
-    file = _anat(folder)
-    file.unlink()
-    file.symlink_to("../../.git/annex/objects/gone")
-
-
-@bad("its name and its folder state different subjects or sessions")
-def name_of_another_subject(folder: Path) -> None:
-    _anat(folder).rename(folder / "anat" / "sub-99_ses-a_T1w.nii.gz")
-
-
-@pytest.mark.parametrize(("damage", "reason"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
-def test_bad_input_is_one_reason_and_touches_nobody_else(tmp_path: Path, damage, reason):
-    source, out = tmp_path / "dépôt 1", tmp_path / "out"
-    damage(session(source, "01", "a", PET))
-    session(source, "02", "a", PET)
-    ingest(source, out, TRACERS)
-    rows = read_table(out / "ingest.tsv")
-    dropped = [r for r in rows if r["status"] == "dropped"]
-    assert [r["subject"] for r in dropped] == ["01"], dropped
-    assert reason in dropped[0]["reason"]
-    assert sum(r["subject"] == "02" for r in rows if r["status"] == "kept") == 3
 
 
 def test_a_simulated_source_stays_simulated(tmp_path: Path):
@@ -357,7 +159,7 @@ def test_only_frames_before_the_injection_may_be_empty(tmp_path: Path):
 def test_an_sform_of_realignment_counts_and_one_to_a_template_does_not(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     folder = session(source, "01", "a", PET)
-    file = _anat(folder)
+    file = t1w_of(folder)
     image = nib.load(file)
     turned = image.affine.copy()
     c, s = np.cos(0.2), np.sin(0.2)
@@ -374,7 +176,7 @@ def test_an_sform_of_realignment_counts_and_one_to_a_template_does_not(tmp_path:
 def test_one_image_with_two_endings_is_used_once(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     folder = session(source, "01", "a", PET)
-    image = nib.load(_anat(folder))
+    image = nib.load(t1w_of(folder))
     image.to_filename(folder / "anat" / "sub-01_ses-a_T1w.nii")
     ingest(source, out, TRACERS)
     dropped = [r for r in read_table(out / "ingest.tsv") if r["status"] == "dropped"]
