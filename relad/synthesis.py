@@ -37,6 +37,7 @@ from relad import paths, provenance
 from relad.cli import add_settings
 from relad.config import load_settings
 from relad.dataset import PackedDataset
+from relad.devices import autocast
 from relad.errors import ReladError
 from relad.fileio import read_json, save_nifti, whole_folder, write_json
 from relad.method import Batch, Method, build
@@ -44,17 +45,15 @@ from relad.sampling import SAMPLERS, Sampling
 from relad.space import DataSpace
 from relad.training import (
     PACKAGES,
-    autocast,
     choose_device,
     device_name,
     generator_for,
-    in_batches,
     input_channels,
     load_batch,
     peak_memory_mb,
     set_threads,
 )
-from relad.training.batches import Pair
+from relad.training.batches import Pair, in_batches
 from relad.window import to_suvr
 
 #: Volumes computed at once where the configuration does not say.
@@ -199,7 +198,7 @@ def synthesize(
                     generator_for("synthesis", info["seed"], *name, number, device=device)
                     for name, (_, number) in zip(names, draws, strict=True)
                 ],
-                info["precision"],
+                info.get("precision", "auto"),  # of models older than this key
             )
             each = (time.perf_counter() - started) / len(draws)
             for (pair, _), name, volume in zip(draws, names, volumes, strict=True):

@@ -16,7 +16,8 @@ from relad.fileio import read_table
 from relad.method import Sampling
 from relad.paths import REPOSITORY
 from relad.synthesis import load_model
-from relad.training import STOPPED, BatchSampler, Trainer, choose_device, in_batches, load_batch
+from relad.training import STOPPED, BatchSampler, Trainer, choose_device, load_batch
+from relad.training.batches import in_batches
 
 NETWORK = {"channels": [8, 16]}
 

@@ -25,10 +25,10 @@ from relad import parallel
 from relad.cli import add_settings
 from relad.config import load_settings, section
 from relad.dataset import PackedDataset
-from relad.devices import autocast, choose_device, device_name, peak_memory_mb, set_threads
+from relad.devices import choose_device, device_name, peak_memory_mb, set_threads
 from relad.errors import ReladError
 from relad.randomness import generator_for
-from relad.training.batches import BatchSampler, in_batches, input_channels, load_batch
+from relad.training.batches import BatchSampler, input_channels, load_batch
 from relad.training.loop import PACKAGES, Trainer
 from relad.training.stopping import STOPPED
 
@@ -37,11 +37,9 @@ __all__ = [
     "STOPPED",
     "BatchSampler",
     "Trainer",
-    "autocast",
     "choose_device",
     "device_name",
     "generator_for",
-    "in_batches",
     "input_channels",
     "load_batch",
     "peak_memory_mb",

@@ -185,7 +185,9 @@ class Trainer:
                 self.volumes,
                 self.space,
                 self.validation_pairs,
-                self.options["batch_size"],
+                -(
+                    -self.options["batch_size"] // parallel.size()
+                ),  # it counts those of all processes
             )
         if self.best is None or psnr > self.best["psnr"]:
             weights = checkpoints.copied(self.average.network)
