@@ -18,7 +18,16 @@ def generator_for(*key: object, device: str | torch.device = "cpu") -> torch.Gen
 def randn(
     shape: Sequence[int], random: Sequence[torch.Generator], dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Standard normal random numbers, ``shape`` (b, ...): every sample's from its own generator."""
+    """Standard normal random numbers, ``shape`` (b, ...): every sample's from its own generator.
+
+    Raises
+    ------
+    ValueError
+        Where there are not b generators: samples would silently share their noise.
+    """
     return torch.stack(
-        [torch.randn(shape[1:], generator=g, device=g.device, dtype=dtype) for g in random]
+        [
+            torch.randn(shape[1:], generator=g, device=g.device, dtype=dtype)
+            for _, g in zip(range(shape[0]), random, strict=True)
+        ]
     )

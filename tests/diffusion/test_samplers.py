@@ -9,6 +9,7 @@ import torch
 
 from relad.diffusion.samplers import STEPS, sample, timesteps
 from relad.diffusion.schedule import NoiseSchedule
+from relad.randomness import randn
 from relad.sampling import SAMPLERS
 
 MEAN, SD = 0.3, 0.2
@@ -250,3 +251,13 @@ def test_unknown_samplers_and_a_regression_of_two_steps_are_refused():
         draw(NoiseSchedule(), "heun", 2)
     with pytest.raises(ValueError, match="one evaluation, not 2"):
         draw(NoiseSchedule(), "regression", 2)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_volume_of_a_batch_has_a_generator_of_its_own(count):
+    random = [torch.Generator().manual_seed(i) for i in range(count)]
+    with pytest.raises(ValueError, match="zip"):
+        randn((2, 1, 4, 4, 4), random)
+    one, two = randn((2, 4), [torch.Generator().manual_seed(i) for i in range(2)])
+    assert torch.equal(two, torch.randn(4, generator=torch.Generator().manual_seed(1)))
+    assert not torch.equal(one, two)
