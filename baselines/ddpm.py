@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relad.diffusion.conditional import ConditionalDiffusion
-from relad.method import Batch
+from relad.data.batch import Batch
+from relad.methods.diffusion.conditional import ConditionalDiffusion
 
 
 class DDPM(ConditionalDiffusion):

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relad.method import Batch, Method, Sampling
+from relad.data.batch import Batch, Condition
+from relad.methods.method import Method
+from relad.study.sampling import Sampling
 
 
 def tracer_maps(mri: Tensor, tracer: Tensor, tracers: int) -> Tensor:
@@ -124,6 +126,6 @@ class ConditionalGAN(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Tensor:
-        return self.generator(tracer_maps(batch.mri, batch.tracer, self.tracers)).float()
+        return self.generator(tracer_maps(given.mri, given.tracer, self.tracers)).float()

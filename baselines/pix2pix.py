@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.patchgan import ConditionalGAN
-from relad.networks.blocks import padded
+from relad.methods.networks.blocks import padded
 
 
 class UNetGenerator(nn.Module):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.patchgan import ConditionalGAN
-from relad.networks.blocks import padded
+from relad.methods.networks.blocks import padded
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from relad.method import Batch, Method, Sampling
+from relad.data.batch import Batch, Condition
+from relad.methods.method import Method
+from relad.study.sampling import Sampling
 
 
 class VoxelMean(nn.Module):
@@ -64,6 +66,6 @@ class MeanTemplate(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Tensor:
-        return self.generator(batch.tracer)
+        return self.generator(given.tracer)

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relad.method import Batch, Method, Sampling
-from relad.networks.unet3d import UNet3d
+from relad.data.batch import Batch, Condition
+from relad.methods.method import Method
+from relad.methods.networks.unet3d import UNet3d
+from relad.study.sampling import Sampling
 
 
 class RegressionUNet(Method):
@@ -40,6 +42,6 @@ class RegressionUNet(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Tensor:
-        return self.generator(batch.mri, batch.tracer).float()
+        return self.generator(given.mri, given.tracer).float()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.contestants import Contestant, Size, awakened, drawn_on_cpu, make, make_batch
-from relad.devices import autocast
-from relad.method import Sampling
+from relad.compute.devices import autocast
+from relad.study.sampling import Sampling
 
 
 def outputs(

@@ -13,7 +13,7 @@ import torch
 from benchmarks.contestants import contestant
 from benchmarks.costs import volumes_per_step
 from benchmarks.measure import cycle, network_evaluation, peak_of, training_step
-from relad.devices import set_threads
+from relad.compute.devices import set_threads
 
 
 def main() -> None:

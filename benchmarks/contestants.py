@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from relad import space as spaces
+from relad.data import scaling as spaces
+from relad.data.batch import Batch
 from relad.errors import ReladError
-from relad.method import Batch, Method, build
+from relad.methods.method import Method, build
 
 RELEASE = "release"
 TRACERS = 3
@@ -32,7 +33,7 @@ class Contestant:
     entry
         Its class, inputs and parameters, as the configuration resolves them.
     space
-        Data space it is trained in, see :mod:`relad.space`.
+        Data space it is trained in, see :mod:`relad.data.scaling`.
     sampler, steps
         With which it synthesises a volume; methods without a sampler do one forward pass.
     """

@@ -24,7 +24,7 @@ from benchmarks.measure import (
 )
 from benchmarks.parts import Parts
 from benchmarks.report import table
-from relad.paths import REPOSITORY
+from relad.study.paths import REPOSITORY
 
 
 def volumes_per_step(size: Size, *, many: int = 2, up_to: int = 250_000) -> int:

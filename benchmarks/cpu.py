@@ -23,10 +23,10 @@ from benchmarks.machine import describe
 from benchmarks.measure import ceilings, in_turns, network_evaluation
 from benchmarks.parts import Parts
 from benchmarks.report import parameters, table
-from relad import config
 from relad.cli import add_settings
-from relad.devices import set_threads
+from relad.compute.devices import set_threads
 from relad.fileio import write_text
+from relad.study import config
 
 SIZES = "48x48x48 48x56x48 72x84x72 96x112x96"
 #: Counted from shapes alone.

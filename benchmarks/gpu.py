@@ -30,11 +30,11 @@ from benchmarks.parts import Parts
 from benchmarks.profiling import profile
 from benchmarks.report import parameters, table
 from benchmarks.variants import VARIANTS, variant
-from relad import config
 from relad.cli import add_settings
-from relad.devices import choose_device, set_threads
+from relad.compute.devices import choose_device, set_threads
 from relad.fileio import write_text
-from relad.paths import REPOSITORY
+from relad.study import config
+from relad.study.paths import REPOSITORY
 
 SIZES = {"paper": ("80x96x80", "160x180x160"), "tiny": ("12x12x12",)}
 SMALL: Size = (24, 28, 24)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from benchmarks.contestants import RELEASE, Size
-from relad.dataset import PackedDataset
-from relad.training import Trainer
-from tests.packing import write_packed
+from relad.data.dataset import PackedDataset
+from relad.training.loop import Trainer
+from tests.helpers.packing import write_packed
 
 UPDATES, SUBJECTS, WARM = 24, 6, 8
 

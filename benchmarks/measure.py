@@ -20,8 +20,10 @@ from benchmarks.contestants import (
     shapes_only,
 )
 from benchmarks.counting import count
-from relad.devices import autocast, peak_memory_mb
-from relad.method import Batch, Method, Sampling
+from relad.compute.devices import autocast, peak_memory_mb
+from relad.data.batch import Batch
+from relad.methods.method import Method
+from relad.study.sampling import Sampling
 
 
 def cycle(who: Contestant) -> int:

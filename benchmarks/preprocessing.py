@@ -33,14 +33,14 @@ import ants
 import nibabel as nib
 import numpy as np
 
-from relad import atlas
-from relad.cohort.subjects import cohort_subjects
-from relad.config import load_settings
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti, write_text
-from relad.preprocess import preprocess
+from relad.imaging import atlas
 from relad.registration import engine, inputs
-from relad.registration.register import simulated
+from relad.steps.preprocess import preprocess
+from relad.steps.register import simulated
+from relad.study.config import load_settings
+from relad.study.subjects import cohort_subjects
 
 #: Contestant -> how it is named in the table.
 NAMES = {

@@ -21,14 +21,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from relad import atlas
 from relad.errors import ReladError
 from relad.fileio import load_nifti, read_json
+from relad.imaging import atlas
+from relad.imaging.resample import grid_points
+from relad.imaging.similarity import rigid
 from relad.qc.measures import Lattice, Scan
 from relad.registration import brain, engine
 from relad.registration.transforms import MniToT1w, names, pet_names, read_affine
-from relad.resample import grid_points
-from relad.similarity import rigid
 
 #: Displacements of PET: millimetres and degrees.
 ERRORS = ((0, 0), (4, 0), (6, 0), (8, 0), (12, 0), (16, 0), (0, 6), (0, 10))

@@ -22,13 +22,15 @@ import torch
 
 from benchmarks.machine import describe, simulated_banner
 from benchmarks.report import parameters, table
-from relad import config, parallel
 from relad.cli import add_settings
-from relad.dataset import PackedDataset
-from relad.devices import set_threads
+from relad.compute import parallel
+from relad.compute.devices import set_threads
+from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, whole_file, write_json, write_text
-from relad.method import Sampling
-from relad.training import Trainer, validation
+from relad.study import config
+from relad.study.sampling import Sampling
+from relad.training import validation
+from relad.training.loop import Trainer
 
 #: Sampling steps (DDIM) whose PSNR is compared when the trainings are over.
 STEPS = (1, 5, 10, 25)

@@ -22,12 +22,14 @@ import torch.nn.functional as F
 from monai.networks.nets import DiffusionModelUNet, PatchDiscriminator
 from torch import Tensor, nn
 
-from relad import parallel
-from relad.diffusion import samplers
-from relad.diffusion.schedule import NoiseSchedule
-from relad.method import Batch, Method, Sampling
-from relad.networks.blocks import padded
-from relad.randomness import randn
+from relad.compute import parallel
+from relad.compute.randomness import randn
+from relad.data.batch import Batch
+from relad.methods.diffusion import samplers
+from relad.methods.diffusion.schedule import NoiseSchedule
+from relad.methods.method import Method
+from relad.methods.networks.blocks import padded
+from relad.study.sampling import Sampling
 
 
 class ReleaseUNet(nn.Module):

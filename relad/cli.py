@@ -14,25 +14,23 @@ import sys
 from relad import __version__
 from relad.errors import ReladError
 
-#: Step -> (module, one line of help). In the order of the study.
-STEPS: dict[str, tuple[str, str]] = {
-    "phantom": ("relad.cohort.phantom", "simulate a multi-tracer study as a LONI download"),
-    "ingest": ("relad.cohort.ingest", "turn a LONI download into BIDS, every series accounted for"),
-    "register": ("relad.registration.register", "register one subject's scans: FLAIR, PET, MNI"),
-    "normalize": ("relad.normalize", "resample one subject to MNI once, PET to SUVR, with QC"),
-    "qc": ("relad.qc.command", "a cohort's quality control as one page to go through"),
-    "pack": ("relad.pack", "pack a cohort into one memory-mapped dataset with folds"),
-    "train": ("relad.training", "train one method on one fold"),
-    "synthesize": ("relad.synthesis", "synthesise PET for a fold's test subjects or a cohort"),
-    "evaluate": ("relad.evaluate", "compare synthetic with real PET, one row per value"),
-    "tables": ("relad.tables", "the study's tables as CSV, LaTeX and Markdown"),
-    "figures": ("relad.figures", "the study's figures as PNG and PDF"),
-    "coregister": (
-        "relad.registration.coregister",
-        "register one image of a person to another, rigidly",
-    ),
-    "preprocess": ("relad.preprocess", "one person's scans to MNI and SUVR, without Snakemake"),
-    "metrics": ("relad.metrics.command", "PSNR, SSIM and MAE of one image against another"),
+#: Step, with a module of its name in :mod:`relad.steps`, -> one line of help. In the order of the
+#: study.
+STEPS: dict[str, str] = {
+    "phantom": "simulate a multi-tracer study as a LONI download",
+    "ingest": "turn a LONI download into BIDS, every series accounted for",
+    "register": "register one subject's scans: FLAIR, PET, MNI",
+    "normalize": "resample one subject to MNI once, PET to SUVR, with QC",
+    "qc": "a cohort's quality control as one page to go through",
+    "pack": "pack a cohort into one memory-mapped dataset with folds",
+    "train": "train one method on one fold",
+    "synthesize": "synthesise PET for a fold's test subjects or a cohort",
+    "evaluate": "compare synthetic with real PET, one row per value",
+    "tables": "the study's tables as CSV, LaTeX and Markdown",
+    "figures": "the study's figures as PNG and PDF",
+    "coregister": "register one image of a person to another, rigidly",
+    "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
+    "metrics": "PSNR, SSIM and MAE of one image against another",
 }
 
 
@@ -44,11 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"relad {__version__}")
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
     wanted = next((word for word in argv if word in STEPS), None)
-    for name, (module, summary) in STEPS.items():
+    for name, summary in STEPS.items():
         if name != wanted:
             steps.add_parser(name, help=summary)
             continue
-        step = importlib.import_module(module)
+        step = importlib.import_module(f"relad.steps.{name}")
         sub = steps.add_parser(
             name,
             help=summary,

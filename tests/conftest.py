@@ -11,7 +11,7 @@ for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
 
 import pytest  # noqa: E402
 
-from tests.packing import write_packed  # noqa: E402
+from tests.helpers.packing import write_packed  # noqa: E402
 
 
 @pytest.fixture(scope="session")

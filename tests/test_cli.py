@@ -11,9 +11,9 @@ import pytest
 
 from relad import __version__
 from relad.cli import STEPS, main
-from relad.config import SECTIONS
 from relad.errors import ReladError
-from relad.paths import REPOSITORY
+from relad.study.config import SECTIONS
+from relad.study.paths import REPOSITORY
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -22,7 +22,7 @@ def test_help_of_every_step_teaches(step: str, capsys: pytest.CaptureFixture[str
         main([step, "--help"])
     assert done.value.code == 0
     shown = capsys.readouterr().out
-    module = importlib.import_module(STEPS[step][0])
+    module = importlib.import_module(f"relad.steps.{step}")
     assert f"usage: relad {step}" in shown
     assert (module.__doc__ or "").strip() in shown
     assert ("--settings" in shown) == (step in SECTIONS)
@@ -32,7 +32,7 @@ def test_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    for step, (_, summary) in STEPS.items():
+    for step, summary in STEPS.items():
         assert f"\n    {step}" in shown and summary in shown
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from relad import __version__
 from relad.cli import STEPS
-from relad.paths import REPOSITORY
+from relad.study.paths import REPOSITORY
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "results/README.md", "CHANGELOG.md")
 DOCUMENTS += ("docs/release_ladder.md", "docs/samplers.md")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relad.paths import REPOSITORY
+from relad.study.paths import REPOSITORY
 
 STDLIB = set(sys.stdlib_module_names)
 
@@ -48,7 +48,7 @@ def test_relad_never_imports_a_baseline() -> None:
 
 
 def test_only_pictures_import_plotting() -> None:
-    allowed = ("relad/figures/", "relad/qc/picture.py")
+    allowed = ("relad/results/figures/", "relad/steps/figures.py", "relad/qc/picture.py")
     found = importers("matplotlib", "relad/**/*.py", "baselines/*.py")
     assert {name for name in found if not name.startswith(allowed)} == set()
 
@@ -56,16 +56,12 @@ def test_only_pictures_import_plotting() -> None:
 @pytest.mark.parametrize(
     "file",
     files(
-        "relad/networks/*.py",
-        "relad/diffusion/*.py",
-        "relad/losses/*.py",
-        "relad/method.py",
-        "relad/reladiff.py",
+        "relad/methods/**/*.py",
         "relad/training/*.py",
-        "relad/parallel.py",
-        "relad/devices.py",
-        "relad/synthesis.py",
-        "relad/dataset.py",
+        "relad/compute/*.py",
+        "relad/data/*.py",
+        "relad/steps/train.py",
+        "relad/steps/synthesize.py",
         "baselines/*.py",
     ),
     ids=lambda file: file.relative_to(REPOSITORY).as_posix(),
@@ -102,4 +98,5 @@ def test_snakefile_needs_only_what_snakemake_installs() -> None:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relad"):
                     queue += [f"{node.module}.{alias.name}" for alias in node.names]
-    assert {file.name for file in seen} >= {"config.py", "paths.py", "subjects.py", "sources.py"}
+    named = {"config.py", "paths.py", "subjects.py", "fingerprints.py"}
+    assert {file.name for file in seen} >= named

@@ -70,7 +70,7 @@ def judge_pet(tracer: str, numbers: Mapping[str, Any], limits: Mapping[str, Any]
     """Say why a PET cannot be used.
 
     ``numbers`` are those of :meth:`relad.qc.measures.Lattice.pet` and
-    :meth:`relad.suvr.Reference.qc`.
+    :meth:`relad.imaging.suvr.Reference.qc`.
     """
     limits = with_defaults(limits)
     name = f"{tracer} to T1w"

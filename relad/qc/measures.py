@@ -12,9 +12,9 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from relad import atlas
-from relad.resample import apply_affine, grid_points, inside, limit_resolution, sample
-from relad.similarity import correlation, correlation_ratio, half_turns, pose_margin
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points, inside, limit_resolution, sample
+from relad.imaging.similarity import correlation, correlation_ratio, half_turns, pose_margin
 
 #: The lattice: the paper's box around the template's brain.
 SHAPE, VOXEL_MM = (40, 48, 40), 4.0
@@ -40,8 +40,8 @@ def outline_correlation(image: np.ndarray, mask: np.ndarray, voxel_mm: float) ->
     -------
     Pearson correlation of the image with the mask, blurred like PET, over the brain and a rim of
     :data:`RIM_MM`. On phantoms it is 0.8 to 0.95 for registered PET, 0.5 to 0.7 for PET that is
-    16 mm off and below 0.5 for 30 mm: it tells a lost PET; :func:`relad.similarity.pose_margin`
-    tells one that is a little off.
+    16 mm off and below 0.5 for 30 mm: it tells a lost PET;
+    :func:`relad.imaging.similarity.pose_margin` tells one that is a little off.
     """
     rim = ndimage.distance_transform_edt(~mask, sampling=voxel_mm) < RIM_MM
     outline = ndimage.gaussian_filter(mask.astype(np.float32), OUTLINE_FWHM_MM / 2.3548 / voxel_mm)

@@ -19,11 +19,11 @@ import ants
 import numpy as np
 from scipy import ndimage
 
-from relad import atlas
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points, sample
 from relad.registration import engine
 from relad.registration.engine import Stage
 from relad.registration.transforms import Warp, read_affine
-from relad.resample import apply_affine, grid_points, sample
 
 #: Grid of the template: 2 mm, with just enough room for skull and scalp.
 SHAPE = (96, 112, 96)

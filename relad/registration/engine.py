@@ -18,8 +18,8 @@ from ants.internal import get_pointer_string
 from scipy import ndimage
 
 from relad.errors import DataError
+from relad.imaging.resample import limit_resolution, voxel_sizes
 from relad.registration.transforms import FLIP
-from relad.resample import limit_resolution, voxel_sizes
 
 #: Voxels at which N4 works, before it shrinks the image twofold.
 BIAS_VOXEL_MM = 4.0

@@ -19,7 +19,7 @@ import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.fileio import load_nifti, save_nifti
-from relad.resample import grid_points, sample
+from relad.imaging.resample import grid_points, sample
 
 #: Lines of a failed command's messages that are passed on.
 _LINES = 3

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from relad.resample import apply_affine, grid_points, sample, voxel_sizes
+from relad.imaging.resample import apply_affine, grid_points, sample, voxel_sizes
 
 #: Frames are smoothed by this full width at half maximum before they are compared.
 FWHM_MM = 6.0

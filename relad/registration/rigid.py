@@ -8,11 +8,11 @@ import ants
 import numpy as np
 from scipy import ndimage
 
+from relad.imaging.resample import voxel_sizes
 from relad.registration import engine, search
 from relad.registration.engine import Stage
 from relad.registration.motion import smooth
 from relad.registration.transforms import write_affine
-from relad.resample import voxel_sizes
 
 #: T1w is smoothed towards the resolution of PET before the two are compared.
 T1W_FWHM_MM = 5.0

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ants
 import numpy as np
 
+from relad.imaging.resample import apply_affine, grid_points, limit_resolution, sample
+from relad.imaging.similarity import normalized_mutual_information, rigid
 from relad.registration import engine
-from relad.resample import apply_affine, grid_points, limit_resolution, sample
-from relad.similarity import normalized_mutual_information, rigid
 
 VOXEL_MM = 6.0
 TURN_DEG = 20.0

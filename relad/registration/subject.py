@@ -14,10 +14,10 @@ import numpy as np
 
 from relad.errors import DataError
 from relad.fileio import load_nifti, save_nifti, write_json
-from relad.provenance import describe
+from relad.imaging.resample import apply_affine, grid_points, sample
 from relad.registration import brain, engine, extraction, inputs, motion, rigid
 from relad.registration.transforms import names, pet_names, read_affine
-from relad.resample import apply_affine, grid_points, sample
+from relad.study.provenance import describe
 
 
 def report(status: Mapping[str, Any]) -> list[str]:

@@ -2,8 +2,8 @@
 
 An ITK transform named ``from-A_to-B_mode-image`` resamples an image of space A onto a grid of
 space B, so it maps *points* of B to points of A, in LPS millimetres. Here every matrix and warp
-maps RAS points the same way as its file. Reading needs no ants, so that :mod:`relad.normalize`
-runs without it.
+maps RAS points the same way as its file. Reading needs no ants, so that
+:mod:`relad.steps.normalize` runs without it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy import io, ndimage
 
 from relad.errors import DataError, ReladError
 from relad.fileio import whole_file, write_text
-from relad.resample import apply_affine
+from relad.imaging.resample import apply_affine
 
 #: Turns RAS into LPS coordinates and back.
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])

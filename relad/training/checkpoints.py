@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from relad.dataset import PackedDataset
+from relad.data.dataset import PackedDataset
 from relad.fileio import whole_file
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from relad import parallel
+from relad.compute import parallel
 from relad.errors import ReladError
 from relad.fileio import write_table
 

@@ -11,25 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from relad import parallel, provenance
-from relad import space as spaces
-from relad.dataset import PackedDataset
-from relad.devices import autocast, choose_device, device_name, peak_memory_mb
+from relad.compute import parallel
+from relad.compute.devices import autocast, choose_device, device_name, peak_memory_mb
+from relad.compute.randomness import generator_for
+from relad.data import scaling as spaces
+from relad.data.batches import BatchSampler, Loader, PairsInTurn, Volumes, fits_on, input_channels
+from relad.data.dataset import PackedDataset
+from relad.data.scaling import DataSpace
 from relad.errors import ReladError
 from relad.fileio import write_json
-from relad.method import Method, Sampling, build
-from relad.randomness import generator_for
-from relad.space import DataSpace
+from relad.methods.method import Method, build
+from relad.study import provenance
+from relad.study.sampling import Sampling
 from relad.training import checkpoints, validation
 from relad.training.average import MovingAverage
-from relad.training.batches import (
-    BatchSampler,
-    Loader,
-    PairsInTurn,
-    Volumes,
-    fits_on,
-    input_channels,
-)
 from relad.training.logs import Log, TensorBoard, progress_bar
 from relad.training.stopping import STOPPED, Stop
 

@@ -11,15 +11,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from relad import parallel
-from relad.dataset import PackedDataset
+from relad.compute import parallel
+from relad.compute.randomness import generator_for
+from relad.data.batch import Condition
+from relad.data.batches import Pair, Volumes, in_batches
+from relad.data.dataset import PackedDataset
+from relad.data.scaling import DataSpace
 from relad.errors import ReladError
-from relad.method import Batch, Method, Sampling
-from relad.randomness import generator_for
-from relad.space import DataSpace
-from relad.training.batches import Pair, Volumes, in_batches
+from relad.methods.method import Method
+from relad.study.sampling import Sampling
 
-#: Width of the SUVR window in packed units, see :mod:`relad.window`.
+#: Width of the SUVR window in packed units, see :mod:`relad.data.window`.
 DATA_RANGE = 2.0
 
 
@@ -54,7 +56,7 @@ def cut(
 def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """PSNR in dB inside the mask, of volumes (1, x, y, z) in packed units; scalar.
 
-    As :func:`relad.metrics.voxelwise.psnr` has it: the data range is the SUVR window.
+    As :func:`relad.results.metrics.voxelwise.psnr` has it: the data range is the SUVR window.
     """
     error = (prediction - truth).square()[mask].double().mean()
     return 10 * torch.log10(DATA_RANGE**2 / error)
@@ -62,7 +64,7 @@ def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_psnr(
-    synthesize: Callable[[Batch, list[torch.Generator]], Tensor],
+    synthesize: Callable[[Condition, list[torch.Generator]], Tensor],
     volumes: Volumes,
     space: DataSpace,
     pairs: list[Pair],
@@ -78,7 +80,7 @@ def mean_psnr(
         batch = volumes.batch([pairs[i] for i in part], space)
         keys = [(volumes.data.subjects[pairs[i][0]]["subject"], pairs[i][1]) for i in part]
         random = [generator_for("validation", *key, device=volumes.device) for key in keys]
-        target = synthesize(batch, random).float()
+        target = synthesize(batch.condition, random).float()
         pet = space.to_pet(target, batch.tracer, batch.mask)
         for i, prediction, mask in zip(part, pet, batch.mask, strict=True):
             values[i] = psnr(prediction, volumes.pet(pairs[i]), mask)
@@ -87,14 +89,14 @@ def mean_psnr(
 
 
 def with_generator(method: Method, generator: torch.nn.Module, sampling: Sampling):  # type: ignore[no-untyped-def]
-    """Synthesis of a method with other weights of its generator: (batch, random) -> y."""
+    """Synthesis of a method with other weights of its generator: (condition, random) -> y."""
 
-    def synthesize(batch: Batch, random: list[torch.Generator]) -> Tensor:
+    def synthesize(given: Condition, random: list[torch.Generator]) -> Tensor:
         own = method.generator
         method.generator = generator
         method.eval()
         try:
-            return method.synthesize(batch, sampling=sampling, random=random)
+            return method.synthesize(given, sampling=sampling, random=random)
         finally:
             method.generator = own
             method.train()

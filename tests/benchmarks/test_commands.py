@@ -13,7 +13,7 @@ from benchmarks import costs, cpu, gpu, race
 from benchmarks.parts import Parts
 from relad.errors import ReladError
 from relad.fileio import read_json
-from relad.paths import REPOSITORY
+from relad.study.paths import REPOSITORY
 
 DEFAULT = ["--settings", str(REPOSITORY / "config" / "config.yaml")]
 #: Every kind of part of the GPU's benchmark. Compilation takes minutes and is left out; the

@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks.contestants import contestant
 from benchmarks.counting import Counter, count
 from benchmarks.measure import counted_step, cycle, training_step
-from relad import config
+from relad.study import config
 
 SIZE = (16, 20, 12)
 

@@ -9,7 +9,7 @@ pytest.importorskip("monai")
 pytest.importorskip("einops")
 
 from benchmarks.contestants import contestant, make, make_batch
-from relad import config
+from relad.study import config
 
 SIZE = (12, 16, 12)
 

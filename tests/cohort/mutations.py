@@ -20,10 +20,10 @@ import nibabel as nib
 import numpy as np
 import pydicom
 
-from relad.cohort.ingest import ingest
 from relad.fileio import read_table
-from tests.cohort.loni import SLICES, csv_row, folder, write_csv, write_enhanced_mri, write_mri
-from tests.cohort.loni import write_pet as write_pet_series
+from relad.steps.ingest import ingest
+from tests.helpers.loni import SLICES, csv_row, folder, write_csv, write_enhanced_mri, write_mri
+from tests.helpers.loni import write_pet as write_pet_series
 
 TRACERS = {"tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]}}
 PER_PERSON = 25

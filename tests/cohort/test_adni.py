@@ -8,9 +8,9 @@ import pytest
 
 from relad.cohort import adni
 from relad.cohort.series import SeriesTable, tracer_of
-from relad.config import default_ingest
 from relad.errors import DataError, ReladError
-from tests.cohort.loni import HEADER, csv_row, write_csv
+from relad.study.config import default_ingest
+from tests.helpers.loni import HEADER, csv_row, write_csv
 
 TRACERS = {
     "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir", "T807"]},

@@ -10,10 +10,10 @@ import pytest
 
 from relad.cohort import adni_xml
 from relad.cohort.adni import Entry
-from relad.cohort.ingest import ingest
 from relad.errors import DataError
 from relad.fileio import read_json, read_table
-from tests.cohort.loni import csv_row, folder, write_csv
+from relad.steps.ingest import ingest
+from tests.helpers.loni import csv_row, folder, write_csv
 
 PTID = "941_S_0001"
 XML = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>

@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from relad.cohort.ingest import ingest
 from relad.fileio import read_json, read_table
-from tests.cohort.bids_tree import PET, TRACERS, session, t1w_of, write_image, write_json
+from relad.steps.ingest import ingest
+from tests.helpers.bids_tree import PET, TRACERS, session, t1w_of, write_image, write_json
 
 BAD: list[tuple[str, Callable[[Path], None], str]] = []
 

@@ -12,11 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from relad.cohort import bids_source
-from relad.cohort.ingest import ingest
+from relad.cohort.sources import bids as bids_source
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
-from tests.cohort.bids_tree import PET, TRACERS, session, t1w_of, table, write_image, write_json
+from relad.steps.ingest import ingest
+from tests.helpers.bids_tree import PET, TRACERS, session, t1w_of, table, write_image, write_json
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "bids_pet_sidecars"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from relad import atlas
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import geometry, pet
 from relad.cohort.phantom import template as head
+from relad.imaging import atlas
 
 REFERENCE = {
     "tau": "inferior_cerebellar_grey",

@@ -11,14 +11,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from relad import atlas, cli, config
+from relad import cli
 from relad.errors import DataError
 from relad.fileio import load_nifti, read_json, save_nifti, write_json
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points, sample
 from relad.registration import brain, engine
 from relad.registration.extraction import given_mask
 from relad.registration.transforms import names
-from relad.resample import apply_affine, grid_points, sample
-from tests.registered import pose
+from relad.study import config
+from tests.helpers.registered import pose
 
 SHAPE, VOXEL_MM = (60, 70, 60), 4.0
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from relad import atlas
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points
 from relad.registration import motion
-from relad.resample import apply_affine, grid_points
-from tests.registered import SHAPE, VOXEL_MM, pose, scan
+from tests.helpers.registered import SHAPE, VOXEL_MM, pose, scan
 
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
 BRAIN = np.array([0.0, -17.0, 5.0])

@@ -15,11 +15,11 @@ import pytest
 
 from relad import cli
 from relad.fileio import load_nifti, save_nifti
-from relad.paths import REPOSITORY
+from relad.imaging.resample import apply_affine
+from relad.imaging.similarity import rigid
 from relad.registration import brain, engine
 from relad.registration.transforms import read_affine
-from relad.resample import apply_affine
-from relad.similarity import rigid
+from relad.study.paths import REPOSITORY
 
 HEADS = Path(os.environ.get("RELAD_SHARED", REPOSITORY.parent / "shared")) / "data" / "ms_t1_flair"
 PATIENTS = ["patient01", "patient04", "patient20"]

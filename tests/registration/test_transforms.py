@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from relad.errors import DataError, ReladError
+from relad.imaging.resample import apply_affine, grid_points, inside, sample
 from relad.registration import engine
 from relad.registration.transforms import Warp, mni_to_t1w, names, read_affine, write_affine
-from relad.resample import apply_affine, grid_points, inside, sample
-from tests.registered import pose
+from tests.helpers.registered import pose
 
 
 def blob(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:

@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.agreement import agreement
 from benchmarks.contestants import contestant
-from relad import config
-from relad.dataset import PackedDataset
-from relad.synthesis import load_model
-from relad.training import Trainer
-from tests.test_training import settings
+from relad.data.dataset import PackedDataset
+from relad.methods.synthesis import load_model
+from relad.study import config
+from relad.training.loop import Trainer
+from tests.helpers.trainings import settings
 
 pytestmark = [
     pytest.mark.cuda,

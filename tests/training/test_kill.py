@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 
-from relad.paths import REPOSITORY
-from tests.test_training import settings
+from relad.study.paths import REPOSITORY
+from tests.helpers.trainings import settings
 
 KILLS = 10
 
@@ -15,7 +15,7 @@ KILLS = 10
 PROGRAM = """
 import os, random, signal, sys, time
 import torch
-from relad import cli, training
+from relad import cli
 
 packed, root, *options = sys.argv[1:]
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from relad import config
-from relad.dataset import PackedDataset
-from relad.method import Method
-from relad.training import Trainer
-from relad.training.batches import Volumes
-from tests.test_training import settings, train
+from relad.data.batches import Volumes
+from relad.data.dataset import PackedDataset
+from relad.methods.method import Method
+from relad.study import config
+from relad.training.loop import Trainer
+from tests.helpers.trainings import settings, train
 
 
 class Slope(Method):

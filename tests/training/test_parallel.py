@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from relad import parallel
-from relad.dataset import PackedDataset
+from relad.compute import parallel
+from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
-from relad.paths import REPOSITORY
-from relad.training import Trainer
-from tests.test_training import settings
+from relad.study.paths import REPOSITORY
+from relad.training.loop import Trainer
+from tests.helpers.trainings import settings
 
 
 def several(processes: int, *arguments: str) -> subprocess.CompletedProcess:

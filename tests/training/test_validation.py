@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from relad.dataset import PackedDataset
+from relad.data.dataset import PackedDataset
+from relad.data.window import to_suvr, width
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
-from relad.metrics import voxelwise
-from relad.training import Trainer, validation
-from relad.window import to_suvr, width
-from tests.test_training import settings, train
+from relad.results.metrics import voxelwise
+from relad.training import validation
+from relad.training.loop import Trainer
+from tests.helpers.trainings import settings, train
 
 EVERY_FOUR = {"subjects": 1, "every": 4, "steps": 1}
 

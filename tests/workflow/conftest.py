@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.study import Study
+from tests.helpers.small_study import Study
 
 
 @pytest.fixture(scope="session")

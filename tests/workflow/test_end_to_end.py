@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from relad import config
-from tests.workflow.study import Study
+from relad.study import config
+from tests.helpers.small_study import Study
 
 #: Columns of runtime.csv that are measured and so differ from run to run.
 MEASURED = re.compile("seconds|time|memory|_mb$|_s$")

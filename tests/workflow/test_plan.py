@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from relad import config
 from relad.cli import STEPS
-from tests.workflow.study import Study
+from relad.study import config
+from tests.helpers.small_study import Study
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
@@ -123,8 +123,8 @@ def test_changed_method_reruns_that_method_alone(study: Study) -> None:
 def test_changed_base_reruns_its_ablations_too(study: Study) -> None:
     edit(
         study.repository / "config/test/methods.yaml",
-        "class: relad.reladiff:RelADiffusion",
-        "class: relad.reladiff:RelADiffusion\n  params: {gamma: 0.5}",
+        "class: relad.methods.reladiff:RelADiffusion",
+        "class: relad.methods.reladiff:RelADiffusion\n  params: {gamma: 0.5}",
     )
     assert study.plan("all").of("Training") == ABLATION_ONLY
 
@@ -136,7 +136,7 @@ def test_edited_baseline_reruns_that_baseline_alone(study: Study) -> None:
 
 
 def test_edited_plot_draws_again_and_trains_nothing(study: Study) -> None:
-    with (study.repository / "relad/figures/panels.py").open("a", encoding="utf-8") as file:
+    with (study.repository / "relad/results/figures/panels.py").open("a", encoding="utf-8") as file:
         file.write("\n# edited\n")
     assert set(study.plan("all").rules) == {"figures"}
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from relad.cli import STEPS
-from relad.sources import sources
-from tests.workflow.study import DIRECT, REPOSITORY
+from relad.study.fingerprints import sources
+from tests.helpers.small_study import DIRECT, REPOSITORY
 
 RULES = REPOSITORY / "workflow" / "rules"
 ENVIRONMENTS = sorted((REPOSITORY / "envs").glob("*.yaml"))
@@ -103,7 +103,7 @@ def test_environment_holds_what_the_step_imports(name: str) -> None:
         modules += [
             f"baselines.{file.stem}" for file in (REPOSITORY / "baselines").glob("[a-z]*.py")
         ]
-        modules.append("relad.reladiff")
+        modules.append("relad.methods.reladiff")
     (file,) = re.findall(r'"\.\./\.\./(envs/\w+\.yaml)"', rules()[name])
     environment = yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))
     held = {dependency.partition("=")[0] for dependency in environment["dependencies"]}

@@ -12,12 +12,12 @@ from snakemake.settings.types import DeploymentMethod
 REPOSITORY = Path(workflow.basedir).parent
 sys.path.insert(0, str(REPOSITORY))
 
-from relad import cli, paths
-from relad import config as relad_config
-from relad.cohort.subjects import cohort_subjects, collections_of
 from relad.errors import ReladError
-from relad.sampling import Sampling, samplings
-from relad.sources import sources
+from relad.study import config as relad_config
+from relad.study import paths
+from relad.study.fingerprints import sources
+from relad.study.sampling import Sampling, samplings
+from relad.study.subjects import cohort_subjects, collections_of
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
@@ -136,7 +136,7 @@ def code(step):
     """Parameter function: hash of the code a step runs, with that of the job's method."""
 
     def of_job(wildcards):
-        modules = [cli.STEPS[step][0]]
+        modules = [f"relad.steps.{step}"]
         if step in ("train", "synthesize") and wildcards.method in STUDY["methods"]:
             modules.append(STUDY["methods"][wildcards.method]["class"].partition(":")[0])
         return fingerprint(*modules)

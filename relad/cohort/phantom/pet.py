@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from relad import atlas
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import geometry
 from relad.cohort.phantom import template as head
 from relad.cohort.phantom.scanners import Tomograph
 from relad.cohort.phantom.template import GREY_REGIONS, WHITE_REGIONS
 from relad.errors import ReladError
+from relad.imaging import atlas
 
 TRACERS = ("tau", "amyloid", "tspo")
 HALF_LIFE_S = {"F18": 6586.2, "C11": 1223.4}
@@ -147,7 +147,7 @@ def uptake(
     Parameters
     ----------
     reference_region
-        A key of :data:`relad.atlas.REFERENCE_REGIONS`.
+        A key of :data:`relad.imaging.atlas.REFERENCE_REGIONS`.
     """
     base = head.template()
     latent = anatomy.latent

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from relad import atlas, fileio
+from relad import fileio
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import dicom, geometry, mri, pet
 from relad.cohort.phantom import template as head
 from relad.cohort.phantom.scanners import Scanner, Sequence
-from relad.cohort.subjects import bids_label
+from relad.imaging import atlas
+from relad.study.subjects import bids_label
 
 #: Header of LONI's collection CSV.
 COLUMNS = (

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from relad import atlas
+from relad.imaging import atlas
 
 #: Grid of the true SUVR: MNI at 2 mm.
 SUVR_SHAPE = (96, 112, 96)

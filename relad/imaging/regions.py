@@ -1,0 +1,142 @@
+"""Regions in MNI space named by a study: relad's own, or labels of an image with a table.
+
+A tracer's ``reference_region`` is the name of one of
+:data:`relad.imaging.atlas.REFERENCE_REGIONS`, or
+
+    {labels: atlas.nii.gz, table: atlas.tsv, names: [Left-Cerebellum-Cortex, …]}
+
+where ``labels`` is a label image in MNI152 space (any grid) and ``table`` a tab-separated file with
+the columns ``index`` and ``name``, as BIDS derivatives have it beside a ``_dseg.nii.gz``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from relad.errors import DataError, ReladError
+from relad.fileio import load_nifti, read_table
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points, voxel_sizes
+
+#: Grid on which regions are cut: finer than PET, coarse enough to be quick.
+SHAPE, VOXEL_MM = (96, 112, 96), 2.0
+#: Least share of a label image's voxels that must lie in the template's brain, dilated by 10 mm.
+MIN_IN_BRAIN, RIM_MM = 0.8, 10.0
+
+
+def name_of(region: str | Mapping[str, Any]) -> str:
+    """Name of a reference region as it stands in status files."""
+    return region if isinstance(region, str) else "+".join(region["names"])
+
+
+def origin_of(region: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Where a region comes from, with checksums of the user's files, for sidecars."""
+    if isinstance(region, str):
+        return {"Name": region, "Atlas": "relad (MNI152 tissue maps, Seitzman 300 ROIs)"}
+    files = {key: Path(region[key]) for key in ("labels", "table")}
+    return {
+        "Name": name_of(region),
+        "Atlas": str(files["labels"]),
+        "SHA256": {k: hashlib.sha256(f.read_bytes()).hexdigest() for k, f in files.items()},
+    }
+
+
+def points_of(region: str | Mapping[str, Any], erode_mm: float) -> np.ndarray:
+    """MNI points (n, 3) in mm of a region at :data:`VOXEL_MM`, a rim of ``erode_mm`` taken off.
+
+    Raises
+    ------
+    ReladError
+        If a file or a named label is missing, the image is not in MNI space, or nothing is left.
+    """
+    try:
+        return _points(json.dumps(region, sort_keys=True), float(erode_mm))
+    except DataError as error:  # no scan's fault: every subject would be excluded for it
+        raise ReladError(error.what, file=error.file, hint=error.hint) from None
+
+
+@lru_cache(maxsize=16)
+def _points(region_json: str, erode_mm: float) -> np.ndarray:
+    region = json.loads(region_json)
+    affine = atlas.grid_affine(SHAPE, VOXEL_MM)
+    if isinstance(region, str):
+        mask = atlas.reference_mask(region, SHAPE, affine, erode_mm=erode_mm)
+    else:
+        mask = _from_labels(region, affine)
+        if erode_mm > 0:
+            mask = ndimage.distance_transform_edt(mask, sampling=VOXEL_MM) > erode_mm
+    if not mask.any():
+        raise ReladError(
+            f"nothing is left of the reference region {name_of(region)} "
+            f"after an erosion of {erode_mm:g} mm",
+            hint="lower reference_erosion_mm",
+        )
+    return apply_affine(affine, np.argwhere(mask).astype(np.float64))
+
+
+def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:
+    """Boolean mask (x, y, z) of named labels of an image, on the grid of :data:`SHAPE`."""
+    file, table = Path(region["labels"]), Path(region["table"])
+    wanted = _indices(table, region["names"])
+    image = load_nifti(file, ndim=3)
+    labels = np.rint(np.asarray(image.dataobj)).astype(np.int64)
+    if np.abs(labels - np.asarray(image.dataobj)).max() > 1e-3:
+        raise ReladError("is no label image: its values are not whole numbers", file=file)
+    _check_space(labels, image.affine, file)
+    for name, index in wanted.items():
+        if not (labels == index).any():
+            raise ReladError(f"has no voxel of {name} (label {index} in {table.name})", file=file)
+    index = apply_affine(np.linalg.inv(image.affine), grid_points(SHAPE, affine))
+    member = np.isin(labels, list(wanted.values())).astype(np.float32)
+    # Averaged first where the image is finer than the grid, so that thin regions survive.
+    sigma = 0.42 * np.maximum(VOXEL_MM / voxel_sizes(image.affine) - 1, 0)
+    member = ndimage.gaussian_filter(member, sigma)
+    share = ndimage.map_coordinates(member, np.moveaxis(index, -1, 0), order=1, cval=0.0)
+    return share > 0.5
+
+
+def _indices(table: Path, names: list[str]) -> dict[str, int]:
+    """Index of each named region in a table with the columns ``index`` and ``name``."""
+    rows = read_table(table)
+    if not rows or not {"index", "name"} <= set(rows[0]):
+        raise ReladError(
+            "lacks the columns index and name", file=table, hint="tab-separated, one row a label"
+        )
+    try:
+        known = {str(row["name"]): int(float(row["index"] or "nan")) for row in rows}
+    except ValueError as error:
+        raise ReladError(f"an index is not a number ({error})", file=table) from None
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ReladError(
+            f"has no region {', '.join(map(repr, missing))}",
+            file=table,
+            hint=f"it has {', '.join(list(known)[:12])}{' …' if len(known) > 12 else ''}",
+        )
+    return {name: known[name] for name in names}
+
+
+def _check_space(labels: np.ndarray, affine: np.ndarray, file: Path) -> None:
+    """Refuse a label image whose labels do not lie where MNI152 has its brain."""
+    some = np.argwhere(labels != 0)
+    points = apply_affine(affine, some[:: max(len(some) // 20_000, 1)].astype(float))
+    grid = atlas.grid_affine(SHAPE, VOXEL_MM)
+    brain = atlas.brain_mask(SHAPE, grid)
+    near = ndimage.distance_transform_edt(~brain, sampling=VOXEL_MM) < RIM_MM
+    index = np.rint(apply_affine(np.linalg.inv(grid), points)).astype(int)
+    within = ((index >= 0) & (index < SHAPE)).all(axis=1)
+    share = float(near[tuple(index[within].T)].sum() / max(len(points), 1))
+    if share < MIN_IN_BRAIN:
+        raise DataError(
+            f"is not in MNI152 space: only {share:.0%} of its labels lie in the template's brain",
+            file=file,
+            hint="check its affine, or warp it to MNI152 first",
+        )

@@ -1,0 +1,143 @@
+"""Samplers: from noise x_T to a clean volume, given a clean prediction x0_hat(x_t, t).
+
+All visit the times tau_1 = T-1 > tau_2 > ... > tau_S, evenly spaced, and return the clean
+prediction at tau_S, so that S is the number of network evaluations. S = T is the full chain; S = 1
+is "regression sampling" whatever the sampler: x0_hat at t = T-1 (arXiv 2505.02048). Coefficients
+are computed in float64 from abar alone, so all samplers take every schedule, zero terminal SNR
+included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from relad.compute.randomness import randn
+from relad.methods.diffusion.schedule import NoiseSchedule
+
+
+def timesteps(total: int, steps: int) -> list[int]:
+    """``steps`` times from T-1 down, evenly spaced.
+
+    The ``trailing`` spacing of Lin et al. 2024: it starts at T-1, where x_T is noise.
+    """
+    if not 1 <= steps <= total:
+        raise ValueError(f"{steps} sampling steps are not between 1 and {total}")
+    return [round(total * (1 - i / steps)) - 1 for i in range(steps)]
+
+
+def sample(
+    predict_x0: Callable[[Tensor, Tensor], Tensor],
+    schedule: NoiseSchedule,
+    x_T: Tensor,
+    *,
+    sampler: str,
+    steps: int,
+    random: Sequence[torch.Generator],
+) -> Tensor:
+    """Sample x_0.
+
+    Parameters
+    ----------
+    predict_x0
+        (x_t (b, 1, x, y, z), t (b,)) -> x0_hat of x_t's shape.
+    x_T
+        Standard normal noise (b, 1, x, y, z).
+    sampler
+        One of :data:`relad.study.sampling.SAMPLERS`.
+    steps
+        Network evaluations S; ``regression`` takes 1.
+    random
+        Sources of the ancestral sampler's noise, one per volume.
+
+    Returns
+    -------
+    x_0 of x_T's shape, from ``steps`` evaluations of ``predict_x0``.
+    """
+    if sampler not in STEPS:
+        raise ValueError(f"sampler {sampler!r} is none of {', '.join(STEPS)}")
+    if sampler == "regression" and steps != 1:
+        raise ValueError(f"regression is one evaluation, not {steps}")
+    times = timesteps(schedule.steps, steps)
+    abar = [float(schedule.exact[t]) for t in times]
+
+    def clean(x: Tensor, now: int) -> Tensor:
+        t = torch.full((x.shape[0],), now, dtype=torch.long, device=x.device)
+        return predict_x0(x, t)
+
+    step = STEPS[sampler](random)
+    x = x_T
+    for now, (abar_now, abar_next) in zip(times, pairwise(abar), strict=False):
+        x = step(x, clean(x, now), abar_now, abar_next)
+    return clean(x, times[-1])
+
+
+#: One step: (x_t, x0_hat, abar_t, abar of the next, less noisy time) -> x at the next time.
+Step = Callable[[Tensor, Tensor, float, float], Tensor]
+
+
+def ddpm(random: Sequence[torch.Generator]) -> Step:
+    """Draw from q(x_s | x_t, x0_hat), s < t.
+
+    For S = T this is Ho et al. 2020, algorithm 2 with the posterior variance beta_tilde; for S < T
+    it is Song et al. 2021, eq. 12 and 16 with eta = 1.
+    """
+
+    def step(x: Tensor, x0_hat: Tensor, abar: float, abar_next: float) -> Tensor:
+        alpha = abar / abar_next  # of the whole step from s to t
+        mean = (
+            math.sqrt(abar_next) * (1 - alpha) / (1 - abar) * x0_hat
+            + math.sqrt(alpha) * (1 - abar_next) / (1 - abar) * x
+        )
+        sigma = math.sqrt((1 - abar_next) / (1 - abar) * (1 - alpha))
+        return mean + sigma * randn(x.shape, random, x.dtype)
+
+    return step
+
+
+def ddim(random: Sequence[torch.Generator]) -> Step:
+    """Keep the predicted noise: Song et al. 2021, eq. 12 with eta = 0; draws nothing."""
+
+    def step(x: Tensor, x0_hat: Tensor, abar: float, abar_next: float) -> Tensor:
+        epsilon = (x - math.sqrt(abar) * x0_hat) / math.sqrt(1 - abar)
+        return math.sqrt(abar_next) * x0_hat + math.sqrt(1 - abar_next) * epsilon
+
+    return step
+
+
+def dpmpp(random: Sequence[torch.Generator]) -> Step:
+    """DPM-Solver++(2M), Lu et al. 2022 (arXiv 2211.01095), algorithm 2; draws nothing.
+
+    lambda = log(sqrt(abar) / sqrt(1 - abar)). The first step is of first order, and so is DDIM's;
+    every later one extrapolates from the last two clean predictions.
+    """
+    before: tuple[float, Tensor] | None = None  # h and x0_hat of the step before
+
+    def half_log_snr(abar: float) -> float:
+        return 0.5 * (math.log(abar) - math.log1p(-abar)) if abar > 0 else -math.inf
+
+    def step(x: Tensor, x0_hat: Tensor, abar: float, abar_next: float) -> Tensor:
+        nonlocal before
+        h = half_log_snr(abar_next) - half_log_snr(abar)
+        direction = x0_hat
+        if before is not None:
+            r = before[0] / h  # infinite after a step from zero SNR: first order again
+            direction = x0_hat + (x0_hat - before[1]) / (2 * r)
+        before = h, x0_hat
+        ratio = math.sqrt((1 - abar_next) / (1 - abar))
+        return ratio * x - math.sqrt(abar_next) * math.expm1(-h) * direction
+
+    return step
+
+
+#: Sampler -> maker of its step; ``regression`` takes none.
+STEPS: dict[str, Callable[[Sequence[torch.Generator]], Step]] = {
+    "ddpm": ddpm,
+    "ddim": ddim,
+    "dpmpp": dpmpp,
+    "regression": ddim,
+}

@@ -1,0 +1,86 @@
+"""A patch discriminator without normalisation layers.
+
+R1 and R2 bound the gradient of D for each sample; a normalisation layer would mix samples or
+rescale the very gradient that is bounded (Huang et al. 2024), so there is none.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from relad.methods.networks.blocks import pad_to_multiple, space_to_depth, time_embedding
+
+
+class PatchDiscriminator(nn.Module):
+    """Patch critic of a PET volume, conditioned on what its three switches say.
+
+    MRI comes in as channels beside the PET; tracer and time as a bias of every patch's features.
+
+    Parameters
+    ----------
+    mri_channels
+        MRI channels that :meth:`forward` is given.
+    tracers
+        Number of tracers.
+    mri, tracer, time
+        Whether D sees the MRI, the tracer, and the time t at which the clean prediction was made
+        (the truth is shown with the t of its partner).
+    channels
+        Width of each level; every level after the first halves the size.
+    stem
+        Space-to-depth factor of the input.
+    """
+
+    def __init__(
+        self,
+        mri_channels: int,
+        *,
+        tracers: int,
+        mri: bool = True,
+        tracer: bool = True,
+        time: bool = False,
+        channels: tuple[int, ...] = (16, 32, 64),
+        stem: int = 2,
+    ):
+        super().__init__()
+        self.sees_mri = mri
+        self.stem = stem
+        self.multiple = stem * 2 ** (len(channels) - 1)
+        in_channels = (1 + mri_channels * mri) * stem**3
+        self.first, self.levels, self.last = self.layers(in_channels, tuple(channels))
+        width = self.first.out_channels
+        self.tracer = nn.Embedding(tracers, width) if tracer else None
+        self.time = (
+            nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
+            if time
+            else None
+        )
+
+    def layers(
+        self, in_channels: int, channels: tuple[int, ...]
+    ) -> tuple[nn.Conv3d, nn.ModuleList, nn.Module]:
+        """First convolution, one module per further level, and the map to logits."""
+        first = nn.Conv3d(in_channels, channels[0], 3, padding=1)
+        levels = nn.ModuleList(
+            nn.Conv3d(c, deeper, 4, stride=2, padding=1) for c, deeper in pairwise(channels)
+        )
+        return first, levels, nn.Conv3d(channels[-1], 1, 3, padding=1)
+
+    def forward(self, pet: Tensor, mri: Tensor, tracer: Tensor, t: Tensor) -> Tensor:
+        """(b, 1, x, y, z), (b, m, x, y, z), (b,), (b,) -> patch logits (b, 1, i, j, k)."""
+        x = torch.cat([pet, mri], dim=1) if self.sees_mri else pet
+        x, _ = pad_to_multiple(x, self.multiple)  # logits have no voxel grid to crop back to
+        h = self.first(space_to_depth(x, self.stem))
+        if self.tracer is not None:
+            h = h + self.tracer(tracer)[..., None, None, None]
+        if self.time is not None:
+            embedding = time_embedding(t, self.time[0].in_features).to(pet.dtype)
+            h = h + self.time(embedding)[..., None, None, None]
+        h = F.leaky_relu(h, 0.2)
+        for level in self.levels:
+            h = F.leaky_relu(level(h), 0.2)
+        return self.last(h)

@@ -1,0 +1,208 @@
+"""RelA-Diffusion (arXiv 2602.21345), to be read beside the paper.
+
+The noise-prediction network sees [x_t, T1w, FLAIR], the tracer and t. Its intermediate clean
+prediction x0_hat is held to the truth x0 at every sampled t by an L1 and by a gradient-penalised
+relativistic adversarial loss:
+
+    L_G = ||epsilon - eps_hat||^2 + w(t) lambda_l1 ||x0_hat - x0||_1
+          + w(t) lambda_adv E softplus(-(D(x0_hat) - D(x0)))
+    L_D = E softplus(-(D(x0) - D(x0_hat))) + gamma/2 (R1 + R2)
+
+The paper has w(t) = 1. At inference only the generator runs. With the adversary and the L1 off,
+this is `baselines.ddpm` to the bit. What the published release does otherwise:
+`relad.methods.as_released`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relad.data.batch import Batch
+from relad.methods.diffusion.conditional import ConditionalDiffusion
+from relad.methods.diffusion.schedule import X0_WEIGHTINGS
+from relad.methods.losses.gradient_penalty import gradient_penalty
+from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, critic
+from relad.methods.networks.patch_discriminator import PatchDiscriminator
+
+
+class RelADiffusion(ConditionalDiffusion):
+    """The proposed method.
+
+    Parameters
+    ----------
+    inputs, tracers
+        MRI channels and number of tracers.
+    lr, betas, lr_discriminator, betas_discriminator
+        Adam's learning rates and betas of G and D.
+    constant_lr_discriminator
+        Whether D's learning rate stays as it is while G's warms up and decays.
+    lambda_l1, lambda_adv
+        Weights of the L1 and of the adversarial loss on x0_hat; 0 leaves the term out.
+    x0_weighting
+        w(t) of these two terms, see :meth:`NoiseSchedule.x0_weight`.
+    adversary
+        ``relativistic`` or ``standard`` (non-saturating GAN), both with the penalty.
+    gamma
+        Weight of R1 + R2; 0 for none.
+    gamma_end, beta2_end
+        Where given, gamma and D's beta2 run to these values along half a cosine, from the
+        adversary's start to the share ``anneal_until`` of the training (R3GAN: gamma falls tenfold,
+        beta2 rises from 0.9 to 0.99).
+    penalty_every
+        The penalty enters every k-th update, k times as strong (lazy regularisation, Karras et
+        al. 2020).
+    critic_reduction
+        ``mean`` or ``sum`` over patches; gamma is stated for this reduction.
+    adversary_from
+        Share of the training after which the adversary starts (20 of 100 epochs in the paper).
+    discriminator
+        Parameters of :class:`PatchDiscriminator`.
+    **diffusion
+        Parameters of :class:`ConditionalDiffusion`.
+    """
+
+    discriminator_class = PatchDiscriminator
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        tracers: int,
+        lr: float = 5e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        lr_discriminator: float = 2e-4,
+        betas_discriminator: tuple[float, float] = (0.0, 0.99),
+        constant_lr_discriminator: bool = False,
+        lambda_l1: float = 1.0,
+        lambda_adv: float = 0.003,
+        x0_weighting: str = "uniform",
+        adversary: str = "relativistic",
+        gamma: float = 1.0,
+        gamma_end: float | None = None,
+        beta2_end: float | None = None,
+        anneal_until: float = 0.5,
+        penalty_every: int = 4,
+        critic_reduction: str = "mean",
+        adversary_from: float = 0.2,
+        discriminator: Mapping[str, Any] | None = None,
+        **diffusion: Any,
+    ):
+        super().__init__(inputs=inputs, tracers=tracers, **diffusion)
+        for name, value, known in (
+            ("adversary", adversary, ADVERSARIES),
+            ("x0_weighting", x0_weighting, X0_WEIGHTINGS),
+            ("critic_reduction", critic_reduction, REDUCTIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
+        self.lambda_l1 = lambda_l1
+        self.lambda_adv = lambda_adv
+        self.x0_weighting = x0_weighting
+        self.loss_g, self.loss_d = ADVERSARIES[adversary]
+        self.gamma, self.gamma_end = gamma, gamma_end
+        self.beta2, self.beta2_end = betas_discriminator[1], beta2_end
+        self.anneal_until = anneal_until
+        self.penalty_every = penalty_every
+        self.critic_reduction = critic_reduction
+        self.adversary_from = adversary_from
+        self.constant_lr_discriminator = constant_lr_discriminator
+        self.optimizers = {
+            "generator": torch.optim.Adam(self.generator.parameters(), lr=lr, betas=tuple(betas))
+        }
+        if lambda_adv > 0:
+            self.discriminator = self.discriminator_class(
+                inputs, tracers=tracers, **(discriminator or {})
+            )
+            self.optimizers["discriminator"] = torch.optim.Adam(
+                self.discriminator.parameters(),
+                lr=lr_discriminator,
+                betas=tuple(betas_discriminator),
+            )
+        self.discriminator_updates = 0  # no buffer, so that nothing waits for the GPU
+
+    def get_extra_state(self) -> Tensor:
+        """State of a checkpoint beside parameters: D's number of updates, ()."""
+        return torch.tensor(self.discriminator_updates)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.discriminator_updates = int(state)
+
+    def critic(self, pet: Tensor, batch: Batch, t: Tensor) -> Tensor:
+        """D of a PET volume given the batch's MRI and tracer, and t: one value per sample (b,)."""
+        logits = self.discriminator(pet, batch.mri, batch.tracer, t).to(pet.dtype)
+        return critic(logits, self.critic_reduction)
+
+    def constrained(self, x0_hat: Tensor) -> Tensor:
+        """What the L1 and D see of x0_hat: all of it, as clamped voxels would have no gradient."""
+        return x0_hat
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        x_t, t = self.noised(batch, random)
+        x0, x0_hat = batch.pet, self.x0_hat(x_t, t, batch)
+        fake = self.constrained(x0_hat)
+        w = self.schedule.x0_weight(t, self.x0_weighting)
+        adversarial = self.lambda_adv > 0 and progress >= self.adversary_from
+
+        # Discriminator: L_D on (x0, x0_hat)
+        log = self.update_discriminator(fake.detach(), batch, t, progress) if adversarial else {}
+
+        # Generator: L_G
+        loss = log["denoising"] = self.denoising_loss(x0_hat, batch, t)
+        if self.lambda_l1 > 0:
+            log["l1"] = (w * batch.brain_mean((fake - x0).abs())).mean()
+            loss = loss + self.lambda_l1 * log["l1"]
+        if adversarial:
+            self.discriminator.requires_grad_(False)
+            with torch.no_grad():
+                real = self.critic(x0, batch, t)
+            log["adversarial"] = (w * self.loss_g(self.critic(fake, batch, t), real)).mean()
+            loss = loss + self.lambda_adv * log["adversarial"]
+            self.discriminator.requires_grad_(True)
+        self.descend("generator", loss)
+        return {name: value.detach() for name, value in log.items()}
+
+    def update_discriminator(
+        self, fake: Tensor, batch: Batch, t: Tensor, progress: float
+    ) -> dict[str, Tensor]:
+        """One step of D on the truth and on the detached clean prediction."""
+        log = {}
+        loss = log["discriminator"] = self.loss_d(
+            self.critic(fake, batch, t), self.critic(batch.pet, batch, t)
+        ).mean()
+        if self.gamma > 0 and self.discriminator_updates % self.penalty_every == 0:
+            gamma = self.annealed(self.gamma, self.gamma_end, progress)
+            r1, r2 = (self.penalty(x, batch, t) for x in (batch.pet, fake))
+            log["penalty"] = 0.5 * gamma * (r1 + r2)
+            # Tells whether gamma binds at all. The loss of a D that has won underflows to 0.
+            log["penalty_ratio"] = log["penalty"] / loss.clamp(min=torch.finfo(loss.dtype).eps)
+            loss = loss + self.penalty_every * log["penalty"]
+        self.discriminator_updates += 1
+        for group in self.optimizers["discriminator"].param_groups:
+            beta2 = self.annealed(self.beta2, self.beta2_end, progress)
+            group["betas"] = (group["betas"][0], beta2)
+        self.descend("discriminator", loss)
+        return log
+
+    def penalty(self, x: Tensor, batch: Batch, t: Tensor) -> Tensor:
+        """R1 (x real) or R2 (x synthetic) of D given the batch's MRI and tracer, and t."""
+        return gradient_penalty(lambda x: self.critic(x, batch, t), x)
+
+    def annealed(self, start: float, end: float | None, progress: float) -> float:
+        """A setting of the adversary at ``progress``; constant where it has no ``end``."""
+        if end is None:
+            return start
+        span = max(self.anneal_until - self.adversary_from, 1e-9)
+        done = min(max((progress - self.adversary_from) / span, 0.0), 1.0)
+        return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+    def lr_factor(self, progress: float, optimizer: str) -> float:
+        if optimizer == "discriminator" and self.constant_lr_discriminator:
+            return 1.0
+        return super().lr_factor(progress, optimizer)

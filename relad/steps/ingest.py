@@ -1,0 +1,342 @@
+"""Turn a download from LONI, or a BIDS dataset, into the BIDS dataset a study starts from.
+
+SOURCE is either a folder that holds LONI's tree of scans, one folder per subject,
+
+    <PTID>/<Description>/<YYYY-MM-DD_HH_MM_SS.f>/<I… or S…>/*_I<image id>.dcm (or .nii, .nii.gz)
+
+with the collection CSV that the archive offers beside a download (without --collection the CSVs in
+SOURCE or beside it are read) and, where there are any, its metadata XML; or a BIDS dataset (sub-*
+folders, PET with BIDS-PET sidecars, inherited ones too). T1w, FLAIR and PET of the configured
+tracers are kept; DICOM is converted by dcm2niix, NIfTI is checked and copied. Which description is
+which series stands in config/series.yaml.
+
+OUT becomes a BIDS dataset with three tables at its root:
+
+    participants.tsv   every subject of the source, also those with no usable scan
+    ingest.tsv         every series on disk and every row of the collection that has no files:
+                       kept (where to, and what to look at) or dropped (why)
+    pairs.tsv          for every PET the T1w and FLAIR that belong to it and the days between
+                       them, or why there are none
+
+A damaged scan is dropped with the file's name; the rest of the cohort goes on. Of several images of
+one kind in a session the first is kept (PET by product, original before processed, then by date and
+image id, or by run). OUT is written whole: it appears when all is done, and replaces an earlier
+dataset of that name. A run that was killed is taken up again where it was: the subjects it had
+finished are kept beside OUT, as long as source and settings are the same.
+
+    relad ingest ADNI bids/adni --collection ADNI_3_15_2024.csv --jobs 8
+    relad ingest my-bids bids/my-centre --max-gap-days 90 --checksums my-bids/sha256sums.txt
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from relad.cohort import adni, bids, convert
+from relad.cohort.images import INGEST_COLUMNS, Candidate, Contents, Row, row
+from relad.cohort.integrity import Checksums
+from relad.cohort.pairing import PAIR_COLUMNS, pair
+from relad.cohort.resume import Outcomes, key_of
+from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
+from relad.cohort.series import SeriesTable
+from relad.cohort.sources import bids as bids_source
+from relad.cohort.sources import loni as loni_source
+from relad.errors import ReladError
+from relad.fileio import read_table, whole_folder, write_json, write_table
+from relad.study.config import default_ingest
+from relad.study.provenance import describe
+from relad.study.subjects import bids_label
+
+#: Without a terminal a line of progress is written this often (s).
+_PROGRESS_EVERY_S = 10.0
+
+
+def make_tasks(candidates: Iterable[Candidate], rules: Rules) -> tuple[list[Task], list[Row]]:
+    """Group images by subject; of two subjects with one BIDS label only the first is kept."""
+    people: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        people[candidate.entry.ptid].append(candidate)
+    owners: dict[str, str] = {}
+    tasks, rows = [], []
+    for ptid, images in sorted(people.items()):
+        label = bids_label(ptid)
+        if owners.setdefault(label, ptid) == ptid:
+            tasks.append(Task(label, tuple(images), rules))
+            continue
+        reason = f"its subject has the same BIDS label as {owners[label]}"
+        rows += [row(image.entry, len(image.files), reason=reason) for image in images]
+    return tasks, rows
+
+
+def _run_tasks(tasks: Sequence[Task], root: Path, jobs: int) -> Iterator[tuple[Task, Outcome]]:
+    if jobs == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield task, ingest_subject(task, root)
+        return
+    left = list(tasks)
+    while left:
+        done: list[Task] = []
+        with ProcessPoolExecutor(min(jobs, len(left))) as pool:
+            try:
+                futures = {pool.submit(ingest_subject, task, root): task for task in left}
+                for future in as_completed(futures):
+                    try:
+                        outcome = future.result()
+                    except BrokenProcessPool:
+                        continue  # one worker died and took all others with it
+                    done.append(futures[future])
+                    yield futures[future], outcome
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        left = [task for task in left if task not in done]
+        # Tasks start in order, so the deadly one is among the first; the others go on together.
+        for task in left[:jobs]:
+            yield task, _alone(task, root)
+        left = left[jobs:]
+
+
+def _alone(task: Task, root: Path) -> Outcome:
+    """Ingest a subject in a process of its own, which may die of a damaged file."""
+    with ProcessPoolExecutor(1) as pool:
+        try:
+            return pool.submit(ingest_subject, task, root).result()
+        except BrokenProcessPool:
+            reason = "the process that read this subject's scans died"
+            rows = [row(c.entry, len(c.files), reason=reason) for c in task.candidates]
+            return Outcome(rows, (), simulated=False)
+
+
+def _progress(total: int, before: int) -> Callable[[int], None]:
+    """A function to call with the number of subjects done: a bar, or lines without a terminal.
+
+    ``before`` were done by an earlier run.
+    """
+    if before:
+        print(f"ingest: {before} of {total} subjects are done already", file=sys.stderr)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        bar = tqdm(total=total, initial=before, unit="subject", desc="ingest")
+
+        def show(done: int) -> None:
+            bar.update(done - bar.n)
+            if done == total:
+                bar.close()
+
+        return show
+    start = last = time.monotonic()
+
+    def say(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= _PROGRESS_EVERY_S:
+            last = now
+            left = (now - start) / (done - before) * (total - done)
+            print(f"ingest: {done}/{total} subjects, {left:.0f} s left", file=sys.stderr)
+
+    return say
+
+
+def ingest(
+    source: Path,
+    out: Path,
+    tracers: Mapping[str, Mapping[str, Any]],
+    *,
+    options: Mapping[str, Any] | None = None,
+    collections: Sequence[Path] | None = None,
+    checksums: Path | None = None,
+    jobs: int = 1,
+) -> list[Row]:
+    """Turn a source of scans into a BIDS dataset.
+
+    Parameters
+    ----------
+    source
+        Folder that holds LONI's tree of scans, or a BIDS dataset.
+    out
+        BIDS dataset to write.
+    tracers
+        Tracer id -> ``{ligand, aliases, …}``, as in the configuration.
+    options
+        Resolved section ``ingest`` of the configuration; by default the repository's.
+    collections
+        Collection CSVs; by default those in or beside ``source``.
+    checksums
+        Manifest of checksums that every file must agree with.
+    jobs
+        Subjects at a time.
+
+    Returns
+    -------
+    The rows of ingest.tsv.
+
+    Raises
+    ------
+    ReladError
+        Where the source is neither, or no series of it can be used.
+    """
+    _check_out(source, out)
+    if not source.is_dir():
+        raise ReladError("no such folder", file=source)
+    options = options or default_ingest()
+    rules = Rules(
+        SeriesTable(options["series"]),
+        tracers,
+        Checksums.read(checksums, source) if checksums else None,
+    )
+    if bids_source.is_bids(source):
+        contents = bids_source.read(source)
+    else:
+        contents = loni_source.read(source, collections)
+    rows = contents.rows
+    if any(f.name.lower().endswith(".dcm") for c in contents.candidates for f in c.files):
+        convert.find_dcm2niix()
+    tasks, dropped = make_tasks(contents.candidates, rules)
+    rows += dropped
+    settings = {"tracers": tracers, "ingest": options, "checksums": checksums and str(checksums)}
+    with whole_folder(out, mark="ingest.tsv", key=key_of(source, tasks, settings)) as root:
+        outcomes = Outcomes(root)
+        done = outcomes.take_up(tasks)
+        show = _progress(len(tasks), len(done))
+        for task, outcome in _run_tasks([t for t in tasks if t.label not in done], root, jobs):
+            outcomes.keep(task, outcome)
+            done[task.label] = outcome
+            show(len(done))
+        for outcome in done.values():
+            rows += outcome.rows
+        simulated = contents.simulated or any(outcome.simulated for outcome in done.values())
+        rows.sort(key=lambda r: (r["ptid"] or "", adni.order_of(_id(r)), r["n_files"] == 0, str(r)))
+        kept = [r for r in rows if r["status"] == "kept"]
+        if not kept:
+            raise ReladError(f"no series can be used: {_tally(rows)}", file=source)
+        _copy_masks(contents, kept, root)
+        write_table(root / "ingest.tsv", rows, INGEST_COLUMNS)
+        write_table(root / "pairs.tsv", pair(kept, options["max_gap_days"]), PAIR_COLUMNS)
+        people = [
+            {
+                "participant_id": f"sub-{bids_label(ptid)}",
+                **cells,
+                "ptid": ptid,
+                "sessions": _sessions(done.get(bids_label(ptid))),
+            }
+            for ptid, cells in sorted(contents.people.items())
+        ]
+        bids.write_root(root, people, what=contents.what, simulated=simulated)
+        packages = ("dcm2niix", "pydicom", "nibabel", "numpy")
+        settings = {"tracers": tracers, "ingest": options}
+        write_json(root / "provenance.json", describe("ingest", settings, *packages))
+        outcomes.forget()
+    return rows
+
+
+def _sessions(outcome: Outcome | None) -> str | None:
+    return ",".join(outcome.sessions) or None if outcome else None
+
+
+def _copy_masks(contents: Contents, kept: Sequence[Row], root: Path) -> None:
+    """Brain masks of another program go along with the T1w they were made of."""
+    for (subject, session), mask in contents.masks.items():
+        if any((r["subject"], r["session"], r["kind"]) == (subject, session, "T1w") for r in kept):
+            parts = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
+            folder = root.joinpath("derivatives", "source", *parts, "anat")
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(mask, folder / f"{'_'.join(parts)}_desc-brain_mask.nii.gz")
+            write_json(
+                root / "derivatives" / "source" / "dataset_description.json",
+                {
+                    "Name": "Brain masks that came with the source",
+                    "BIDSVersion": "1.10.0",
+                    "DatasetType": "derivative",
+                    "GeneratedBy": [{"Name": "unknown"}],
+                },
+            )
+
+
+def _id(entry: Row) -> str | None:
+    return entry["image_id"] if adni.image_id(entry["image_id"] or "") else None
+
+
+def _tally(rows: Iterable[Row]) -> str:
+    """The most frequent reasons, for a message."""
+    counts = Counter(r["reason"] for r in rows)
+    return "; ".join(f"{n} x {reason}" for reason, n in counts.most_common(3))
+
+
+def _check_out(source: Path, out: Path) -> None:
+    """``out`` is replaced as a whole, so the source must not lie in it."""
+    if out.resolve() in (source.resolve(), *source.resolve().parents):
+        raise ReladError("the output would replace the source", file=out)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from relad.cli import add_settings
+
+    parser.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder with the LONI tree, or a BIDS dataset"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="BIDS dataset to write")
+    parser.add_argument(
+        "--collection",
+        type=Path,
+        action="extend",
+        nargs="+",
+        metavar="CSV",
+        help="collection CSV(s) of the download; default: the CSVs in SOURCE or beside it",
+    )
+    parser.add_argument(
+        "--checksums",
+        type=Path,
+        metavar="FILE",
+        help="manifest as sha256sum or md5sum print it; a file that differs from it is not used",
+    )
+    parser.add_argument(
+        "--max-gap-days",
+        type=int,
+        metavar="DAYS",
+        help="most days between PET and T1w; default: ingest.max_gap_days of the configuration",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="subjects at a time (default: 1)"
+    )
+    add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from relad.study.config import load_settings
+
+    if args.jobs < 1:
+        raise ReladError(f"--jobs must be at least 1, not {args.jobs}")
+    settings = load_settings(args.settings)
+    options = dict(settings.get("ingest") or default_ingest())
+    if args.max_gap_days is not None:
+        options["max_gap_days"] = args.max_gap_days
+    rows = ingest(
+        args.source,
+        args.out,
+        settings["tracers"],
+        options=options,
+        collections=args.collection,
+        checksums=args.checksums,
+        jobs=args.jobs,
+    )
+    kept = [r for r in rows if r["status"] == "kept"]
+    people = len({r["ptid"] for r in kept})
+    noted = sum(r["note"] is not None for r in kept)
+    paired = Counter(r["status"] for r in read_table(args.out / "pairs.tsv"))
+    print(
+        f"{args.out}: {len(kept)} series of {people} subjects kept ({noted} with a note), "
+        f"{len(rows) - len(kept)} dropped (reasons in {args.out / 'ingest.tsv'}); "
+        f"{paired['paired']} PET paired with MRI, {paired['unpaired']} not "
+        f"(reasons in {args.out / 'pairs.tsv'})"
+    )
+    return 0

@@ -1,0 +1,104 @@
+"""The one place that builds a path below ``results/``.
+
+Used by the workflow to declare inputs and outputs, and by the steps to find what they need.
+Standard library only, since the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+RESULTS = Path("results")
+
+
+def raw(cohort: str) -> Path:
+    """Folder of a simulated cohort: ``loni/``, ``collection.csv`` and ``truth/``."""
+    return RESULTS / "raw" / cohort
+
+
+def bids(cohort: str) -> Path:
+    """BIDS dataset of a cohort, with ``participants.tsv`` and ``ingest.tsv``."""
+    return RESULTS / "bids" / cohort
+
+
+def registered(cohort: str, subject: str) -> Path:
+    """Folder of one subject's transforms, brain mask and averaged PET."""
+    return RESULTS / "registered" / cohort / f"sub-{subject}"
+
+
+def normalized(cohort: str, subject: str) -> Path:
+    """Folder of one subject's images on the MNI grid: MRI, PET in SUVR, mask, QC."""
+    return RESULTS / "normalized" / cohort / f"sub-{subject}"
+
+
+def quality(cohort: str) -> Path:
+    """Folder of a cohort's quality control: ``index.html``, ``qc.tsv``, ``pictures/``."""
+    return RESULTS / "qc" / cohort
+
+
+def packed(cohort: str) -> Path:
+    """Memory-mapped dataset of a cohort."""
+    return RESULTS / "packed" / cohort
+
+
+def model(method: str, fold: int | str, seed: int | str) -> Path:
+    """Folder of one trained model."""
+    return RESULTS / "models" / method / f"fold-{fold}_seed-{seed}"
+
+
+def synthesized(cohort: str, method: str, fold: int | str, seed: int | str) -> Path:
+    """Folder of the PET a model synthesised for a cohort."""
+    return RESULTS / "synthesized" / cohort / method / f"fold-{fold}_seed-{seed}"
+
+
+def evaluated(cohort: str, method: str, fold: int | str, seed: int | str) -> Path:
+    """Tidy table of one model's metrics on one cohort."""
+    return RESULTS / "metrics" / cohort / method / f"fold-{fold}_seed-{seed}.csv"
+
+
+def sampled(cohort: str, method: str, sampler: str, fold: int | str, seed: int | str) -> Path:
+    """Folder of the PET of one sampling of the sampler study."""
+    return RESULTS / "sampler_study" / cohort / method / sampler / f"fold-{fold}_seed-{seed}"
+
+
+def table(name: str, suffix: str = "csv") -> Path:
+    return RESULTS / "tables" / f"{name}.{suffix}"
+
+
+def figure(name: str, suffix: str = "png") -> Path:
+    return RESULTS / "figures" / f"{name}.{suffix}"
+
+
+def log(step: str, *parts: object) -> Path:
+    return RESULTS / "logs" / step / ("_".join(map(str, parts)) + ".log" if parts else "all.log")
+
+
+def benchmark(step: str, *parts: object) -> Path:
+    name = "_".join(map(str, parts)) if parts else "all"
+    return RESULTS / "benchmarks" / step / f"{name}.tsv"
+
+
+# --- names inside the folders above -------------------------------------------------------------
+
+
+def preprocessed_mri(subject: str, modality: str) -> str:
+    """``modality``: T1w or FLAIR."""
+    return f"sub-{subject}_space-MNI_desc-preproc_{modality}.nii.gz"
+
+
+def preprocessed_pet(subject: str, tracer: str) -> str:
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-suvr_pet.nii.gz"
+
+
+def brain_mask(subject: str) -> str:
+    return f"sub-{subject}_space-MNI_desc-brain_mask.nii.gz"
+
+
+def synthetic_pet(subject: str, tracer: str) -> str:
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-synthetic_pet.nii.gz"
+
+
+def spread_pet(subject: str, tracer: str) -> str:
+    """Standard deviation of several samples in SUVR, beside :func:`synthetic_pet`, their mean."""
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-spread_pet.nii.gz"

@@ -1,0 +1,98 @@
+"""How a volume is sampled from a diffusion model, as a setting and as the name it has in results.
+
+Standard library only: the workflow builds file names from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: Sampler -> what it is. :mod:`relad.methods.diffusion.samplers` holds them.
+SAMPLERS = {
+    "ddpm": "ancestral, Ho et al. 2020",
+    "ddim": "deterministic, Song et al. 2021",
+    "dpmpp": "DPM-Solver++(2M), Lu et al. 2022",
+    "regression": "the clean prediction from pure noise: one evaluation, arXiv 2505.02048",
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a diffusion method samples; the others do one forward pass.
+
+    Attributes
+    ----------
+    sampler
+        One of :data:`SAMPLERS`.
+    steps
+        Network evaluations of one sample; always 1 for ``regression``.
+    samples
+        Independent samples K whose mean is the synthetic image ("expectation approximation" of
+        arXiv 2505.02048) and whose standard deviation is its uncertainty.
+
+    Raises
+    ------
+    ValueError
+        For an unknown sampler, or fewer than one step or sample.
+    """
+
+    sampler: str = "ddim"
+    steps: int = 10
+    samples: int = 1
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler {self.sampler!r} is none of {', '.join(SAMPLERS)}")
+        if self.sampler == "regression":
+            object.__setattr__(self, "steps", 1)
+        for name in ("steps", "samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"sampling needs {name} of at least 1, not {getattr(self, name)}")
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations of one synthetic image."""
+        return self.steps * self.samples
+
+    @property
+    def name(self) -> str:
+        """Name in result rows and folders: ``ddim-10``, with five samples ``ddim-10x5``."""
+        return f"{self.sampler}-{self.steps}" + (f"x{self.samples}" if self.samples > 1 else "")
+
+    @classmethod
+    def parse(cls, name: str) -> Sampling:
+        """Inverse of :attr:`name`.
+
+        Raises
+        ------
+        ValueError
+            Where no sampling has this name.
+        """
+        match = re.fullmatch(r"([a-z]+)-(\d+)(?:x(\d+))?", name)
+        if match is None:
+            raise ValueError(f"{name!r} names no sampling, such as ddim-10 or ddim-10x5")
+        sampling = cls(match[1], int(match[2]), int(match[3] or 1))
+        if sampling.name != name:
+            raise ValueError(f"{name!r} names no sampling; is it {sampling.name!r}?")
+        return sampling
+
+
+def samplings(study: Mapping[str, Any]) -> list[Sampling]:
+    """Samplings of a configuration's ``sampler_study``, each once, in its order.
+
+    Raises
+    ------
+    ValueError
+        Where one of them is none, see :class:`Sampling`.
+    """
+    return list(
+        dict.fromkeys(
+            Sampling(entry["sampler"], steps, samples)
+            for entry in study["samplings"]
+            for steps in entry["steps"]
+            for samples in entry.get("samples", [1])
+        )
+    )

@@ -1,0 +1,132 @@
+"""A registered subject made by hand: the template itself in known poses, no registration run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from relad.fileio import save_nifti, write_json
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points, sample
+from relad.registration.transforms import names, pet_names, write_affine
+
+SUBJECT = "S1"
+#: Grid of every scan: 3 mm, larger than the head.
+SHAPE, VOXEL_MM = (68, 76, 64), 3.0
+TRACERS = {
+    "tau": {
+        "ligand": "AV1451",
+        "frames_min": [80, 100],
+        "reference_region": "whole_cerebellum",
+        "reference_erosion_mm": 0,
+        "suvr_window": [0.0, 4.0],
+    },
+}
+SETTINGS = {
+    "seed": 0,
+    "tracers": TRACERS,
+    "registration": {"working_voxel_mm": 2.0, "to_mni": "affine", "threads": 1},
+    "grid": {"voxel_mm": 4.0, "shape": [40, 48, 40], "deform": False},
+    "qc": {
+        "min_registration_correlation": 0.5,
+        "min_brain_overlap_dice": 0.8,
+        "brain_volume_ml": [800, 2200],
+    },
+}
+REFERENCE_BQ_ML = 2000.0
+SECONDS = (300.0, 600.0)
+
+
+def pose(degrees: float, shift_mm: tuple[float, float, float]) -> np.ndarray:
+    """Rigid (4, 4) map of RAS mm points, about the origin."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz", [degrees, -degrees / 2, degrees / 3],
+                                         degrees=True).as_matrix()  # fmt: skip
+    matrix[:3, 3] = shift_mm
+    return matrix
+
+
+MNI_TO_T1W = pose(6, (3, -4, 5))
+T1W_TO_FLAIR = pose(-8, (-4, 2, 6))
+T1W_TO_PET = pose(10, (8, 6, -7))
+MOTION = (pose(3, (2, -3, 1)), np.eye(4))
+
+
+@lru_cache(maxsize=8)
+def mni(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """One map of the template (see :func:`truth`) at 2 mm, and its affine."""
+    shape = (96, 112, 96)
+    affine = atlas.grid_affine(shape, 2.0)
+    return truth(kind, shape, affine), affine
+
+
+def truth(kind: str, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """T1w, FLAIR (grey brighter than white), brain or SUVR (2 in grey, 1 elsewhere) on MNI."""
+    brain = atlas.resample_map("brain", shape, affine)
+    if kind == "brain":
+        return brain
+    if kind == "T1w":
+        return 500 * atlas.resample_map("t1", shape, affine)
+    grey, white = (atlas.resample_map(k, shape, affine) for k in ("grey", "white"))
+    if kind == "FLAIR":
+        return 100 * brain + 300 * grey + 200 * white
+    cerebellum = atlas.reference_mask("whole_cerebellum", shape, affine)
+    return np.where(cerebellum, 1.0, brain + grey).astype(np.float32)
+
+
+def scan(kind: str, mni_to_scan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A map of the template in the pose ``mni_to_scan``, on the scans' grid."""
+    data, source = mni(kind)
+    affine = atlas.grid_affine(SHAPE, VOXEL_MM)
+    points = apply_affine(np.linalg.inv(mni_to_scan), grid_points(SHAPE, affine))
+    return sample(data, source, points), affine
+
+
+def write_registered(folder: Path) -> Path:
+    """Write what ``relad register`` would, with the true transforms."""
+    folder.mkdir(parents=True)
+    files, pet = names(SUBJECT), pet_names(SUBJECT, "tau")
+    save_nifti(folder / files["t1w"], *scan("T1w", MNI_TO_T1W))
+    brain, affine = scan("brain", MNI_TO_T1W)
+    save_nifti(folder / files["brain_mask"], brain > 0.5, affine)
+    save_nifti(folder / files["flair"], *scan("FLAIR", T1W_TO_FLAIR @ MNI_TO_T1W))
+    write_affine(folder / files["t1w_to_mni_affine"], MNI_TO_T1W)
+    write_affine(folder / files["flair_to_t1w"], T1W_TO_FLAIR)
+    write_affine(folder / pet["pet_to_t1w"], T1W_TO_PET)
+    poses = [moved @ T1W_TO_PET @ MNI_TO_T1W for moved in MOTION]
+    # Decay and kinetics change the level between frames; the mean is weighted by duration.
+    levels = (1.5, 0.75)
+    frames = [
+        level * REFERENCE_BQ_ML * scan("SUVR", at)[0]
+        for level, at in zip(levels, poses, strict=True)
+    ]
+    save_nifti(folder / pet["frames"], np.stack(frames, axis=-1), affine)
+    mean = REFERENCE_BQ_ML * scan("SUVR", T1W_TO_PET @ MNI_TO_T1W)[0]
+    save_nifti(folder / pet["mean"], mean, affine)
+    write_json(
+        folder / pet["motion"],
+        {
+            "frames": [
+                {"index": i, "duration_s": SECONDS[i], "reference_to_frame_ras_mm": m.tolist()}
+                for i, m in enumerate(MOTION)
+            ]
+        },
+    )
+    write_json(
+        folder / "status.json",
+        {
+            "subject": SUBJECT,
+            "session": "bl",
+            "status": "ok",
+            "reason": None,
+            "simulated": True,
+            "mri": {m: {"status": "ok", "reason": None} for m in ("T1w", "FLAIR")},
+            "tracers": {"tau": {"status": "ok", "reason": None}},
+            "inputs": {},
+            "qc": {"brain_volume_ml": 1500.0, "brain_overlap_dice": 0.95},
+        },
+    )
+    return folder

@@ -1,0 +1,132 @@
+"""Reference regions: relad's own and those of a user's label image; the table of ligands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relad.errors import ReladError
+from relad.fileio import save_nifti
+from relad.imaging import atlas, regions
+from relad.study import config
+
+SHAPE, VOXEL_MM = (64, 76, 64), 3.0
+AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
+
+
+@pytest.fixture
+def user_atlas(tmp_path) -> dict[str, Any]:
+    """relad's own labels on another grid, under other names."""
+    labels = atlas.region_labels(SHAPE, AFFINE).astype(np.int16) * 10
+    save_nifti(tmp_path / "atlas.nii.gz", labels, AFFINE)
+    rows = [f"{10 * v}\t{k.upper()}" for k, v in atlas.REGIONS.items()] + ["990\tNOWHERE"]
+    (tmp_path / "atlas.tsv").write_text("index\tname\n" + "\n".join(rows) + "\n")
+    return {"labels": str(tmp_path / "atlas.nii.gz"), "table": str(tmp_path / "atlas.tsv")}
+
+
+def test_a_users_labels_give_the_same_region_as_ours(user_atlas) -> None:
+    names = ["SUPERIOR_CEREBELLAR_GREY", "INFERIOR_CEREBELLAR_GREY"]
+    theirs = regions.points_of({**user_atlas, "names": names}, 0)
+    ours = regions.points_of("cerebellar_grey", 0)
+    assert len(theirs) == pytest.approx(len(ours), rel=0.1)
+    np.testing.assert_allclose(theirs.mean(axis=0), ours.mean(axis=0), atol=1.5)
+    origin = regions.origin_of({**user_atlas, "names": names})
+    assert origin["Name"] == "+".join(names) and len(origin["SHA256"]["labels"]) == 64
+
+
+def test_erosion_takes_the_rim() -> None:
+    whole = regions.points_of("whole_cerebellum", 0)
+    inner = regions.points_of("whole_cerebellum", 4)
+    assert 0 < len(inner) < 0.7 * len(whole)
+    assert {tuple(p) for p in inner} <= {tuple(p) for p in whole}
+    with pytest.raises(ReladError, match="nothing is left of the reference region whole_cerebe"):
+        regions.points_of("whole_cerebellum", 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"names": ["Cerebellum"]}, r"atlas\.tsv: has no region 'Cerebellum' -- it has MEDIAL"),
+        ({"names": ["NOWHERE"]}, r"atlas\.nii\.gz: has no voxel of NOWHERE \(label 990"),
+        ({"labels": "none.nii.gz"}, r"none\.nii\.gz: no such image"),
+        ({"table": "none.tsv"}, r"none\.tsv: no such table"),
+    ],
+)
+def test_what_is_wrong_with_an_atlas_is_named(user_atlas, change: dict, said: str) -> None:
+    with pytest.raises(ReladError, match=said):
+        regions.points_of({**user_atlas, "names": ["THALAMUS"], **change}, 0)
+
+
+def test_an_atlas_in_another_space_or_without_columns_is_refused(user_atlas, tmp_path) -> None:
+    region = {**user_atlas, "names": ["THALAMUS"]}
+    moved = AFFINE.copy()
+    moved[:3, 3] += 90
+    labels = atlas.region_labels(SHAPE, AFFINE)
+    save_nifti(tmp_path / "moved.nii.gz", labels, moved)
+    with pytest.raises(ReladError, match="not in MNI152 space: only"):
+        regions.points_of({**region, "labels": str(tmp_path / "moved.nii.gz")}, 0)
+    save_nifti(tmp_path / "maps.nii.gz", labels * 0.37, AFFINE)
+    with pytest.raises(ReladError, match="is no label image"):
+        regions.points_of({**region, "labels": str(tmp_path / "maps.nii.gz")}, 0)
+    Path(user_atlas["table"]).write_text("id\tlabel\n1\tTHALAMUS\n")
+    with pytest.raises(ReladError, match="lacks the columns index and name"):
+        regions.points_of({**region, "labels": user_atlas["labels"]}, 1)
+
+
+# --- the table of ligands ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return config.read_yaml(config.DEFAULT)
+
+
+def test_a_study_names_the_ligand_and_changes_what_it_wants(raw) -> None:
+    raw["tracers"] = {"tau": {"ligand": "MK6240", "reference_erosion_mm": 3}}
+    entry = config.resolve(raw)["tracers"]["tau"]
+    assert entry["frames_min"] == [90, 110]
+    assert entry["reference_region"] == "cerebellar_grey"
+    assert entry["reference_erosion_mm"] == 3
+    assert "notes" not in entry and "binds" not in entry  # a reworded note retrains nothing
+
+
+@pytest.mark.parametrize("ligand", ["AV1451", "MK6240", "PiB", "AV45", "FBB", "PBR28"])
+def test_every_known_ligand_has_a_region_to_measure(raw, ligand: str) -> None:
+    raw["tracers"] = {"x": {"ligand": ligand}}
+    entry = config.resolve(raw)["tracers"]["x"]
+    points = regions.points_of(entry["reference_region"], entry["reference_erosion_mm"])
+    assert len(points) * regions.VOXEL_MM**3 / 1000 > 40  # ml
+
+
+def test_an_unknown_ligand_must_be_described(raw) -> None:
+    raw["tracers"] = {"syn": {"ligand": "NEW1", "frames_min": [30, 60]}}
+    with pytest.raises(ReladError, match=r"'syn' lacks reference_region, .*'NEW1' is not in"):
+        config.resolve(raw)
+
+
+def test_the_atlas_of_a_study_serves_all_tracers(raw, user_atlas) -> None:
+    raw["tracers"]["tau"]["reference_region"] = {"names": ["THALAMUS"]}
+    with pytest.raises(ReladError, match="has names but no labels and no table"):
+        config.resolve(raw)
+    raw["atlas"] = user_atlas
+    study = config.resolve(raw)
+    assert study["tracers"]["tau"]["reference_region"] == {**user_atlas, "names": ["THALAMUS"]}
+    assert "atlas" not in study
+
+
+def test_resolutions_belong_to_a_cohort_and_cannot_sharpen(raw) -> None:
+    psf = {"tau": {"known_fwhm_mm": 5, "target_fwhm_mm": 8}}
+    raw["cohorts"]["sim-external"]["psf"] = psf
+    study = config.resolve(raw)
+    assert study["psf"] == {"sim-train": {}, "sim-external": psf}
+    part = config.section(study, "normalize", cohort="sim-train", subject="S1")
+    assert part["psf"] == {"sim-train": {}}  # the other cohort's is none of its business
+    raw["cohorts"]["sim-external"]["psf"] = {"tau": {"known_fwhm_mm": 8, "target_fwhm_mm": 5}}
+    with pytest.raises(ReladError, match=r"8 mm cannot be sharpened to 5 mm"):
+        config.resolve(raw)
+    raw["cohorts"]["sim-external"]["psf"] = {"fdg": psf["tau"]}
+    with pytest.raises(ReladError, match="names 'fdg', not a tracer"):
+        config.resolve(raw)

@@ -1,0 +1,144 @@
+"""``relad evaluate``: rows, reference values, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relad.cli import main
+from relad.fileio import load_nifti, read_table, save_nifti, write_json
+from relad.results.metrics.voxelwise import compare
+from relad.results.scores import COLUMNS
+from relad.study import paths
+from tests.helpers.fake_study import AFFINE, FakeStudy
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> FakeStudy:
+    return FakeStudy(tmp_path, subjects=4, errors={"unet": 0.2})
+
+
+def refused(study: FakeStudy, capsys: pytest.CaptureFixture[str], cohort: str = "study") -> str:
+    assert study.evaluate(cohort, "unet") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert not study.metrics(cohort, "unet").exists()
+    return error
+
+
+def test_rows_are_the_held_out_subjects_of_the_training_cohort(study):
+    assert study.evaluate("study", "unet") == 0
+    rows = read_table(study.metrics("study", "unet"))
+    assert list(rows[0]) == list(COLUMNS)
+    # Two held-out subjects; the last one lacks amyloid PET.
+    assert [(r["subject"], r["tracer"], r["metric"]) for r in rows] == [
+        (subject, tracer, metric)
+        for subject, tracer in [
+            ("941S0003", "tau"),
+            ("941S0003", "amyloid"),
+            ("941S0004", "tau"),
+        ]
+        for metric in ("psnr", "ssim", "mae")
+    ]
+    same = {"cohort": "study", "method": "unet", "sampler": "forward", "fold": "0", "seed": "0"}
+    assert all({**r, **same, "region": "brain"} == r for r in rows)
+
+
+def test_every_subject_of_an_external_cohort_is_compared(study):
+    assert study.evaluate("elsewhere", "unet") == 0
+    rows = read_table(study.metrics("elsewhere", "unet"))
+    assert {row["subject"] for row in rows} == {f"942S000{i}" for i in (1, 2, 3, 4)}
+
+
+def test_values_are_those_of_the_real_suvr_inside_the_mask(study):
+    study.evaluate("study", "unet")
+    for subject, tracer in [("941S0003", "tau"), ("941S0003", "amyloid"), ("941S0004", "tau")]:
+        image = load_nifti(
+            study.synthesized("study", "unet") / paths.synthetic_pet(subject, tracer)
+        )
+        width = {"tau": 4.0, "amyloid": 3.0}[tracer]
+        expected = compare(
+            np.asarray(image.dataobj), study.truth["study", subject, tracer], study.mask, width
+        )
+        written = {
+            row["metric"]: float(row["value"])
+            for row in read_table(study.metrics("study", "unet"))
+            if (row["subject"], row["tracer"]) == (subject, tracer)
+        }
+        assert written == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_error_that_was_put_in_comes_out(study):
+    # Each fake error has a standard deviation of exactly 0.2 SUVR for a subject's first scale.
+    study.evaluate("study", "unet")
+    first = next(r for r in read_table(study.metrics("study", "unet")) if r["metric"] == "psnr")
+    assert float(first["value"]) == pytest.approx(20 * np.log10(4.0 / 0.2), abs=1e-3)
+
+
+def test_same_input_same_bytes(study):
+    study.evaluate("study", "unet")
+    files = [study.metrics("study", "unet").with_suffix(suffix) for suffix in (".csv", ".json")]
+    before = [file.read_bytes() for file in files]
+    study.evaluate("study", "unet")
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_record_states_data_range_and_simulation(study):
+    study.evaluate("study", "unet")
+    record = json.loads(study.metrics("study", "unet").with_suffix(".json").read_text())
+    assert record["data_range_suvr"] == {"tau": 4.0, "amyloid": 3.0}
+    assert record["simulated"] is True
+    assert record["provenance"]["step"] == "evaluate"
+
+
+def test_a_missing_synthetic_image_is_named(study, capsys):
+    missing = study.synthesized("study", "unet") / paths.synthetic_pet("941S0004", "tau")
+    missing.unlink()
+    message = refused(study, capsys)
+    assert "no synthetic tau PET of subject 941S0004" in message
+    assert missing.name in message
+
+
+def test_a_constant_synthetic_image_is_judged(study):
+    file = study.synthesized("study", "unet") / paths.synthetic_pet("941S0004", "tau")
+    save_nifti(file, np.zeros(study.shape, np.float32), AFFINE)
+    assert study.evaluate("study", "unet") == 0
+
+
+def test_refuses_another_grid(study, capsys):
+    file = study.synthesized("study", "unet") / paths.synthetic_pet("941S0004", "tau")
+    moved = AFFINE.copy()
+    moved[2, 3] += 4
+    save_nifti(file, study.truth["study", "941S0004", "tau"], moved)
+    assert "corners lie up to 4 mm apart" in refused(study, capsys)
+
+
+def test_refuses_nan(study, capsys):
+    file = study.synthesized("study", "unet") / paths.synthetic_pet("941S0004", "tau")
+    save_nifti(file, np.full(study.shape, np.nan, np.float32), AFFINE)
+    assert "NaN" in refused(study, capsys)
+
+
+def test_refuses_pet_of_another_cohort(study, capsys):
+    arguments = [study.synthesized("study", "unet"), study.root / "x.csv"]
+    packed = ["--packed", study.packed("elsewhere")]
+    assert main(["evaluate", *map(str, [*arguments, *packed])]) == 2
+    assert "PET of cohort study" in capsys.readouterr().err
+
+
+def test_refuses_settings_of_another_window(study, capsys):
+    study.settings["tracers"]["tau"]["suvr_window"] = [0.0, 5.0]
+    assert "was packed with SUVR window [0.0, 4.0]" in refused(study, capsys)
+
+
+def test_refuses_a_folder_without_its_record(study, capsys):
+    (study.synthesized("study", "unet") / "synthesis.json").unlink()
+    assert "synthesis.json: no such file" in refused(study, capsys)
+
+
+def test_refuses_an_incomplete_record(study, capsys):
+    write_json(study.synthesized("study", "unet") / "synthesis.json", {"cohort": "study"})
+    assert "lacks method, sampler, fold, seed" in refused(study, capsys)

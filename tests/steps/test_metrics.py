@@ -1,0 +1,141 @@
+"""``relad metrics``: what it prints, and that bad input ends in one line and status 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from relad.cli import main
+from relad.fileio import save_nifti
+from relad.results.metrics.voxelwise import compare
+
+SHAPE = (12, 13, 14)
+AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    random = np.random.default_rng(1)
+    truth = random.uniform(0, 3, SHAPE).astype(np.float32)
+    save_nifti(tmp_path / "truth.nii.gz", truth, AFFINE)
+    save_nifti(tmp_path / "pred.nii.gz", truth + np.float32(0.2), AFFINE)
+    return tmp_path / "pred.nii.gz", tmp_path / "truth.nii.gz"
+
+
+def values(path: Path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run, require status 2 and exactly one line on stderr, and return it."""
+    assert main(["metrics", *map(str, arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_prints_exactly_three_keys(pair, capsys):
+    assert main(["metrics", *map(str, pair), "--data-range", "4"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    everywhere = np.ones(SHAPE, bool)
+    assert printed == compare(values(pair[0]), values(pair[1]), everywhere, 4.0)
+    assert list(printed) == ["psnr", "ssim", "mae"]
+
+
+def test_mask(pair, tmp_path, capsys):
+    prediction = values(pair[0]).copy()
+    prediction[:3] += 2  # outside the mask
+    save_nifti(pair[0], prediction, AFFINE)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[3:] = 1
+    save_nifti(tmp_path / "mask.nii.gz", mask, AFFINE)
+    arguments = [*map(str, pair), "--mask", str(tmp_path / "mask.nii.gz"), "--data-range", "4"]
+    assert main(["metrics", *arguments]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == compare(prediction, values(pair[1]), mask > 0, 4.0)
+    assert printed["mae"] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_identical_images_have_null_psnr(pair, capsys):
+    assert main(["metrics", str(pair[1]), str(pair[1]), "--data-range", "4"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"psnr": None, "ssim": 1.0, "mae": 0.0}
+
+
+def test_a_constant_prediction_is_judged(pair, capsys):
+    save_nifti(pair[0], np.ones(SHAPE, np.float32), AFFINE)
+    assert main(["metrics", *map(str, pair), "--data-range", "4"]) == 0
+    assert json.loads(capsys.readouterr().out)["ssim"] < 0.5
+
+
+def test_refuses_another_shape(pair, capsys):
+    save_nifti(pair[0], values(pair[0])[1:], AFFINE)
+    message = refused(capsys, *pair, "--data-range", 4)
+    assert "(11, 13, 14)" in message
+    assert "(12, 13, 14)" in message
+
+
+def test_refuses_another_affine(pair, capsys):
+    moved = AFFINE.copy()
+    moved[0, 3] = 2.0
+    save_nifti(pair[0], values(pair[0]), moved)
+    assert "affine differs" in refused(capsys, *pair, "--data-range", 4)
+
+
+def test_refuses_a_mirrored_grid(pair, capsys):
+    save_nifti(pair[0], values(pair[0]), np.diag([-4.0, 4.0, 4.0, 1.0]))
+    assert "affine differs" in refused(capsys, *pair, "--data-range", 4)
+
+
+def test_accepts_an_affine_that_differs_by_rounding(pair):
+    save_nifti(pair[0], values(pair[0]), AFFINE + 1e-5 * (AFFINE != 0) * [[1], [1], [1], [0]])
+    assert main(["metrics", *map(str, pair), "--data-range", "4"]) == 0
+
+
+def test_refuses_a_mask_on_another_grid(pair, tmp_path, capsys):
+    save_nifti(tmp_path / "mask.nii.gz", np.ones(SHAPE[::-1], np.uint8), AFFINE)
+    message = refused(capsys, *pair, "--mask", tmp_path / "mask.nii.gz", "--data-range", 4)
+    assert "mask.nii.gz: has shape" in message
+
+
+def test_refuses_an_empty_mask(pair, tmp_path, capsys):
+    save_nifti(tmp_path / "mask.nii.gz", np.zeros(SHAPE, np.uint8), AFFINE)
+    message = refused(capsys, *pair, "--mask", tmp_path / "mask.nii.gz", "--data-range", 4)
+    assert "mask is empty" in message
+
+
+@pytest.mark.parametrize("data_range", ["0", "-4", "nan", "inf"])
+def test_refuses_a_data_range_that_is_none(pair, capsys, data_range):
+    assert "--data-range" in refused(capsys, *pair, f"--data-range={data_range}")
+
+
+def test_refuses_nan(pair, capsys):
+    spoilt = values(pair[0]).copy()
+    spoilt[0, 0, 0] = np.nan
+    save_nifti(pair[0], spoilt, AFFINE)
+    assert "1 voxels are NaN" in refused(capsys, *pair, "--data-range", 4)
+
+
+def test_refuses_images_smaller_than_the_window(tmp_path, capsys):
+    save_nifti(tmp_path / "small.nii.gz", np.arange(1000.0).reshape(10, 10, 10), AFFINE)
+    message = refused(capsys, *[tmp_path / "small.nii.gz"] * 2, "--data-range", 4)
+    assert "window of 11" in message
+
+
+def test_refuses_a_missing_file(pair, tmp_path, capsys):
+    assert "no such image" in refused(capsys, tmp_path / "no.nii.gz", pair[1], "--data-range", 4)
+
+
+def test_refuses_a_file_that_is_no_image(pair, tmp_path, capsys):
+    (tmp_path / "text.nii.gz").write_text("not an image")
+    assert "cannot be read" in refused(capsys, tmp_path / "text.nii.gz", pair[1], "--data-range", 4)
+
+
+def test_refuses_dynamic_images(pair, tmp_path, capsys):
+    save_nifti(tmp_path / "4d.nii.gz", np.random.default_rng(0).normal(size=(*SHAPE, 2)), AFFINE)
+    message = refused(capsys, tmp_path / "4d.nii.gz", pair[1], "--data-range", 4)
+    assert "4 dimensions where 3" in message

@@ -1,0 +1,313 @@
+"""Normalisation: transforms composed the right way round, SUVR, limits of quality."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from relad import cli
+from relad.errors import DataError, ReladError
+from relad.fileio import read_json, write_json
+from relad.imaging import atlas, similarity
+from relad.imaging.suvr import harmonize, measure_reference
+from relad.qc.limits import judge_flair, judge_head, judge_pet
+from relad.registration.transforms import names, pet_names, write_affine
+from relad.study import paths
+from tests.helpers.registered import (
+    MNI_TO_T1W,
+    REFERENCE_BQ_ML,
+    SETTINGS,
+    SUBJECT,
+    T1W_TO_PET,
+    pose,
+    truth,
+    write_registered,
+)
+
+SHAPE = tuple(SETTINGS["grid"]["shape"])
+AFFINE = atlas.grid_affine(SHAPE, SETTINGS["grid"]["voxel_mm"])
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory) -> Path:
+    return write_registered(tmp_path_factory.mktemp("registered") / f"sub-{SUBJECT}")
+
+
+@pytest.fixture(scope="module")
+def normalized(registered, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("normalized") / f"sub-{SUBJECT}"
+    assert normalize(registered, out) == 0
+    return out
+
+
+@pytest.fixture
+def changed(registered, tmp_path) -> Path:
+    """A copy of the registered subject, free to be spoilt."""
+    return Path(shutil.copytree(registered, tmp_path / "registered"))
+
+
+def normalize(registered: Path, out: Path, settings: dict = SETTINGS) -> int:
+    folders = ["normalize", str(registered), str(out)]
+    return cli.main([*folders, "--subject", SUBJECT, "--settings", json.dumps(settings)])
+
+
+def image(folder: Path, name: str) -> np.ndarray:
+    loaded = nib.load(folder / name)
+    np.testing.assert_allclose(loaded.affine, AFFINE)
+    assert loaded.shape == SHAPE
+    return loaded.get_fdata()
+
+
+def test_every_image_comes_back_to_where_it_was_in_mni(normalized) -> None:
+    mask = image(normalized, paths.brain_mask(SUBJECT)) > 0.5
+    template = atlas.brain_mask(SHAPE, AFFINE)
+    assert 2 * (mask & template).sum() / (mask.sum() + template.sum()) > 0.98
+    for name, kind in (
+        (paths.preprocessed_mri(SUBJECT, "T1w"), "T1w"),
+        (paths.preprocessed_mri(SUBJECT, "FLAIR"), "FLAIR"),
+        (paths.preprocessed_pet(SUBJECT, "tau"), "SUVR"),
+    ):
+        r = np.corrcoef(image(normalized, name)[mask], truth(kind, SHAPE, AFFINE)[mask])[0, 1]
+        # Half a voxel of misplacement already gives less than 0.96.
+        assert r > 0.975, (kind, r)
+
+
+def test_pet_is_in_suvr(normalized) -> None:
+    entry = read_json(normalized / "status.json")["tracers"]["tau"]
+    # Levels 1.5 for 300 s and 0.75 for 600 s: the duration-weighted mean is the reference level.
+    assert entry["reference_mean"] == pytest.approx(1.0 * REFERENCE_BQ_ML, rel=0.03)
+    assert entry["reference_volume_ml"] > 100
+    suvr = image(normalized, paths.preprocessed_pet(SUBJECT, "tau"))
+    region = atlas.reference_mask("whole_cerebellum", SHAPE, AFFINE)
+    assert suvr[region].mean() == pytest.approx(1.0, abs=0.05)
+    deep = atlas.resample_map("white", SHAPE, AFFINE) > 0.97
+    assert suvr[deep & ~region].mean() == pytest.approx(1.0, abs=0.1)
+
+
+def test_simulated_data_says_so(normalized) -> None:
+    header = nib.load(normalized / paths.preprocessed_pet(SUBJECT, "tau")).header
+    assert b"SIMULATED" in bytes(header["descrip"])
+
+
+def test_same_input_same_bytes(registered, normalized, tmp_path) -> None:
+    assert normalize(registered, tmp_path / "again") == 0
+    files = sorted(file.name for file in normalized.iterdir())
+    assert f"sub-{SUBJECT}_qc.png" in files
+    for name in files:
+        assert (normalized / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_a_lost_registration_excludes_the_subject_or_the_tracer(changed, tmp_path, capsys) -> None:
+    matrix = pose(0, (0, 24, 24)) @ MNI_TO_T1W
+    write_affine(changed / pet_names(SUBJECT, "tau")["pet_to_t1w"], matrix)
+    assert normalize(changed, tmp_path / "pet") == 0
+    status = read_json(tmp_path / "pet" / "status.json")
+    assert status["status"] == "ok"
+    assert status["tracers"]["tau"]["status"] == "excluded"
+    assert "tau to T1w" in status["tracers"]["tau"]["reason"]
+    assert not (tmp_path / "pet" / paths.preprocessed_pet(SUBJECT, "tau")).exists()
+
+    write_affine(changed / names(SUBJECT)["t1w_to_mni_affine"], pose(0, (0, 24, 8)) @ MNI_TO_T1W)
+    assert normalize(changed, tmp_path / "mri") == 0
+    status = read_json(tmp_path / "mri" / "status.json")
+    assert status["status"] == "excluded"
+    assert "T1w to MNI" in status["reason"]
+    assert status["reason"] in capsys.readouterr().err
+    # The picture shows what went wrong; the images must not be used.
+    assert sorted(f.name for f in (tmp_path / "mri").iterdir()) == [
+        "provenance.json",
+        "status.json",
+        f"sub-{SUBJECT}_qc.png",
+    ]
+
+
+def test_a_subject_excluded_before_stays_excluded(changed, tmp_path) -> None:
+    status = read_json(changed / "status.json")
+    write_json(changed / "status.json", {**status, "status": "excluded", "reason": "T1w truncated"})
+    assert normalize(changed, tmp_path / "out") == 0
+    assert read_json(tmp_path / "out" / "status.json")["reason"] == "T1w truncated"
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+
+
+def test_a_short_field_of_view_is_told(changed, tmp_path) -> None:
+    file = changed / pet_names(SUBJECT, "tau")["frames"]
+    frames = nib.load(file)
+    nib.save(frames.slicer[:, :, :40], file)
+    assert normalize(changed, tmp_path / "out") == 0
+    reason = read_json(tmp_path / "out" / "status.json")["tracers"]["tau"]["reason"]
+    assert "covers" in reason and "%" in reason
+
+
+def test_the_folder_of_another_subject_is_refused(registered, tmp_path, capsys) -> None:
+    arguments = ["normalize", str(registered), str(tmp_path / "out"), "--subject", "S2"]
+    assert cli.main([*arguments, "--settings", json.dumps(SETTINGS)]) == 2
+    assert "holds sub-S1, not sub-S2" in capsys.readouterr().err
+
+
+GOOD = {
+    "brain_volume_ml": 1400.0,
+    "brain_overlap_dice": 0.95,
+    "T1w_registration": 0.9,
+    "T1w_margin": 0.05,
+    "T1w_half_turn": -0.3,
+    "T1w_coverage": 1.0,
+    "FLAIR_registration": 0.8,
+    "FLAIR_margin": 0.05,
+    "FLAIR_coverage": 1.0,
+}
+GOOD_PET = {
+    "registration": 0.9,
+    "margin": 0.05,
+    "coverage": 1.0,
+    "reference_mean": 1000.0,
+    "reference_sd": 200.0,
+    "reference_coverage": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("brain_volume_ml", 700.0, "700 ml"),
+        ("brain_overlap_dice", 0.7, "Dice 0.70"),
+        ("T1w_registration", 0.2, "T1w to MNI: correlation"),
+        ("T1w_margin", 0.004, "may be no head"),
+        ("T1w_half_turn", 0.1, "orientation codes"),
+        ("T1w_coverage", 0.5, "covers 50%"),
+        ("FLAIR_registration", 0.2, "FLAIR to T1w: correlation"),
+        ("FLAIR_margin", -0.01, "fits better when displaced"),
+        ("FLAIR_coverage", 0.5, "covers 50%"),
+    ],
+)
+def test_limits_of_mri(key: str, value: float, word: str) -> None:
+    judge = judge_flair if key.startswith("FLAIR") else judge_head
+    assert judge(GOOD, SETTINGS["qc"]) == []
+    (reason,) = judge({**GOOD, key: value}, SETTINGS["qc"])
+    assert word in reason
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("registration", 0.2, "tau to T1w: correlation"),
+        ("margin", -0.01, "fits better when displaced"),
+        ("coverage", 0.9, "covers 90% of the brain"),
+        ("reference_sd", 1500.0, "varies by 150%"),
+        ("reference_coverage", 0.5, "covers 50% of the reference region"),
+    ],
+)
+def test_limits_of_pet(key: str, value: float, word: str) -> None:
+    assert judge_pet("tau", GOOD_PET, SETTINGS["qc"]) == []
+    (reason,) = judge_pet("tau", {**GOOD_PET, key: value}, SETTINGS["qc"])
+    assert word in reason
+
+
+def test_limits_are_settings() -> None:
+    strict = {**SETTINGS["qc"], "min_pose_margin": 0.06, "max_reference_variation": 0.1}
+    assert len(judge_pet("tau", GOOD_PET, strict)) == 2
+
+
+@pytest.mark.parametrize(("shift", "caught"), [(0.0, False), (9.0, True), (16.0, True)])
+def test_pet_a_little_off_is_caught_by_its_pose(
+    changed, tmp_path, shift: float, caught: bool
+) -> None:
+    """What the outline alone lets through: it still fits with more than the least correlation."""
+    file = changed / pet_names(SUBJECT, "tau")["pet_to_t1w"]
+    write_affine(file, pose(0, (0.6 * shift, 0.8 * shift, 0)) @ T1W_TO_PET)
+    assert normalize(changed, tmp_path / "out") == 0
+    entry = read_json(tmp_path / "out" / "status.json")["tracers"]["tau"]
+    assert entry["registration"] > SETTINGS["qc"]["min_registration_correlation"]
+    assert (entry["status"] == "excluded") == caught
+    assert ("fits better when displaced" in (entry["reason"] or "")) == caught
+
+
+def test_a_subject_with_t1w_alone_is_normalised(changed, tmp_path) -> None:
+    status = read_json(changed / "status.json")
+    status["mri"]["FLAIR"] = {"status": "missing", "reason": "no FLAIR in the session"}
+    status["tracers"]["tau"] = {"status": "missing", "reason": "none"}
+    write_json(changed / "status.json", status)
+    assert normalize(changed, tmp_path / "out") == 0
+    assert read_json(tmp_path / "out" / "status.json")["status"] == "ok"
+    names_ = {file.name for file in (tmp_path / "out").glob("*.nii.gz")}
+    assert names_ == {paths.preprocessed_mri(SUBJECT, "T1w"), paths.brain_mask(SUBJECT)}
+
+
+def test_pet_is_brought_to_a_common_resolution_before_suvr(changed, tmp_path) -> None:
+    psf = {"tau": {"known_fwhm_mm": 4.0, "target_fwhm_mm": 9.0}}
+    assert normalize(changed, tmp_path / "sharp") == 0
+    assert normalize(changed, tmp_path / "smooth", {**SETTINGS, "psf": {"sim": psf}}) == 0
+    name = paths.preprocessed_pet(SUBJECT, "tau")
+    sharp, smooth = image(tmp_path / "sharp", name), image(tmp_path / "smooth", name)
+    brain = image(tmp_path / "sharp", paths.brain_mask(SUBJECT)) > 0.5
+    assert smooth[brain].std() < 0.9 * sharp[brain].std()
+    assert read_json(tmp_path / "smooth" / "status.json")["tracers"]["tau"]["psf"] == psf["tau"]
+    record = read_json(tmp_path / "smooth" / name.replace(".nii.gz", ".json"))
+    assert record["PointSpreadFunction"] == psf["tau"]
+    assert record["ReferenceRegion"]["Name"] == "whole_cerebellum"
+
+
+def test_psf_needs_its_cohort_where_cohorts_differ(registered, tmp_path, capsys) -> None:
+    psf = {"a": {}, "b": {"tau": {"known_fwhm_mm": 4.0, "target_fwhm_mm": 9.0}}}
+    assert normalize(registered, tmp_path / "out", {**SETTINGS, "psf": psf}) == 2
+    assert "--cohort" in capsys.readouterr().err
+
+
+def test_harmonised_width_is_the_target() -> None:
+    """A point source of the known width comes out with the target's."""
+    x = np.arange(81) - 40.0
+    sigma = 5.0 / 2.3548
+    line = np.exp(-(x**2) / (2 * sigma**2))
+    point = line[:, None, None] * line[None, :, None] * line[None, None, :]
+    out = harmonize(point, np.eye(4), known_fwhm_mm=5.0, target_fwhm_mm=8.0)
+    profile = out[:, 40, 40] / out.max()
+    width = np.sqrt((profile * x**2).sum() / profile.sum()) * 2.3548
+    assert width == pytest.approx(8.0, rel=0.02)
+    with pytest.raises(ReladError, match="cannot be sharpened"):
+        harmonize(point, np.eye(4), known_fwhm_mm=8.0, target_fwhm_mm=5.0)
+
+
+def test_correlation_ratio_sees_any_function() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=20_000)
+    noise = random.normal(size=x.size)
+    assert similarity.correlation_ratio(x**2 - 1, x) > 0.9
+    assert abs(similarity.correlation(x**2 - 1, x)) < 0.05
+    assert similarity.correlation_ratio(noise, x) < 0.1
+    linear = x + noise
+    assert similarity.correlation_ratio(linear, x) == pytest.approx(
+        similarity.correlation(linear, x), abs=0.02
+    )
+
+
+def test_a_reference_region_without_uptake_or_volume_is_refused() -> None:
+    values = np.array([1.0, 2.0, 3.0] * 100)
+    reference = measure_reference("cerebellum", values, 0.008)
+    assert (reference.mean, reference.volume_ml) == (2.0, pytest.approx(2.4))
+    with pytest.raises(DataError, match=r"0\.02 ml"):
+        measure_reference("cerebellum", values[:3], 0.008)
+    with pytest.raises(DataError, match="mean uptake"):
+        measure_reference("cerebellum", -values, 0.008)
+
+
+def test_deformation_is_a_setting(changed, tmp_path) -> None:
+    """With a warp beside the affine, only ``deform`` bends the images."""
+    field = np.zeros((20, 24, 20, 1, 3), np.float32)
+    field[..., 1] = 8.0  # LPS: 8 mm to the back
+    warp = nib.Nifti1Image(field, atlas.grid_affine((20, 24, 20), 10.0))
+    nib.save(warp, changed / names(SUBJECT)["t1w_to_mni_warp"])
+    assert normalize(changed, tmp_path / "off") == 0
+    settings = copy.deepcopy(SETTINGS)
+    settings["grid"]["deform"] = True
+    settings["qc"] |= {"min_registration_correlation": -1, "min_head_margin": -1}
+    settings["qc"] |= {"min_pose_margin": -1}
+    assert normalize(changed, tmp_path / "on", settings) == 0
+    straight = image(tmp_path / "off", paths.preprocessed_mri(SUBJECT, "T1w"))
+    bent = image(tmp_path / "on", paths.preprocessed_mri(SUBJECT, "T1w"))
+    # Two voxels of 4 mm: voxel y of the bent image shows what lay at y - 2.
+    np.testing.assert_allclose(bent[:, 4:-4], straight[:, 2:-6], atol=15)

@@ -1,0 +1,200 @@
+"""Packing: invertible windows, folds without leaks, a row for everybody."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from relad import cli
+from relad.data.dataset import PackedDataset
+from relad.data.window import to_suvr
+from relad.errors import DataError
+from relad.fileio import read_table, save_nifti, write_json, write_table
+from relad.imaging import atlas
+from relad.steps.pack import standardized_mri
+from relad.study import paths
+
+SHAPE, VOXEL_MM = (12, 14, 12), 16.0
+AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
+TRACERS = {"tau": [0.0, 4.0], "tspo": [0.0, 2.0]}
+
+
+def settings(role="train") -> dict:
+    return {
+        "seed": 3,
+        "tracers": {k: {"suvr_window": w} for k, w in TRACERS.items()},
+        "grid": {"shape": list(SHAPE), "voxel_mm": VOXEL_MM},
+        "folds": {"count": 2, "run": [0]},
+        "cohorts": {"toy": {"role": role, "source": "phantom"}},
+    }
+
+
+def write_subject(root, label, *, tracers=("tau", "tspo"), status="ok", reason=None, flair="ok"):
+    folder = root / f"sub-{label}"
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(int(label[1:]))
+    write_json(
+        folder / "status.json",
+        {
+            "subject": label,
+            "session": "bl",
+            "status": status,
+            "reason": reason,
+            "mri": {
+                "T1w": {"status": "ok", "reason": None},
+                "FLAIR": {"status": flair, "reason": None if flair == "ok" else "no FLAIR there"},
+            },
+            "tracers": {
+                k: {"status": "ok" if k in tracers else "missing", "reason": None} for k in TRACERS
+            },
+            "qc": {},
+        },
+    )
+    if status != "ok":
+        return folder
+    mask = np.zeros(SHAPE, bool)
+    mask[3:9, 3:11, 3:9] = True
+    save_nifti(folder / paths.brain_mask(label), mask, AFFINE)
+    for modality in ("T1w", "FLAIR"):
+        data = random.normal(500, 100, SHAPE).astype(np.float32)
+        save_nifti(folder / paths.preprocessed_mri(label, modality), data, AFFINE)
+    for tracer in tracers:
+        data = random.uniform(0, 5, SHAPE).astype(np.float32)  # beyond both windows
+        save_nifti(folder / paths.preprocessed_pet(label, tracer), data, AFFINE)
+    return folder
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Four complete subjects, one without TSPO, one excluded, one without PET."""
+    root = tmp_path / "normalized"
+    folders = [write_subject(root, f"S{i}") for i in range(4)]
+    folders.append(write_subject(root, "S4", tracers=("tau",)))
+    folders.append(write_subject(root, "S5", status="excluded", reason="T1w is truncated"))
+    folders.append(write_subject(root, "S6", tracers=()))
+    bids = tmp_path / "bids"
+    write_table(
+        bids / "participants.tsv",
+        [
+            {"participant_id": f"sub-S{i}", "age": 60 + i, "sex": "F", "group": "CN"}
+            for i in range(7)
+        ],
+        ["participant_id", "age", "sex", "group"],
+    )
+    return folders, bids
+
+
+def pack(out, cohort, role="train", action="exclude"):
+    folders, bids = cohort
+    given = {**settings(role), "qc": {"action": action}}
+    named = ["--bids", str(bids), "--cohort", "toy", "--settings", json.dumps(given)]
+    return cli.main(["pack", str(out), *map(str, folders), *named])
+
+
+def test_suvr_comes_back_and_everybody_has_a_row(cohort, tmp_path):
+    import nibabel as nib
+
+    assert pack(tmp_path / "packed", cohort) == 0
+    data = PackedDataset(tmp_path / "packed")
+    assert [row["subject"] for row in data.subjects] == ["S0", "S1", "S2", "S3", "S4"]
+    reasons = {row["subject"]: row["reason"] for row in data.excluded}
+    assert reasons["S5"] == "T1w is truncated"
+    assert "no usable PET" in reasons["S6"]
+    for row in data.subjects:
+        i, label = row["index"], row["subject"]
+        for k, tracer in enumerate(data.tracers):
+            if tracer not in row["tracers"]:
+                assert np.isnan(data.pet[i, k]).all()
+                continue
+            file = cohort[0][i] / paths.preprocessed_pet(label, tracer)
+            expected = np.where(data.mask[i], nib.load(file).get_fdata(), 0)
+            np.testing.assert_allclose(
+                to_suvr(data.pet[i, k], data.windows[tracer]), expected, atol=1e-6
+            )
+    assert (4, 1) not in data.pairs(part="all")
+    assert data.subjects[2]["age"] == 62
+
+
+def test_folds_share_no_subject_and_cover_all(cohort, tmp_path):
+    assert pack(tmp_path / "packed", cohort) == 0
+    data = PackedDataset(tmp_path / "packed")
+    parts = [{i for i, _ in data.pairs(fold, "test")} for fold in (0, 1)]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == {0, 1, 2, 3, 4}
+    for fold in (0, 1):
+        assert not parts[fold] & {i for i, _ in data.pairs(fold, "train")}
+
+
+def test_an_external_cohort_has_no_folds(cohort, tmp_path):
+    assert pack(tmp_path / "packed", cohort, role="external") == 0
+    assert {row["fold"] for row in PackedDataset(tmp_path / "packed").subjects} == {None}
+
+
+def test_same_input_same_bytes(cohort, tmp_path):
+    for name in "ab":
+        assert pack(tmp_path / name, cohort) == 0
+    for file in (tmp_path / "a").iterdir():
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+
+
+def test_nobody_usable_and_a_foreign_grid_are_one_line(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    assert pack(tmp_path / "packed", (folders[5:], bids)) == 2
+    error = capsys.readouterr().err
+    assert "T1w is truncated" in error
+    assert len(error.strip().splitlines()) == 1
+    file = folders[1] / paths.preprocessed_mri("S1", "FLAIR")
+    save_nifti(file, np.random.default_rng(0).random((8, 8, 8)), AFFINE)
+    assert pack(tmp_path / "packed", cohort) == 2
+    assert file.name in capsys.readouterr().err
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_subject_given_twice_is_refused(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    assert pack(tmp_path / "packed", ([*folders, folders[0]], bids)) == 2
+    assert "S0 is given twice" in capsys.readouterr().err
+
+
+def test_a_subject_in_two_folds_is_refused_by_the_reader(cohort, tmp_path):
+    assert pack(tmp_path / "packed", cohort) == 0
+    table = tmp_path / "packed" / "subjects.tsv"
+    rows = read_table(table)
+    other = {**rows[0], "fold": 1 - int(rows[0]["fold"])}
+    write_table(table, [*rows, other], list(rows[0]))
+    with pytest.raises(Exception, match=r"S0 stands in two rows, in folds"):
+        PackedDataset(tmp_path / "packed")
+
+
+def test_mri_is_standardised_inside_the_brain_and_clipped():
+    mask = np.zeros((8, 8, 8), bool)
+    mask[2:6, 2:6, 2:6] = True
+    data = np.random.default_rng(0).normal(300, 40, mask.shape)
+    data[3, 3, 3] = 1e6
+    a = standardized_mri(data, mask)
+    assert (a[~mask] == -1).all()
+    assert a[3, 3, 3] == 1
+    assert abs(np.median(a[mask])) < 1e-3
+    np.testing.assert_allclose(a, standardized_mri(7 * data + 100, mask), atol=1e-5)
+    with pytest.raises(DataError, match="one intensity"):
+        standardized_mri(np.full(mask.shape, 5.0), mask)
+
+
+def test_a_subject_without_flair_has_a_row_with_its_reason(cohort, tmp_path):
+    folders, bids = cohort
+    alone = write_subject(tmp_path / "normalized", "S7", flair="missing")
+    assert pack(tmp_path / "packed", ([*folders, alone], bids)) == 0
+    (row,) = [r for r in PackedDataset(tmp_path / "packed").excluded if r["subject"] == "S7"]
+    assert row["reason"] == "methods need T1w and FLAIR; FLAIR missing: no FLAIR there"
+
+
+def test_a_failed_scan_stops_the_cohort_where_that_is_asked_for(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    assert pack(tmp_path / "packed", cohort, action="fail") == 2
+    said = capsys.readouterr().err
+    assert "1 scans of cohort toy failed (S5: T1w is truncated)" in said
+    assert not (tmp_path / "packed").exists()
+    # What is not there has not failed.
+    assert pack(tmp_path / "packed", (folders[:5] + folders[6:], bids), action="fail") == 0

@@ -1,0 +1,242 @@
+"""A simulated subject from DICOM to SUVR, against the simulation's truth; and what is excluded."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from relad import cli
+from relad.cohort.phantom import scanners
+from relad.fileio import read_json, write_json
+from relad.imaging import atlas
+from relad.imaging.resample import apply_affine, grid_points, limit_resolution, sample
+from relad.registration import engine
+from relad.registration.transforms import mni_to_t1w, names, pet_names, read_affine
+from relad.study import config, paths
+
+LABEL = "941S0001"
+#: Bounds that the registration must keep on a phantom.
+RIGID_MEAN_MM = 1.0
+MNI_MEAN_MM, MNI_P95_MM = 2.5, 5.0
+MASK_DICE = 0.95
+REGION_SUVR = 0.08  # relative, of each region's mean
+BIAS_SUVR = 0.03  # relative, averaged over the regions
+
+
+@dataclass(frozen=True)
+class Study:
+    raw: Path
+    bids: Path
+    registered: Path
+    normalized: Path
+    settings: dict
+
+    @property
+    def truth(self) -> Path:
+        return self.raw / "truth" / f"sub-{LABEL}"
+
+    def status(self, folder: Path | None = None) -> dict:
+        return read_json((folder or self.registered) / "status.json")
+
+
+def step(name: str, *arguments: object, settings: dict) -> None:
+    words = [name, *map(str, arguments), "--settings", json.dumps(settings)]
+    assert cli.main(words) == 0, words
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    """One phantom through the command lines. Its PET of TSPO has lost its timing."""
+    root = tmp_path_factory.mktemp("study")
+    settings = copy.deepcopy(config.load())
+    settings["cohorts"] = {"sim": settings["cohorts"]["sim-train"]}
+    settings["cohorts"]["sim"]["phantom"]["subjects"] = 1
+    settings["registration"]["to_mni"] = "syn"
+    settings["grid"] = {"voxel_mm": 4.0, "shape": [40, 48, 40], "deform": True}
+    made = Study(root / "raw", root / "bids", root / "registered", root / "normalized", settings)
+    step("phantom", made.raw, "--cohort", "sim", settings=settings)
+    step("ingest", made.raw, made.bids, settings=settings)
+    (sidecar,) = made.bids.glob("**/*_trc-PBR28_pet.json")
+    write_json(sidecar, {**read_json(sidecar), "FrameTimesStart": "unknown"})
+    engine.configure(1, 0)
+    step("register", made.bids, made.registered, "--subject", LABEL, settings=settings)
+    step("normalize", made.registered, made.normalized, "--subject", LABEL, settings=settings)
+    return made
+
+
+@pytest.fixture(scope="module")
+def brain_points(study) -> np.ndarray:
+    """Every 50th voxel (n, 3) of the true brain, in mm of the T1w."""
+    mask = nib.load(study.truth / f"sub-{LABEL}_space-T1w_desc-brain_mask.nii.gz")
+    inside = np.argwhere(np.asarray(mask.dataobj) > 0)[::50]
+    return apply_affine(mask.affine, inside.astype(float))
+
+
+def distance(found: np.ndarray, true: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(apply_affine(found, points) - apply_affine(true, points), axis=1)
+
+
+def test_flair_to_t1w(study, brain_points) -> None:
+    found = read_affine(study.registered / names(LABEL)["flair_to_t1w"])
+    true = np.array(read_json(study.truth / "truth.json")["scans"]["FLAIR"]["rigid_T1w_to_scan"])
+    assert distance(found, true, brain_points).mean() < RIGID_MEAN_MM
+
+
+@pytest.mark.parametrize("tracer", ["tau", "amyloid"])
+def test_every_pet_frame_to_t1w(study, brain_points, tracer: str) -> None:
+    files = pet_names(LABEL, tracer)
+    to_pet = read_affine(study.registered / files["pet_to_t1w"])
+    true = read_json(study.truth / "truth.json")["scans"][tracer]["rigid_T1w_to_frame"]
+    frames = read_json(study.registered / files["motion"])["frames"]
+    assert [frame["index"] for frame in frames] == study.status()["tracers"][tracer]["frames"]
+    for frame in frames:
+        moved = np.array(frame["reference_to_frame_ras_mm"])
+        error = distance(moved @ to_pet, np.array(true[frame["index"]]), brain_points)
+        assert error.mean() < RIGID_MEAN_MM, (frame["index"], error.mean())
+
+
+def test_t1w_to_mni(study) -> None:
+    file = nib.load(study.truth / f"sub-{LABEL}_from-MNI_to-T1w_points.nii.gz")
+    true, shape = file.get_fdata(), file.shape[:3]
+    brain = atlas.brain_mask(shape, file.affine)
+    grid = grid_points(shape, file.affine)
+    found = mni_to_t1w(study.registered, LABEL, grid)
+    error = np.linalg.norm(found - true, axis=-1)[brain]
+    assert error.mean() < MNI_MEAN_MM, error.mean()
+    assert np.percentile(error, 95) < MNI_P95_MM, np.percentile(error, 95)
+    by_affine = mni_to_t1w(study.registered, LABEL, grid, deform=False)
+    assert error.mean() < 0.6 * np.linalg.norm(by_affine - true, axis=-1)[brain].mean()
+
+
+def test_the_brain_mask(study) -> None:
+    true = nib.load(study.truth / f"sub-{LABEL}_space-T1w_desc-brain_mask.nii.gz")
+    found = nib.load(study.registered / names(LABEL)["brain_mask"])
+    np.testing.assert_allclose(found.affine, true.affine, atol=1e-4)
+    a, b = (np.asarray(image.dataobj) > 0 for image in (found, true))
+    assert 2 * (a & b).sum() / (a.sum() + b.sum()) > MASK_DICE
+
+
+@pytest.mark.parametrize("tracer", ["tau", "amyloid"])
+def test_suvr_of_every_region(study, tracer: str) -> None:
+    """Against the noise-free truth, blurred as the scanner and the grid blur."""
+    name = f"sub-{LABEL}_trc-{tracer}_space-MNI_desc-noisefree_pet.nii.gz"
+    file = nib.load(study.truth / name)
+    pet = scanners.scanner(study.settings["cohorts"]["sim"]["phantom"]["scanner"]).pet
+    fwhm = np.hypot(pet.intrinsic_mm, pet.filter_mm)
+    true = ndimage.gaussian_filter(file.get_fdata(), fwhm / 2.3548 / 2.0)
+    region = study.settings["tracers"][tracer]["reference_region"]
+    true /= true[atlas.reference_mask(region, true.shape, file.affine)].mean()
+
+    found = nib.load(study.normalized / paths.preprocessed_pet(LABEL, tracer))
+    mask = nib.load(study.normalized / paths.brain_mask(LABEL)).get_fdata() > 0
+    points = grid_points(mask.shape, found.affine)
+    true = sample(limit_resolution(true, file.affine, 4.0), file.affine, points)
+    labels = atlas.region_labels(mask.shape, found.affine)
+    errors = {
+        region: found.get_fdata()[inside].mean() / true[inside].mean() - 1
+        for region, value in atlas.REGIONS.items()
+        if (inside := (labels == value) & mask).sum() >= 20
+    }
+    assert len(errors) > 12
+    assert max(map(abs, errors.values())) < REGION_SUVR, errors
+    assert abs(np.mean(list(errors.values()))) < BIAS_SUVR, errors
+
+
+def test_status_tells_what_was_used_and_what_not(study) -> None:
+    status = study.status(study.normalized)
+    assert (status["status"], status["session"]) == ("ok", "bl")
+    assert status["simulated"] is True
+    assert status["tracers"]["tau"]["frames"] == [1, 2, 3, 4]
+    tspo = status["tracers"]["tspo"]
+    assert tspo["status"] == "excluded"
+    assert "PBR28_pet.nii.gz: its sidecar does not state FrameTimesStart" in tspo["reason"]
+    assert not list(study.normalized.glob("*tspo*"))
+    assert status["qc"]["T1w_registration"] > 0.9
+
+
+def excluded(study: Study, bids: Path, label: str, out: Path) -> str:
+    """Register a subject that cannot be; return the reason."""
+    step("register", bids, out, "--subject", label, settings=study.settings)
+    assert sorted(file.name for file in out.iterdir()) == ["provenance.json", "status.json"]
+    status = study.status(out)
+    assert status["status"] == "excluded"
+    return status["reason"]
+
+
+@pytest.fixture
+def broken(study, tmp_path) -> tuple[Path, Path]:
+    """A dataset of links to the study's, whose T1w may be replaced."""
+    bids = tmp_path / "bids"
+    for file in study.bids.rglob("*"):
+        if file.is_file():
+            link = bids / file.relative_to(study.bids)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+    (t1w,) = bids.glob("**/*_T1w.nii.gz")
+    content = t1w.read_bytes()
+    t1w.unlink()
+    t1w.write_bytes(content)
+    return bids, t1w
+
+
+def test_a_truncated_t1w_excludes_its_subject(study, broken, tmp_path) -> None:
+    bids, t1w = broken
+    t1w.write_bytes(t1w.read_bytes()[:20_000])
+    reason = excluded(study, bids, LABEL, tmp_path / "out")
+    assert reason.startswith(f"sub-{LABEL}/ses-bl/anat/{t1w.name}: cannot be read")
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (None, "empty")])
+def test_a_t1w_without_usable_voxels_excludes_its_subject(
+    study, broken, tmp_path, value: float | None, word: str
+) -> None:
+    bids, t1w = broken
+    image = nib.load(t1w)
+    data = np.zeros(image.shape, np.float32)
+    if value is not None:
+        data[3, 3, 3] = value
+    nib.save(nib.Nifti1Image(data, image.affine), t1w)
+    assert word in excluded(study, bids, LABEL, tmp_path / "out")
+
+
+def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) -> None:
+    """Methods need FLAIR, but T1w and PET are registered, and the reason is kept for the table."""
+    bids, _ = broken
+    (flair,) = bids.glob("**/*_FLAIR.nii.gz")
+    content = flair.read_bytes()
+    flair.unlink()
+    flair.write_bytes(content[:20_000])
+    for pet in bids.glob("**/*_pet.nii.gz"):
+        pet.unlink()
+    step("register", bids, tmp_path / "out", "--subject", LABEL, settings=study.settings)
+    status = study.status(tmp_path / "out")
+    assert status["status"] == "ok"
+    assert status["mri"]["FLAIR"]["status"] == "excluded"
+    assert status["mri"]["FLAIR"]["reason"].startswith(
+        f"sub-{LABEL}/ses-bl/anat/{flair.name}: cannot be read"
+    )
+    there = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names(LABEL)["brain_mask"] in there and names(LABEL)["flair"] not in there
+    # Registered twice, the same bytes; FLAIR and PET change nothing of it.
+    for key in ("t1w", "brain_mask", "t1w_to_mni_affine", "t1w_to_mni_warp"):
+        name = names(LABEL)[key]
+        again = (tmp_path / "out" / name).read_bytes()
+        assert again == (study.registered / name).read_bytes(), name
+
+
+def test_a_subject_without_scans_is_excluded(study, tmp_path) -> None:
+    reason = excluded(study, study.bids, "941S0009", tmp_path / "out")
+    assert reason == "sub-941S0009 has no session with a T1w"
+
+
+def test_what_is_no_bids_dataset_is_refused(study, tmp_path, capsys) -> None:
+    arguments = ["register", str(tmp_path), str(tmp_path / "out"), "--subject", LABEL]
+    assert cli.main([*arguments, "--settings", json.dumps(study.settings)]) == 2
+    assert "dataset_description.json is missing" in capsys.readouterr().err

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import combinations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from relad import cli
+from relad.compute.randomness import generator_for
+from relad.data.batches import input_channels, load_batch
+from relad.data.dataset import PackedDataset
+from relad.methods.synthesis import Samples, draw, load_model
+from relad.steps.synthesize import choose_sampling
+from relad.study import config, paths
+from relad.study.sampling import SAMPLERS, Sampling
+from tests.helpers.packing import WINDOWS, write_packed
+from tests.helpers.trainings import train
+
+SAMPLING = json.dumps({"sampling": config.load()["sampling"]})
+
+
+@pytest.fixture(scope="module")
+def models(packed, tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    for method in ("rela", "template"):
+        assert train(packed, root / method, method) == 0
+    return root
+
+
+def synthesize(model, packed, out, *options):
+    return cli.main(
+        ["synthesize", str(model), str(packed), str(out), "--settings", SAMPLING, *options]
+    )
+
+
+@pytest.mark.parametrize("method", ["rela", "template"])
+def test_only_held_out_subjects_in_suvr_on_the_packed_grid(models, packed, tmp_path, method):
+    out = tmp_path / "out"
+    assert synthesize(models / method, packed, out, "--sampler", "ddim", "--steps", "3") == 0
+    data = PackedDataset(packed)
+    held_out = [row for row in data.subjects if row["fold"] == 0]
+    expected = {
+        paths.synthetic_pet(row["subject"], tracer) for row in held_out for tracer in data.tracers
+    }
+    assert {p.name for p in out.iterdir()} == expected | {"synthesis.json"}
+    for row in held_out:
+        image = nib.load(out / paths.synthetic_pet(row["subject"], "tau"))
+        values = image.get_fdata()
+        mask = data.mask[row["index"]]
+        np.testing.assert_allclose(image.affine, data.affine)
+        assert (values[~mask] == 0).all()
+        assert values.min() >= WINDOWS["tau"][0]
+        assert "simulated" in str(image.header["descrip"])
+    info = json.loads((out / "synthesis.json").read_text())
+    assert info["evaluations"] == (3 if method == "rela" else 1)
+    assert info["sampler"] == ("ddim-3" if method == "rela" else "forward")
+    assert info["seconds_per_volume"] > 0
+
+
+def test_an_external_cohort_is_synthesised_whole(models, packed_external, tmp_path):
+    assert synthesize(models / "template", packed_external, tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 6
+
+
+def test_a_volume_does_not_depend_on_its_batch(models, packed, tmp_path):
+    """Noise and all: in batches of any size the same to rounding, samples and spread included."""
+    options = ("--sampler", "ddpm", "--steps", "3", "--samples", "2")
+    part = config.load()["sampling"]
+    for size in (1, 3, 4):
+        settings = json.dumps({"sampling": part | {"batch_size": size}})
+        out = tmp_path / str(size)
+        command = ["synthesize", str(models / "rela"), str(packed), str(out), *options]
+        assert cli.main([*command, "--settings", settings]) == 0
+        assert json.loads((out / "synthesis.json").read_text())["batch_size"] == size
+    alone = sorted((tmp_path / "1").glob("*.nii.gz"))
+    assert len(alone) == 12  # image and spread of two subjects and three tracers
+    for file in alone:
+        expected = nib.load(file).get_fdata()
+        for size in (3, 4):
+            image = nib.load(tmp_path / str(size) / file.name).get_fdata()
+            np.testing.assert_allclose(image, expected, atol=1e-5)
+
+
+def test_synthesis_repeats_to_the_bit_and_volumes_differ(models, packed, tmp_path):
+    names = []
+    for name in "ab":
+        assert (
+            synthesize(
+                models / "rela", packed, tmp_path / name, "--sampler", "ddpm", "--steps", "2"
+            )
+            == 0
+        )
+    for file in sorted((tmp_path / "a").glob("*.nii.gz")):
+        assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
+        names.append(nib.load(file).get_fdata())
+    assert not np.array_equal(names[0], names[1])
+
+
+def test_samplers_are_chosen_without_training_again(models, packed, tmp_path):
+    volumes = {}
+    for sampler in SAMPLERS:
+        out = tmp_path / sampler
+        steps = 1 if sampler == "regression" else 4
+        options = ("--sampler", sampler, "--steps", str(steps))
+        assert synthesize(models / "rela", packed, out, *options) == 0
+        info = json.loads((out / "synthesis.json").read_text())
+        assert (info["sampler"], info["evaluations"]) == (f"{sampler}-{steps}", steps)
+        volumes[sampler] = nib.load(next(out.glob("*.nii.gz"))).get_fdata()
+    for one, other in combinations(SAMPLERS, 2):
+        assert not np.array_equal(volumes[one], volumes[other])
+
+
+def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path):
+    """The mean of K samples and their standard deviation, and the first of K is the only of one."""
+    options = ("--sampler", "ddpm", "--steps", "3")
+    assert synthesize(models / "rela", packed, tmp_path / "3", *options, "--samples", "3") == 0
+    data = PackedDataset(packed)
+    subject = next(row for row in data.subjects if row["fold"] == 0)
+    i, k = subject["index"], data.tracers.index("amyloid")
+    method, space, info = load_model(models / "rela", torch.device("cpu"))
+    batch = load_batch(data, [(i, k)], input_channels(data, ["T1w", "FLAIR"]), space)
+    samples = [
+        draw(
+            method,
+            space,
+            batch,
+            Sampling("ddpm", 3),
+            [data.windows["amyloid"]],
+            [generator_for("synthesis", info["seed"], subject["subject"], "amyloid", number)],
+        )[0]
+        for number in range(3)
+    ]
+    for name, expected in (
+        (paths.synthetic_pet, np.mean(samples, axis=0)),
+        (paths.spread_pet, np.std(np.float64(samples), axis=0, ddof=1)),
+    ):
+        file = tmp_path / "3" / name(subject["subject"], "amyloid")
+        image = nib.load(file)
+        np.testing.assert_allclose(image.get_fdata(), expected, atol=1e-5)
+        np.testing.assert_allclose(image.affine, data.affine)
+        assert "SUVR" in str(image.header["descrip"])
+    spread = image.get_fdata()
+    assert spread[data.mask[i]].max() > 0 and not spread[~data.mask[i]].any()
+    written = json.loads((tmp_path / "3" / "synthesis.json").read_text())
+    assert (written["sampler"], written["evaluations"]) == ("ddpm-3x3", 9)
+    assert synthesize(models / "rela", packed, tmp_path / "1", *options) == 0
+    one = nib.load(tmp_path / "1" / paths.synthetic_pet(subject["subject"], "amyloid"))
+    np.testing.assert_allclose(one.get_fdata(), samples[0], atol=1e-5)
+    assert not list((tmp_path / "1").glob("*desc-spread*"))
+
+
+def test_a_method_that_is_not_random_makes_one_image_and_no_spread(models, packed, tmp_path):
+    assert synthesize(models / "template", packed, tmp_path / "out", "--samples", "5") == 0
+    assert not list((tmp_path / "out").glob("*desc-spread*"))
+    assert json.loads((tmp_path / "out" / "synthesis.json").read_text())["evaluations"] == 1
+
+
+def test_samples_are_summed_without_loss():
+    """Mean and spread of values far from zero, against NumPy in float64."""
+    samples = 1000 + np.random.default_rng(0).normal(size=(7, 2, 3, 4)).astype(np.float32)
+    summed = Samples()
+    for sample in samples:
+        summed.add(sample)
+    np.testing.assert_allclose(summed.mean, np.float64(samples).mean(0), rtol=1e-7)
+    np.testing.assert_allclose(summed.spread, np.float64(samples).std(0, ddof=1), rtol=1e-5)
+    one = Samples()
+    one.add(samples[0])
+    np.testing.assert_array_equal(one.mean, samples[0])
+    assert one.spread is None
+
+
+def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study(models):
+    study = {"sampler": "ddim", "steps": 7, "samples": 1}
+    settings = {"sampling": study, "methods": {"rela": {"sampling": {"sampler": "dpmpp"}}}}
+
+    def chosen(settings, **given):
+        given = {"sampler": None, "steps": None, "samples": None, **given}
+        args = argparse.Namespace(model=models / "rela", **given)
+        return choose_sampling(args, settings).name
+
+    assert chosen({"sampling": study}) == "ddim-7"
+    assert chosen(settings) == "dpmpp-7"
+    assert chosen(settings, sampler="ddpm", samples=2) == "ddpm-7x2"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--sampler", "ddim", "--steps", "0"), "steps of at least 1, not 0"),
+        (("--sampler", "regression", "--steps", "5"), "--steps 5, but the sampler regression"),
+        (("--samples", "0"), "samples of at least 1, not 0"),
+        (("--sampler", "ddim", "--steps", "1001"), "1001 sampling steps, but the model has 1000"),
+    ],
+)
+def test_an_impossible_sampling_is_one_line(models, packed, tmp_path, capsys, options, said):
+    assert synthesize(models / "rela", packed, tmp_path / "out", *options) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_weights_and_foreign_tracers_are_one_line(models, packed, tmp_path, capsys):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "train.json").write_bytes((models / "template" / "train.json").read_bytes())
+    assert synthesize(model, packed, tmp_path / "out") == 2
+    assert "no such weights" in capsys.readouterr().err
+    (model / "model.safetensors").write_bytes(b"damaged")
+    assert synthesize(model, packed, tmp_path / "out") == 2
+    assert "model.safetensors" in capsys.readouterr().err
+
+    other = write_packed(tmp_path / "other", subjects=3)
+    info = json.loads((other / "dataset.json").read_text())
+    info["tracers"] = ["tau", "amyloid", "fdg"]
+    info["windows"]["fdg"] = [0, 3]
+    (other / "dataset.json").write_text(json.dumps(info))
+    assert synthesize(models / "template", other, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "fdg" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

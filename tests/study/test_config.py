@@ -1,0 +1,293 @@
+"""The configuration: what is accepted, what is refused in which words, what each step is given."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relad.errors import ReladError
+from relad.study import config
+from relad.study.paths import REPOSITORY
+
+STUDIES = [
+    file
+    for file in sorted((REPOSITORY / "config").glob("*.yaml"))
+    if "cohorts" in config.read_yaml(file)
+]
+SCHEMAS = sorted(config.SCHEMAS.glob("*.yaml"))
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    return config.read_yaml(config.DEFAULT)
+
+
+def write(path: Path, data: Any) -> str:
+    path.write_text(json.dumps(data), encoding="utf-8")  # JSON is YAML
+    return str(path)
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_every_study_file_is_valid(file: Path) -> None:
+    study = config.load(file)
+    assert [c["role"] for c in study["cohorts"].values()].count("train") == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [((), "trainings"), (("training",), "update"), (("cohorts", "sim-train"), "folder")],
+)
+def test_unknown_key_is_named(raw: dict[str, Any], section: tuple[str, ...], key: str) -> None:
+    part = raw
+    for name in section:
+        part = part[name]
+    part[key] = 1
+    where = ".".join(section) or "the top level"
+    with pytest.raises(ReladError, match=rf"^study\.yaml: unknown key '{key}' at {where} -- known"):
+        config.resolve(raw, file="study.yaml")
+
+
+def test_missing_key_is_named(raw: dict[str, Any]) -> None:
+    del raw["training"]["updates"]
+    with pytest.raises(ReladError, match="at training: 'updates' is a required property"):
+        config.resolve(raw)
+
+
+@pytest.mark.parametrize(
+    ("source", "missing"), [("phantom", "phantom"), ("loni", "path"), ("bids", "path")]
+)
+def test_a_cohort_says_where_its_scans_are(raw: dict[str, Any], source: str, missing: str) -> None:
+    raw["cohorts"]["sim-external"] = {"role": "external", "source": source}
+    with pytest.raises(ReladError, match=f"at cohorts.sim-external: '{missing}' is a required"):
+        config.resolve(raw)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("training", "updates", 0),
+        ("training", "device", "gpu"),
+        ("grid", "shape", [48, 56]),
+        ("folds", "count", 1),
+        ("registration", "to_mni", "rigid"),
+    ],
+)
+def test_value_out_of_range_is_refused(
+    raw: dict[str, Any], section: str, key: str, value: Any
+) -> None:
+    raw[section][key] = value
+    with pytest.raises(ReladError, match=rf"at {section}\.{key}"):
+        config.resolve(raw)
+
+
+def test_fold_that_does_not_exist_is_refused(raw: dict[str, Any]) -> None:
+    raw["folds"] = {"count": 4, "run": [4]}
+    with pytest.raises(ReladError, match=r"folds\.run names fold 4, but folds.count is 4"):
+        config.resolve(raw)
+
+
+# --- methods and ablations ----------------------------------------------------------------------
+
+
+def test_ablation_changes_its_base_and_nothing_else() -> None:
+    methods = config.load()["methods"]
+    base, ablation = methods["rela"], methods["rela-no-adversary"]
+    assert ablation["ablates"] == "rela" and base["ablates"] is None
+    assert ablation["params"] == {**base["params"], "lambda_adv": 0.0}
+    assert methods["rela-no-t1w"] == {
+        **base,
+        "label": "w/o T1w",
+        "inputs": ["FLAIR"],
+        "groups": ["ablation"],
+        "ablates": "rela",
+    }
+
+
+@pytest.mark.parametrize(
+    ("ablations", "said"),
+    [
+        (
+            {"x": {"base": "nope", "params": {}}},
+            "'x' changes 'nope', which is neither a method nor",
+        ),
+        ({"unet": {"base": "rela", "params": {}}}, "'unet' is already a method's id"),
+        ({"x": {"base": "rela", "inputs": ["PET"]}}, r"at x.inputs.0: 'PET' is not one of"),
+        ({"x": {"base": "rela", "parms": {}}}, "'parms'"),
+    ],
+)
+def test_bad_ablation_is_named(
+    raw: dict[str, Any], tmp_path: Path, ablations: dict[str, Any], said: str
+) -> None:
+    raw["ablations"] = write(tmp_path / "ablations.yaml", ablations)
+    with pytest.raises(ReladError, match=said):
+        config.resolve(raw)
+
+
+def test_groups_name_comparisons_and_not_tables_that_exist(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    study = config.load()
+    assert config.own_groups(study) == ["presets", "release_ladder"]
+    assert config.group_members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
+    assert not set(config.group_members(study, "main")) & {"rela-paper", "rela-as-released"}
+    methods = {**config.read_yaml(REPOSITORY / "config" / "methods.yaml")}
+    methods["unet"] = {**methods["unet"], "groups": ["runtime"]}
+    raw["methods"] = write(tmp_path / "methods.yaml", methods)
+    with pytest.raises(ReladError, match="group 'runtime' has the name of another table"):
+        config.resolve(raw)
+
+
+def test_an_entry_may_start_from_one_above_it() -> None:
+    methods = config.load()["methods"]
+    below, rung = methods["ladder-no-clamp"], methods["ladder-conditioned"]
+    assert rung["ablates"] == "ladder-no-clamp"
+    assert {k for k in rung["params"] if rung["params"][k] != below["params"][k]} == {
+        "discriminator"
+    }
+    assert rung["sampling"] == methods["rela-as-released"]["sampling"] != {}
+
+
+def test_a_comparison_may_be_trained_longer_all_of_it_alike(raw: dict[str, Any]) -> None:
+    raw["training"]["group_updates"] = {"release_ladder": 7}
+    study = config.resolve(raw)
+    for name, entry in study["methods"].items():
+        assert entry["updates"] == (7 if "release_ladder" in entry["groups"] else None), name
+    assert "group_updates" not in study["training"]  # or other trainings would be run again
+    part = config.section(study, "train", method="ladder-no-clamp")
+    assert part["methods"]["ladder-no-clamp"]["updates"] == 7
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"presets": 7}, r"'rela' would be trained for .* \(main: training.updates, presets: 7"),
+        ({"nope": 7}, "training.group_updates names 'nope', not a group"),
+        ({"main": 7}, "training.group_updates"),
+        ({"presets": 0}, "training.group_updates.presets: 0 is less than"),
+    ],
+)
+def test_a_comparison_of_another_length_is_refused_where_it_cannot_be(
+    raw: dict[str, Any], groups: dict[str, int], said: str
+) -> None:
+    raw["training"]["group_updates"] = groups
+    with pytest.raises(ReladError, match=said):
+        config.resolve(raw)
+
+
+@pytest.mark.parametrize("name", ["unet", "nope"])
+def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: str) -> None:
+    raw["sampler_study"]["methods"].append(name)
+    with pytest.raises(ReladError, match=f"sampler_study.methods names '{name}'"):
+        config.resolve(raw)
+
+
+def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
+    study = config.resolve(raw)
+    trained = config.section(study, "train", method="rela")["methods"]["rela"]
+    assert set(trained) == {"class", "inputs", "params", "updates"}
+    drawn = config.section(study, "synthesize", method="rela")["methods"]["rela"]
+    assert set(drawn) == {"class", "inputs", "params", "sampling"}
+
+
+def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["methods"] = write(tmp_path / "methods.yaml", {"x": {"class": "module.Class"}})
+    with pytest.raises(ReladError, match=r"methods.yaml: at x.class: 'module.Class'"):
+        config.resolve(raw)
+
+
+def test_resolving_twice_changes_nothing(raw: dict[str, Any]) -> None:
+    once = config.resolve(raw)
+    assert config.resolve(copy.deepcopy(once)) == once
+
+
+# --- sections -----------------------------------------------------------------------------------
+
+
+def test_section_holds_the_jobs_own_entry_and_no_other() -> None:
+    part = config.section(config.load(), "train", method="unet", fold="0", seed="0")
+    assert set(part) == {"tracers", "training", "methods"}
+    assert set(part["methods"]) == {"unet"}
+
+
+def test_unknown_method_is_named() -> None:
+    with pytest.raises(ReladError, match="'nope' is not one of the methods -- known methods: rela"):
+        config.section(config.load(), "train", method="nope")
+
+
+def test_settings_from_json_from_a_file_and_by_default(tmp_path: Path) -> None:
+    assert config.load_settings('{"seed": 3}') == {"seed": 3}
+    assert config.load_settings(str(REPOSITORY / "config" / "test.yaml"))["grid"]["voxel_mm"] == 8
+    assert config.load_settings() == config.load()
+    with pytest.raises(ReladError, match="no such configuration file"):
+        config.load_settings(str(tmp_path / "none.yaml"))
+
+
+def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("seed: [0\ncohorts: {", encoding="utf-8")
+    with pytest.raises(ReladError, match=r"broken\.yaml: not valid YAML") as error:
+        config.load(tmp_path / "broken.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_fingerprint_follows_the_code(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
+    before = config.fingerprint(tmp_path)
+    (tmp_path / "notes.txt").write_text("no code", encoding="utf-8")
+    assert config.fingerprint(tmp_path) == before
+    (tmp_path / "a.py").write_text("x = 2\n", encoding="utf-8")
+    assert config.fingerprint(tmp_path) != before
+
+
+# --- schemas ------------------------------------------------------------------------------------
+
+
+def keys(schema: dict[str, Any], where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key that a schema knows, with its place."""
+    for name, entry in schema.get("properties", {}).items():
+        yield f"{where}.{name}", entry
+        yield from keys(entry, f"{where}.{name}")
+    for part in (schema.get("additionalProperties"), *schema.get("$defs", {}).values()):
+        if isinstance(part, dict):
+            yield from keys(part, f"{where}.*")
+
+
+@pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.name.partition(".")[0])
+def test_every_key_is_described(file: Path) -> None:
+    schema = config.read_yaml(file)
+    found = list(keys(schema))
+    assert found
+    assert [where for where, entry in found if not entry.get("description")] == []
+
+
+@pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.name.partition(".")[0])
+def test_no_object_takes_unknown_keys(file: Path) -> None:
+    """``params`` alone is free: the method's class checks it."""
+
+    def objects(schema: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(schema, dict):
+            if schema.get("type") == "object":
+                yield schema
+            for part in schema.values():
+                yield from objects(part)
+
+    open_ones = [o for o in objects(config.read_yaml(file)) if "additionalProperties" not in o]
+    assert all(o["description"].startswith("Keyword arguments") for o in open_ones)
+
+
+def test_every_key_is_read_somewhere() -> None:
+    """A key that nothing reads promises what does not happen."""
+    code = "\n".join(
+        file.read_text(encoding="utf-8")
+        for pattern in ("relad/**/*.py", "workflow/**/*.smk")
+        for file in REPOSITORY.glob(pattern)
+    )
+    leaves = {where.rpartition(".")[2] for where, _ in keys(config.read_yaml(SCHEMAS[1]))}
+    assert "updates" in leaves
+    unread = [key for key in leaves if not re.search(rf"""["']{key}["']""", code)]
+    assert unread == []

@@ -1,0 +1,35 @@
+"""Names of samplings, which stand in result rows and folders."""
+
+from __future__ import annotations
+
+import pytest
+
+from relad.study.sampling import SAMPLERS, Sampling, samplings
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("steps", "samples"), [(1, 1), (25, 1), (5, 8)])
+def test_a_name_and_its_sampling_belong_together(sampler, steps, samples):
+    sampling = Sampling(sampler, steps, samples)
+    assert Sampling.parse(sampling.name) == sampling
+    assert sampling.evaluations == (1 if sampler == "regression" else steps) * samples
+
+
+@pytest.mark.parametrize(
+    "name", ["ddim", "ddim-0", "euler-5", "ddim-5x1", "regression-3", "ddim-05"]
+)
+def test_what_names_no_sampling_is_refused(name):
+    with pytest.raises(ValueError, match="sampl"):
+        Sampling.parse(name)
+
+
+def test_a_study_lists_each_sampling_once():
+    study = {
+        "samplings": [
+            {"sampler": "regression", "steps": [1, 2], "samples": [1, 4]},
+            {"sampler": "ddim", "steps": [1, 5]},
+            {"sampler": "ddim", "steps": [5], "samples": [1, 2]},
+        ]
+    }
+    names = [sampling.name for sampling in samplings(study)]
+    assert names == ["regression-1", "regression-1x4", "ddim-1", "ddim-5", "ddim-5x2"]
