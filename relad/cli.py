@@ -1,5 +1,7 @@
 """``relad STEP …``: every step of the study as one command, files in, files out.
 
+A word @FILE stands for the words in FILE, one on each line.
+
 A step's module holds ``add_arguments(parser)`` and ``run(args)``; its docstring is the help.
 Modules are imported only when their step is asked for, so each runs in its own small environment.
 """
@@ -10,6 +12,8 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from relad import __version__
 from relad.errors import ReladError
@@ -19,9 +23,10 @@ from relad.errors import ReladError
 STEPS: dict[str, str] = {
     "phantom": "simulate a multi-tracer study as a LONI download",
     "ingest": "turn a LONI download into BIDS, every series accounted for",
+    "enroll": "list who of a cohort may be of use",
     "register": "register one subject's scans: FLAIR, PET, MNI",
-    "normalize": "resample one subject to MNI once, PET to SUVR, with QC",
-    "qc": "a cohort's quality control as one page to go through",
+    "normalize": "resample a subject to MNI and SUVR, measure quality",
+    "qc": "judge a cohort's quality, and show it as one page to go through",
     "pack": "pack a cohort into one memory-mapped dataset with folds",
     "train": "train one method on one fold",
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
@@ -52,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
             help=summary,
             description=step.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            fromfile_prefix_chars="@",  # thousands of folders fit on no command line
         )
         step.add_arguments(sub)
         sub.set_defaults(run=step.run)
@@ -71,7 +77,17 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     """The option that every configurable step has."""
     parser.add_argument(
         "--settings",
-        metavar="FILE|JSON",
-        help="a study's configuration (YAML), or its needed sections as a literal JSON object; "
-        "default: config/config.yaml of this repository",
+        metavar="FILE",
+        type=Path,
+        help="a study's configuration (.yaml), or the part of it that this step reads, resolved "
+        "(.json); default: config/config.yaml of this repository",
     )
+
+
+def folders_of(given: Sequence[Path]) -> list[Path]:
+    """Subjects' folders, each of ``given`` or the folders ``sub-*`` in it, in order."""
+    return [
+        folder
+        for path in given
+        for folder in ([path] if path.name.startswith("sub-") else sorted(path.glob("sub-*")))
+    ]

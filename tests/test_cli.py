@@ -12,8 +12,8 @@ import pytest
 from relad import __version__
 from relad.cli import STEPS, main
 from relad.errors import ReladError
-from relad.study.config import SECTIONS
 from relad.study.paths import REPOSITORY
+from relad.study.settings import OF_STEP
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -25,7 +25,7 @@ def test_help_of_every_step_teaches(step: str, capsys: pytest.CaptureFixture[str
     module = importlib.import_module(f"relad.steps.{step}")
     assert f"usage: relad {step}" in shown
     assert (module.__doc__ or "").strip() in shown
-    assert ("--settings" in shown) == (step in SECTIONS)
+    assert ("--settings" in shown) == (step in OF_STEP)
 
 
 def test_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:

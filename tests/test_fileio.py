@@ -10,16 +10,8 @@ import numpy as np
 import pytest
 
 from relad.errors import DataError, ReladError
-from relad.fileio import (
-    load_nifti,
-    read_json,
-    read_table,
-    save_nifti,
-    whole_file,
-    whole_folder,
-    write_json,
-    write_table,
-)
+from relad.fileio import read_json, read_table, whole_file, whole_folder, write_json, write_table
+from relad.imaging.nifti import load_nifti, save_nifti
 
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
 

@@ -5,50 +5,25 @@ Imported by the Snakefile, so it needs only what Snakemake itself installs (PyYA
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from relad.errors import ReladError
+from relad.fileio import read_json
+from relad.study import catalogue, subjects
 from relad.study.paths import REPOSITORY
+from relad.study.settings import typed
+
+T = TypeVar("T")
 
 DEFAULT = REPOSITORY / "config" / "config.yaml"
 SCHEMAS = REPOSITORY / "workflow" / "schemas"
 #: Ligands whose windows and reference regions are known; a study's own entries go before them.
 TRACERS = REPOSITORY / "config" / "tracers.yaml"
-MODALITIES = ("T1w", "FLAIR")
-
-#: The sections of the configuration that each step reads, and nothing beside them: a step is run
-#: again when one of these changes. ``{method}`` and ``{cohort}`` stand for the job's own entry, of
-#: which a step reads the keys of :data:`ENTRY_KEYS` where it is named there.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "phantom": ("seed", "tracers", "cohorts.{cohort}"),
-    "ingest": ("tracers", "ingest"),
-    "register": ("seed", "tracers", "registration"),
-    "normalize": ("tracers", "grid", "registration", "qc", "psf.{cohort}"),
-    "preprocess": ("seed", "tracers", "grid", "registration", "qc"),
-    "qc": ("tracers", "qc"),
-    "pack": ("seed", "tracers", "grid", "folds", "cohorts.{cohort}", "qc.action"),
-    "train": ("tracers", "training", "methods.{method}"),
-    "synthesize": ("tracers", "sampling", "methods.{method}"),
-    "evaluate": ("tracers",),
-    "tables": ("cohorts", "tracers", "evaluation", "methods"),
-    "figures": ("cohorts", "tracers", "evaluation", "methods"),
-}
-
-#: Tables and figures that are no group of methods; a group cannot have their names.
-RESULTS = (
-    *("external", "runtime", "samplers", "panels", "panels_external", "distributions"),
-    *("distributions_external", "training_curves"),
-)
-
-#: Keys of a method's entry that a step reads; the others only name and group results.
-ENTRY_KEYS = {
-    "train": ("class", "inputs", "params", "updates"),
-    "synthesize": ("class", "inputs", "params", "sampling"),
-}
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -67,7 +42,7 @@ def check(data: Any, schema: str, *, file: str | Path) -> None:
     """Check ``data`` against ``workflow/schemas/<schema>.schema.yaml``; the error names the key."""
     import jsonschema
 
-    validator = jsonschema.Draft202012Validator(read_yaml(SCHEMAS / f"{schema}.schema.yaml"))
+    validator = jsonschema.Draft202012Validator(read_schema(schema))
     error = jsonschema.exceptions.best_match(validator.iter_errors(data))
     if error is None:
         return
@@ -83,6 +58,52 @@ def check(data: Any, schema: str, *, file: str | Path) -> None:
     raise ReladError(f"at {where}: {error.message}", file=file)
 
 
+def fill_defaults(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Put every ``default`` of a schema that ``data`` leaves out into it, in place."""
+    schema = _followed(schema, root)
+    for item in data if isinstance(data, list) else ():
+        fill_defaults(item, schema.get("items", {}), root)
+    if not isinstance(data, dict):
+        return
+    for key, part in schema.get("properties", {}).items():
+        followed = _followed(part, root)
+        if key not in data and "default" in followed:
+            data[key] = copy.deepcopy(followed["default"])
+        if key in data:
+            fill_defaults(data[key], part, root)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for key in data.keys() - schema.get("properties", {}).keys():
+            fill_defaults(data[key], others, root)
+
+
+def _followed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema with what its ``$ref`` points to."""
+    if "$ref" not in schema:
+        return schema
+    return {**root["$defs"][schema["$ref"].removeprefix("#/$defs/")], **schema}
+
+
+@cache
+def read_schema(name: str) -> dict[str, Any]:
+    """``workflow/schemas/<name>.schema.yaml``."""
+    return read_yaml(SCHEMAS / f"{name}.schema.yaml")
+
+
+def checked(data: Any, schema: str, *, file: str | Path) -> Any:
+    """Copy of ``data``, checked against a schema and with its defaults filled in.
+
+    Raises
+    ------
+    ReladError
+        Naming the key that is wrong.
+    """
+    data = json.loads(json.dumps(data))  # Snakemake hands over its own dict types
+    check(data, schema, file=file)
+    fill_defaults(data, read_schema(schema), read_schema(schema))
+    return data
+
+
 def _relative_to_repository(path: str | Path) -> Path:
     """Method and ablation files may be given relative to the working folder or the repository."""
     path = Path(path)
@@ -90,41 +111,76 @@ def _relative_to_repository(path: str | Path) -> Path:
 
 
 def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") -> dict[str, Any]:
-    """Check a raw configuration and put tracers, methods and ablations into it.
+    """Check a raw configuration, fill in defaults, tracers, methods and ablations.
 
     Returns
     -------
-    A new dict in which ``methods`` maps every id, ablations included, to
-    ``{class, label, family, groups, inputs, params, updates, sampling, ablates}`` (``updates`` is
-    None where the study's hold, ``ablates`` None or the base's id), ``tracers`` holds every
-    tracer's whole entry, ``psf`` maps cohort -> tracer -> resolutions, and ``qc`` states its
-    action.
+    A new dict of the shape that :mod:`relad.study.settings` types. ``methods`` maps every id,
+    ablations included, to ``{class, label, family, groups, inputs, params, updates, sampling,
+    ablates}``; ``tracers`` holds every tracer's whole entry.
     """
-    config = json.loads(json.dumps(config))  # Snakemake hands over its own dict types
     if isinstance(config.get("methods"), dict):
-        return config  # resolved before
-    check(config, "config", file=file)
+        return json.loads(json.dumps(config))  # resolved before
+    config = checked(config, "config", file=file)
+    _check_cohorts(config, file=file)
     _resolve_tracers(config, file=file)
-    config["qc"].setdefault("action", "exclude")
-    methods_file = _relative_to_repository(config["methods"])
-    ablations_file = _relative_to_repository(config["ablations"])
-    methods = read_yaml(methods_file) or {}
-    ablations = read_yaml(ablations_file) or {}
-    check(methods, "methods", file=methods_file)
-    check(ablations, "ablations", file=ablations_file)
+    config["methods"] = _resolve_methods(config, file=file)
+    _resolve_updates(config, file=file)
+    for name in config.get("sampler_study", {}).get("methods", []):
+        if config["methods"].get(name, {}).get("family") != "diffusion":
+            raise ReladError(
+                f"sampler_study.methods names {name!r}, which is no method of the family diffusion",
+                file=file,
+            )
+    series = _relative_to_repository(config["ingest"]["series"])
+    config["ingest"]["series"] = checked(read_yaml(series) or {}, "series", file=series)
+    folds = config["folds"]
+    folds.setdefault("run", list(range(folds["count"])))
+    for fold in folds["run"]:
+        if not 0 <= fold < folds["count"]:
+            raise ReladError(
+                f"folds.run names fold {fold}, but folds.count is {folds['count']}", file=file
+            )
+    return config
 
-    resolved: dict[str, Any] = {}
-    for name, entry in methods.items():
-        resolved[name] = {
-            "class": entry["class"],
-            "label": entry.get("label", name),
-            "family": entry.get("family", "other"),
-            "groups": entry.get("groups", ["main"]),
-            "inputs": entry.get("inputs", list(MODALITIES)),
-            "params": entry.get("params") or {},
-            "sampling": entry.get("sampling") or {},
-            "ablates": None,
-        }
+
+def training_cohort(config: Mapping[str, Any]) -> str:
+    """Name of the cohort with the role ``train``."""
+    return next(c for c, entry in config["cohorts"].items() if entry["role"] == "train")
+
+
+def _check_cohorts(config: Mapping[str, Any], *, file: str | Path) -> None:
+    """One cohort is trained on, and each has the keys its source needs and no others."""
+    training = [c for c, entry in config["cohorts"].items() if entry["role"] == "train"]
+    if len(training) != 1:
+        raise ReladError(
+            f"one cohort must have the role train, here {len(training)} have",
+            file=file,
+            hint=f"cohorts: {', '.join(config['cohorts'])}",
+        )
+    for cohort, entry in config["cohorts"].items():
+        needs, takes = subjects.keys_of_source(cohort, entry["source"])
+        missing = [key for key in needs if key not in entry]
+        given = set(entry) - {"role", "source", "psf"}
+        idle = sorted(given - set(needs) - set(takes))
+        if missing or idle:
+            raise ReladError(
+                f"cohorts.{cohort}: the source {entry['source']} "
+                + (f"needs {', '.join(missing)}" if missing else f"reads no {', '.join(idle)}"),
+                file=file,
+                hint=f"its keys: {', '.join([*needs, *takes])}",
+            )
+
+
+def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, Any]:
+    """Entries of methods and ablations, these with what they take over from their base."""
+    methods_file = _relative_to_repository(config["methods"])
+    ablations_file = _relative_to_repository(config.pop("ablations"))
+    methods = checked(read_yaml(methods_file) or {}, "methods", file=methods_file)
+    ablations = checked(read_yaml(ablations_file) or {}, "ablations", file=ablations_file)
+    resolved: dict[str, Any] = {
+        name: {"label": name, **entry, "ablates": None} for name, entry in methods.items()
+    }
     for name, entry in ablations.items():
         if name in methods:
             raise ReladError(f"{name!r} is already a method's id", file=ablations_file)
@@ -137,31 +193,13 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
         base = resolved[entry["base"]]
         resolved[name] = {
             **base,
-            "label": entry.get("label", name),
-            "groups": entry.get("groups", ["ablation"]),
-            "inputs": entry.get("inputs", base["inputs"]),
-            "params": {**base["params"], **(entry.get("params") or {})},
-            "sampling": entry.get("sampling", base["sampling"]),
+            "label": name,
+            **{k: v for k, v in entry.items() if k != "base"},
+            "params": {**base["params"], **entry["params"]},
             "ablates": entry["base"],
         }
-    config["methods"] = resolved
     _check_groups(resolved, file=methods_file)
-    _resolve_updates(config, file=file)
-    for name in config.get("sampler_study", {}).get("methods", []):
-        if resolved.get(name, {}).get("family") != "diffusion":
-            raise ReladError(
-                f"sampler_study.methods names {name!r}, which is no method of the family diffusion",
-                file=file,
-            )
-    config["ingest"] = _resolve_ingest(config.get("ingest") or {})
-    config.pop("ablations", None)
-    for fold in config["folds"]["run"]:
-        if not 0 <= fold < config["folds"]["count"]:
-            raise ReladError(
-                f"folds.run names fold {fold}, but folds.count is {config['folds']['count']}",
-                file=file,
-            )
-    return config
+    return resolved
 
 
 #: What a tracer's entry holds in the end, from the study or from the table of ligands.
@@ -170,8 +208,7 @@ TRACER_KEYS = ("frames_min", "reference_region", "reference_erosion_mm", "suvr_w
 
 def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
     """Complete the tracers' entries from the table of ligands, and the cohorts' resolutions."""
-    table = read_yaml(TRACERS) or {}
-    check(table, "tracers", file=TRACERS)
+    table = checked(read_yaml(TRACERS) or {}, "tracers", file=TRACERS)
     atlas = config.pop("atlas", None)
     for name, own in config["tracers"].items():
         known = {
@@ -196,9 +233,8 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     hint="name the label image and its table there, or for all tracers under atlas",
                 )
         config["tracers"][name] = entry
-    config["psf"] = {}
     for cohort, place in config["cohorts"].items():
-        own = place.pop("psf", None) or {}
+        own = place["psf"]
         unknown = sorted(set(own) - set(config["tracers"]))
         if unknown:
             raise ReladError(
@@ -207,7 +243,6 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                 file=file,
                 hint=f"tracers: {', '.join(config['tracers'])}",
             )
-        config["psf"][cohort] = own
         for tracer, psf in own.items():
             if psf["target_fwhm_mm"] < psf["known_fwhm_mm"]:
                 raise ReladError(
@@ -218,19 +253,13 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                 )
 
 
-def group_members(config: Mapping[str, Any], group: str) -> list[str]:
-    """Methods of a group (see methods.schema.yaml), in the configuration's order."""
-    return [name for name, entry in config["methods"].items() if group in entry["groups"]]
-
-
-def own_groups(config: Mapping[str, Any]) -> list[str]:
-    """Groups beside ``main`` and ``ablation``: each has a table and a figure of its name."""
-    named = dict.fromkeys(g for entry in config["methods"].values() for g in entry["groups"])
-    return [group for group in named if group not in ("main", "ablation")]
+def own_groups(methods: Mapping[str, Any]) -> list[str]:
+    """Groups with a table and a figure of their own name, see :mod:`relad.study.catalogue`."""
+    return catalogue.own_groups(entry["groups"] for entry in methods.values())
 
 
 def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
-    taken = [group for group in own_groups({"methods": methods}) if group in RESULTS]
+    taken = [group for group in own_groups(methods) if group in catalogue.names()]
     if taken:
         raise ReladError(
             f"group {taken[0]!r} has the name of another table or figure",
@@ -241,13 +270,14 @@ def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
 
 def _resolve_updates(config: dict[str, Any], *, file: str | Path) -> None:
     """Give every method the length of its training that its groups ask for, or None."""
-    of_groups = config["training"].pop("group_updates", None) or {}
-    unknown = sorted(set(of_groups) - set(own_groups(config)))
+    of_groups = config["training"].pop("group_updates")
+    known = own_groups(config["methods"])
+    unknown = sorted(set(of_groups) - set(known))
     if unknown:
         raise ReladError(
             f"training.group_updates names {', '.join(map(repr, unknown))}, not a group of methods",
             file=file,
-            hint=f"groups with a table of their own: {', '.join(own_groups(config)) or 'none'}",
+            hint=f"groups with a table of their own: {', '.join(known) or 'none'}",
         )
     for name, entry in config["methods"].items():
         lengths = {group: of_groups.get(group) for group in entry["groups"]}
@@ -261,63 +291,35 @@ def _resolve_updates(config: dict[str, Any], *, file: str | Path) -> None:
         entry["updates"] = lengths[entry["groups"][0]]
 
 
-def _resolve_ingest(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Section ``ingest`` with its defaults and with the series table in place of its file."""
-    file = _relative_to_repository(section.get("series", "config/series.yaml"))
-    series = read_yaml(file) or {}
-    check(series, "series", file=file)
-    return {"max_gap_days": section.get("max_gap_days", 180), "series": series}
-
-
-def default_ingest() -> dict[str, Any]:
-    """Resolved section ``ingest`` of a study that does not have one."""
-    return _resolve_ingest({})
-
-
 def load(path: str | Path = DEFAULT) -> dict[str, Any]:
     """Read, check and resolve a configuration file."""
     return resolve(read_yaml(path) or {}, file=path)
 
 
-def load_settings(source: str | None = None) -> dict[str, Any]:
-    """Settings of one step: a literal JSON object (as the workflow passes it) or a YAML file.
+def load_settings(source: str | Path | None, kind: type[T]) -> T:
+    """Settings of one step from a file.
 
-    A literal object holds only the sections the step needs (see :data:`SECTIONS`); without a
-    source the repository's ``config/config.yaml`` is read.
+    Parameters
+    ----------
+    source
+        A study's configuration (YAML); or one step's part of a resolved one, a ``.json`` file, as
+        the workflow passes it; None for the repository's ``config/config.yaml``.
+    kind
+        The step's class of :mod:`relad.study.settings`.
     """
-    if source is not None and source.lstrip().startswith("{"):
-        return json.loads(source)
-    return load(source or DEFAULT)
+    if source is not None and Path(source).suffix == ".json":
+        return typed(kind, read_json(source))
+    return typed(kind, load(source or DEFAULT))
 
 
-def section(config: Mapping[str, Any], step: str, **wildcards: str) -> dict[str, Any]:
-    """Part of a resolved configuration that ``step`` reads, in the configuration's own shape."""
-    part: dict[str, Any] = {}
-    for key in SECTIONS[step]:
-        top, _, entry = key.partition(".")
-        if entry and "{" not in entry:
-            part[top] = {**part.get(top, {}), entry: config[top][entry]}
-        elif entry:
-            name = entry.format(**wildcards)
-            if name not in config[top]:
-                raise ReladError(
-                    f"{name!r} is not one of the {top}",
-                    hint=f"known {top}: {', '.join(config[top])}",
-                )
-            value = config[top][name]
-            if top == "methods" and step in ENTRY_KEYS:
-                value = {key: value[key] for key in ENTRY_KEYS[step]}
-            part[top] = {name: value}
-        else:
-            part[top] = config[top]
-    return part
+def of_cohort(cohorts: Mapping[str, T], name: str) -> T:
+    """Entry of a cohort in a step's settings.
 
-
-def fingerprint(*paths: str | Path) -> str:
-    """Hash of the source files below ``paths``; in a rule's ``params`` it reruns on edited code."""
-    digest = hashlib.sha256()
-    for path in map(Path, paths):
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    Raises
+    ------
+    ReladError
+        Where there is none of this name.
+    """
+    if name not in cohorts:
+        raise ReladError(f"no cohort {name!r}", hint=f"known: {', '.join(cohorts)}")
+    return cohorts[name]

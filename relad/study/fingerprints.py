@@ -1,37 +1,58 @@
-"""Which of the project's files a step's code consists of, found by following its imports.
+"""Which files a step's code consists of, found by following its imports, and their hash.
 
 Snakemake does not notice an edited module. A hash of these files among a rule's parameters makes
 it run again what an edit may have changed, and nothing else: a plot's code is not part of training,
-one baseline's file not of another's. Standard library only, since the Snakefile imports it.
+one baseline's file not of another's. A method of another distribution is followed within its own
+package. Standard library only, since the Snakefile imports it.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 from relad.errors import ReladError
 from relad.study.paths import REPOSITORY
 
-PACKAGES = ("relad", "baselines")
+PACKAGES = frozenset({"relad", "baselines"})
 
 #: Modules that find files and settings but compute nothing: what they decide stands in a job's
-#: command line already, and without this exception every new step would retrain every method.
+#: settings already, and without this exception every new step would retrain every method.
 PLUMBING = frozenset(
     {"relad", "relad.cli", "relad.errors", "relad.steps", "relad.study"}
-    | {f"relad.study.{name}" for name in ("config", "fingerprints", "paths", "provenance")}
+    | {
+        f"relad.study.{name}"
+        for name in ("catalogue", "config", "fingerprints", "paths", "plan", "provenance")
+    }
+    | {"relad.study.settings", "relad.study.subjects"}
 )
 
 
-def file_of(module: str, root: Path = REPOSITORY) -> Path | None:
-    """Source file of a module of this project; None for a name that is no module of it."""
-    if module.partition(".")[0] not in PACKAGES:
-        return None
+#: Folders in which the packages of everybody lie side by side.
+_SHARED = frozenset({"site-packages", "dist-packages"})
+
+
+def file_of(module: str, root: Path) -> Path | None:
+    """Source file of a module below ``root``; None for a name that is no module there."""
     stem = root.joinpath(*module.split("."))
     candidates = (stem / "__init__.py", stem.with_name(f"{stem.name}.py"))
     return next((file for file in candidates if file.is_file()), None)
+
+
+def _root_of(package: str) -> Path | None:
+    """Folder that holds an installed top-level package or module; None where there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # run as a script: __main__ has no spec
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or ())
+    return Path(places[0]).parent if places else Path(spec.origin or "").parent
 
 
 @cache
@@ -59,29 +80,65 @@ def _with_parents(module: str) -> Iterator[str]:
 
 
 def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
-    """List the files of this project that modules reach by imports, :data:`PLUMBING` aside.
+    """List the files that modules reach by imports, :data:`PLUMBING` aside.
+
+    Imports are followed within this project, within the packages of ``modules`` themselves, and to
+    what lies beside these, unless they are installed among all others (``site-packages``).
+    Templates (``*.j2``) count with the modules beside them.
 
     Parameters
     ----------
     modules
-        Dotted names; one of another distribution (``monai.networks``) is passed over.
+        Dotted names. One of another distribution that is not installed here is passed over: the
+        environment of its step has it, and train.json tells which code that was.
     root
-        Folder that holds the packages.
+        Folder that holds this project's packages.
 
     Raises
     ------
     ReladError
         Where a module of this project has no file.
     """
+    roots = {package: root for package in PACKAGES}
     for module in modules:
-        if module.partition(".")[0] in PACKAGES and file_of(module, root) is None:
+        package = module.partition(".")[0]
+        if package in PACKAGES and file_of(module, root) is None:
             raise ReladError(f"there is no module {module}", file=root)
+        if package not in roots and (place := _root_of(package)) is not None:
+            roots[package] = place
     found: dict[str, Path] = {}
     queue = list(modules)
     while queue:
         for name in _with_parents(queue.pop()):
-            file = file_of(name, root)
+            place = roots.get(name.partition(".")[0])
+            file = file_of(name, place) if place else None
             if file is not None and name not in found and name not in PLUMBING:
                 found[name] = file
-                queue += _imported(name, file)
-    return tuple(sorted(found.values()))
+                imported = _imported(name, file)
+                queue += imported
+                if place not in (None, root) and place.name not in _SHARED:
+                    for package in {each.partition(".")[0] for each in imported} - roots.keys():
+                        roots[package] = place  # where it has no file of that name, it adds none
+    files = set(found.values())
+    return tuple(sorted(files | {t for file in files for t in file.parent.glob("*.j2")}))
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Hash of files by name and content."""
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(file.name.encode())
+        sha.update(file.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+@cache
+def fingerprint(*modules: str) -> str:
+    """Hash of the code of some modules and of all that they import, see :func:`sources`."""
+    return digest(sources(*modules))
+
+
+@cache
+def whole_code() -> str:
+    """Hash of all of this project's code."""
+    return digest(sorted(f for p in sorted(PACKAGES) for f in (REPOSITORY / p).rglob("*.py")))

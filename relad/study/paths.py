@@ -22,6 +22,11 @@ def bids(cohort: str) -> Path:
     return RESULTS / "bids" / cohort
 
 
+def enrolled(cohort: str) -> Path:
+    """Table of a cohort's people, and whether their scans may be of use."""
+    return RESULTS / "enrolled" / f"{cohort}.tsv"
+
+
 def registered(cohort: str, subject: str) -> Path:
     """Folder of one subject's transforms, brain mask and averaged PET."""
     return RESULTS / "registered" / cohort / f"sub-{subject}"
@@ -33,7 +38,7 @@ def normalized(cohort: str, subject: str) -> Path:
 
 
 def quality(cohort: str) -> Path:
-    """Folder of a cohort's quality control: ``index.html``, ``qc.tsv``, ``pictures/``."""
+    """Folder of a cohort's quality control: page, table, and ``subjects.json``, the verdicts."""
     return RESULTS / "qc" / cohort
 
 
@@ -70,6 +75,11 @@ def figure(name: str, suffix: str = "png") -> Path:
     return RESULTS / "figures" / f"{name}.{suffix}"
 
 
+def settings(step: str, name: str) -> Path:
+    """A file of settings or of words that jobs of a step read."""
+    return RESULTS / "settings" / step / name
+
+
 def log(step: str, *parts: object) -> Path:
     return RESULTS / "logs" / step / ("_".join(map(str, parts)) + ".log" if parts else "all.log")
 
@@ -93,6 +103,10 @@ def preprocessed_pet(subject: str, tracer: str) -> str:
 
 def brain_mask(subject: str) -> str:
     return f"sub-{subject}_space-MNI_desc-brain_mask.nii.gz"
+
+
+def qc_picture(subject: str) -> str:
+    return f"sub-{subject}_qc.png"
 
 
 def synthetic_pet(subject: str, tracer: str) -> str:

@@ -39,8 +39,8 @@ class Sampling:
         For an unknown sampler, or fewer than one step or sample.
     """
 
-    sampler: str = "ddim"
-    steps: int = 10
+    sampler: str
+    steps: int
     samples: int = 1
 
     def __post_init__(self) -> None:
@@ -93,6 +93,6 @@ def samplings(study: Mapping[str, Any]) -> list[Sampling]:
             Sampling(entry["sampler"], steps, samples)
             for entry in study["samplings"]
             for steps in entry["steps"]
-            for samples in entry.get("samples", [1])
+            for samples in entry["samples"]
         )
     )

@@ -1,19 +1,32 @@
 """Who is in a cohort, known before anything has run; standard library only (the Snakefile's).
 
+Where a cohort's scans come from is a module of :mod:`relad.cohort.sources`, found by the name that
+the configuration gives as ``source``. It holds
+
+``NEEDS``, ``TAKES``
+    Keys of the cohort's entry in the configuration that it must and may have.
+``subjects(entry)``
+    The BIDS labels of its people, told by the entry alone, with the file or folder that names them;
+    the standard library must do.
+``read(source, collections)``
+    Everything there is, as :class:`relad.cohort.images.Contents`.
+
 A subject's BIDS label is its study identifier without separators: ``941_S_0001`` -> ``941S0001``.
 """
 
 from __future__ import annotations
 
-import csv
+import importlib
+import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from relad.errors import ReladError
 
-SOURCES = ("phantom", "loni", "bids")
+_PACKAGE = "relad.cohort.sources"
 
 
 def bids_label(ptid: str) -> str:
@@ -30,25 +43,16 @@ def bids_label(ptid: str) -> str:
     return label
 
 
-def phantom_ptids(phantom: Mapping[str, Any]) -> list[str]:
-    """Identifiers of a simulated cohort in ADNI's form: site, ``S``, running number from 1.
+def labels_of(ptids: Iterable[str], file: Path) -> list[str]:
+    """Sorted BIDS labels of study identifiers.
 
-    Parameters
-    ----------
-    phantom
-        The cohort's ``phantom`` entry: ``{subjects, site, scanner}``.
+    Raises
+    ------
+    ReladError
+        Where two identifiers have one label.
     """
-    count, site = int(phantom["subjects"]), int(phantom["site"])
-    if not 1 <= count <= 9999:
-        raise ReladError(f"a phantom cohort has 1 to 9999 subjects, not {count}")
-    if not 0 <= site <= 999:
-        raise ReladError(f"a site is a number of at most three digits, not {site}")
-    return [f"{site:03d}_S_{number:04d}" for number in range(1, count + 1)]
-
-
-def _labels(ptids: list[str], file: Path) -> list[str]:
     seen: dict[str, str] = {}
-    for ptid in ptids:
+    for ptid in sorted(ptids):
         label = bids_label(ptid)
         if seen.setdefault(label, ptid) != ptid:
             raise ReladError(
@@ -59,37 +63,43 @@ def _labels(ptids: list[str], file: Path) -> list[str]:
     return sorted(seen)
 
 
+def known_sources() -> list[str]:
+    """Names of the modules of :mod:`relad.cohort.sources`."""
+    return sorted(m.name for m in pkgutil.iter_modules(importlib.import_module(_PACKAGE).__path__))
+
+
+def source_module(name: str) -> str:
+    """Dotted name of a source's module.
+
+    Raises
+    ------
+    ReladError
+        Where there is no such source.
+    """
+    known = known_sources()
+    if name not in known:
+        raise ReladError(f"no source {name!r}", hint=f"known sources: {', '.join(known)}")
+    return f"{_PACKAGE}.{name}"
+
+
+def load_source(name: str) -> ModuleType:
+    """Import a source's module."""
+    return importlib.import_module(source_module(name))
+
+
+def keys_of_source(cohort: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Keys of a cohort's entry that its source needs, and those it takes beside them."""
+    try:
+        source = load_source(name)
+    except ReladError as error:
+        raise ReladError(f"cohorts.{cohort}.source: {error.what}", hint=error.hint) from None
+    return source.NEEDS, source.TAKES
+
+
 def collections_of(entry: Mapping[str, Any]) -> list[str]:
     """Collection CSVs of a cohort's entry, which names one or several, or none."""
     given = entry.get("collection") or []
     return [given] if isinstance(given, str) else list(given)
-
-
-def _collection_ptids(collection: Path) -> list[str]:
-    try:
-        with collection.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = {name.strip().lower(): name for name in reader.fieldnames or [] if name}
-            if "subject" not in columns:
-                raise ReladError(
-                    "has no column 'Subject'",
-                    file=collection,
-                    hint="expected the collection CSV that LONI offers beside a download",
-                )
-            ptids = [(row[columns["subject"]] or "").strip() for row in reader]
-    except OSError as error:
-        raise ReladError(f"cannot be read ({error.strerror})", file=collection) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ReladError(f"not a readable CSV ({error})", file=collection) from None
-    return sorted({ptid for ptid in ptids if ptid})
-
-
-def _bids_labels(root: Path) -> list[str]:
-    if not root.is_dir():
-        raise ReladError("no such BIDS folder", file=root)
-    folders = (entry.name for entry in root.glob("sub-*") if entry.is_dir())
-    labels = (name.removeprefix("sub-") for name in folders)
-    return sorted(label for label in labels if re.fullmatch(r"[A-Za-z0-9]+", label))
 
 
 def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:
@@ -100,30 +110,50 @@ def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:
     name
         The cohort's name, for messages.
     entry
-        The cohort's entry in the configuration; ``source`` says where the subjects are read:
-        counted (``phantom``), from the CSV ``collection`` (``loni``) or from the ``sub-*`` folders
-        of ``path`` (``bids``).
+        The cohort's entry in the configuration.
 
     Raises
     ------
     ReladError
         Where the source cannot be read or holds nobody.
     """
-    source = entry["source"]
-    if source == "phantom":
-        return [bids_label(ptid) for ptid in phantom_ptids(entry["phantom"])]
-    if source == "loni":
-        files = [Path(file) for file in collections_of(entry)]
-        where = files[0]
-        labels = _labels(sorted({p for file in files for p in _collection_ptids(file)}), where)
-    elif source == "bids":
-        where = Path(entry["path"])
-        labels = _bids_labels(where)
-    else:
-        raise ReladError(
-            f"cohort {name!r} has the unknown source {source!r}",
-            hint=f"known sources: {', '.join(SOURCES)}",
-        )
+    labels, where = load_source(entry["source"]).subjects(entry)
     if not labels:
         raise ReladError(f"cohort {name!r} has no subjects", file=where)
     return labels
+
+
+def check_counts(
+    cohort: str, people: int, *, folds: int, validation: int, others: str = ""
+) -> None:
+    """Refuse a cohort that is too small for its folds and for validation.
+
+    Parameters
+    ----------
+    cohort
+        Name of the training cohort.
+    people
+        Those who can be used, or may yet turn out to be.
+    folds
+        ``folds.count``.
+    validation
+        ``training.validation.subjects``.
+    others
+        Who cannot be used, and why, for the message.
+
+    Raises
+    ------
+    ReladError
+        Where a fold would be empty or nobody left to train on.
+    """
+    largest = -(-people // folds)
+    if people < folds:
+        what = f"folds.count is {folds}, but cohort {cohort} has {people} people to cut into folds"
+    elif people - largest <= validation:
+        what = (
+            f"training.validation.subjects is {validation}, but of the {people} people of cohort "
+            f"{cohort} a fold of {folds} leaves {people - largest} for training and validation"
+        )
+    else:
+        return
+    raise ReladError(what, hint=f"cannot be used: {others}" if others else "lower it")

@@ -14,6 +14,8 @@ import pytest
 from relad.errors import ReladError
 from relad.study import config
 from relad.study.paths import REPOSITORY
+from relad.study.settings import OF_STEP, RegisterSettings, of_job, plain
+from tests.helpers.settings import members
 
 STUDIES = [
     file
@@ -60,11 +62,27 @@ def test_missing_key_is_named(raw: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "missing"), [("phantom", "phantom"), ("loni", "path"), ("bids", "path")]
+    ("entry", "said"),
+    [
+        ({"source": "phantom"}, "the source phantom needs phantom -- its keys: phantom"),
+        ({"source": "loni"}, "the source loni needs path, collection -- its keys: path, coll"),
+        ({"source": "bids"}, "the source bids needs path"),
+        ({"source": "packed"}, "the source packed needs path"),
+        ({"source": "bids", "path": "x", "collection": "y"}, "the source bids reads no collection"),
+        ({"source": "xnat", "path": "x"}, "no source 'xnat' -- known sources: bids, loni, packed"),
+    ],
 )
-def test_a_cohort_says_where_its_scans_are(raw: dict[str, Any], source: str, missing: str) -> None:
-    raw["cohorts"]["sim-external"] = {"role": "external", "source": source}
-    with pytest.raises(ReladError, match=f"at cohorts.sim-external: '{missing}' is a required"):
+def test_a_cohort_says_where_its_scans_are(
+    raw: dict[str, Any], entry: dict[str, Any], said: str
+) -> None:
+    raw["cohorts"]["sim-external"] = {"role": "external", **entry}
+    with pytest.raises(ReladError, match=rf"cohorts\.sim-external.*{said}"):
+        config.resolve(raw)
+
+
+def test_one_cohort_is_trained_on(raw: dict[str, Any]) -> None:
+    raw["cohorts"]["sim-external"]["role"] = "train"
+    with pytest.raises(ReladError, match="one cohort must have the role train, here 2 have"):
         config.resolve(raw)
 
 
@@ -133,9 +151,9 @@ def test_groups_name_comparisons_and_not_tables_that_exist(
     raw: dict[str, Any], tmp_path: Path
 ) -> None:
     study = config.load()
-    assert config.own_groups(study) == ["presets", "release_ladder"]
-    assert config.group_members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
-    assert not set(config.group_members(study, "main")) & {"rela-paper", "rela-as-released"}
+    assert config.own_groups(study["methods"]) == ["presets", "release_ladder"]
+    assert members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
+    assert not set(members(study, "main")) & {"rela-paper", "rela-as-released"}
     methods = {**config.read_yaml(REPOSITORY / "config" / "methods.yaml")}
     methods["unet"] = {**methods["unet"], "groups": ["runtime"]}
     raw["methods"] = write(tmp_path / "methods.yaml", methods)
@@ -159,8 +177,8 @@ def test_a_comparison_may_be_trained_longer_all_of_it_alike(raw: dict[str, Any])
     for name, entry in study["methods"].items():
         assert entry["updates"] == (7 if "release_ladder" in entry["groups"] else None), name
     assert "group_updates" not in study["training"]  # or other trainings would be run again
-    part = config.section(study, "train", method="ladder-no-clamp")
-    assert part["methods"]["ladder-no-clamp"]["updates"] == 7
+    part = of_job("train", study, method="ladder-no-clamp")
+    assert part.methods["ladder-no-clamp"].updates == 7
 
 
 @pytest.mark.parametrize(
@@ -189,10 +207,10 @@ def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: 
 
 def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
     study = config.resolve(raw)
-    trained = config.section(study, "train", method="rela")["methods"]["rela"]
+    trained = plain(of_job("train", study, method="rela"))["methods"]["rela"]
     assert set(trained) == {"class", "inputs", "params", "updates"}
-    drawn = config.section(study, "synthesize", method="rela")["methods"]["rela"]
-    assert set(drawn) == {"class", "inputs", "params", "sampling"}
+    drawn = plain(of_job("synthesize", study, method="rela"))["methods"]["rela"]
+    assert set(drawn) == {"sampling"}
 
 
 def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:
@@ -206,26 +224,40 @@ def test_resolving_twice_changes_nothing(raw: dict[str, Any]) -> None:
     assert config.resolve(copy.deepcopy(once)) == once
 
 
-# --- sections -----------------------------------------------------------------------------------
+# --- settings of steps --------------------------------------------------------------------------
 
 
-def test_section_holds_the_jobs_own_entry_and_no_other() -> None:
-    part = config.section(config.load(), "train", method="unet", fold="0", seed="0")
-    assert set(part) == {"tracers", "training", "methods"}
-    assert set(part["methods"]) == {"unet"}
+def test_a_step_is_given_its_jobs_own_entry_and_no_other() -> None:
+    part = of_job("train", config.load(), method="unet", fold="0", seed="0")
+    assert set(plain(part)) == {"training", "methods"}
+    assert set(part.methods) == {"unet"}
+    whole = of_job("tables", config.load(), name="main")
+    assert len(whole.methods) == len(config.load()["methods"])
 
 
 def test_unknown_method_is_named() -> None:
     with pytest.raises(ReladError, match="'nope' is not one of the methods -- known methods: rela"):
-        config.section(config.load(), "train", method="nope")
+        of_job("train", config.load(), method="nope")
 
 
-def test_settings_from_json_from_a_file_and_by_default(tmp_path: Path) -> None:
-    assert config.load_settings('{"seed": 3}') == {"seed": 3}
-    assert config.load_settings(str(REPOSITORY / "config" / "test.yaml"))["grid"]["voxel_mm"] == 8
-    assert config.load_settings() == config.load()
+@pytest.mark.parametrize("step", OF_STEP)
+def test_settings_survive_their_file(step: str, tmp_path: Path) -> None:
+    settings = of_job(step, config.load())
+    file = tmp_path / "settings.json"
+    write(file, plain(settings))
+    assert config.load_settings(file, OF_STEP[step]) == settings
+    assert config.load_settings(None, OF_STEP[step]) == settings
+
+
+def test_settings_that_lack_a_key_or_their_file_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    part = plain(of_job("register", config.load()))
+    del part["registration"]["to_mni"]
+    write(file, part)
+    with pytest.raises(ReladError, match=r"the settings lack registration\.to_mni"):
+        config.load_settings(file, RegisterSettings)
     with pytest.raises(ReladError, match="no such configuration file"):
-        config.load_settings(str(tmp_path / "none.yaml"))
+        config.load_settings(tmp_path / "none.yaml", RegisterSettings)
 
 
 def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
@@ -233,15 +265,6 @@ def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReladError, match=r"broken\.yaml: not valid YAML") as error:
         config.load(tmp_path / "broken.yaml")
     assert "\n" not in str(error.value)
-
-
-def test_fingerprint_follows_the_code(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1\n", encoding="utf-8")
-    before = config.fingerprint(tmp_path)
-    (tmp_path / "notes.txt").write_text("no code", encoding="utf-8")
-    assert config.fingerprint(tmp_path) == before
-    (tmp_path / "a.py").write_text("x = 2\n", encoding="utf-8")
-    assert config.fingerprint(tmp_path) != before
 
 
 # --- schemas ------------------------------------------------------------------------------------
@@ -286,8 +309,47 @@ def test_every_key_is_read_somewhere() -> None:
         file.read_text(encoding="utf-8")
         for pattern in ("relad/**/*.py", "workflow/**/*.smk")
         for file in REPOSITORY.glob(pattern)
+        if file.name != "settings.py"
     )
     leaves = {where.rpartition(".")[2] for where, _ in keys(config.read_yaml(SCHEMAS[1]))}
     assert "updates" in leaves
-    unread = [key for key in leaves if not re.search(rf"""["']{key}["']""", code)]
+    unread = [key for key in leaves if not re.search(rf"""["']{key}["']|\.{key}\b""", code)]
     assert unread == []
+
+
+# --- defaults -----------------------------------------------------------------------------------
+
+
+def test_what_is_left_out_has_the_schemas_default_at_every_depth(raw: dict[str, Any]) -> None:
+    for section in ("registration", "qc", "sampling", "evaluation"):
+        del raw[section]
+    del raw["training"]["validation"], raw["folds"]["run"]
+    study = config.resolve(raw)
+    defaults = {w: e["default"] for w, e in keys(config.read_schema("config")) if "default" in e}
+    assert study["seed"] == defaults[".seed"]
+    for section in ("registration", "qc", "sampling", "evaluation"):
+        assert study[section]
+        for key, value in study[section].items():
+            assert value == defaults[f".{section}.{key}"], (section, key)
+    assert study["training"]["validation"]["subjects"] == 0
+    assert study["folds"]["run"] == [0, 1, 2, 3]
+    assert study["cohorts"]["sim-train"]["psf"] == {}
+    assert all(s["samples"] for s in study["sampler_study"]["samplings"])
+    # One study's values are not another's.
+    study["qc"]["brain_volume_ml"].append(1)
+    assert config.resolve(raw)["qc"]["brain_volume_ml"] == defaults[".qc.brain_volume_ml"]
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_study_files_hold_only_what_differs_from_the_defaults(file: Path) -> None:
+    defaults = {w: e["default"] for w, e in keys(config.read_schema("config")) if "default" in e}
+
+    def repeated(data: dict[str, Any], where: str = "") -> Iterator[str]:
+        for key, value in data.items():
+            place = f"{where}.{key}"
+            if isinstance(value, dict):
+                yield from repeated(value, place)
+            elif place in defaults and defaults[place] == value:
+                yield place
+
+    assert list(repeated(config.read_yaml(file))) == []

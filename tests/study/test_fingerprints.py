@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from relad.errors import ReladError
-from relad.study.fingerprints import sources
+from relad.study.fingerprints import digest, sources
 from relad.study.paths import REPOSITORY
+from relad.study.subjects import source_module
 
 
 def names(*modules: str) -> set[str]:
@@ -19,14 +20,16 @@ def package(tmp_path: Path) -> Path:
     files = {
         "relad/__init__.py": "",
         "relad/study/config.py": "",
-        "relad/a.py": "import numpy\nfrom relad import config\ndef f():\n    import relad.sub.b\n",
+        "relad/a.py": "import numpy\n"
+        "from relad.study import config\n"
+        "def f():\n    import relad.sub.b\n",
         "relad/sub/__init__.py": "",
         "relad/sub/b.py": "from . import c\nfrom .c import value\n",
         "relad/sub/c.py": "value = 1\n",
         "relad/other.py": "",
     }
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
@@ -56,4 +59,39 @@ def test_a_baseline_does_not_hang_on_another() -> None:
 
 
 def test_no_plot_is_part_of_training() -> None:
-    assert not {name for name in names("relad.training") if "figures" in name or "tables" in name}
+    found = names("relad.steps.train")
+    assert "relad/training/loop.py" in found
+    assert not {name for name in found if "figures" in name or "tables" in name}
+
+
+def test_a_page_is_made_again_when_its_template_changes() -> None:
+    assert "relad/qc/page.html.j2" in names("relad.steps.qc")
+
+
+def test_every_source_of_scans_is_part_of_its_own_ingest_alone() -> None:
+    found = names("relad.steps.ingest", source_module("packed"))
+    assert "relad/cohort/sources/packed.py" in found
+    assert "relad/cohort/sources/packed.py" not in names("relad.steps.ingest")
+
+
+def test_a_method_from_elsewhere_is_followed_to_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code once changed without a trace."""
+    package = tmp_path / "elsewhere"
+    package.mkdir()
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    code = "import json\nimport nets\nfrom elsewhere import parts\n"
+    (package / "gan.py").write_text(code, encoding="utf-8")
+    (tmp_path / "nets.py").write_text("", encoding="utf-8")
+    (tmp_path / "unused.py").write_text("", encoding="utf-8")
+    (package / "parts.py").write_text("x = 1\n", encoding="utf-8")
+    (package / "other.py").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = sources("elsewhere.gan")
+    assert [file.name for file in found] == ["__init__.py", "gan.py", "parts.py", "nets.py"]
+    before = digest(found)
+    (package / "other.py").write_text("y = 2\n", encoding="utf-8")
+    assert digest(sources("elsewhere.gan")) == before
+    (package / "parts.py").write_text("x = 2\n", encoding="utf-8")
+    assert digest(sources("elsewhere.gan")) != before

@@ -27,7 +27,7 @@ def test_a_study_lists_each_sampling_once():
     study = {
         "samplings": [
             {"sampler": "regression", "steps": [1, 2], "samples": [1, 4]},
-            {"sampler": "ddim", "steps": [1, 5]},
+            {"sampler": "ddim", "steps": [1, 5], "samples": [1]},
             {"sampler": "ddim", "steps": [5], "samples": [1, 2]},
         ]
     }

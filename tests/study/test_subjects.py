@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from relad.cohort.sources.phantom import ptids
 from relad.errors import ReladError
 from relad.study.paths import REPOSITORY
-from relad.study.subjects import bids_label, cohort_subjects, phantom_ptids
+from relad.study.subjects import bids_label, check_counts, cohort_subjects
 
 
 def test_label_keeps_the_whole_identifier():
@@ -26,7 +27,7 @@ def test_label_of_nothing_is_refused():
 
 def test_phantom_identifiers_have_adni_form():
     entry = {"subjects": 3, "site": 41, "scanner": "alpha"}
-    assert phantom_ptids(entry) == ["041_S_0001", "041_S_0002", "041_S_0003"]
+    assert ptids(3, 41) == ["041_S_0001", "041_S_0002", "041_S_0003"]
     labels = cohort_subjects("sim", {"source": "phantom", "phantom": entry})
     assert labels == ["041S0001", "041S0002", "041S0003"]
 
@@ -34,7 +35,7 @@ def test_phantom_identifiers_have_adni_form():
 @pytest.mark.parametrize("entry", [{"subjects": 0, "site": 1}, {"subjects": 1, "site": 1000}])
 def test_impossible_phantom_counts_are_refused(entry):
     with pytest.raises(ReladError):
-        phantom_ptids(entry)
+        ptids(entry["subjects"], entry["site"])
 
 
 def _collection(folder: Path, *subjects: str, column: str = "Subject") -> dict:
@@ -74,7 +75,7 @@ def test_bids_subjects_are_folders(tmp_path):
 
 
 def test_unknown_source_is_refused():
-    with pytest.raises(ReladError, match="unknown source 'xnat'"):
+    with pytest.raises(ReladError, match="no source 'xnat' -- known sources: bids, loni, packed"):
         cohort_subjects("study", {"source": "xnat"})
 
 
@@ -88,3 +89,22 @@ def test_needs_the_standard_library_only():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("people", "folds", "validation", "said"),
+    [
+        (3, 4, 0, "folds.count is 4, but cohort c has 3 people"),
+        (8, 4, 6, r"validation.subjects is 6, but of the 8 people .* leaves 6"),
+        (9, 4, 6, r"validation.subjects is 6, but of the 9 people .* leaves 6"),
+        (8, 4, 5, None),
+        (4, 4, 0, None),
+    ],
+)
+def test_a_cohort_too_small_for_its_study_is_refused(people, folds, validation, said):
+    arguments = {"folds": folds, "validation": validation, "others": "S1 (no FLAIR)"}
+    if said is None:
+        check_counts("c", people, **arguments)
+        return
+    with pytest.raises(ReladError, match=rf"{said}.*cannot be used: S1 \(no FLAIR\)"):
+        check_counts("c", people, **arguments)

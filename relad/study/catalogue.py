@@ -1,0 +1,269 @@
+"""Every table and figure of a study: what it shows, what it is made of, and what makes it.
+
+The one list that the steps `tables` and `figures`, the workflow, its report and the check of a
+study's groups read; a new table or figure is an entry here and the function it names. Standard
+library only, since the Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relad.study.settings import ComparedMethod
+
+TABLE, FIGURE = "table", "figure"
+
+#: The region of most results: the subject's brain mask.
+BRAIN = "brain"
+
+#: Kind -> the forms it is written in; the last one begins with its caption, see :class:`Caption`.
+SUFFIXES = {TABLE: ("csv", "tex", "md"), FIGURE: ("png", "pdf", "txt")}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One table or figure.
+
+    Attributes
+    ----------
+    kind
+        :data:`TABLE` or :data:`FIGURE`.
+    name
+        Its file's, without suffix.
+    function
+        ``module:function`` that makes it of a :class:`relad.results.study.Study` and this entry; it
+        returns None where the study holds nothing for it.
+    title
+        What its caption begins with, and its line in the help.
+    caption
+        What a figure's caption goes on with, whole sentences. A table's is made with its numbers.
+    role
+        Of the cohorts it shows: ``train`` or ``external``.
+    group
+        Group of the methods it compares; ``ablation``: each ablated method and its ablations; None:
+        the methods of the sampler study, each for itself.
+    metrics, region
+        What it shows of :data:`relad.results.metrics.METRICS`, and where that was measured.
+    needs
+        What it is made of, of ``metrics``, ``models``, ``synthesized`` and ``packed``.
+    of_all
+        Whether the workflow's target `all` makes it.
+    """
+
+    kind: str
+    name: str
+    function: str
+    title: str
+    caption: str = ""
+    role: str = "train"
+    group: str | None = "main"
+    metrics: tuple[str, ...] = ("psnr", "ssim", "mae")
+    region: str = BRAIN
+    needs: tuple[str, ...] = ("metrics",)
+    of_all: bool = True
+
+    @property
+    def module(self) -> str:
+        """Of the function."""
+        return self.function.partition(":")[0]
+
+    def comparisons(self, methods: Mapping[str, ComparedMethod]) -> list[list[str]]:
+        """Methods that are compared with one another, the one they are measured against first."""
+        if self.group is None:
+            return [[name] for name in methods]
+        members = [name for name, entry in methods.items() if self.group in entry.groups]
+        if self.group != "ablation":
+            return [members] if members else []
+        bases = dict.fromkeys(methods[name].ablates for name in members)
+        return [[base, *(m for m in members if methods[m].ablates == base)] for base in bases]
+
+    @property
+    def hint(self) -> str:
+        """What to give on the command line."""
+        cohort = {"train": "the training cohort", "external": "an external cohort"}[self.role]
+        methods = {
+            "main": "",
+            "ablation": " for an ablated method and its ablations",
+            None: " for the sampler study",
+        }.get(self.group, f" for the methods of the group {self.group}")
+        given = [{"metrics": "METRICS.csv"}.get(need, f"--{need}") for need in self.needs]
+        return f"give {', '.join(given)} of {cohort}{methods}"
+
+
+_ACCURACY = "relad.results.tables.accuracy:accuracy_table"
+_DIFFERENCES = (
+    "Difference to {} in each held-out subject (points), with mean and bootstrap interval over "
+    "subjects."
+)
+_PANELS = (
+    "MRI, real PET, every method's synthetic PET and, below it, synthetic minus real. Each tracer "
+    "shows the held-out subject whose PSNR, averaged over methods, is the median. One axial slice "
+    "at a fixed height in MNI space, left hemisphere on the left; all PET of a row has one SUVR "
+    "range, all differences another."
+)
+_DISTRIBUTIONS = (
+    "PSNR, SSIM (3D) and MAE of every subject inside the brain mask (points), with median and "
+    "quartiles (box) and whiskers to 1.5 interquartile ranges; data range as wide as the tracer's "
+    "SUVR window."
+)
+_EXTERNAL = " in cohorts that no method was trained on"
+_SAMPLERS = "Quality against network evaluations"
+
+RESULTS = (
+    Result(TABLE, "main", "relad.results.tables.accuracy:main_table", "Main comparison"),
+    Result(TABLE, "external", _ACCURACY, "External cohorts, never trained on", role="external"),
+    Result(
+        TABLE,
+        "ablation",
+        _ACCURACY,
+        "Ablations, each against its full method (first of its group)",
+        group="ablation",
+    ),
+    Result(
+        TABLE,
+        "runtime",
+        "relad.results.tables.runtime:runtime_table",
+        "Cost of every method, written by its own runs",
+        needs=("models", "synthesized"),
+    ),
+    Result(
+        TABLE,
+        "samplers",
+        "relad.results.tables.samplers:sampler_table",
+        _SAMPLERS,
+        group=None,
+        of_all=False,
+    ),
+    Result(
+        FIGURE,
+        "panels",
+        "relad.results.figures.panels:draw",
+        "One subject's images",
+        _PANELS,
+        needs=("metrics", "synthesized", "packed"),
+    ),
+    Result(
+        FIGURE,
+        "panels_external",
+        "relad.results.figures.panels:draw",
+        "One subject's images" + _EXTERNAL,
+        _PANELS,
+        role="external",
+        needs=("metrics", "synthesized", "packed"),
+    ),
+    Result(
+        FIGURE,
+        "distributions",
+        "relad.results.figures.distributions:draw",
+        "Every subject's values",
+        _DISTRIBUTIONS,
+    ),
+    Result(
+        FIGURE,
+        "distributions_external",
+        "relad.results.figures.distributions:draw",
+        "Every subject's values" + _EXTERNAL,
+        _DISTRIBUTIONS,
+        role="external",
+    ),
+    Result(
+        FIGURE,
+        "ablation",
+        "relad.results.figures.ablation:draw",
+        "What each ablation changes",
+        _DIFFERENCES.format("the full method"),
+        group="ablation",
+    ),
+    Result(
+        FIGURE,
+        "training_curves",
+        "relad.results.figures.training_curves:draw",
+        "Training losses against updates and against wall-clock time",
+        "Each point is a mean over a hundredth of the training. Losses of one name are not one "
+        "quantity in all methods: a diffusion method's L1 is taken at a random noise level.",
+        needs=("models",),
+    ),
+    Result(
+        FIGURE,
+        "runtime",
+        "relad.results.figures.runtime:draw",
+        "Quality against time per synthesised volume and against training time",
+        "PSNR is a mean over tracers, then over held-out subjects, with bootstrap interval. Times "
+        "below 0.001 s are drawn there. Times are measured and vary from run to run.",
+        needs=("metrics", "models", "synthesized"),
+    ),
+    Result(
+        FIGURE,
+        "samplers",
+        "relad.results.figures.samplers:draw",
+        _SAMPLERS,
+        "One trained model per method, sampled in several ways: a curve for each sampler over its "
+        "steps, and one for each number of steps over the samples whose mean is taken. Mean over "
+        "held-out subjects of their means over tracers, with bootstrap interval.",
+        group=None,
+        of_all=False,
+    ),
+)
+
+#: Groups of methods that have results of their own above.
+GROUPS = ("main", "ablation")
+
+#: Titles of groups of methods; that of another group is its name.
+_GROUP_TITLES = {
+    "presets": "The method as we set it, as its paper sets it, and as its release has it",
+    "release_ladder": "The published release, and one error less on every row",
+}
+
+
+def names() -> set[str]:
+    """Names that no group of a study may have: those of the results above."""
+    return {result.name for result in RESULTS}.difference(GROUPS)
+
+
+def own_groups(of_methods: Iterable[Iterable[str]]) -> list[str]:
+    """Of every method's groups those beside :data:`GROUPS`: each has a table and a figure."""
+    named = dict.fromkeys(group for groups in of_methods for group in groups)
+    return [group for group in named if group not in GROUPS]
+
+
+def of_study(kind: str, methods: Mapping[str, ComparedMethod]) -> dict[str, Result]:
+    """Tables or figures of a study by name: those above, and one of each of its groups."""
+    found = {result.name: result for result in RESULTS if result.kind == kind}
+    for group in own_groups(entry.groups for entry in methods.values()):
+        title = _GROUP_TITLES.get(group, group.replace("_", " "))
+        shared = {"name": group, "group": group, "title": title, "of_all": False}
+        if kind == FIGURE:
+            shared["caption"] = _DIFFERENCES.format("the first method")
+        found[group] = replace(found["ablation"], **shared)
+    return found
+
+
+def listing(kind: str) -> str:
+    """Tables or figures for the help of their step."""
+    told = [(result.name, result.title, result.of_all) for result in RESULTS if result.kind == kind]
+    told.append(("GROUP", "methods of a further group of the study, such as release_ladder", False))
+    width = max(len(name) for name, _, _ in told)
+
+    def lines(of_all: bool) -> list[str]:
+        return [f"  {name:<{width}}  {title}" for name, title, each in told if each == of_all]
+
+    by_name = ["", "and with --only, by name:", "", *lines(False)]
+    return "\n".join([f"{kind}s:", "", *lines(True), *by_name])
+
+
+class Caption(str):
+    """Caption of a table or figure, by the path of the form that begins with it.
+
+    A parameter of a rule, which a report's template sees and reads. The file was written with the
+    result, so that it says of the data what they said of themselves.
+    """
+
+    __slots__ = ()
+
+    def read(self) -> str:
+        """What stands above the rows: a warning, if there is one, and the caption."""
+        return Path(self).read_text(encoding="utf-8").partition("\n|")[0].strip()

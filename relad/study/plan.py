@@ -1,0 +1,58 @@
+"""What a dry run says in five lines: what would run, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+#: Line -> rules that it counts, and the wildcard whose values it names.
+_LINES = {
+    "scans": (("phantom", "ingest", "enroll"), "cohort"),
+    "people": (("register", "normalize", "qc", "pack"), "cohort"),
+    "methods": (("train", "synthesize", "evaluate"), "method"),
+    "results": (("tables", "figures"), "name"),
+}
+#: More names than these are counted.
+_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the plan: its rule, its wildcards, and why it runs of itself, if it does."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+    reasons: tuple[str, ...] = ()
+
+
+def summary(jobs: Iterable[Job]) -> list[str]:
+    """At most five lines; empty where nothing would run.
+
+    The sampler study's rules count with those they are made of. A job that runs only because
+    another one does is no reason.
+    """
+    jobs = [job for job in jobs if job.rule != "all"]
+    lines = []
+    for line, (rules, wildcard) in _LINES.items():
+        mine = [job for job in jobs if job.rule.removesuffix("_sampler") in rules]
+        if not mine:
+            continue
+        count = Counter(job.rule.removesuffix("_sampler") for job in mine)
+        told = ", ".join(f"{rule} {count[rule]}" for rule in rules if rule in count)
+        names = {job.wildcards[wildcard] for job in mine if wildcard in job.wildcards}
+        lines.append(f"{line}: {told} ({_listed(sorted(names))})")
+    why = Counter((r, job.rule.removesuffix("_sampler")) for job in jobs for r in job.reasons)
+    reasons: dict[str, list[str]] = {}
+    for (reason, rule), number in sorted(why.items()):
+        reasons.setdefault(reason, []).append(f"{rule} {number}")
+    if reasons:
+        told = "; ".join(f"{reason}: {', '.join(of)}" for reason, of in reasons.items())
+        lines.append(f"because of {told}")
+    return lines
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) <= _NAMED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"

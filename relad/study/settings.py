@@ -1,0 +1,392 @@
+"""What of the configuration each step reads, as types: one class per step, and nothing beside it.
+
+A field of a step's class is a section of the resolved configuration (:func:`relad.study.config.
+resolve`), and a field of a section's class is one of its keys; what a class does not name, its step
+does not see and is not run again for. Keys, units and defaults are described in
+workflow/schemas/config.schema.yaml alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from relad.errors import ReladError
+
+T = TypeVar("T")
+Range = tuple[float, float]
+
+# --- sections and entries ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Phantom:
+    subjects: int
+    site: int
+    scanner: str
+
+
+@dataclass(frozen=True)
+class Psf:
+    known_fwhm_mm: float
+    target_fwhm_mm: float
+
+
+@dataclass(frozen=True)
+class SimulatedCohort:
+    """A cohort as it is simulated."""
+
+    source: str
+    phantom: Phantom | None
+
+
+@dataclass(frozen=True)
+class NormalizedCohort:
+    psf: dict[str, Psf]
+
+
+@dataclass(frozen=True)
+class ComparedCohort:
+    """A cohort as it is cut into folds, and as tables and figures tell it from others."""
+
+    role: str
+
+
+@dataclass(frozen=True)
+class Tracer:
+    ligand: str
+    aliases: tuple[str, ...]
+    frames_min: Range
+    reference_region: Any  # a name, or {labels, table, names}
+    reference_erosion_mm: float
+    suvr_window: Range
+
+
+@dataclass(frozen=True)
+class NamedTracer:
+    """A tracer as tables and figures name it."""
+
+    ligand: str
+    suvr_window: Range
+
+
+@dataclass(frozen=True)
+class Ingest:
+    series: dict[str, Any]
+    max_gap_days: int
+
+
+@dataclass(frozen=True)
+class Registration:
+    working_voxel_mm: float
+    to_mni: str
+    brain_extraction: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    voxel_mm: float
+    shape: tuple[int, int, int]
+    deform: bool
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Section ``qc``: limits, and what happens to a scan that misses one."""
+
+    action: str
+    min_registration_correlation: float
+    min_brain_overlap_dice: float
+    brain_volume_ml: Range
+    min_head_margin: float
+    min_pose_margin: float
+    min_coverage: float
+    min_reference_coverage: float
+    max_reference_variation: float
+
+
+@dataclass(frozen=True)
+class QualityAction:
+    action: str
+
+
+@dataclass(frozen=True)
+class Folds:
+    count: int
+
+
+@dataclass(frozen=True)
+class Validation:
+    subjects: int
+    every: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class ValidationSize:
+    subjects: int
+
+
+@dataclass(frozen=True)
+class Training:
+    updates: int
+    batch_size: int
+    ema_decay: float
+    checkpoint_every: int
+    threads: int
+    device: str
+    scaling: str
+    flip_augmentation: bool
+    precision: str
+    clip_norm: float | None
+    validation: Validation
+    device_cache: str
+    compile: bool
+    channels_last: bool
+    tensorboard: bool
+
+
+@dataclass(frozen=True)
+class TrainingSize:
+    validation: ValidationSize
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Section ``sampling``, see :class:`relad.study.sampling.Sampling`."""
+
+    sampler: str
+    steps: int
+    samples: int
+    batch_size: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    interval: float
+    bootstrap: int
+
+
+@dataclass(frozen=True)
+class TrainedMethod:
+    """A method as it is built and trained; ``updates`` is None where the study's hold."""
+
+    class_: str
+    inputs: tuple[str, ...]
+    params: dict[str, Any]
+    updates: int | None
+
+
+@dataclass(frozen=True)
+class SampledMethod:
+    sampling: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ComparedMethod:
+    """A method as tables and figures show it; ``ablates`` is None or the id of its base."""
+
+    label: str
+    family: str
+    groups: tuple[str, ...]
+    ablates: str | None
+    updates: int | None
+
+
+# --- steps ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    seed: int
+    tracers: dict[str, Tracer]
+    cohorts: dict[str, SimulatedCohort]
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    tracers: dict[str, Tracer]
+    ingest: Ingest
+
+
+@dataclass(frozen=True)
+class EnrollSettings:
+    tracers: dict[str, Tracer]
+    cohorts: dict[str, ComparedCohort]
+    folds: Folds
+    training: TrainingSize
+
+
+@dataclass(frozen=True)
+class RegisterSettings:
+    seed: int
+    tracers: dict[str, Tracer]
+    registration: Registration
+
+
+@dataclass(frozen=True)
+class NormalizeSettings:
+    tracers: dict[str, Tracer]
+    grid: Grid
+    cohorts: dict[str, NormalizedCohort]
+
+
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """What `register`, `normalize` and `qc` read, of one person."""
+
+    seed: int
+    tracers: dict[str, Tracer]
+    registration: Registration
+    grid: Grid
+    qc: Quality
+
+
+@dataclass(frozen=True)
+class QcSettings:
+    tracers: dict[str, Tracer]
+    qc: Quality
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    seed: int
+    tracers: dict[str, Tracer]
+    grid: Grid
+    folds: Folds
+    cohorts: dict[str, ComparedCohort]
+    qc: QualityAction
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    training: Training
+    methods: dict[str, TrainedMethod]
+
+
+@dataclass(frozen=True)
+class SynthesizeSettings:
+    sampling: Sampling
+    methods: dict[str, SampledMethod]
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    tracers: dict[str, NamedTracer]
+
+
+@dataclass(frozen=True)
+class ResultSettings:
+    """What tables and figures read."""
+
+    cohorts: dict[str, ComparedCohort]
+    tracers: dict[str, NamedTracer]
+    evaluation: Evaluation
+    methods: dict[str, ComparedMethod]
+
+
+#: Step -> its class. The other steps read no configuration.
+OF_STEP: dict[str, type] = {
+    "phantom": PhantomSettings,
+    "ingest": IngestSettings,
+    "enroll": EnrollSettings,
+    "register": RegisterSettings,
+    "normalize": NormalizeSettings,
+    "preprocess": PreprocessSettings,
+    "qc": QcSettings,
+    "pack": PackSettings,
+    "train": TrainSettings,
+    "synthesize": SynthesizeSettings,
+    "evaluate": EvaluateSettings,
+    "tables": ResultSettings,
+    "figures": ResultSettings,
+}
+
+
+# --- between plain data and types -------------------------------------------------------------
+
+
+def typed(kind: type[T], data: Any, where: str = "") -> T:
+    """Build an object of a class above from plain data; keys that it does not name are left out.
+
+    Parameters
+    ----------
+    kind
+        Class, or the type of one of its fields.
+    data
+        Mappings, lists and values, as YAML and JSON hold them.
+    where
+        Place in the configuration, for messages.
+
+    Raises
+    ------
+    ReladError
+        Where a key is missing that cannot be None.
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        values = {}
+        for field in dataclasses.fields(kind):
+            key = field.name.rstrip("_")  # `class` is no name in Python
+            place = f"{where}.{key}".lstrip(".")
+            if key not in data and type(None) not in typing.get_args(hints[field.name]):
+                raise ReladError(f"the settings lack {place}", hint="give a study's own file")
+            values[field.name] = typed(hints[field.name], data.get(key), place)
+        return kind(**values)
+    if origin in (types.UnionType, typing.Union):
+        return None if data is None else typed(inner[0], data, where)
+    if origin is dict and dataclasses.is_dataclass(inner[1]):
+        return {key: typed(inner[1], value, f"{where}.{key}") for key, value in data.items()}
+    if origin is tuple:
+        return tuple(typed(inner[0], value, where) for value in data)
+    if kind is float:
+        return float(data)
+    return data
+
+
+def plain(value: Any) -> Any:
+    """Inverse of :func:`typed`: mappings, lists and values, as JSON holds them."""
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {f.name.rstrip("_"): plain(getattr(value, f.name)) for f in fields}
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
+    """Settings of one job: of the cohorts and methods, those that its wildcards name.
+
+    Parameters
+    ----------
+    step
+        One of :data:`OF_STEP`.
+    study
+        Resolved configuration.
+    **wildcards
+        Those of the job's rule; ``cohort`` and ``method`` are read.
+
+    Raises
+    ------
+    ReladError
+        Where the study has no such cohort or method.
+    """
+    part = dict(study)
+    for wildcard, section in (("cohort", "cohorts"), ("method", "methods")):
+        name = wildcards.get(wildcard)
+        if name is None:
+            continue
+        if name not in study[section]:
+            raise ReladError(
+                f"{name!r} is not one of the {section}",
+                hint=f"known {section}: {', '.join(study[section])}",
+            )
+        part[section] = {name: study[section][name]}
+    return typed(OF_STEP[step], part)
