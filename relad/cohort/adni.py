@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
-from relad.cohort.dicom import STUDY_ID
 from relad.errors import ReladError
 from relad.fileio import read_table
 
-PTID = STUDY_ID
+#: ADNI's identifiers of subjects.
+PTID = re.compile(r"\d{3}_S_\d{4,}")
 _IMAGE_ID = re.compile(r"_I(\d+)\.(dcm|nii|nii\.gz)$", re.IGNORECASE)
 _IMAGE = (".dcm", ".nii", ".nii.gz")
 #: Files that describe images and stand for none.

@@ -9,7 +9,6 @@ complains.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +20,10 @@ from relad.cohort.adni import Entry
 from relad.cohort.dicom_series import Series
 from relad.errors import DataError
 from relad.fileio import write_json, write_table, write_text
+from relad.status import Kind
 
+#: Of the standard that is written.
+VERSION = "1.10.0"
 UNKNOWN = "unknown"
 
 #: What BIDS-PET requires of a sidecar (BIDS 1.10, "Positron Emission Tomography").
@@ -79,15 +81,6 @@ _DROPPED = (
 )
 
 PARTICIPANT_COLUMNS = ("participant_id", "age", "sex", "group", "ptid", "sessions")
-
-
-def session_label(entry: Entry) -> str:
-    """Visit (``ADNI3 Year 1 Visit``) in letters and digits, else the date of the scan."""
-    plain = unicodedata.normalize("NFKD", entry.visit).encode("ascii", "ignore").decode()
-    label = re.sub(r"[^A-Za-z0-9]", "", plain) or re.sub(r"\D", "", entry.acq_date)
-    if not label:
-        raise DataError("has neither a visit nor a date")
-    return label
 
 
 def image_path(subject: str, session: str | None, kind: str, ligand: str | None = None) -> Path:
@@ -246,15 +239,15 @@ def pet_times(series: Series) -> dict[str, Any]:
 
 
 def write_root(
-    root: Path, participants: Sequence[Mapping[str, Any]], *, what: str, simulated: bool
+    root: Path, participants: Sequence[Mapping[str, Any]], *, what: str, kind: Kind
 ) -> None:
     """Write the files at the dataset's root that describe it; ``what`` names its source."""
-    name = "SIMULATED DATA (digital phantoms, no patients)" if simulated else what
+    name = kind.note or what
     write_json(
         root / "dataset_description.json",
         {
             "Name": name,
-            "BIDSVersion": "1.10.0",
+            "BIDSVersion": VERSION,
             "DatasetType": "raw",
             "GeneratedBy": [{"Name": "relad ingest", "Version": __version__}],
         },

@@ -18,7 +18,8 @@ import numpy as np
 
 from relad.cohort.integrity import check_nifti, scanner_affine
 from relad.errors import DataError, ReladError
-from relad.fileio import beside, load_nifti
+from relad.fileio import beside
+from relad.imaging.nifti import load_nifti
 
 #: A conversion that takes longer than this hangs (s).
 TIMEOUT_S = 1800

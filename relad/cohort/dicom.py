@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import struct
 import warnings
 from collections.abc import Sequence
@@ -21,8 +20,6 @@ import pydicom
 
 from relad.errors import DataError
 
-#: ADNI's identifiers of subjects.
-STUDY_ID = re.compile(r"\d{3}_S_\d{4,}")
 _LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 
 
@@ -171,9 +168,3 @@ def beyond_stored_bits(files: Sequence[Path]) -> int:
         stored = np.frombuffer(header.PixelData[:size], order + kind)
         count += int(((stored < low) | (stored > high)).sum())
     return count
-
-
-def is_simulated(header: pydicom.Dataset) -> bool:
-    """Whether the header says that no patient was scanned (digital phantoms)."""
-    keys = ("Manufacturer", "ManufacturerModelName", "PatientComments", "SeriesDescription")
-    return any("SIMULATED" in str(header.get(key, "")).upper() for key in keys)

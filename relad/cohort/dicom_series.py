@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
+from relad.cohort.adni import PTID
 from relad.cohort.dicom import (
-    STUDY_ID,
     item,
     moment_of,
     number,
@@ -256,7 +256,7 @@ def read_series(files: Sequence[Path], where: str) -> Series:
 def _check_shared(header: pydicom.Dataset, first: pydicom.Dataset, file: Path) -> None:
     # Edited ids may be written unevenly; two study ids are two people.
     people = {str(h.get("PatientID") or "") for h in (header, first)}
-    if len(people) > 1 and all(STUDY_ID.fullmatch(name) for name in people):
+    if len(people) > 1 and all(PTID.fullmatch(name) for name in people):
         raise DataError(
             f"its PatientID is {header.PatientID}, its neighbours' {first.PatientID}",
             file=file.name,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from relad.cohort.adni import Entry
+from relad.errors import DataError
 
 Row = dict[str, Any]
 
@@ -78,7 +81,7 @@ class Contents:
     masks
         Brain masks of derivatives, by (subject label, session).
     simulated
-        Whether the source says that its scans are; DICOM headers may say so too.
+        Whether the source says that all of its scans are; each scan may say so too.
     """
 
     what: str
@@ -87,6 +90,21 @@ class Contents:
     people: dict[str, dict[str, str | None]] = field(default_factory=dict)
     masks: dict[tuple[str, str | None], Path] = field(default_factory=dict)
     simulated: bool = False
+
+
+def session_label(entry: Entry) -> str:
+    """Visit (``ADNI3 Year 1 Visit``) in letters and digits, else the date of the scan.
+
+    Raises
+    ------
+    DataError
+        Where the entry has neither.
+    """
+    plain = unicodedata.normalize("NFKD", entry.visit).encode("ascii", "ignore").decode()
+    label = re.sub(r"[^A-Za-z0-9]", "", plain) or re.sub(r"\D", "", entry.acq_date)
+    if not label:
+        raise DataError("has neither a visit nor a date")
+    return label
 
 
 def row(

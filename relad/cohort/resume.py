@@ -53,9 +53,7 @@ class Outcomes:
             file = self.folder / f"{task.label}.json"
             if file.is_file():
                 told = read_json(file)
-                found[task.label] = Outcome(
-                    told["rows"], tuple(told["sessions"]), told["simulated"]
-                )
+                found[task.label] = Outcome(told["rows"], tuple(told["sessions"]))
             else:
                 shutil.rmtree(self.root / f"sub-{task.label}", ignore_errors=True)
         return found

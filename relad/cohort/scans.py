@@ -21,7 +21,10 @@ from relad.cohort.images import Candidate, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.series import Product, SeriesTable, tracer_of
 from relad.errors import DataError
-from relad.fileio import beside, save_nifti, write_json
+from relad.fileio import beside, write_json
+from relad.imaging.nifti import save_nifti
+from relad.status import SIMULATED_KEY, Kind, is_simulated, says_simulated
+from relad.study.settings import Tracer
 
 #: Modality in a DICOM header of each kind of image.
 _DICOM_MODALITY = {"T1w": "MR", "FLAIR": "MR", "PET": "PT"}
@@ -32,11 +35,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides whether an image is used: series table, tracers, checksums if there are any."""
+    """What decides whether an image is used: series table, tracers, checksums if there are any.
+
+    ``simulated`` is whether the source says of all its scans that they are.
+    """
 
     series: SeriesTable
-    tracers: Mapping[str, Mapping[str, Any]]
+    tracers: Mapping[str, Tracer]
     checksums: Checksums | None = None
+    simulated: bool = False
 
 
 @dataclass
@@ -52,6 +59,7 @@ class Checked:
     product: Product | None
     series: dicom_series.Series | None  # None: the image came as NIfTI
     timed: bool = True
+    simulated: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -72,11 +80,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one subject's images."""
+    """What became of one subject's images: rows of ingest.tsv, sessions with a usable one."""
 
     rows: list[Row]
     sessions: tuple[str, ...]
-    simulated: bool
 
 
 def check(candidate: Candidate, rules: Rules) -> Checked:
@@ -110,8 +117,13 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
             timed = bids.pet_times(series)["InjectionStart"] != bids.UNKNOWN
         if series is not None:
             notes.append(_check_decay(series, entry.image_id, product))
+    simulated = (
+        rules.simulated
+        or says_simulated(candidate.sidecar)
+        or (says_simulated(series.header) if series else is_simulated(files[0]))
+    )
     kept = [note for note in notes if note]
-    return Checked(candidate, kind, tracer, product, series, timed, kept)
+    return Checked(candidate, kind, tracer, product, series, timed, simulated, kept)
 
 
 def _check_decay(series: dicom_series.Series, where: str, product: Product) -> str | None:
@@ -190,7 +202,9 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
         sidecar = bids.image_sidecar(entry, told)
     image.notes += integrity.remarks(data)
     path = bids.image_path(label, candidate.session, image.kind, ligand)
-    save_nifti(root / path, data, made.affine, note=f"source image {entry.image_id}")
+    sidecar[SIMULATED_KEY] = image.simulated
+    mark = f"{Kind.SIMULATED.mark}, " if image.simulated else ""
+    save_nifti(root / path, data, made.affine, note=f"{mark}source image {entry.image_id}")
     write_json(root / beside(path, ".json"), sidecar)
     return path.as_posix()
 
@@ -245,7 +259,6 @@ def ingest_subject(task: Task, root: Path) -> Outcome:
     rows: list[Row] = []
     sessions: set[str] = set()
     rivals: dict[tuple[str, str, str], list[Checked]] = defaultdict(list)
-    simulated = False
     for candidate in task.candidates:
         image, reason = _attempt(lambda c=candidate: check(c, task.rules))
         if image is None:
@@ -255,7 +268,7 @@ def ingest_subject(task: Task, root: Path) -> Outcome:
         rivals[candidate.session or "", image.kind, image.tracer or ""].append(image)
     for (_, kind, tracer), images in sorted(rivals.items()):
         kept: str | None = None
-        ligand = task.rules.tracers[tracer]["ligand"] if tracer else None
+        ligand = task.rules.tracers[tracer].ligand if tracer else None
         for image in sorted(images, key=lambda i: i.preference):
             candidate = image.candidate
             output = reason = None
@@ -270,7 +283,6 @@ def ingest_subject(task: Task, root: Path) -> Outcome:
             if output:
                 kept = candidate.entry.image_id
                 sessions.add(candidate.session or "")
-                simulated |= image.series is not None and dicom.is_simulated(image.series.header)
             rows.append(
                 row(
                     candidate.entry,
@@ -284,4 +296,4 @@ def ingest_subject(task: Task, root: Path) -> Outcome:
                     output=output,
                 )
             )
-    return Outcome(rows, tuple(sorted(filter(None, sessions))), simulated)
+    return Outcome(rows, tuple(sorted(filter(None, sessions))))

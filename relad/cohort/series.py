@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relad.errors import DataError, ReladError
+from relad.study.settings import Tracer
 
 #: Kinds of images that are used; the suffix of their BIDS names, but for PET's.
 KINDS = ("T1w", "FLAIR", "PET")
@@ -52,7 +53,7 @@ class SeriesTable:
                 for rule in table["rules"]
             ]
             self._products = [
-                (re.compile(p["pattern"]), Product(p["name"], rank, p.get("averaged", False)))
+                (re.compile(p["pattern"]), Product(p["name"], rank, p["averaged"]))
                 for rank, p in enumerate(table["pet_products"])
             ]
         except re.error as error:
@@ -99,19 +100,16 @@ def _spelling(name: str) -> re.Pattern[str]:
     return re.compile(before + r"[\W_]*".join(parts) + r"(?![a-z0-9])")
 
 
-def tracers_in(text: str, tracers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def tracers_in(text: str, tracers: Mapping[str, Tracer]) -> list[str]:
     """Ids of the configured tracers whose ligand or alias ``text`` names."""
     return [
         tracer
         for tracer, entry in tracers.items()
-        if any(
-            _spelling(name).search(text.lower())
-            for name in (entry["ligand"], *(entry.get("aliases") or ()))
-        )
+        if any(_spelling(name).search(text.lower()) for name in (entry.ligand, *entry.aliases))
     ]
 
 
-def tracer_of(description: str, header: str, tracers: Mapping[str, Mapping[str, Any]]) -> str:
+def tracer_of(description: str, header: str, tracers: Mapping[str, Tracer]) -> str:
     """Tracer id of a PET, by its description, else by the radiopharmaceutical in its header.
 
     The description goes first, since scanners' consoles often keep a default radiopharmaceutical;

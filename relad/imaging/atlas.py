@@ -15,6 +15,8 @@ import nibabel as nib
 import numpy as np
 from scipy.spatial import cKDTree
 
+from relad.imaging.resample import SIGMA_PER_VOXEL
+
 #: Label of every region in :func:`region_labels`. Cortex first, then deep grey, then the rest.
 REGIONS: dict[str, int] = {
     "medial_temporal": 1,
@@ -47,6 +49,10 @@ REFERENCE_REGIONS: dict[str, tuple[str, ...]] = {
     ),
     "cerebral_white": ("cerebral_white",),
 }
+
+#: Grid on which regions are cut and heads registered: finer than PET, coarse enough to be quick,
+#: with just enough room for skull and scalp.
+SHAPE, VOXEL_MM = (96, 112, 96), 2.0
 
 #: Superior cerebellar grey ends here (MNI z in mm), below the reach of occipital spill-in.
 INFERIOR_CEREBELLUM_BELOW_MM = -40.0
@@ -150,7 +156,7 @@ def _resampled(kind: str, shape: tuple[int, int, int], affine_bytes: bytes) -> n
     voxel_mm = float(np.abs(np.linalg.det(affine[:3, :3])) ** (1 / 3))
     data = np.asarray(source.dataobj)
     if voxel_mm > 1.0:
-        data = ndimage.gaussian_filter(data, 0.42 * (voxel_mm**2 - 1) ** 0.5)
+        data = ndimage.gaussian_filter(data, SIGMA_PER_VOXEL * (voxel_mm**2 - 1) ** 0.5)
     to_source = np.linalg.inv(source.affine) @ affine
     resampled = ndimage.affine_transform(
         data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=1
@@ -208,24 +214,26 @@ def _labels(shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
     return labels
 
 
-def reference_mask(
+def region_mask(
     region: str, shape: tuple[int, int, int], affine: np.ndarray, *, erode_mm: float = 0.0
 ) -> np.ndarray:
-    """Boolean mask of a reference region of :data:`REFERENCE_REGIONS` on an MNI grid.
+    """Boolean mask of one of :data:`REGIONS` or :data:`REFERENCE_REGIONS` on an MNI grid.
 
-    The mask is cut from 2 mm labels and averaged down, so that it stays thin on coarse grids;
-    ``erode_mm`` removes a rim of that depth.
+    The mask is cut from labels of :data:`VOXEL_MM` and averaged down, so that it stays thin on
+    coarse grids; ``erode_mm`` removes a rim of that depth.
     """
     from scipy import ndimage
 
-    fine_affine = grid_affine((96, 114, 96), 2.0)
-    fine = region_labels((96, 114, 96), fine_affine)
-    mask = np.isin(fine, [REGIONS[name] for name in REFERENCE_REGIONS[region]])
+    fine_affine = grid_affine(SHAPE, VOXEL_MM)
+    fine = region_labels(SHAPE, fine_affine)
+    mask = np.isin(fine, [REGIONS[name] for name in REFERENCE_REGIONS.get(region, (region,))])
     if erode_mm > 0:
-        mask = ndimage.distance_transform_edt(mask, sampling=2.0) > erode_mm
+        mask = ndimage.distance_transform_edt(mask, sampling=VOXEL_MM) > erode_mm
     to_fine = np.linalg.inv(fine_affine) @ affine
     voxel_mm = float(np.abs(np.linalg.det(affine[:3, :3])) ** (1 / 3))
-    share = ndimage.gaussian_filter(mask.astype(np.float32), 0.42 * max(voxel_mm / 2.0, 1e-3))
+    share = ndimage.gaussian_filter(
+        mask.astype(np.float32), SIGMA_PER_VOXEL * max(voxel_mm / VOXEL_MM, 1e-3)
+    )
     share = ndimage.affine_transform(
         share, to_fine[:3, :3], to_fine[:3, 3], output_shape=shape, order=1
     )

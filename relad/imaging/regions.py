@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti, read_table
+from relad.fileio import read_table
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points, voxel_sizes
+from relad.imaging.atlas import SHAPE, VOXEL_MM
+from relad.imaging.nifti import load_nifti
+from relad.imaging.resample import SIGMA_PER_VOXEL, grid_points
 
-#: Grid on which regions are cut: finer than PET, coarse enough to be quick.
-SHAPE, VOXEL_MM = (96, 112, 96), 2.0
 #: Least share of a label image's voxels that must lie in the template's brain, dilated by 10 mm.
 MIN_IN_BRAIN, RIM_MM = 0.8, 10.0
 
@@ -68,7 +69,7 @@ def _points(region_json: str, erode_mm: float) -> np.ndarray:
     region = json.loads(region_json)
     affine = atlas.grid_affine(SHAPE, VOXEL_MM)
     if isinstance(region, str):
-        mask = atlas.reference_mask(region, SHAPE, affine, erode_mm=erode_mm)
+        mask = atlas.region_mask(region, SHAPE, affine, erode_mm=erode_mm)
     else:
         mask = _from_labels(region, affine)
         if erode_mm > 0:
@@ -97,7 +98,7 @@ def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:
     index = apply_affine(np.linalg.inv(image.affine), grid_points(SHAPE, affine))
     member = np.isin(labels, list(wanted.values())).astype(np.float32)
     # Averaged first where the image is finer than the grid, so that thin regions survive.
-    sigma = 0.42 * np.maximum(VOXEL_MM / voxel_sizes(image.affine) - 1, 0)
+    sigma = SIGMA_PER_VOXEL * np.maximum(VOXEL_MM / voxel_sizes(image.affine) - 1, 0)
     member = ndimage.gaussian_filter(member, sigma)
     share = ndimage.map_coordinates(member, np.moveaxis(index, -1, 0), order=1, cval=0.0)
     return share > 0.5

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
+#: Full width at half maximum of a Gaussian in standard deviations, sqrt(8 ln 2), as it was rounded
+#: when the first numbers were published.
+FWHM_PER_SIGMA = 2.3548
 #: Standard deviation of a Gaussian, in voxels, whose full width at half maximum is one voxel.
 SIGMA_PER_VOXEL = 0.42
-
-
-def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Map points (..., 3) by a (4, 4) matrix."""
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def voxel_sizes(affine: np.ndarray) -> np.ndarray:
-    """Edges (3,) in mm of the voxels of a (4, 4) voxel-to-mm affine."""
-    return np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def grid_points(shape: Sequence[int], affine: np.ndarray) -> np.ndarray:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-from relad.imaging.resample import apply_affine, sample
+from relad.imaging.resample import sample
 
 _BINS = 32
 #: How far the poses are displaced with which a found one is compared.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from relad.errors import DataError, ReladError
-from relad.imaging.resample import voxel_sizes
+from relad.imaging.resample import FWHM_PER_SIGMA
 
 #: A reference region smaller than this, in ml, gives no stable mean.
 MIN_REFERENCE_ML = 1.0
@@ -92,5 +93,5 @@ def harmonize(
             f"PET of {known_fwhm_mm:g} mm resolution cannot be sharpened to {target_fwhm_mm:g} mm"
         )
     fwhm = np.sqrt(target_fwhm_mm**2 - known_fwhm_mm**2)
-    sigma = fwhm / np.sqrt(8 * np.log(2)) / voxel_sizes(affine)
+    sigma = fwhm / FWHM_PER_SIGMA / voxel_sizes(affine)
     return ndimage.gaussian_filter(np.asarray(pet, np.float32), sigma)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points, inside, limit_resolution, sample
+from relad.imaging.resample import FWHM_PER_SIGMA, grid_points, inside, limit_resolution, sample
 from relad.imaging.similarity import correlation, correlation_ratio, half_turns, pose_margin
 
 #: The lattice: the paper's box around the template's brain.
@@ -44,7 +45,9 @@ def outline_correlation(image: np.ndarray, mask: np.ndarray, voxel_mm: float) ->
     :func:`relad.imaging.similarity.pose_margin` tells one that is a little off.
     """
     rim = ndimage.distance_transform_edt(~mask, sampling=voxel_mm) < RIM_MM
-    outline = ndimage.gaussian_filter(mask.astype(np.float32), OUTLINE_FWHM_MM / 2.3548 / voxel_mm)
+    outline = ndimage.gaussian_filter(
+        mask.astype(np.float32), OUTLINE_FWHM_MM / FWHM_PER_SIGMA / voxel_mm
+    )
     return correlation(image[rim], outline[rim])
 
 

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from relad.qc.table import range_of
-from relad.qc.template import PAGE
+import jinja2
 
+from relad.qc.table import range_of
+from relad.study.settings import Quality
+
+#: ``partial``: the subject is used, but an image of it is missing or excluded.
+STATUSES = ("ok", "partial", "excluded")
 #: Columns that are no numbers.
 WORDS = ("subject", "status", "session", "used", "reason")
+
+_PAGE = Path(__file__).with_name("page.html.j2")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Least and greatest accepted value of a column; None where there is no limit."""
+
+    low: float | None
+    high: float | None
+
+    def holds(self, value: float) -> bool:
+        return not (
+            (self.low is not None and value < self.low)
+            or (self.high is not None and value > self.high)
+        )
+
+    def __str__(self) -> str:
+        words = (("at least", self.low), ("at most", self.high))
+        return " to ".join(f"{word} {limit:g}" for word, limit in words if limit is not None)
 
 
 def render(
@@ -19,9 +43,8 @@ def render(
     rows: Sequence[Mapping[str, Any]],
     columns: Sequence[str],
     pictures: Mapping[str, str],
-    limits: Mapping[str, Any],
-    *,
-    simulated: bool,
+    limits: Quality,
+    note: str,
 ) -> str:
     """Fill the page's template.
 
@@ -35,70 +58,26 @@ def render(
         Subject -> picture, relative to the page.
     limits
         Section ``qc`` of the configuration; values outside them are marked.
-    simulated
-        Whether the page must say that the scans are.
+    note
+        What the page must say of its data, or an empty string.
 
     Returns
     -------
     HTML.
     """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["short"] = _short
     shown = [c for c in columns if c in WORDS or any(row.get(c) is not None for row in rows)]
-    ranges = {c: range_of(c, limits) for c in shown}
-    head = "".join(_header(c, *ranges[c]) for c in shown)
-    body = "\n".join(
-        f'<tr tabindex="-1" data-status="{row["status"]}" data-subject="{_text(row["subject"])}" '
-        f'data-picture="{_text(pictures.get(row["subject"], ""))}">'
-        + "".join(_cell(c, row.get(c), *ranges[c]) for c in shown)
-        + "</tr>"
-        for row in rows
+    return environment.from_string(_PAGE.read_text(encoding="utf-8")).render(
+        title=title,
+        note=note,
+        rows=rows,
+        columns=shown,
+        words=WORDS,
+        statuses=STATUSES,
+        ranges={column: Range(*range_of(column, limits)) for column in shown},
+        pictures=pictures,
     )
-    count = {s: sum(row["status"] == s for row in rows) for s in ("ok", "partial", "excluded")}
-    note = "SIMULATED DATA (digital phantoms, no patients)" if simulated else ""
-    page = PAGE
-    for key, value in {
-        "title": _text(title),
-        "note": note,
-        "total": str(len(rows)),
-        **{f"count_{status}": str(number) for status, number in count.items()},
-        "head": head,
-        "body": body,
-        # "<" would let a name end the script.
-        "cohort": json.dumps(title).replace("<", "\\u003c"),
-    }.items():
-        page = page.replace("{{" + key + "}}", value)
-    return page
-
-
-def _text(value: Any) -> str:
-    return html.escape("" if value is None else str(value), quote=True)
-
-
-def _header(column: str, low: float | None, high: float | None) -> str:
-    limit = " to ".join(
-        part
-        for part in (
-            f"at least {low:g}" if low is not None else "",
-            f"at most {high:g}" if high is not None else "",
-        )
-        if part
-    )
-    kind = "word" if column in WORDS else "number"
-    return (
-        f'<th scope="col" class="{kind}" title="{limit}"><button type="button">'
-        f"{_text(column.replace('_', ' '))}</button></th>"
-    )
-
-
-def _cell(column: str, value: Any, low: float | None, high: float | None) -> str:
-    if column == "status":
-        return f'<td class="status {value}">{value}</td>'
-    if column in WORDS:
-        return f'<td class="{column}" title="{_text(value)}">{_text(value)}</td>'
-    if value is None:
-        return '<td class="number"></td>'
-    outside = (low is not None and value < low) or (high is not None and value > high)
-    kind = "number outside" if outside else "number"
-    return f'<td class="{kind}" data-value="{value}">{_short(value)}</td>'
 
 
 def _short(value: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from relad.qc.limits import with_defaults
+from relad.status import SubjectStatus
+from relad.study.settings import Quality
 
 SUBJECT = (
     "brain_volume_ml",
@@ -35,42 +36,39 @@ def columns(tracers: Sequence[str]) -> list[str]:
     return ["subject", "status", "session", "used", "reason", *SUBJECT, *of_tracers]
 
 
-def row_of(status: Mapping[str, Any], tracers: Sequence[str]) -> dict[str, Any]:
-    """Row of one subject, from its ``status.json``."""
-    images = {**status.get("mri", {}), **{t: status["tracers"].get(t, {}) for t in tracers}}
-    left_out = {k: e for k, e in images.items() if e.get("status") != "ok"}
-    excluded = status["status"] != "ok"
-    reasons = (
-        [str(status["reason"])]
-        if excluded
-        else [f"{k} {e.get('status', 'missing')}: {e.get('reason')}" for k, e in left_out.items()]
-    )
+def row_of(status: SubjectStatus, tracers: Sequence[str]) -> dict[str, Any]:
+    """Row of one judged subject."""
+    scans = {**status.mri, **{t: status.pet[t] for t in tracers if t in status.pet}}
+    left_out = {name: scan for name, scan in scans.items() if not scan.ok}
+    used = [name for name in scans if name not in left_out]
     row = {
-        "subject": status["subject"],
-        "status": "excluded" if excluded else "partial" if left_out else "ok",
-        "session": status.get("session"),
-        "used": None if excluded else ",".join(k for k in images if k not in left_out) or None,
-        "reason": "; ".join(reasons) or None,
+        "subject": status.subject,
+        "status": "excluded" if not status.ok else "partial" if left_out else "ok",
+        "session": status.session,
+        "used": ",".join(used) or None if status.ok else None,
+        "reason": status.reason
+        if not status.ok
+        else "; ".join(f"{k} {scan.state}: {scan.reason}" for k, scan in left_out.items()) or None,
     }
-    row |= {name: status["qc"].get(name) for name in SUBJECT}
+    row |= {name: status.numbers.get(name) for name in SUBJECT}
     for tracer in tracers:
-        entry = dict(status["tracers"].get(tracer, {}))
-        if entry.get("reference_mean"):
-            entry["reference_variation"] = round(entry["reference_sd"] / entry["reference_mean"], 4)
-        row |= {f"{tracer}_{name}": entry.get(name) for name in TRACER}
+        numbers = dict(status.pet[tracer].numbers) if tracer in status.pet else {}
+        if numbers.get("reference_mean"):
+            ratio = numbers["reference_sd"] / numbers["reference_mean"]
+            numbers["reference_variation"] = round(ratio, 4)
+        row |= {f"{tracer}_{name}": numbers.get(name) for name in TRACER}
     return row
 
 
-def range_of(column: str, limits: Mapping[str, Any]) -> tuple[float | None, float | None]:
+def range_of(column: str, limits: Quality) -> tuple[float | None, float | None]:
     """Least and greatest accepted value of a column; None where there is no limit."""
-    limits = with_defaults(limits)
     if column == "brain_volume_ml":
-        low, high = limits["brain_volume_ml"]
+        low, high = limits.brain_volume_ml
         return low, high
     if column == "T1w_half_turn":
         return None, 0.0
     if column == "T1w_margin":
-        return limits["min_head_margin"], None
+        return limits.min_head_margin, None
     for suffix, key in (
         ("overlap_dice", "min_brain_overlap_dice"),
         ("reference_coverage", "min_reference_coverage"),
@@ -79,7 +77,7 @@ def range_of(column: str, limits: Mapping[str, Any]) -> tuple[float | None, floa
         ("margin", "min_pose_margin"),
     ):
         if column.endswith(suffix):
-            return limits[key], None
+            return getattr(limits, key), None
     if column.endswith("reference_variation"):
-        return None, limits["max_reference_variation"]
+        return None, limits.max_reference_variation
     return None, None

@@ -17,17 +17,16 @@ from pathlib import Path
 
 import ants
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points, sample
+from relad.imaging.atlas import SHAPE, VOXEL_MM
+from relad.imaging.resample import grid_points, sample
 from relad.registration import engine
 from relad.registration.engine import Stage
 from relad.registration.transforms import Warp, read_affine
 
-#: Grid of the template: 2 mm, with just enough room for skull and scalp.
-SHAPE = (96, 112, 96)
-VOXEL_MM = 2.0
 SKULL_MM = 8.0
 SCALP_MM = 8.0
 #: Intensity of skull and scalp, as multiples of white matter's.

@@ -15,10 +15,11 @@ import ants
 import nibabel as nib
 import numpy as np
 from ants.internal import get_pointer_string
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from relad.errors import DataError
-from relad.imaging.resample import limit_resolution, voxel_sizes
+from relad.imaging.resample import limit_resolution
 from relad.registration.transforms import FLIP
 
 #: Voxels at which N4 works, before it shrinks the image twofold.

@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti, save_nifti
+from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, sample
 
 #: Lines of a failed command's messages that are passed on.

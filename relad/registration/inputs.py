@@ -12,6 +12,7 @@ from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.errors import DataError
 from relad.fileio import beside, read_json
+from relad.study.settings import Tracer
 
 #: Least share of a frame that lies inside its tracer's window, and least share of the window that
 #: such frames cover: scans rarely start to the minute.
@@ -53,7 +54,7 @@ def _order(folder: Path, t1w: Path) -> tuple[str, list[Any]]:
     return str(when), [int(months[0]) if months else 0, folder.name]
 
 
-def _pets(folder: Path, tracers: Mapping[str, Mapping[str, Any]]) -> dict[str, Path]:
+def _pets(folder: Path, tracers: Mapping[str, Tracer]) -> dict[str, Path]:
     """PET of a session by tracer id, by what the sidecars state."""
     pets: dict[str, Path] = {}
     for image in sorted((folder / "pet").glob("*_pet.nii*")):
@@ -62,7 +63,7 @@ def _pets(folder: Path, tracers: Mapping[str, Mapping[str, Any]]) -> dict[str, P
     return pets
 
 
-def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, Any]]) -> Session:
+def choose_session(bids: Path, subject: str, tracers: Mapping[str, Tracer]) -> Session:
     """Choose a subject's scans that are used together.
 
     Where ``pairs.tsv`` of `relad ingest` pairs PET of the subject with a T1w, it decides (see
@@ -89,7 +90,7 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, 
     return replace(_choose(bids, subject, tracers), unpaired=unpaired(bids, subject))
 
 
-def _choose(bids: Path, subject: str, tracers: Mapping[str, Mapping[str, Any]]) -> Session:
+def _choose(bids: Path, subject: str, tracers: Mapping[str, Tracer]) -> Session:
     visit = visit_of(bids, subject)
     if visit is not None:
         folder = visit.t1w.parent.parent
@@ -204,11 +205,12 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     scan = f"(the scan runs from {first:.1f} to {last:.1f} min)"
     if not indices:
         raise DataError(
-            f"no frame lies within {window_min[0]} to {window_min[1]} min after injection {scan}"
+            f"no frame lies within {window_min[0]:g} to {window_min[1]:g} min after injection "
+            f"{scan}"
         )
     if covered < MIN_SHARE:
         raise DataError(
-            f"its frames cover {covered:.0%} of {window_min[0]} to {window_min[1]} min after "
+            f"its frames cover {covered:.0%} of {window_min[0]:g} to {window_min[1]:g} min after "
             f"injection {scan}, less than {MIN_SHARE:.0%}"
         )
     return Frames(indices, [starts[i] for i in indices], [durations[i] for i in indices])

@@ -8,13 +8,14 @@ hundred times longer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from relad.imaging.resample import apply_affine, grid_points, sample, voxel_sizes
+from relad.imaging.resample import FWHM_PER_SIGMA, sample
 
 #: Frames are smoothed by this full width at half maximum before they are compared.
 FWHM_MM = 6.0
@@ -25,7 +26,7 @@ SETTLED_MM = 0.01
 
 def smooth(frame: np.ndarray, affine: np.ndarray, fwhm_mm: float = FWHM_MM) -> np.ndarray:
     """Smooth an image (x, y, z) by a Gaussian of a full width at half maximum in mm."""
-    return ndimage.gaussian_filter(frame, fwhm_mm / 2.3548 / voxel_sizes(affine))
+    return ndimage.gaussian_filter(frame, fwhm_mm / FWHM_PER_SIGMA / voxel_sizes(affine))
 
 
 def _head_points(reference: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -85,24 +86,32 @@ def realign(frames: Sequence[np.ndarray], affine: np.ndarray) -> list[np.ndarray
     ]
 
 
-def average(
-    frames: Sequence[np.ndarray],
-    affine: np.ndarray,
-    motion: Sequence[np.ndarray],
-    seconds: Sequence[float],
-) -> np.ndarray:
-    """Mean of realigned frames on the reference frame's grid, weighted by duration in seconds."""
-    return average_at(grid_points(frames[0].shape, affine), frames, affine, motion, seconds)
-
-
 def average_at(
     points: np.ndarray,
-    frames: Sequence[np.ndarray],
+    frames: Iterable[np.ndarray],
     affine: np.ndarray,
     motion: Sequence[np.ndarray],
     seconds: Sequence[float],
 ) -> np.ndarray:
-    """The same at points (..., 3) in mm of the reference frame, each frame interpolated once."""
+    """Mean of realigned frames, weighted by duration, each frame interpolated once.
+
+    Parameters
+    ----------
+    points
+        (..., 3) in mm of the reference frame.
+    frames
+        Images (x, y, z) on one grid, made one at a time where they are large.
+    affine
+        Their (4, 4) voxel to RAS mm affine.
+    motion
+        Per frame the (4, 4) map of points from the reference frame to it, see :func:`realign`.
+    seconds
+        Durations of the frames.
+
+    Returns
+    -------
+    (...) float32.
+    """
     total = np.zeros(points.shape[:-1], np.float32)
     for frame, matrix, duration in zip(frames, motion, seconds, strict=True):
         total += np.float32(duration) * sample(frame, affine, apply_affine(matrix, points))

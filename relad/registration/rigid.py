@@ -6,9 +6,9 @@ from pathlib import Path
 
 import ants
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
-from relad.imaging.resample import voxel_sizes
 from relad.registration import engine, search
 from relad.registration.engine import Stage
 from relad.registration.motion import smooth

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ants
 import numpy as np
+from nibabel.affines import apply_affine
 
-from relad.imaging.resample import apply_affine, grid_points, limit_resolution, sample
+from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import normalized_mutual_information, rigid
 from relad.registration import engine
 

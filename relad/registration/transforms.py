@@ -12,11 +12,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import io, ndimage
 
 from relad.errors import DataError, ReladError
 from relad.fileio import whole_file, write_text
-from relad.imaging.resample import apply_affine
 
 #: Turns RAS into LPS coordinates and back.
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -165,13 +165,6 @@ class MniToT1w:
         if deform and self.warp is not None:
             points = self.warp(points)
         return apply_affine(self.affine, points)
-
-
-def mni_to_t1w(
-    folder: Path, subject: str, points: np.ndarray, *, deform: bool = True
-) -> np.ndarray:
-    """Map MNI points (..., 3) once; see :class:`MniToT1w`."""
-    return MniToT1w(folder, subject)(points, deform=deform)
 
 
 def names(subject: str) -> dict[str, str]:

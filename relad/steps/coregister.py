@@ -27,13 +27,15 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti, save_nifti
-from relad.imaging.resample import apply_affine, grid_points, limit_resolution, sample
+from relad.imaging.nifti import load_nifti, save_nifti
+from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import pose_margin
 from relad.registration import brain, engine, extraction, inputs, motion, rigid
 from relad.registration.transforms import check_suffix, read_affine, write_affine
+from relad.status import Kind, is_simulated
 
 #: Frames that seem to have moved by more than this were not realigned but lost, in mm.
 MOST_MOTION_MM = 30.0
@@ -103,7 +105,8 @@ def run(args: argparse.Namespace) -> None:
     write_affine(args.transform, matrix)
     if args.resampled is not None:
         points = apply_affine(matrix, grid_points(fixed.shape, fixed.affine))
-        save_nifti(args.resampled, moving.mean_at(points), fixed.affine)
+        mark = Kind.SIMULATED.mark if is_simulated(args.moving) else ""
+        save_nifti(args.resampled, moving.mean_at(points), fixed.affine, note=mark)
     if margin > 0:
         said = f"fits better than 12 displaced poses, by {margin:.4f} (mutual information)"
         print(f"{args.transform}: {said}", file=sys.stderr)

@@ -24,8 +24,8 @@ image id, or by run). OUT is written whole: it appears when all is done, and rep
 dataset of that name. A run that was killed is taken up again where it was: the subjects it had
 finished are kept beside OUT, as long as source and settings are the same.
 
-    relad ingest ADNI bids/adni --collection ADNI_3_15_2024.csv --jobs 8
-    relad ingest my-bids bids/my-centre --max-gap-days 90 --checksums my-bids/sha256sums.txt
+    relad ingest ADNI bids/adni --source loni --collection ADNI_3_15_2024.csv --jobs 8
+    relad ingest my-bids bids/my-centre --source bids --checksums my-bids/sha256sums.txt
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from relad.cli import add_settings
 from relad.cohort import adni, bids, convert
 from relad.cohort.images import INGEST_COLUMNS, Candidate, Contents, Row, row
 from relad.cohort.integrity import Checksums
@@ -48,13 +49,14 @@ from relad.cohort.pairing import PAIR_COLUMNS, pair
 from relad.cohort.resume import Outcomes, key_of
 from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
 from relad.cohort.series import SeriesTable
-from relad.cohort.sources import bids as bids_source
-from relad.cohort.sources import loni as loni_source
+from relad.cohort.sources.bids import is_bids
 from relad.errors import ReladError
 from relad.fileio import read_table, whole_folder, write_json, write_table
-from relad.study.config import default_ingest
+from relad.status import Kind, is_simulated
+from relad.study.config import load_settings
 from relad.study.provenance import describe
-from relad.study.subjects import bids_label
+from relad.study.settings import IngestSettings, plain
+from relad.study.subjects import bids_label, known_sources, load_source
 
 #: Without a terminal a line of progress is written this often (s).
 _PROGRESS_EVERY_S = 10.0
@@ -113,7 +115,7 @@ def _alone(task: Task, root: Path) -> Outcome:
         except BrokenProcessPool:
             reason = "the process that read this subject's scans died"
             rows = [row(c.entry, len(c.files), reason=reason) for c in task.candidates]
-            return Outcome(rows, (), simulated=False)
+            return Outcome(rows, ())
 
 
 def _progress(total: int, before: int) -> Callable[[int], None]:
@@ -147,12 +149,17 @@ def _progress(total: int, before: int) -> Callable[[int], None]:
     return say
 
 
+def guess_source(source: Path) -> str:
+    """Name of the source that a folder looks like, for those who do not say."""
+    return "bids" if is_bids(source) else "loni"
+
+
 def ingest(
     source: Path,
     out: Path,
-    tracers: Mapping[str, Mapping[str, Any]],
+    settings: IngestSettings,
     *,
-    options: Mapping[str, Any] | None = None,
+    kind: str | None = None,
     collections: Sequence[Path] | None = None,
     checksums: Path | None = None,
     jobs: int = 1,
@@ -162,13 +169,13 @@ def ingest(
     Parameters
     ----------
     source
-        Folder that holds LONI's tree of scans, or a BIDS dataset.
+        Folder that holds the scans.
     out
         BIDS dataset to write.
-    tracers
-        Tracer id -> ``{ligand, aliases, …}``, as in the configuration.
-    options
-        Resolved section ``ingest`` of the configuration; by default the repository's.
+    settings
+        Tracers, series table and pairing.
+    kind
+        What the source is, a module of :mod:`relad.cohort.sources`; by default what it looks like.
     collections
         Collection CSVs; by default those in or beside ``source``.
     checksums
@@ -183,28 +190,25 @@ def ingest(
     Raises
     ------
     ReladError
-        Where the source is neither, or no series of it can be used.
+        Where the source cannot be read, or no series of it can be used.
     """
     _check_out(source, out)
     if not source.is_dir():
         raise ReladError("no such folder", file=source)
-    options = options or default_ingest()
+    contents: Contents = load_source(kind or guess_source(source)).read(source, collections)
     rules = Rules(
-        SeriesTable(options["series"]),
-        tracers,
+        SeriesTable(settings.ingest.series),
+        settings.tracers,
         Checksums.read(checksums, source) if checksums else None,
+        contents.simulated,
     )
-    if bids_source.is_bids(source):
-        contents = bids_source.read(source)
-    else:
-        contents = loni_source.read(source, collections)
     rows = contents.rows
     if any(f.name.lower().endswith(".dcm") for c in contents.candidates for f in c.files):
         convert.find_dcm2niix()
     tasks, dropped = make_tasks(contents.candidates, rules)
     rows += dropped
-    settings = {"tracers": tracers, "ingest": options, "checksums": checksums and str(checksums)}
-    with whole_folder(out, mark="ingest.tsv", key=key_of(source, tasks, settings)) as root:
+    used = {**plain(settings), "checksums": checksums and str(checksums)}
+    with whole_folder(out, mark="ingest.tsv", key=key_of(source, tasks, used)) as root:
         outcomes = Outcomes(root)
         done = outcomes.take_up(tasks)
         show = _progress(len(tasks), len(done))
@@ -214,14 +218,13 @@ def ingest(
             show(len(done))
         for outcome in done.values():
             rows += outcome.rows
-        simulated = contents.simulated or any(outcome.simulated for outcome in done.values())
         rows.sort(key=lambda r: (r["ptid"] or "", adni.order_of(_id(r)), r["n_files"] == 0, str(r)))
         kept = [r for r in rows if r["status"] == "kept"]
         if not kept:
             raise ReladError(f"no series can be used: {_tally(rows)}", file=source)
         _copy_masks(contents, kept, root)
         write_table(root / "ingest.tsv", rows, INGEST_COLUMNS)
-        write_table(root / "pairs.tsv", pair(kept, options["max_gap_days"]), PAIR_COLUMNS)
+        write_table(root / "pairs.tsv", pair(kept, settings.ingest.max_gap_days), PAIR_COLUMNS)
         people = [
             {
                 "participant_id": f"sub-{bids_label(ptid)}",
@@ -231,10 +234,10 @@ def ingest(
             }
             for ptid, cells in sorted(contents.people.items())
         ]
-        bids.write_root(root, people, what=contents.what, simulated=simulated)
+        kind = Kind.of_scans((r["kind"], is_simulated(root / r["output"])) for r in kept)
+        bids.write_root(root, people, what=contents.what, kind=kind)
         packages = ("dcm2niix", "pydicom", "nibabel", "numpy")
-        settings = {"tracers": tracers, "ingest": options}
-        write_json(root / "provenance.json", describe("ingest", settings, *packages))
+        write_json(root / "provenance.json", describe("ingest", plain(settings), *packages))
         outcomes.forget()
     return rows
 
@@ -255,7 +258,7 @@ def _copy_masks(contents: Contents, kept: Sequence[Row], root: Path) -> None:
                 root / "derivatives" / "source" / "dataset_description.json",
                 {
                     "Name": "Brain masks that came with the source",
-                    "BIDSVersion": "1.10.0",
+                    "BIDSVersion": bids.VERSION,
                     "DatasetType": "derivative",
                     "GeneratedBy": [{"Name": "unknown"}],
                 },
@@ -279,12 +282,14 @@ def _check_out(source: Path, out: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from relad.cli import add_settings
-
-    parser.add_argument(
-        "source", type=Path, metavar="SOURCE", help="folder with the LONI tree, or a BIDS dataset"
-    )
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder that holds the scans")
     parser.add_argument("out", type=Path, metavar="OUT", help="BIDS dataset to write")
+    parser.add_argument(
+        "--source",
+        dest="kind",
+        metavar="NAME",
+        help=f"what SOURCE is: {', '.join(known_sources())} (default: what it looks like)",
+    )
     parser.add_argument(
         "--collection",
         type=Path,
@@ -312,19 +317,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from relad.study.config import load_settings
-
     if args.jobs < 1:
         raise ReladError(f"--jobs must be at least 1, not {args.jobs}")
-    settings = load_settings(args.settings)
-    options = dict(settings.get("ingest") or default_ingest())
+    settings = load_settings(args.settings, IngestSettings)
     if args.max_gap_days is not None:
-        options["max_gap_days"] = args.max_gap_days
+        options = replace(settings.ingest, max_gap_days=args.max_gap_days)
+        settings = replace(settings, ingest=options)
     rows = ingest(
         args.source,
         args.out,
-        settings["tracers"],
-        options=options,
+        settings,
+        kind=args.kind,
         collections=args.collection,
         checksums=args.checksums,
         jobs=args.jobs,

@@ -1,16 +1,18 @@
 """Pack a cohort into one memory-mapped dataset.
 
-Reads the folders of `relad normalize`, cuts subject-level folds (training cohort only), and writes
-mri.npy, pet.npy, mask.npy, subjects.tsv and dataset.json (relad/data/dataset.py). MRI is brought to
-[-1, 1] by its median and spread inside the brain; PET in SUVR is mapped linearly by the tracer's
-fixed window, without clipping, so that SUVR can be restored exactly. Every subject of the cohort
-has a row in subjects.tsv, also one that is not included, with the reason: methods need T1w, FLAIR
-and the PET of one tracer at least. With qc.action: fail, a scan that failed stops the cohort here.
+Reads the folders of `relad normalize` and the verdicts of `relad qc` on them, cuts subject-level
+folds (training cohort only), and writes mri.npy, pet.npy, mask.npy, subjects.tsv and dataset.json
+(relad/data/dataset.py). MRI is brought to [-1, 1] by its median and spread inside the brain; PET in
+SUVR is mapped linearly by the tracer's fixed window, without clipping, so that SUVR can be restored
+exactly. Every subject of the cohort has a row in subjects.tsv, also one that is not included, with
+the reason: methods need T1w, FLAIR and the PET of one tracer at least. With qc.action: fail, a scan
+that failed stops the cohort here.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,15 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from relad.cli import add_settings
+from relad.cli import add_settings, folders_of
 from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.folds import assign_folds
 from relad.data.window import to_unit
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti, read_json, read_table, whole_folder, write_json, write_table
+from relad.fileio import read_json, read_table, whole_folder, write_json, write_table
 from relad.imaging import atlas
+from relad.imaging.nifti import load_nifti
+from relad.status import Modality, State, SubjectStatus, kind_of
 from relad.study import paths, provenance
-from relad.study.config import MODALITIES, load_settings
+from relad.study.config import load_settings, of_cohort
+from relad.study.settings import PackSettings, plain
 
 #: Intensities further than this from the brain's median, in standard deviations, are clipped.
 CLIP_SD = 3.0
@@ -71,38 +76,45 @@ def _read(folder: Path, name: str, shape: Sequence[int], affine: np.ndarray) -> 
     return np.asarray(image.dataobj)
 
 
-def _reason(status: Mapping[str, Any], tracers: Sequence[str], have: Sequence[str]) -> str | None:
-    """Say why a normalised subject is not packed; None where it is."""
-    if status["status"] != "ok":
-        return status["reason"]
-    for name, entry in status.get("mri", {}).items():
-        if entry["status"] != "ok":
-            return f"methods need {' and '.join(MODALITIES)}; {name} {entry['status']}: " + str(
-                entry["reason"]
-            )
+def _reason(status: SubjectStatus, tracers: Sequence[str], have: Sequence[str]) -> str | None:
+    """Say why a judged subject is not packed; None where it is."""
+    if not status.ok:
+        return status.reason
+    for name, scan in status.mri.items():
+        if not scan.ok:
+            return f"methods need {' and '.join(Modality)}; {name} {scan.state}: {scan.reason}"
     if not have:
-        return "no usable PET: " + "; ".join(
-            f"{k}: {status['tracers'].get(k, {}).get('reason') or 'missing'}" for k in tracers
-        )
+        reasons = {t: status.pet[t].reason if t in status.pet else "missing" for t in tracers}
+        return "no usable PET: " + "; ".join(f"{t}: {why}" for t, why in reasons.items())
     return None
 
 
-def _failures(status: Mapping[str, Any]) -> list[str]:
+def _failures(status: SubjectStatus) -> list[str]:
     """Every scan of a subject that was there and could not be used, with its reason."""
-    if status["status"] != "ok":
-        return [str(status["reason"])]
-    images = {**status.get("mri", {}), **status["tracers"]}
-    return [f"{k}: {e['reason']}" for k, e in images.items() if e["status"] == "excluded"]
+    if not status.ok:
+        return [str(status.reason)]
+    return [f"{k}: {s.reason}" for k, s in status.scans.items() if s.state is State.EXCLUDED]
+
+
+def read_verdicts(quality: Path) -> dict[str, SubjectStatus]:
+    """Judged subjects by label, from a folder of `relad qc`."""
+    file = quality / "subjects.json"
+    try:
+        judged = [SubjectStatus.of(told) for told in read_json(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"holds no verdicts ({error!r})", file=file, hint="run `relad qc`"
+        ) from None
+    return {status.subject: status for status in judged}
 
 
 def pack(
     out: Path,
     folders: Sequence[Path],
+    verdicts: Mapping[str, SubjectStatus],
     participants: Mapping[str, Mapping[str, Any]],
     cohort: str,
-    settings: Mapping[str, Any],
-    *,
-    simulated: bool,
+    settings: PackSettings,
 ) -> None:
     """Write the packed dataset of a cohort, one subject in memory at a time.
 
@@ -110,135 +122,167 @@ def pack(
     ----------
     folders
         One folder of `relad normalize` per subject.
+    verdicts
+        Subject -> its status as `relad qc` judged it.
     participants
         Subject -> row of participants.tsv.
     cohort
         Name in the configuration.
     settings
-        Sections ``seed``, ``tracers``, ``grid``, ``folds``, ``cohorts`` and, for its ``action``,
-        ``qc``.
+        Seed, tracers, grid, folds, cohorts, and what happens to a failed scan.
     """
-    entry = settings["cohorts"][cohort]
-    tracers = list(settings["tracers"])
-    windows = {k: tracer["suvr_window"] for k, tracer in settings["tracers"].items()}
-    shape = tuple(settings["grid"]["shape"])
-    affine = atlas.grid_affine(shape, settings["grid"]["voxel_mm"])
-
-    rows: list[dict[str, Any]] = []
-    usable: list[tuple[dict[str, Any], Path]] = []
-    failed: list[str] = []
-    for folder in folders:
-        status = read_json(folder / "status.json")
-        subject = status["subject"]
-        if any(row["subject"] == subject for row in rows):
-            raise ReladError(f"subject {subject} is given twice", file=folder)
-        person = participants.get(subject, {})
-        have = [k for k in tracers if status["tracers"].get(k, {}).get("status") == "ok"]
-        reason = _reason(status, tracers, have)
-        failed += [f"{subject}: {why}" for why in _failures(status)]
-        included = reason is None
-        row = {
-            "subject": subject,
-            "session": status.get("session"),
-            "included": "yes" if included else "no",
-            "reason": reason,
-            "group": person.get("group"),
-            "age": person.get("age"),
-            "sex": person.get("sex"),
-            "tracers": ",".join(have) if included else None,
-        }
-        rows.append(row)
-        if included:
-            row["index"] = len(usable)
-            usable.append((row, folder))
-    if failed and settings["qc"]["action"] == "fail":
-        raise ReladError(
-            f"{len(failed)} scans of cohort {cohort} failed ({'; '.join(failed)})",
-            hint="look at the quality page; qc.action: exclude goes on without them",
-        )
+    role = of_cohort(settings.cohorts, cohort).role
+    of_subject = _by_subject(folders, verdicts)
+    if settings.qc.action == "fail":
+        _refuse_failures(cohort, [verdicts[subject] for subject in of_subject])
+    rows = [
+        _row(verdicts[subject], participants.get(subject, {}), list(settings.tracers))
+        for subject in of_subject
+    ]
+    usable = [row for row in rows if row["included"] == "yes"]
     if not usable:
         reasons = "; ".join(f"{r['subject']}: {r['reason']}" for r in rows)
         raise ReladError(f"no subject of cohort {cohort} can be used ({reasons})")
-
-    if entry["role"] == "train":
-        included = [row for row, _ in usable]
-        folds = assign_folds(included, settings["folds"]["count"], settings["seed"])
-        for row in included:
+    for index, row in enumerate(usable):
+        row["index"] = index
+    if role == "train":
+        folds = assign_folds(usable, settings.folds.count, settings.seed)
+        for row in usable:
             row["fold"] = folds[row["subject"]]
-
-    n = len(usable)
     with whole_folder(out, mark="dataset.json") as temporary:
-        mri, pet, mask = (
-            np.lib.format.open_memmap(temporary / f"{name}.npy", "w+", dtype, (n, *rest, *shape))
-            for name, dtype, rest in (
-                ("mri", np.float32, (len(MODALITIES),)),
-                ("pet", np.float32, (len(tracers),)),
-                ("mask", bool, ()),
-            )
-        )
-        for i, (row, folder) in enumerate(usable):
-            subject = row["subject"]
-            brain = _read(folder, paths.brain_mask(subject), shape, affine) > 0.5
-            mask[i] = brain
-            for j, modality in enumerate(MODALITIES):
-                name = paths.preprocessed_mri(subject, modality)
-                try:
-                    mri[i, j] = standardized_mri(_read(folder, name, shape, affine), brain)
-                except DataError as error:
-                    raise DataError(error.what, file=folder / name, hint=error.hint) from None
-            pet[i] = np.nan
-            for k, tracer in enumerate(tracers):
-                if tracer in row["tracers"].split(","):
-                    name = paths.preprocessed_pet(subject, tracer)
-                    suvr = np.where(brain, _read(folder, name, shape, affine), 0.0)
-                    pet[i, k] = to_unit(suvr, windows[tracer])
-        for array in (mri, pet, mask):
-            array.flush()
+        checksums = _write_arrays(temporary, usable, of_subject, settings)
         write_table(temporary / "subjects.tsv", rows, SUBJECT_COLUMNS)
         write_json(
             temporary / "dataset.json",
             {
                 "cohort": cohort,
-                "role": entry["role"],
-                "simulated": simulated,
-                "modalities": list(MODALITIES),
-                "tracers": tracers,
-                "windows": windows,
-                "affine": affine.tolist(),
-                "shape": list(shape),
-                "folds": settings["folds"] if entry["role"] == "train" else {},
-                "provenance": provenance.describe("pack", settings, "numpy", "nibabel"),
+                "role": role,
+                "kind": kind_of(verdicts[row["subject"]] for row in usable),
+                "modalities": list(Modality),
+                "tracers": list(settings.tracers),
+                "windows": {name: tracer.suvr_window for name, tracer in settings.tracers.items()},
+                "affine": _affine(settings).tolist(),
+                "shape": list(settings.grid.shape),
+                "folds": settings.folds.count if role == "train" else 0,
+                "sha256": checksums,
+                "provenance": provenance.describe("pack", plain(settings), "numpy", "nibabel"),
             },
         )
     for row in rows:
         if row["included"] == "no":
             print(f"{cohort}: {row['subject']} is not included: {row['reason']}", file=sys.stderr)
-    print(f"{cohort}: packed {n} of {len(rows)} subjects", file=sys.stderr)
+    print(f"{cohort}: packed {len(usable)} of {len(rows)} subjects", file=sys.stderr)
+
+
+def _by_subject(folders: Sequence[Path], verdicts: Mapping[str, SubjectStatus]) -> dict[str, Path]:
+    """Folder of every subject; each must be there once, and judged."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        subject = SubjectStatus.read(folder).subject
+        if subject in found:
+            raise ReladError(f"subject {subject} is given twice", file=folder)
+        if subject not in verdicts:
+            raise ReladError(
+                f"subject {subject} was not judged", file=folder, hint="run `relad qc` on it"
+            )
+        found[subject] = folder
+    return found
+
+
+def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus]) -> None:
+    failed = [f"{status.subject}: {why}" for status in judged for why in _failures(status)]
+    if failed:
+        raise ReladError(
+            f"{len(failed)} scans of cohort {cohort} failed ({'; '.join(failed)})",
+            hint="look at the quality page; qc.action: exclude goes on without them",
+        )
+
+
+def _row(
+    status: SubjectStatus, person: Mapping[str, Any], tracers: Sequence[str]
+) -> dict[str, Any]:
+    """A subject's row of subjects.tsv, without index and fold."""
+    have = [t for t in tracers if t in status.pet and status.pet[t].ok]
+    reason = _reason(status, tracers, have)
+    return {
+        "subject": status.subject,
+        "session": status.session,
+        "included": "no" if reason else "yes",
+        "reason": reason,
+        "group": person.get("group"),
+        "age": person.get("age"),
+        "sex": person.get("sex"),
+        "tracers": None if reason else ",".join(have),
+    }
+
+
+def _affine(settings: PackSettings) -> np.ndarray:
+    return atlas.grid_affine(settings.grid.shape, settings.grid.voxel_mm)
+
+
+def _write_arrays(
+    out: Path,
+    usable: Sequence[Mapping[str, Any]],
+    of_subject: Mapping[str, Path],
+    settings: PackSettings,
+) -> dict[str, str]:
+    """Write mri, pet and mask, a subject at a time; returns their SHA-256 by name."""
+    n, shape, affine = len(usable), settings.grid.shape, _affine(settings)
+    arrays = {
+        name: np.lib.format.open_memmap(out / f"{name}.npy", "w+", dtype, (n, *rest, *shape))
+        for name, dtype, rest in (
+            ("mri", np.float32, (len(Modality),)),
+            ("pet", np.float32, (len(settings.tracers),)),
+            ("mask", bool, ()),
+        )
+    }
+    for i, row in enumerate(usable):
+        subject = row["subject"]
+        folder = of_subject[subject]
+        brain = _read(folder, paths.brain_mask(subject), shape, affine) > 0.5
+        arrays["mask"][i] = brain
+        arrays["pet"][i] = np.nan
+        for j, modality in enumerate(Modality):
+            name = paths.preprocessed_mri(subject, modality)
+            try:
+                mri = standardized_mri(_read(folder, name, shape, affine), brain)
+            except DataError as error:
+                raise DataError(error.what, file=folder / name, hint=error.hint) from None
+            arrays["mri"][i, j] = mri
+        for k, (tracer, entry) in enumerate(settings.tracers.items()):
+            if tracer in row["tracers"].split(","):
+                name = paths.preprocessed_pet(subject, tracer)
+                suvr = np.where(brain, _read(folder, name, shape, affine), 0.0)
+                arrays["pet"][i, k] = to_unit(suvr, entry.suvr_window)
+    checksums = {}
+    for name, array in arrays.items():
+        array.flush()
+        with (out / f"{name}.npy").open("rb") as file:
+            checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return checksums
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="folder of the packed dataset")
-    parser.add_argument("normalized", type=Path, nargs="+", help="folders of `relad normalize`")
+    parser.add_argument(
+        "normalized",
+        type=Path,
+        nargs="+",
+        help="folders of `relad normalize`, or the folder that holds them",
+    )
+    parser.add_argument("--qc", type=Path, required=True, help="folder of `relad qc` on them")
     parser.add_argument("--bids", type=Path, required=True, help="BIDS dataset of the cohort")
     parser.add_argument("--cohort", required=True, help="its name in the configuration")
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = load_settings(args.settings)
-    if args.cohort not in settings["cohorts"]:
-        raise ReladError(
-            f"no cohort {args.cohort!r}", hint=f"known: {', '.join(settings['cohorts'])}"
-        )
-    settings = {
-        **{k: settings[k] for k in ("seed", "tracers", "grid", "folds", "cohorts")},
-        "qc": {"action": settings.get("qc", {}).get("action", "exclude")},
-    }
+    settings = load_settings(args.settings, PackSettings)
     table = args.bids / "participants.tsv"
     participants = (
         {row["participant_id"].removeprefix("sub-"): row for row in read_table(table)}
         if table.exists()
         else {}
     )
-    simulated = settings["cohorts"][args.cohort]["source"] == "phantom"
-    pack(args.out, args.normalized, participants, args.cohort, settings, simulated=simulated)
+    folders = folders_of(args.normalized)
+    pack(args.out, folders, read_verdicts(args.qc), participants, args.cohort, settings)

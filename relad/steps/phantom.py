@@ -29,8 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from relad import cli, fileio
+from relad.cohort.sources.phantom import ptids
 from relad.errors import ReladError
-from relad.study import config, provenance
+from relad.status import Kind
+from relad.study.config import load_settings
+from relad.study.provenance import describe
+from relad.study.settings import PhantomSettings, plain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run ``relad phantom``."""
-    simulate(args.out, args.cohort, config.load_settings(args.settings), jobs=args.jobs)
+    simulate(args.out, args.cohort, load_settings(args.settings, PhantomSettings), jobs=args.jobs)
 
 
-def simulate(out: Path, cohort: str, settings: dict[str, Any], *, jobs: int = 1) -> None:
+def simulate(out: Path, cohort: str, settings: PhantomSettings, *, jobs: int = 1) -> None:
     """Write a simulated cohort.
 
     Parameters
@@ -60,7 +64,7 @@ def simulate(out: Path, cohort: str, settings: dict[str, Any], *, jobs: int = 1)
     cohort
         Name of the cohort's entry in ``settings``.
     settings
-        Sections ``seed``, ``tracers`` and ``cohorts`` of the configuration.
+        Seed, tracers and cohorts.
     jobs
         Processes; the result does not depend on it.
 
@@ -70,16 +74,15 @@ def simulate(out: Path, cohort: str, settings: dict[str, Any], *, jobs: int = 1)
         Where the settings name no such phantom cohort, scanner or tracer.
     """
     from relad.cohort.phantom import pet, scanners, study
-    from relad.study.subjects import phantom_ptids
 
-    section = config.section(settings, "phantom", cohort=cohort)
-    entry = section["cohorts"][cohort]
-    if entry["source"] != "phantom":
+    if cohort not in settings.cohorts or settings.cohorts[cohort].phantom is None:
+        known = [name for name, entry in settings.cohorts.items() if entry.phantom]
         raise ReladError(
-            f"cohort {cohort!r} has the source {entry['source']!r}",
-            hint="only cohorts of the source 'phantom' are simulated",
+            f"the settings have no cohort {cohort!r} of the source 'phantom'",
+            hint=f"simulated cohorts: {', '.join(known) or 'none'}",
         )
-    unknown = sorted(set(section["tracers"]) - set(pet.TRACERS))
+    phantom = settings.cohorts[cohort].phantom
+    unknown = sorted(set(settings.tracers) - set(pet.TRACERS))
     if unknown:
         raise ReladError(
             f"no phantom is known for the tracers {unknown}",
@@ -87,21 +90,18 @@ def simulate(out: Path, cohort: str, settings: dict[str, Any], *, jobs: int = 1)
         )
     if jobs < 1:
         raise ReladError(f"--jobs is {jobs}", hint="give a number of 1 or more")
-    plan = study.Plan(
-        seed=section["seed"],
-        cohort=cohort,
-        scanner=scanners.scanner(entry["phantom"]["scanner"]),
-        tracers=section["tracers"],
-    )
-    ptids = phantom_ptids(entry["phantom"])
+    plan = study.Plan(settings.seed, cohort, scanners.scanner(phantom.scanner), settings.tracers)
+    people = ptids(phantom.subjects, phantom.site)
     with fileio.whole_folder(out, mark="collection.csv") as folder:
-        rows = [row for rows in _subjects(plan, ptids, folder, jobs) for row in rows]
+        rows = [row for rows in _subjects(plan, people, folder, jobs) for row in rows]
         fileio.write_table(folder / "collection.csv", rows, study.COLUMNS)
-        made_by = provenance.describe("phantom", section, "numpy", "scipy", "nilearn", "pydicom")
-        fileio.write_json(folder / "provenance.json", {"simulated": True, **made_by})
+        packages = ("numpy", "scipy", "nilearn", "pydicom")
+        used = plain(settings) | {"cohorts": {cohort: plain(settings.cohorts[cohort])}}
+        made_by = describe("phantom", used, *packages)
+        fileio.write_json(folder / "provenance.json", {"kind": Kind.SIMULATED, **made_by})
 
 
-def _subjects(plan: Any, ptids: list[str], folder: Path, jobs: int) -> Iterator[list[dict]]:
+def _subjects(plan: Any, people: list[str], folder: Path, jobs: int) -> Iterator[list[dict]]:
     """Write every subject, in parallel; yield their rows of the collection in order."""
     from tqdm import tqdm
 
@@ -110,7 +110,7 @@ def _subjects(plan: Any, ptids: list[str], folder: Path, jobs: int) -> Iterator[
     def progress(results: Iterator[list[dict]]) -> tqdm:
         pause = 0.5 if sys.stderr.isatty() else 15
         return tqdm(
-            results, total=len(ptids), desc=plan.cohort, unit="subject", mininterval=pause,
+            results, total=len(people), desc=plan.cohort, unit="subject", mininterval=pause,
             file=sys.stderr,
         )  # fmt: skip
 
@@ -118,9 +118,9 @@ def _subjects(plan: Any, ptids: list[str], folder: Path, jobs: int) -> Iterator[
     # Built before the processes split, so that they share it where the system can fork.
     template.template()
     if jobs == 1:
-        yield from progress(map(write, ptids))
+        yield from progress(map(write, people))
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(min(jobs, len(ptids)), mp_context=context) as pool:
-        yield from progress(pool.map(write, ptids))
+    with ProcessPoolExecutor(min(jobs, len(people)), mp_context=context) as pool:
+        yield from progress(pool.map(write, people))

@@ -3,9 +3,10 @@
   relad preprocess --t1 T1w.nii.gz --flair FLAIR.nii.gz --pet tau=tau.nii.gz amyloid=av45.nii.gz OUT
 
 Does what `relad register` and `relad normalize` do, by the same code and the same configuration, to
-any NIfTI images of one visit. Only the T1w is needed; FLAIR and PET are used where they are given.
-A tracer's name is one of the configuration's (section tracers). PET is not brought to another
-resolution: a study's psf belongs to its cohorts.
+any NIfTI images of one visit, and judges the result as `relad qc` does. Only the T1w is needed;
+FLAIR and PET are used where they are given. A tracer's name is one of the configuration's (section
+tracers). PET is not brought to another resolution: a study's psf belongs to its cohorts. Scans that
+say they are simulated, in their sidecar or header, leave the mark on what is made of them.
 
 A PET needs its frames' times: the BIDS sidecar beside it (the same name with .json) states
 FrameTimesStart, FrameDuration and InjectionStart in seconds, and the frames inside the tracer's
@@ -22,16 +23,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from relad.cli import add_settings
 from relad.errors import DataError, ReladError
-from relad.fileio import whole_folder
+from relad.fileio import beside, whole_folder
+from relad.qc.limits import judge
 from relad.registration import engine, inputs
 from relad.registration.subject import Subject, report
+from relad.status import SubjectStatus
 from relad.steps.normalize import write_normalized
+from relad.study import paths
 from relad.study.config import load_settings
+from relad.study.settings import PreprocessSettings, Tracer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,13 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subject", metavar="LABEL", default="one", help="used in file names (default: one)"
     )
-    parser.add_argument(
-        "--simulated", action="store_true", help="the scans are simulated; outputs will say so"
-    )
     add_settings(parser)
 
 
-def pet_files(given: Sequence[str], tracers: Mapping[str, Any]) -> dict[str, Path]:
+def pet_files(given: Sequence[str], tracers: Mapping[str, Tracer]) -> dict[str, Path]:
     """Tracer id -> image, from words such as ``tau=tau.nii.gz``.
 
     Raises
@@ -86,30 +88,24 @@ def pet_files(given: Sequence[str], tracers: Mapping[str, Any]) -> dict[str, Pat
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = load_settings(args.settings)
+    settings = load_settings(args.settings, PreprocessSettings)
     if args.out is None:  # --pet, which takes several words, has taken OUT too
         if not args.pet or "=" in args.pet[-1]:
             raise ReladError("OUT is missing: the folder to write")
         args.out = Path(args.pet.pop())
-    pets = pet_files(args.pet, settings["tracers"])
+    pets = pet_files(args.pet, settings.tracers)
     if not args.subject.isalnum():
         raise ReladError(f"--subject takes letters and digits, not {args.subject!r}")
     for path in (args.t1, args.flair, args.brain_mask, *pets.values()):
         if path is not None and not path.is_file():
             raise ReladError("no such image", file=path)
-    engine.configure(settings["registration"]["threads"], settings["seed"])
+    engine.configure(settings.registration.threads, settings.seed)
     if args.brain_mask is not None:
-        registration = {**settings["registration"], "brain_extraction": "derivatives"}
-        settings = {**settings, "registration": registration}
+        registration = replace(settings.registration, brain_extraction="derivatives")
+        settings = replace(settings, registration=registration)
     session = inputs.Session(None, args.t1, args.flair, pets, args.brain_mask)
-    status = preprocess(
-        session,
-        args.out,
-        args.subject,
-        settings,
-        averaged=args.pet_window_already_averaged,
-        simulated=args.simulated,
-    )
+    averaged = args.pet_window_already_averaged
+    status = preprocess(session, args.out, args.subject, settings, averaged=averaged)
     return 1 if report(status) else 0
 
 
@@ -117,12 +113,11 @@ def preprocess(
     session: inputs.Session,
     out: Path,
     subject: str,
-    settings: Mapping[str, Any],
+    settings: PreprocessSettings,
     *,
     averaged: bool = False,
-    simulated: bool = False,
-) -> dict[str, Any]:
-    """Register and normalise one person's images.
+) -> SubjectStatus:
+    """Register, normalise and judge one person's images.
 
     Parameters
     ----------
@@ -133,28 +128,35 @@ def preprocess(
     subject
         Label for file names.
     settings
-        Sections ``seed``, ``tracers``, ``grid``, ``registration`` and ``qc``.
+        Of all three steps.
     averaged
         A static PET that nothing times is the mean of its window.
-    simulated
-        Whether the scans are.
-
-    Returns
-    -------
-    The content of ``status.json``.
 
     Raises
     ------
     DataError
         If the T1w or the brain mask cannot be used: there is nothing to show then.
     """
-    step = Subject(Path(), subject, settings, simulated=simulated, averaged=averaged)
+    step = Subject(Path(), subject, settings, averaged=averaged)
     with whole_folder(out, mark="status.json") as folder:
         registered = folder / "registered"
         registered.mkdir()
         print(f"sub-{subject}: registering", file=sys.stderr)
         step.write(registered, lambda: session)
-        if step.status["status"] != "ok":
-            raise DataError(step.status["reason"])
+        if not step.status.ok:
+            raise DataError(step.status.reason)
         print(f"sub-{subject}: resampling to MNI", file=sys.stderr)
-        return write_normalized(registered, folder, subject, settings, {})
+        status = judge(write_normalized(registered, folder, subject, settings, {}), settings.qc)
+        _remove_unusable(folder, status)
+        status.write(folder)
+    return status
+
+
+def _remove_unusable(folder: Path, status: SubjectStatus) -> None:
+    """Leave no image behind that its limits exclude; the picture still shows it."""
+    names = {t: paths.preprocessed_pet(status.subject, t) for t in status.pet}
+    names |= {m: paths.preprocessed_mri(status.subject, m) for m in status.mri}
+    unfit = [name for key, name in names.items() if not (status.ok and status.scans[key].ok)]
+    for name in (*unfit, *([] if status.ok else [paths.brain_mask(status.subject)])):
+        (folder / name).unlink(missing_ok=True)
+        beside(folder / name, ".json").unlink(missing_ok=True)

@@ -24,16 +24,16 @@ hundredths of a millimetre.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from relad.cli import add_settings
 from relad.errors import ReladError
-from relad.fileio import read_json, whole_folder
+from relad.fileio import whole_folder
 from relad.registration import engine, inputs
 from relad.registration.subject import Subject, report
+from relad.status import SubjectStatus
 from relad.study.config import load_settings
+from relad.study.settings import RegisterSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,28 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = load_settings(args.settings)
+    settings = load_settings(args.settings, RegisterSettings)
     if not (args.bids / "dataset_description.json").exists():
         raise ReladError("no BIDS dataset (dataset_description.json is missing)", file=args.bids)
-    engine.configure(settings["registration"]["threads"], settings["seed"])
-    status = register(args.bids, args.out, args.subject, settings)
-    report(status)
+    engine.configure(settings.registration.threads, settings.seed)
+    report(register(args.bids, args.out, args.subject, settings))
 
 
-def register(bids: Path, out: Path, subject: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Register one subject and write its folder; see the module's description.
-
-    Returns
-    -------
-    The content of ``status.json``.
-    """
-    step = Subject(bids, subject, settings, simulated=simulated(bids))
+def register(bids: Path, out: Path, subject: str, settings: RegisterSettings) -> SubjectStatus:
+    """Register one subject and write its folder; see the module's description."""
+    step = Subject(bids, subject, settings)
     with whole_folder(out, mark="status.json") as folder:
-        step.write(folder, lambda: inputs.choose_session(bids, subject, settings["tracers"]))
+        step.write(folder, lambda: inputs.choose_session(bids, subject, settings.tracers))
     return step.status
-
-
-def simulated(bids: Path) -> bool:
-    """Whether a BIDS dataset says of itself that it is simulated."""
-    description = read_json(bids / "dataset_description.json")
-    return "simulated" in str(description.get("Name", "")).lower()

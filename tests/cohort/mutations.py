@@ -24,8 +24,9 @@ from relad.fileio import read_table
 from relad.steps.ingest import ingest
 from tests.helpers.loni import SLICES, csv_row, folder, write_csv, write_enhanced_mri, write_mri
 from tests.helpers.loni import write_pet as write_pet_series
+from tests.helpers.settings import ingest_settings, tracer
 
-TRACERS = {"tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]}}
+SETTINGS = ingest_settings({"tau": tracer("AV1451", aliases=["Flortaucipir"])})
 PER_PERSON = 25
 SIZE = 32
 FORMATS = ("dicom_mri", "dicom_pet", "enhanced_mri", "nii", "nii_gz")
@@ -284,7 +285,7 @@ def run(root: Path, count: int, *, checksums: bool, jobs: int = 1) -> list[Resul
     """Make a download, ingest it, judge every image; the intact subject must be whole."""
     mutations, loni, manifest = make_download(root, count)
     out = root / "bids"
-    ingest(loni, out, TRACERS, checksums=manifest if checksums else None, jobs=jobs)
+    ingest(loni, out, SETTINGS, checksums=manifest if checksums else None, jobs=jobs)
     rows = {r["image_id"]: r for r in read_table(out / "ingest.tsv") if r["n_files"] != "0"}
     for image in (1, 2):
         bystander = Mutation(image, "941_S_0999", "dicom_mri" if image == 1 else "dicom_pet", "")

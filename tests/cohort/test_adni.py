@@ -9,17 +9,17 @@ import pytest
 from relad.cohort import adni
 from relad.cohort.series import SeriesTable, tracer_of
 from relad.errors import DataError, ReladError
-from relad.study.config import default_ingest
 from tests.helpers.loni import HEADER, csv_row, write_csv
+from tests.helpers.settings import ingest_settings, tracer
 
-TRACERS = {
-    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir", "T807"]},
-    "amyloid": {"ligand": "AV45", "aliases": ["Florbetapir"]},
-    "tspo": {"ligand": "PBR28", "aliases": ["[11C]PBR28", "PBR"]},
-}
-
-
-SERIES = SeriesTable(default_ingest()["series"])
+SETTINGS = ingest_settings(
+    {
+        "tau": tracer("AV1451", aliases=["Flortaucipir", "T807"]),
+        "amyloid": tracer("AV45", aliases=["Florbetapir"]),
+        "tspo": tracer("PBR28", aliases=["[11C]PBR28", "PBR"]),
+    }
+)
+TRACERS, SERIES = SETTINGS.tracers, SeriesTable(SETTINGS.ingest.series)
 
 
 @pytest.mark.parametrize(

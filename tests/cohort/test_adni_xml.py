@@ -14,6 +14,7 @@ from relad.errors import DataError
 from relad.fileio import read_json, read_table
 from relad.steps.ingest import ingest
 from tests.helpers.loni import csv_row, folder, write_csv
+from tests.helpers.settings import ingest_settings, tracer
 
 PTID = "941_S_0001"
 XML = """<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
@@ -87,7 +88,7 @@ def test_the_tracer_of_a_nifti_is_taken_from_the_xml_and_a_broken_xml_is_a_reaso
     rows = [csv_row(k, PTID, "Brain", "PET", Visit=f"v{k}", Sex="") for k in (1, 2)]
     write_csv(tmp_path / "c.csv", rows)
     out = tmp_path / "bids"
-    ingest(tmp_path / "loni", out, {"tau": {"ligand": "AV1451"}})
+    ingest(tmp_path / "loni", out, ingest_settings({"tau": tracer("AV1451")}))
     got = {r["image_id"]: r for r in read_table(out / "ingest.tsv")}
     assert (got["I1"]["status"], got["I1"]["tracer"]) == ("kept", "tau")
     assert got["I1"]["note"] == "units unknown; frame times unknown"

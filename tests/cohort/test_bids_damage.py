@@ -12,7 +12,7 @@ import pytest
 
 from relad.fileio import read_json, read_table
 from relad.steps.ingest import ingest
-from tests.helpers.bids_tree import PET, TRACERS, session, t1w_of, write_image, write_json
+from tests.helpers.bids_tree import PET, SETTINGS, session, t1w_of, write_image, write_json
 
 BAD: list[tuple[str, Callable[[Path], None], str]] = []
 
@@ -148,7 +148,7 @@ def test_bad_input_is_one_reason_and_touches_nobody_else(tmp_path: Path, damage,
     source, out = tmp_path / "dépôt 1", tmp_path / "out"
     damage(session(source, "01", "a", PET))
     session(source, "02", "a", PET)
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     rows = read_table(out / "ingest.tsv")
     dropped = [r for r in rows if r["status"] == "dropped"]
     assert [r["subject"] for r in dropped] == ["01"], dropped

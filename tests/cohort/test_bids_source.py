@@ -14,9 +14,12 @@ import pytest
 
 from relad.cohort.sources import bids as bids_source
 from relad.errors import ReladError
-from relad.fileio import read_json, read_table
+from relad.fileio import beside, read_json, read_table
+from relad.status import is_simulated
 from relad.steps.ingest import ingest
-from tests.helpers.bids_tree import PET, TRACERS, session, t1w_of, table, write_image, write_json
+from tests.helpers.bids_tree import PET, SETTINGS, session, t1w_of, table, write_image, write_json
+from tests.helpers.settings import ingest_settings
+from tests.helpers.settings import tracer as tracer_entry
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "bids_pet_sidecars"
 
@@ -27,7 +30,7 @@ def test_a_dataset_without_sessions_is_copied_and_completed(tmp_path: Path):
     (source / "participants.tsv").write_text(
         "participant_id\tage\tgender\nsub-01\t70\tF\nsub-02\t71\tM\n"
     )
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     pet = out / "sub-01" / "pet" / "sub-01_trc-AV1451_pet.nii.gz"
     original = nib.load(source / "sub-01" / "pet" / "sub-01_pet.nii.gz")
     np.testing.assert_array_equal(nib.load(pet).get_fdata(), original.get_fdata())
@@ -59,7 +62,7 @@ def test_sessions_runs_and_tracers_each_have_a_row(tmp_path: Path):
         name = f"pet/sub-01_ses-{ses}_pet.nii.gz"
         table_file = source / "sub-01" / f"ses-{ses}" / f"sub-01_ses-{ses}_scans.tsv"
         table_file.write_text(scans.format(name, month))
-    ingest(source, out, TRACERS, jobs=2)
+    ingest(source, out, SETTINGS, jobs=2)
     got = table(out)
     reasons = {Path(k).name: r["reason"] for k, r in got.items() if r["status"] == "dropped"}
     assert reasons == {
@@ -81,7 +84,7 @@ def test_sidecars_are_inherited_from_above_and_overridden_below(tmp_path: Path):
     write_json(source / "pet.json", {**PET, "FrameTimesStart": [0, 300]})
     write_json(source / "ses-a_pet.json", {"ScanStart": 77})
     write_json(source / "sub-01" / "sub-01_trc-XY_pet.json", {"ScanStart": 1})
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     sidecar = read_json(next(out.rglob("*_pet.json")))
     assert sidecar["FrameTimesStart"] == [4800, 5100], "the deeper file"
     assert sidecar["ScanStart"] == 77 and sidecar["Units"] == "Bq/mL"
@@ -92,8 +95,45 @@ def test_a_simulated_source_stays_simulated(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     session(source, "01", "a", PET)
     write_json(source / "dataset_description.json", {"Name": "SIMULATED DATA (phantoms)"})
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     assert "SIMULATED" in read_json(out / "dataset_description.json")["Name"]
+    assert all(is_simulated(image) for image in out.rglob("sub-*/**/*.nii.gz"))
+
+
+@pytest.mark.parametrize(
+    ("marked", "name"),
+    [
+        (("pet", "anat"), "SIMULATED DATA (digital phantoms, no patients)"),
+        (("pet",), "REAL MRI, SIMULATED PET"),
+        ((), "BIDS dataset"),
+    ],
+)
+def test_the_mark_of_single_scans_survives_ingest_twice(tmp_path: Path, marked, name):
+    """Packed from such a dataset, tables once went out unstamped."""
+    source = tmp_path / "in"
+    folder = session(source, "01", "a", PET)
+    for image in folder.rglob("*.nii.gz"):
+        sidecar = beside(image, ".json")
+        told = read_json(sidecar) if sidecar.exists() else {}
+        write_json(sidecar, {**told, "Simulated": image.parent.name in marked})
+    write_json(source / "dataset_description.json", {"Name": "A study"})
+    for again in ("once", "twice"):
+        ingest(source, tmp_path / again, SETTINGS, kind="bids")
+        source = tmp_path / again
+        assert read_json(source / "dataset_description.json")["Name"] == name
+        for image in source.rglob("sub-*/**/*.nii.gz"):
+            assert is_simulated(image) == (image.parent.name in marked), image
+            assert read_json(beside(image, ".json"))["Simulated"] == (image.parent.name in marked)
+
+
+def test_a_source_is_what_it_is_said_to_be(tmp_path: Path):
+    session(tmp_path / "in", "01", "a", PET)
+    with pytest.raises(ReladError, match="no collection CSV"):
+        ingest(tmp_path / "in", tmp_path / "out", SETTINGS, kind="loni")
+    with pytest.raises(ReladError, match="is packed already"):
+        ingest(tmp_path / "in", tmp_path / "out", SETTINGS, kind="packed")
+    with pytest.raises(ReladError, match="no source 'xnat'"):
+        ingest(tmp_path / "in", tmp_path / "out", SETTINGS, kind="xnat")
 
 
 def test_images_that_are_no_raw_scan_are_not_taken(tmp_path: Path):
@@ -107,7 +147,7 @@ def test_images_that_are_no_raw_scan_are_not_taken(tmp_path: Path):
     write_image(folder / "pet" / "sub-01_ses-a_pet.v")
     (source / "sub-02_old" / "anat").mkdir(parents=True)
     write_image(source / "sub-02_old" / "anat" / "sub-02_T1w.nii.gz")
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     rows = read_table(out / "ingest.tsv")
     kept = [Path(r["image_id"]).name for r in rows if r["status"] == "kept"]
     assert sorted(kept) == [
@@ -134,7 +174,7 @@ def test_the_date_of_a_scan_goes_before_that_of_its_session(tmp_path: Path):
     sessions.write_text("session_id\tacq_time\nses-a\t2020-01-01T00:00:00\n")
     scans = folder / "sub-01_ses-a_scans.tsv"
     scans.write_text("filename\tacq_time\npet/sub-01_ses-a_pet.nii.gz\t2021-06-01T00:00:00\n")
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     (pair,) = read_table(out / "pairs.tsv")
     assert (pair["t1w_date"], pair["pet_date"]) == (None, "2021-06-01")
     assert pair["reason"] == "its nearest T1w: 517 days apart, the limit is 180"
@@ -150,7 +190,7 @@ def test_only_frames_before_the_injection_may_be_empty(tmp_path: Path):
         data = intact.copy()
         data[..., empty] = 0
         nib.Nifti1Image(data.astype(np.float32), image.affine).to_filename(file)
-        ingest(source, tmp_path / "out", TRACERS)
+        ingest(source, tmp_path / "out", SETTINGS)
         (row,) = [r for r in read_table(tmp_path / "out" / "ingest.tsv") if r["kind"] == "PET"]
         assert row["status"] == status
         assert f"frame {empty + 1} of 2 is empty" in (row["note"] or row["reason"])
@@ -168,7 +208,7 @@ def test_an_sform_of_realignment_counts_and_one_to_a_template_does_not(tmp_path:
         image.set_qform(image.affine, 1)
         image.set_sform(turned, code)
         image.to_filename(file)
-        ingest(source, out, TRACERS)
+        ingest(source, out, SETTINGS)
         written = nib.load(next(out.rglob("*_T1w.nii.gz")))
         np.testing.assert_allclose(written.affine, expected, atol=1e-4)
 
@@ -178,7 +218,7 @@ def test_one_image_with_two_endings_is_used_once(tmp_path: Path):
     folder = session(source, "01", "a", PET)
     image = nib.load(t1w_of(folder))
     image.to_filename(folder / "anat" / "sub-01_ses-a_T1w.nii")
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     dropped = [r for r in read_table(out / "ingest.tsv") if r["status"] == "dropped"]
     assert len(dropped) == 1
     assert "stands beside it with another ending" in dropped[0]["reason"]
@@ -213,7 +253,7 @@ def test_a_folder_that_may_not_be_entered_has_a_row(tmp_path_factory: pytest.Tem
 def test_a_dataset_without_images_is_one_error(tmp_path: Path):
     write_json(tmp_path / "in" / "dataset_description.json", {"Name": "x"})
     with pytest.raises(ReladError, match="holds no image in a folder sub-"):
-        ingest(tmp_path / "in", tmp_path / "out", TRACERS)
+        ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
 
 
 def test_masks_of_derivatives_go_along(tmp_path: Path):
@@ -221,7 +261,7 @@ def test_masks_of_derivatives_go_along(tmp_path: Path):
     session(source, "01", "a", PET)
     mask = "derivatives/synthstrip/sub-01/ses-a/anat/sub-01_ses-a_desc-brain_mask.nii.gz"
     write_image(source / mask)
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     copied = out / "derivatives/source/sub-01/ses-a/anat/sub-01_ses-a_desc-brain_mask.nii.gz"
     assert copied.read_bytes() == (source / mask).read_bytes()
 
@@ -252,7 +292,7 @@ def test_real_sidecars_keep_their_times_units_and_tracers(tmp_path: Path, name: 
         base = "_".join(p for p in stem.split("_") if p.startswith(("sub-", "ses-")))
         write_image(anat / f"{base}_T1w.nii.gz")
         stated[f"{stem}_pet.nii.gz"] = sidecar
-    ingest(source, out, {"it": {"ligand": "X1", "aliases": [tracer]}})
+    ingest(source, out, ingest_settings({"it": tracer_entry("X1", aliases=[tracer])}))
     kept = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
     assert len(kept) == len(stated) and {r["status"] for r in kept} == {"kept"}, kept
     for row in kept:
@@ -274,14 +314,14 @@ def test_a_real_header_over_zeros_is_refused(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(SHARED / "bids-examples" / "pet001", source)
     write_image(source / "sub-01" / "ses-01" / "anat" / "sub-01_ses-01_T1w.nii.gz")
-    ingest(source, out, {"it": {"ligand": "CIMBI36", "aliases": ["CIMBI-36"]}})
+    ingest(source, out, ingest_settings({"it": tracer_entry("CIMBI36", aliases=["CIMBI-36"])}))
     (row,) = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
     assert row["status"] == "dropped"
     assert "the image is empty (all voxels have one value)" in row["reason"]
     # With voxels its sidecar would still contradict itself: durations are not what its starts say.
     pet = next(source.rglob("*_pet.nii.gz"))
     write_image(pet, (6, 7, 8, 45))
-    ingest(source, out, {"it": {"ligand": "CIMBI36", "aliases": ["CIMBI-36"]}})
+    ingest(source, out, ingest_settings({"it": tracer_entry("CIMBI36", aliases=["CIMBI-36"])}))
     (row,) = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
     assert "lasts into frame" in row["reason"]
 
@@ -298,7 +338,7 @@ def test_the_result_is_valid_bids(tmp_path: Path):
             "a",
             PET | {"InjectedRadioactivity": 370, "InjectedRadioactivityUnits": "MBq"},
         )
-    ingest(source, out, TRACERS)
+    ingest(source, out, SETTINGS)
     done = subprocess.run(
         [validator, str(out), "--format", "json"], capture_output=True, text=True, timeout=120
     )

@@ -100,7 +100,7 @@ def test_lesions_lie_in_white_matter_with_the_wanted_volume(people):
 @pytest.mark.parametrize("tracer", pet.TRACERS)
 def test_reference_region_is_one_at_every_stage(people, tracer):
     region = REFERENCE[tracer]
-    reference = atlas.reference_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
+    reference = atlas.region_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
     for ptid, anatomy in people.items():
         image = pet.uptake(tracer, region, anatomy, person.stream(0, "sim", ptid, tracer))
         assert image.suvr[reference].mean() == pytest.approx(1, abs=1e-4)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from relad.errors import ReladError
-from relad.fileio import save_nifti
 from relad.imaging import atlas, regions
+from relad.imaging.nifti import save_nifti
 from relad.study import config
+from relad.study.settings import NormalizedCohort, Psf, of_job
 
 SHAPE, VOXEL_MM = (64, 76, 64), 3.0
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
@@ -121,9 +122,10 @@ def test_resolutions_belong_to_a_cohort_and_cannot_sharpen(raw) -> None:
     psf = {"tau": {"known_fwhm_mm": 5, "target_fwhm_mm": 8}}
     raw["cohorts"]["sim-external"]["psf"] = psf
     study = config.resolve(raw)
-    assert study["psf"] == {"sim-train": {}, "sim-external": psf}
-    part = config.section(study, "normalize", cohort="sim-train", subject="S1")
-    assert part["psf"] == {"sim-train": {}}  # the other cohort's is none of its business
+    part = of_job("normalize", study, cohort="sim-train", subject="S1")
+    assert part.cohorts == {"sim-train": NormalizedCohort({})}  # the other's is no business of it
+    there = of_job("normalize", study, cohort="sim-external", subject="S1")
+    assert there.cohorts["sim-external"].psf == {"tau": Psf(5.0, 8.0)}
     raw["cohorts"]["sim-external"]["psf"] = {"tau": {"known_fwhm_mm": 8, "target_fwhm_mm": 5}}
     with pytest.raises(ReladError, match=r"8 mm cannot be sharpened to 5 mm"):
         config.resolve(raw)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relad import cli
-from relad.fileio import read_table, write_json
+from relad.fileio import read_json, read_table
 from relad.qc.table import range_of
-from tests.helpers.registered import SETTINGS, TRACERS
+from relad.status import ScanStatus, State, SubjectStatus
+from relad.study.settings import QcSettings
+from tests.helpers.registered import SETTINGS
+from tests.helpers.settings import file_of, of
 
 GOOD = {
     "brain_volume_ml": 1400.0,
@@ -22,6 +25,9 @@ GOOD = {
     "T1w_margin": 0.05,
     "T1w_half_turn": -0.3,
     "T1w_coverage": 1.0,
+    "FLAIR_registration": 0.8,
+    "FLAIR_margin": 0.05,
+    "FLAIR_coverage": 1.0,
 }
 PET = {
     "registration": 0.9,
@@ -37,21 +43,19 @@ PIXEL = bytes.fromhex(
 )
 
 
-def write(root: Path, subject: str, *, flair: str = "ok", reason: str | None = None, **qc) -> Path:
+def write(root: Path, subject: str, *, flair: str = "ok", **qc) -> Path:
     folder = root / f"sub-{subject}"
     folder.mkdir(parents=True)
-    ok = {"status": "ok", "reason": None}
-    status = {
-        "subject": subject,
-        "session": "bl",
-        "status": "excluded" if reason else "ok",
-        "reason": reason,
-        "simulated": True,
-        "mri": {"T1w": ok, "FLAIR": {"status": flair, "reason": "it is <b>not</b> there"}},
-        "tracers": {"tau": {**ok, **PET}},
-        "qc": {**GOOD, **qc},
-    }
-    write_json(folder / "status.json", status)
+    SubjectStatus(
+        subject,
+        session="bl",
+        mri={
+            "T1w": ScanStatus(State.OK, simulated=True),
+            "FLAIR": ScanStatus(State(flair), "it is <b>not</b> there" if flair != "ok" else None),
+        },
+        pet={"tau": ScanStatus(State.OK, numbers=PET)},
+        numbers={**GOOD, **qc},
+    ).write(folder)
     (folder / f"sub-{subject}_qc.png").write_bytes(PIXEL)
     return folder
 
@@ -61,9 +65,9 @@ def page(tmp_path) -> Path:
     folders = [
         write(tmp_path, "A1"),
         write(tmp_path, "A2", flair="missing"),
-        write(tmp_path, "A3", reason="brain volume 500 ml is too small", brain_volume_ml=500.0),
+        write(tmp_path, "A3", brain_volume_ml=500.0),
     ]
-    settings = json.dumps({"tracers": TRACERS, "qc": SETTINGS["qc"]})
+    settings = file_of(SETTINGS)
     words = ["qc", str(tmp_path / "out"), *map(str, folders), "--title", "a </script> cohort"]
     assert cli.main([*words, "--settings", settings]) == 0
     return tmp_path / "out"
@@ -75,7 +79,10 @@ def test_every_subject_has_a_row_and_a_reason(page) -> None:
     assert rows["A1"]["used"] == "T1w,FLAIR,tau"
     assert rows["A2"]["used"] == "T1w,tau"
     assert rows["A2"]["reason"] == "FLAIR missing: it is <b>not</b> there"
-    assert rows["A3"]["reason"] == "brain volume 500 ml is too small"
+    assert rows["A3"]["reason"] == "brain volume 500 ml is outside 800 to 2200 ml"
+    judged = {told["subject"]: told for told in read_json(page / "subjects.json")}
+    assert judged["A3"]["status"] == judged["A3"]["mri"]["T1w"]["status"] == "excluded"
+    assert judged["A2"]["status"] == "ok"
     assert rows["A1"]["tau_reference_variation"] == "0.2"
 
 
@@ -97,13 +104,13 @@ def test_the_page_is_whole_and_safe(page) -> None:
 
 def test_a_subject_given_twice_is_refused(tmp_path, capsys) -> None:
     folder = str(write(tmp_path, "A1"))
-    settings = json.dumps({"tracers": TRACERS, "qc": SETTINGS["qc"]})
+    settings = file_of(SETTINGS)
     assert cli.main(["qc", str(tmp_path / "out"), folder, folder, "--settings", settings]) == 2
     assert "subject A1 is given twice" in capsys.readouterr().err
 
 
 def test_every_limit_is_shown_at_its_column() -> None:
-    limits = {**SETTINGS["qc"], "min_pose_margin": 0.01, "max_reference_variation": 0.7}
+    limits = replace(of(QcSettings).qc, min_pose_margin=0.01, max_reference_variation=0.7)
     assert range_of("FLAIR_margin", limits) == (0.01, None)
     assert range_of("T1w_margin", limits) == (0.01, None)
     assert range_of("tau_reference_coverage", limits) == (0.8, None)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from relad import cli
 from relad.errors import DataError
-from relad.fileio import load_nifti, read_json, save_nifti, write_json
+from relad.fileio import read_json, write_json
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points, sample
+from relad.imaging.nifti import load_nifti, save_nifti
+from relad.imaging.resample import grid_points, sample
 from relad.registration import brain, engine
 from relad.registration.extraction import given_mask
 from relad.registration.transforms import names
-from relad.study import config
 from tests.helpers.registered import pose
+from tests.helpers.settings import file_of, study
 
 SHAPE, VOXEL_MM = (60, 70, 60), 4.0
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
@@ -34,9 +34,7 @@ def threads() -> None:
 
 @pytest.fixture(scope="module")
 def settings() -> dict:
-    study = copy.deepcopy(config.load())
-    study["registration"] = {"working_voxel_mm": 4.0, "to_mni": "affine", "threads": 1}
-    return config.section(study, "preprocess")
+    return study(registration={"working_voxel_mm": 4.0, "to_mni": "affine"})
 
 
 def noisy(data: np.ndarray) -> np.ndarray:
@@ -78,7 +76,7 @@ POSED = pose(8, (5, -6, 9))
 
 
 def preprocess(out: Path, settings: dict, *words: object) -> int:
-    return cli.main(["preprocess", *map(str, words), str(out), "--settings", json.dumps(settings)])
+    return cli.main(["preprocess", *map(str, words), str(out), "--settings", file_of(settings)])
 
 
 @pytest.mark.parametrize("name", SCANS)

@@ -10,11 +10,14 @@ from relad.cohort.pairing import PAIR_COLUMNS
 from relad.errors import DataError
 from relad.fileio import write_json, write_table
 from relad.registration.inputs import choose_frames, choose_session
+from tests.helpers.settings import ingest_settings, tracer
 
-TRACERS = {
-    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]},
-    "tspo": {"ligand": "PBR28", "aliases": ["[11C]PBR28"]},
-}
+TRACERS = ingest_settings(
+    {
+        "tau": tracer("AV1451", aliases=["Flortaucipir"]),
+        "tspo": tracer("PBR28", aliases=["[11C]PBR28"]),
+    }
+).tracers
 META = {
     "InjectionStart": 0.0,
     "FrameTimesStart": [4500.0, 4800.0, 5100.0, 5400.0, 5700.0, 6000.0],

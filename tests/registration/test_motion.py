@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points
+from relad.imaging.resample import grid_points
 from relad.registration import motion
 from tests.helpers.registered import SHAPE, VOXEL_MM, pose, scan
 
@@ -40,8 +41,10 @@ def test_frames_are_realigned_to_the_middle_one(frames) -> None:
 def test_the_average_is_weighted_by_duration_and_sharper_than_without_motion(frames) -> None:
     still = [np.eye(4)] * 3
     seconds = (300.0, 300.0, 600.0)
-    undone = motion.average(frames, AFFINE, motion.realign(frames, AFFINE), seconds)
-    blurred = motion.average(frames, AFFINE, still, seconds)
+    points = grid_points(frames[0].shape, AFFINE)
+    poses = motion.realign(frames, AFFINE)
+    undone = motion.average_at(points, frames, AFFINE, poses, seconds)
+    blurred = motion.average_at(points, frames, AFFINE, still, seconds)
     truth = scan("SUVR", np.eye(4))[0]
     level = (1.3 * 300 + 1.0 * 300 + 0.8 * 600) / 1200
     brain = truth > 0.5

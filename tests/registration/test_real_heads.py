@@ -12,10 +12,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from relad import cli
-from relad.fileio import load_nifti, save_nifti
-from relad.imaging.resample import apply_affine
+from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.similarity import rigid
 from relad.registration import brain, engine
 from relad.registration.transforms import read_affine

@@ -6,11 +6,12 @@ import ants
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from relad.errors import DataError, ReladError
-from relad.imaging.resample import apply_affine, grid_points, inside, sample
+from relad.imaging.resample import grid_points, inside, sample
 from relad.registration import engine
-from relad.registration.transforms import Warp, mni_to_t1w, names, read_affine, write_affine
+from relad.registration.transforms import MniToT1w, Warp, names, read_affine, write_affine
 from tests.helpers.registered import pose
 
 
@@ -73,14 +74,14 @@ def test_a_sheared_affine_is_refused() -> None:
 def test_points_go_where_ants_takes_them(files) -> None:
     folder, matrix, by_ants = files
     np.testing.assert_allclose(read_affine(folder / names("S1")["t1w_to_mni_affine"]), matrix)
-    points = mni_to_t1w(folder, "S1", grid_points(FIXED_SHAPE, FIXED))
+    points = MniToT1w(folder, "S1")(grid_points(FIXED_SHAPE, FIXED))
     ours = sample(blob(MOVING_SHAPE, MOVING), MOVING, points)
     # ants repeats the outermost voxel for half a voxel more; relad does not.
     within = inside(MOVING_SHAPE, MOVING, points)
     assert within.mean() > 0.3
     np.testing.assert_allclose(ours[within], by_ants[within], atol=2e-3)
     # Without the warp, which moves points by up to 4.5 mm, the images differ visibly.
-    straight = mni_to_t1w(folder, "S1", grid_points(FIXED_SHAPE, FIXED), deform=False)
+    straight = MniToT1w(folder, "S1")(grid_points(FIXED_SHAPE, FIXED), deform=False)
     unbent = sample(blob(MOVING_SHAPE, MOVING), MOVING, straight)
     assert np.abs(unbent - by_ants)[within].max() > 0.05
 

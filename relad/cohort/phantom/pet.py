@@ -20,6 +20,7 @@ from relad.cohort.phantom.scanners import Tomograph
 from relad.cohort.phantom.template import GREY_REGIONS, WHITE_REGIONS
 from relad.errors import ReladError
 from relad.imaging import atlas
+from relad.imaging.resample import FWHM_PER_SIGMA
 
 TRACERS = ("tau", "amyloid", "tspo")
 HALF_LIFE_S = {"F18": 6586.2, "C11": 1223.4}
@@ -183,7 +184,7 @@ _REFERENCES: dict[str, np.ndarray] = {}
 
 def _reference(region: str) -> np.ndarray:
     if region not in _REFERENCES:
-        _REFERENCES[region] = atlas.reference_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
+        _REFERENCES[region] = atlas.region_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
     return _REFERENCES[region]
 
 
@@ -253,7 +254,7 @@ class Body:
 
 
 def _blur(volume: np.ndarray, fwhm_mm: float, voxel_mm: np.ndarray) -> np.ndarray:
-    return ndimage.gaussian_filter(volume, fwhm_mm / 2.3548 / voxel_mm, truncate=3.0)
+    return ndimage.gaussian_filter(volume, fwhm_mm / FWHM_PER_SIGMA / voxel_mm, truncate=3.0)
 
 
 def scan(

@@ -16,7 +16,9 @@ from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import dicom, geometry, mri, pet
 from relad.cohort.phantom import template as head
 from relad.cohort.phantom.scanners import Scanner, Sequence
-from relad.imaging import atlas
+from relad.imaging import atlas, nifti
+from relad.status import Kind
+from relad.study.settings import Tracer
 from relad.study.subjects import bids_label
 
 #: Header of LONI's collection CSV.
@@ -27,7 +29,6 @@ COLUMNS = (
 #: Grid on which the true map from MNI to the T1w scan is written.
 POINTS_SHAPE = (48, 56, 48)
 POINTS_AFFINE = atlas.grid_affine(POINTS_SHAPE, 4.0)
-_NOTE = "SIMULATED DATA"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Plan:
     seed: int
     cohort: str
     scanner: Scanner
-    tracers: Mapping[str, Mapping[str, Any]]
+    tracers: Mapping[str, Tracer]
 
 
 class Study:
@@ -192,8 +193,8 @@ class Study:
         entry = self.plan.tracers[tracer]
         scanner, latent = self.plan.scanner, self.anatomy.latent
         rng = self._stream(tracer)
-        image = pet.uptake(tracer, entry["reference_region"], self.anatomy, rng)
-        schedule = pet.frames(tuple(entry["frames_min"]))
+        image = pet.uptake(tracer, entry.reference_region, self.anatomy, rng)
+        schedule = pet.frames(entry.frames_min)
         pose = geometry.random_rigid(rng, 8, 12, self.centre)
         neck = geometry.apply(pose, self.centre)
         moves = [geometry.random_rigid(rng, 0.6, 0.8, neck) for _ in schedule[1:]]
@@ -204,7 +205,7 @@ class Study:
         grid = geometry.Grid.centred(tomograph.shape, tomograph.voxel_mm, geometry.AXIAL, middle)
 
         # PBR28 and PiB carry carbon-11, the other ligands of the field fluorine-18.
-        nuclide = "C11" if entry["ligand"].upper() in {"PBR28", "PIB", "PK11195"} else "F18"
+        nuclide = "C11" if entry.ligand.upper() in {"PBR28", "PIB", "PK11195"} else "F18"
         half_life = pet.HALF_LIFE_S[nuclide]
         volumes = pet.scan(body, image, tomograph, grid, poses, schedule, half_life, rng)
         dose = float(round(rng.normal(370e6 if nuclide == "F18" else 550e6, 20e6)))
@@ -220,7 +221,7 @@ class Study:
             * np.exp(decay * (f.start_s - reference_s))
             for f in schedule
         ]  # fmt: skip
-        ligand = entry["ligand"] if at_start else (entry.get("aliases") or [entry["ligand"]])[0]
+        ligand = entry.ligand if at_start else (entry.aliases or (entry.ligand,))[0]
         header = {
             "ManufacturerModelName": tomograph.model,
             "Units": "BQML",
@@ -254,7 +255,8 @@ class Study:
     def _save(
         self, truth: Path, name: str, data: np.ndarray, affine: np.ndarray = head.SUVR_AFFINE
     ) -> None:
-        fileio.save_nifti(truth / f"sub-{self.label}_{name}.nii.gz", data, affine, note=_NOTE)
+        file = truth / f"sub-{self.label}_{name}.nii.gz"
+        nifti.save_nifti(file, data, affine, note=Kind.SIMULATED.mark)
 
     def _truth(
         self, truth: Path, grid: geometry.Grid, pose: np.ndarray, scans: dict[str, Any]

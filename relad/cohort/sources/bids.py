@@ -1,4 +1,4 @@
-"""A BIDS dataset as a source of scans: names, inherited sidecars, dates and participants.
+"""A BIDS dataset: names, inherited sidecars, dates and participants.
 
 Source: BIDS 1.10, "Common principles" (file names, inheritance) and "Positron Emission Tomography".
 """
@@ -6,6 +6,7 @@ Source: BIDS 1.10, "Common principles" (file names, inheritance) and "Positron E
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from relad.cohort.adni import DESCRIBING, Entry, iso_date, suffix_of, walk
 from relad.cohort.images import Candidate, Contents, row
 from relad.errors import DataError, ReladError
 from relad.fileio import beside, read_json, read_table
+from relad.status import Kind
+
+NEEDS, TAKES = ("path",), ("checksums",)
 
 #: BIDS suffix -> kind and DICOM modality of the images that are used.
 _USED = {"T1w": ("T1w", "MRI"), "FLAIR": ("FLAIR", "MRI"), "pet": ("PET", "PET")}
@@ -21,6 +25,15 @@ _SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
 #: Keys that hold the date of a scan, the standard's own first.
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "ScanDate", "SourceAcquisitionDate")
+
+
+def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
+    """See :mod:`relad.study.subjects`."""
+    root = Path(entry["path"])
+    if not root.is_dir():
+        raise ReladError("no such BIDS folder", file=root)
+    folders = (folder.name for folder in root.glob("sub-*") if folder.is_dir())
+    return sorted(n.removeprefix("sub-") for n in folders if _SUBJECT.fullmatch(n)), root
 
 
 def is_bids(source: Path) -> bool:
@@ -37,14 +50,16 @@ def parse(name: str) -> tuple[dict[str, str], str]:
     return {m[1]: m[2] for m in matches if m}, suffix
 
 
-def read(source: Path) -> Contents:
+def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
     """Find every image of a dataset, with its sidecar and date.
 
     Raises
     ------
     ReladError
-        Where there is no image in a subject's folder.
+        Where there is no image in a subject's folder, or collections are given.
     """
+    if collections:
+        raise ReladError("a BIDS dataset has no collection", file=collections[0])
     contents = Contents("BIDS dataset")
     closed: list[tuple[Path, str]] = []
     images, others = _files(source, closed)
@@ -53,7 +68,8 @@ def read(source: Path) -> Contents:
     contents.people = _people(source)
     description = source / "dataset_description.json"
     if description.is_file():
-        contents.simulated = "SIMULATED" in str(read_json(description)).upper()
+        told = str(read_json(description)).upper().replace(Kind.HYBRID.note, "")
+        contents.simulated = "SIMULATED" in told
     sidecars = _Sidecars(source)
     taken: set[Path] = set()
     for file, reason in others:

@@ -1,17 +1,46 @@
-"""A LONI download as a source of scans: images on disk matched with the collection's rows."""
+"""A LONI download: images on disk matched with the rows of its collection."""
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from relad.cohort import adni, adni_xml, bids
+from relad.cohort import adni, adni_xml
 from relad.cohort.adni import Entry
-from relad.cohort.images import Candidate, Contents, row
-from relad.errors import DataError
+from relad.cohort.images import Candidate, Contents, row, session_label
+from relad.errors import DataError, ReladError
+from relad.study.subjects import collections_of, labels_of
+
+NEEDS, TAKES = ("path", "collection"), ("checksums",)
+
+
+def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
+    """See :mod:`relad.study.subjects`."""
+    files = [Path(file) for file in collections_of(entry)]
+    return labels_of({p for file in files for p in _ptids(file)}, files[0]), files[0]
+
+
+def _ptids(collection: Path) -> set[str]:
+    try:
+        with collection.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = {name.strip().lower(): name for name in reader.fieldnames or [] if name}
+            if "subject" not in columns:
+                raise ReladError(
+                    "has no column 'Subject'",
+                    file=collection,
+                    hint="expected the collection CSV that LONI offers beside a download",
+                )
+            return {p for row in reader if (p := (row[columns["subject"]] or "").strip())}
+    except OSError as error:
+        raise ReladError(f"cannot be read ({error.strerror})", file=collection) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ReladError(f"not a readable CSV ({error})", file=collection) from None
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
@@ -92,7 +121,7 @@ def _candidate(entry: Entry, image: adni.Found, xml: Path | None) -> Candidate:
         if xml is not None:
             told = adni_xml.read_xml(xml)
             entry, sidecar = adni_xml.complete(entry, told), told.sidecar
-        session = bids.session_label(entry)
+        session = session_label(entry)
     except DataError as error:
         problem = str(error)
     rank = (

@@ -1,0 +1,24 @@
+"""A cohort that was packed elsewhere: the folder of `relad pack`, carried here, used as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relad.cohort.images import Contents
+from relad.errors import ReladError
+from relad.fileio import read_table
+
+NEEDS, TAKES = ("path",), ()
+
+
+def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
+    """See :mod:`relad.study.subjects`."""
+    table = Path(entry["path"]) / "subjects.tsv"
+    return sorted(row["subject"] for row in read_table(table) if row["included"] == "yes"), table
+
+
+def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
+    """Refuse: there are no scans to read."""
+    raise ReladError("is packed already", file=source, hint="give it to `relad train`")
