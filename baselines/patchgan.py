@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
 
@@ -127,5 +128,5 @@ class ConditionalGAN(Method):
     @torch.no_grad()
     def synthesize(
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
-    ) -> Tensor:
+    ) -> Volume:
         return self.generator(tracer_maps(given.mri, given.tracer, self.tracers)).float()

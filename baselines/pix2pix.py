@@ -8,6 +8,8 @@ as it is for every method here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class UNetGenerator(nn.Module):
         Width after each stride-2 convolution.
     """
 
-    def __init__(self, in_channels: int, channels: tuple[int, ...]):
+    def __init__(self, in_channels: int, channels: Sequence[int]):
         super().__init__()
         self.multiple = 2 ** len(channels)
         self.down = nn.ModuleList()
@@ -83,7 +85,7 @@ class Pix2Pix(ConditionalGAN):
         *,
         inputs: int,
         tracers: int,
-        channels: tuple[int, ...] = (32, 64, 128, 128),
+        channels: Sequence[int] = (32, 64, 128, 128),
         gan: str = "bce",
         lr: float = 2e-4,
         lambda_l1: float = 100.0,

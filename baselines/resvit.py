@@ -11,6 +11,8 @@ interpolated to the volume's size, one training stage, and NO ImageNet weights i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -55,7 +57,7 @@ class ART(nn.Module):
         Size of the grid on which the position embedding is learned; interpolated to others.
     """
 
-    def __init__(self, channels: int, width: int, tokens: tuple[int, int, int]):
+    def __init__(self, channels: int, width: int, tokens: Sequence[int]):
         super().__init__()
         self.sample_down = nn.Sequential(
             *_conv(channels, width, 3, stride=2), nn.Conv3d(width, width, 3, 2, 1)
@@ -109,11 +111,11 @@ class ResViTGenerator(nn.Module):
         base: int,
         edge_kernel: int,
         blocks: int,
-        art: tuple[int, ...],
+        art: Sequence[int],
         width: int,
         depth: int,
         heads: int,
-        tokens: tuple[int, int, int],
+        tokens: Sequence[int],
     ):
         super().__init__()
         self.encoder = nn.Sequential(
@@ -176,11 +178,11 @@ class ResViT(ConditionalGAN):
         base_channels: int = 16,
         edge_kernel: int = 7,
         blocks: int = 9,
-        art: tuple[int, ...] = (0, 5),
+        art: Sequence[int] = (0, 5),
         width: int = 128,
         depth: int = 4,
         heads: int = 4,
-        tokens: tuple[int, int, int] = (4, 4, 4),
+        tokens: Sequence[int] = (4, 4, 4),
         gan: str = "lsgan",
         lr: float = 2e-4,
         lambda_l1: float = 100.0,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
 
@@ -67,5 +68,5 @@ class MeanTemplate(Method):
     @torch.no_grad()
     def synthesize(
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
-    ) -> Tensor:
+    ) -> Volume:
         return self.generator(given.tracer)

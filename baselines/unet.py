@@ -14,6 +14,7 @@ from torch import Tensor
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
+from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
 
@@ -43,5 +44,5 @@ class RegressionUNet(Method):
     @torch.no_grad()
     def synthesize(
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
-    ) -> Tensor:
+    ) -> Volume:
         return self.generator(given.mri, given.tracer).float()

@@ -20,7 +20,7 @@ def outputs(
     batch = make_batch(who, size, 2, device=device)
     with drawn_on_cpu(device), autocast(device, precision):
         volume = method.eval().synthesize(
-            batch,
+            batch.condition,
             sampling=Sampling("ddim", 2),
             random=[torch.Generator().manual_seed(i) for i in range(2)],
         )

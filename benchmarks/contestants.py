@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from relad.data import scaling as spaces
+from relad.data import scaling as scalings
 from relad.data.batch import Batch
 from relad.errors import ReladError
 from relad.methods.method import Method, build
+from relad.status import Modality
+from relad.study.settings import TrainedMethod, plain, typed
 
 RELEASE = "release"
 TRACERS = 3
@@ -32,15 +34,15 @@ class Contestant:
         Id in the configuration, or ``release``.
     entry
         Its class, inputs and parameters, as the configuration resolves them.
-    space
-        Data space it is trained in, see :mod:`relad.data.scaling`.
+    scaling
+        Data scaling it is trained in, see :mod:`relad.data.scaling`.
     sampler, steps
         With which it synthesises a volume; methods without a sampler do one forward pass.
     """
 
     name: str
-    entry: Mapping[str, Any]
-    space: str
+    entry: TrainedMethod
+    scaling: str
     sampler: str
     steps: int
 
@@ -53,16 +55,15 @@ def contestant(name: str, settings: Mapping[str, Any]) -> Contestant:
     ReladError
         Where the settings have no such method.
     """
-    inputs = ["T1w", "FLAIR"]
     if name == RELEASE:
-        entry = {"class": "benchmarks.release:ReleaseStep", "inputs": inputs, "params": {}}
+        entry = TrainedMethod("benchmarks.release:ReleaseStep", tuple(Modality), {}, None)
         return Contestant(name, entry, "window", "ddpm", 1000)
     if name not in settings["methods"]:
         raise ReladError(f"no method {name!r}", hint=f"known: {', '.join(settings['methods'])}")
-    entry = {k: settings["methods"][name][k] for k in ("class", "inputs", "params")}
-    sampling = {**settings["sampling"], **settings["methods"][name].get("sampling", {})}
-    space = settings["training"]["space"]
-    return Contestant(name, entry, space, sampling["sampler"], sampling["steps"])
+    entry = typed(TrainedMethod, settings["methods"][name])
+    sampling = settings["sampling"] | settings["methods"][name]["sampling"]
+    scaling = settings["training"]["scaling"]
+    return Contestant(name, entry, scaling, sampling["sampler"], sampling["steps"])
 
 
 def described(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def described(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, An
     for name in names:
         who = contestant(name, settings)
         sampling = f"{who.sampler}, {who.steps} evaluations"
-        found[name] = {"entry": dict(who.entry), "space": who.space, "sampling": sampling}
+        found[name] = {"entry": plain(who.entry), "scaling": who.scaling, "sampling": sampling}
     return found
 
 
@@ -84,7 +85,7 @@ def parse_size(text: str) -> Size:
 def make(who: Contestant, *, device: str | torch.device) -> Method:
     """The method with its initial weights, the same in every run."""
     torch.manual_seed(0)
-    inputs = spaces.input_channels(who.space, len(who.entry["inputs"]))
+    inputs = scalings.input_channels(who.scaling, len(who.entry.inputs))
     return build(who.name, who.entry, inputs=inputs, tracers=TRACERS).to(device)
 
 
@@ -94,8 +95,8 @@ def make_batch(who: Contestant, size: Size, count: int, *, device: str | torch.d
     axes = [torch.linspace(-1, 1, n) for n in size]
     radius = sum(axis.square() for axis in torch.meshgrid(*axes, indexing="ij"))
     mask = (radius < 1.0).expand(count, 1, *size)
-    outside = torch.tensor(0.0 if who.space == "voxel_mean" else spaces.BACKGROUND)
-    inputs = spaces.input_channels(who.space, len(who.entry["inputs"]))
+    outside = torch.tensor(0.0 if who.scaling == "voxel_mean" else scalings.BACKGROUND)
+    inputs = scalings.input_channels(who.scaling, len(who.entry.inputs))
     volumes = torch.randn((count, inputs + 1, *size), generator=random) / 3
     return Batch(
         mri=volumes[:, 1:].contiguous().to(device),

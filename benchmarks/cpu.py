@@ -43,7 +43,7 @@ TARGETS = [
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = config.load_settings(args.settings)
+    settings = config.load(args.settings or config.DEFAULT)
     set_threads(args.threads)
     device = torch.device("cpu")
     sizes = [parse_size(text) for text in args.sizes]

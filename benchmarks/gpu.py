@@ -42,7 +42,7 @@ TARGETS_OF_RELA = [("samples trained per second", "trains", 5.0), ("peak memory"
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = config.load_settings(args.settings)
+    settings = config.load(args.settings or config.DEFAULT)
     set_threads(settings["training"]["threads"])
     device = choose_device(args.device)
     sizes = [parse_size(text) for text in SIZES.get(args.sizes[0], args.sizes)]

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.contestants import RELEASE, Size
 from relad.data.dataset import PackedDataset
+from relad.study.settings import TrainSettings, typed
 from relad.training.loop import Trainer
 from tests.helpers.packing import write_packed
 
@@ -32,7 +33,7 @@ def loader_share(
     with tempfile.TemporaryDirectory() as folder:
         packed = write_packed(Path(folder) / "packed", subjects=SUBJECTS, shape=size)
         part = {"methods": {name: settings["methods"][name]}, "training": training}
-        trainer = Trainer(PackedDataset(packed), name, part, fold=0, seed=0)
+        trainer = Trainer(PackedDataset(packed), name, typed(TrainSettings, part), fold=0, seed=0)
         while trainer.done < WARM:
             trainer.advance()
         trainer.seconds |= {"updates": 0.0, "loading": 0.0}

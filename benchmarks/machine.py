@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 import relad
+from relad.status import Kind
 
 
 def cpu_model() -> str:
@@ -53,5 +54,6 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def simulated_banner(simulated: bool) -> str:
-    return "**SIMULATED DATA (digital phantoms, no patients).** " if simulated else ""
+def banner(kind: Kind) -> str:
+    """What a report must say of its data before anything else."""
+    return f"**{kind.note}.** " if kind.note else ""

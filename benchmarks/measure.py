@@ -90,7 +90,7 @@ class Evaluation:
         count = len(self.batch.mri)
         random = [torch.Generator(self.device).manual_seed(i) for i in range(count)]
         with autocast(self.device, self.precision):
-            self.method.synthesize(self.batch, sampling=self.sampling, random=random)
+            self.method.synthesize(self.batch.condition, sampling=self.sampling, random=random)
 
 
 def network_evaluation(
@@ -178,7 +178,7 @@ def counted_evaluation(who: Contestant, size: Size) -> dict[str, float]:
     evaluations = method.evaluations(Sampling("ddim", 2))
 
     def synthesize() -> None:
-        method.synthesize(batch, sampling=Sampling("ddim", 2), random=[torch.Generator()])
+        method.synthesize(batch.condition, sampling=Sampling("ddim", 2), random=[torch.Generator()])
 
     with shapes_only():
         total = count(synthesize, *method.parameters(), batch.mri, batch.mask)

@@ -34,12 +34,14 @@ import nibabel as nib
 import numpy as np
 
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti, write_text
+from relad.fileio import write_text
 from relad.imaging import atlas
+from relad.imaging.nifti import load_nifti
 from relad.registration import engine, inputs
+from relad.status import Kind, is_simulated, note_of
 from relad.steps.preprocess import preprocess
-from relad.steps.register import simulated
 from relad.study.config import load_settings
+from relad.study.settings import PreprocessSettings
 from relad.study.subjects import cohort_subjects
 
 #: Contestant -> how it is named in the table.
@@ -130,22 +132,21 @@ def clocked(work: Callable[[], Any]) -> tuple[float, float]:
 
 def measure(
     people: dict[str, inputs.Session],
-    settings: dict[str, Any],
+    settings: PreprocessSettings,
     *,
     repeats: int,
     native: bool,
-    is_simulated: bool,
 ) -> dict[str, Times]:
     """Person -> contestant -> (wall-clock, processor) seconds of each repetition."""
-    voxel_mm = settings["registration"]["working_voxel_mm"]
+    voxel_mm = settings.registration.working_voxel_mm
     found: dict[str, Times] = {}
     for label, session in people.items():
         contestants: dict[str, Callable[[], Any]] = {
-            "relad": lambda s=session, label=label: full(s, label, settings, is_simulated),
-            "plain": plain_calls(session, settings["tracers"], voxel_mm),
+            "relad": lambda s=session, label=label: full(s, label, settings),
+            "plain": plain_calls(session, settings.tracers, voxel_mm),
         }
         if native:
-            contestants["native"] = plain_calls(session, settings["tracers"], None)
+            contestants["native"] = plain_calls(session, settings.tracers, None)
         found[label] = {name: [] for name in contestants}
         for repeat in range(repeats):
             for name, work in contestants.items():
@@ -156,10 +157,10 @@ def measure(
     return found
 
 
-def full(session: inputs.Session, label: str, settings: dict[str, Any], is_simulated: bool) -> None:
+def full(session: inputs.Session, label: str, settings: PreprocessSettings) -> None:
     atlas.forget()  # in a workflow, each person is a process that computes the atlas anew
     with tempfile.TemporaryDirectory() as name:
-        preprocess(session, Path(name) / "out", label, settings, simulated=is_simulated)
+        preprocess(session, Path(name) / "out", label, settings)
 
 
 def table(times: dict[str, Times], people: dict[str, inputs.Session], note: str) -> str:
@@ -198,20 +199,17 @@ def main() -> None:
     parser.add_argument("--no-native", action="store_true", help="without images as they are")
     parser.add_argument("--output", metavar="FILE", type=Path, help="Markdown to write as well")
     args = parser.parse_args()
-    settings = load_settings(args.settings)
-    engine.configure(settings["registration"]["threads"], settings["seed"])
-    found = sessions(args.source, settings["tracers"])
+    settings = load_settings(args.settings, PreprocessSettings)
+    engine.configure(settings.registration.threads, settings.seed)
+    found = sessions(args.source, settings.tracers)
     people = dict(list(found.items())[: args.subjects])
-    described = (args.source / "dataset_description.json").exists()
-    is_simulated = described and simulated(args.source)
-    times = measure(
-        people, settings, repeats=args.repeats, native=not args.no_native, is_simulated=is_simulated
-    )
-    registration = settings["registration"]
+    times = measure(people, settings, repeats=args.repeats, native=not args.no_native)
+    registration = settings.registration
+    kinds = {Kind.of_scans([("T1w", is_simulated(session.t1w))]) for session in people.values()}
     note = (
-        f"{'SIMULATED DATA. ' if is_simulated else ''}Best of {args.repeats}, wall-clock seconds "
-        f"(processor seconds), {registration['threads']} ITK thread(s), working resolution "
-        f"{registration['working_voxel_mm']:g} mm, antspyx {version('antspyx')}, "
+        f"{note_of(kinds)} Best of {args.repeats}, wall-clock seconds "
+        f"(processor seconds), {registration.threads} ITK thread(s), working resolution "
+        f"{registration.working_voxel_mm:g} mm, antspyx {version('antspyx')}, "
         f"Python {platform.python_version()}, {platform.machine()}.\n"
         f"Made by `python -m benchmarks.preprocessing {args.source.name}`; `--help` says what is "
         "compared."

@@ -22,8 +22,9 @@ import nibabel as nib
 import numpy as np
 
 from relad.errors import ReladError
-from relad.fileio import load_nifti, read_json
+from relad.fileio import read_json
 from relad.imaging import atlas
+from relad.imaging.nifti import load_nifti
 from relad.imaging.resample import grid_points
 from relad.imaging.similarity import rigid
 from relad.qc.measures import Lattice, Scan

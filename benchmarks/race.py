@@ -20,15 +20,17 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import describe, simulated_banner
+from benchmarks.machine import banner, describe
 from benchmarks.report import parameters, table
 from relad.cli import add_settings
 from relad.compute import parallel
 from relad.compute.devices import set_threads
 from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, whole_file, write_json, write_text
+from relad.status import Kind
 from relad.study import config
 from relad.study.sampling import Sampling
+from relad.study.settings import TrainSettings, plain, typed
 from relad.training import validation
 from relad.training.loop import Trainer
 
@@ -37,7 +39,7 @@ STEPS = (1, 5, 10, 25)
 
 
 def contestants(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Id -> label, entry of the method, data space, DDIM steps in validation."""
+    """Id -> label, entry of the method, data scaling, DDIM steps in validation."""
     ours = settings["methods"]["rela"]
     release = {**ours, "class": "benchmarks.release:ReleaseStep", "params": {}}
     faster = {"lr": 5e-4, "lr_discriminator": 5e-5}
@@ -45,19 +47,19 @@ def contestants(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "rela": {
             "label": "rela",
             "entry": ours,
-            "space": settings["training"]["space"],
+            "scaling": settings["training"]["scaling"],
             "steps": 1,
         },
         "release": {
             "label": "release's step",
             "entry": release,
-            "space": "window",
+            "scaling": "window",
             "steps": 10,
         },
         "release-10lr": {
-            "label": "release's step, learning rates x 10, our data space",
+            "label": "release's step, learning rates x 10, our data scaling",
             "entry": {**release, "params": faster},
-            "space": settings["training"]["space"],
+            "scaling": settings["training"]["scaling"],
             "steps": 10,
         },
     }
@@ -70,15 +72,11 @@ def trainer(
     training = {
         **settings["training"],
         "updates": updates,
-        "space": contestant["space"],
+        "scaling": contestant["scaling"],
         "validation": {"subjects": subjects, "every": every, "steps": contestant["steps"]},
     }
-    part = {
-        "methods": {name: contestant["entry"]},
-        "training": training,
-        "tracers": settings["tracers"],
-    }
-    return Trainer(data, name, part, fold=0, seed=0)
+    part = {"methods": {name: contestant["entry"]}, "training": training}
+    return Trainer(data, name, typed(TrainSettings, part), fold=0, seed=0)
 
 
 def seconds_per_update(data: PackedDataset, running: dict[str, Any], settings: dict) -> dict:
@@ -133,13 +131,13 @@ def by_steps(one: Trainer) -> dict[str, float]:
     for steps in STEPS:
         synthesize = validation.with_generator(one.method, network, Sampling("ddim", steps))
         values[str(steps)] = validation.mean_psnr(
-            synthesize, one.volumes, one.space, one.validation_pairs, one.options["batch_size"]
+            synthesize, one.volumes, one.scaling, one.validation_pairs, one.options.batch_size
         )
     return values
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = config.load_settings(args.settings)
+    settings = config.load(args.settings or config.DEFAULT)
     set_threads(args.threads)
     settings["training"] |= {"threads": args.threads, "device": args.device}
     data = PackedDataset(args.packed)
@@ -151,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
         cost = seconds_per_update(data, every_contestant, settings)
         updates = {name: max(args.validations, int(args.seconds / s)) for name, s in cost.items()}
         state = {
-            "simulated": data.simulated,
+            "kind": data.kind,
             "cohort": data.cohort,
             "grid": list(data.shape),
             "machine": describe(torch.device(args.device)),
@@ -169,9 +167,9 @@ def run(args: argparse.Namespace) -> None:
         name: {
             "label": contestants(settings)[name]["label"],
             "validation_steps": contestants(settings)[name]["steps"],
-            "space": contestants(settings)[name]["space"],
-            "entry": {k: one.entry[k] for k in ("class", "params")},
-            "batch_size": one.options["batch_size"],
+            "scaling": contestants(settings)[name]["scaling"],
+            "entry": {k: plain(one.entry)[k] for k in ("class", "params")},
+            "batch_size": one.options.batch_size,
             "seconds": one.seconds,
             "updates": one.done,
             "best": {"psnr": one.best["psnr"], "update": one.best["update"]},
@@ -219,7 +217,7 @@ def report(state: dict[str, Any], folder: Path) -> None:
     absolute = [
         {
             "contestant": c["label"],
-            "data space": c["space"],
+            "data scaling": c["scaling"],
             "updates": c["updates"],
             "seconds of updates": f"{c['seconds']['updates']:.0f}",
             "best PSNR (dB)": f"{c['best']['psnr']:.2f} at update {c['best']['update']}",
@@ -230,7 +228,7 @@ def report(state: dict[str, Any], folder: Path) -> None:
     plan = state["plan"]
     text = f"""# Validation PSNR against wall time and updates
 
-{simulated_banner(state["simulated"])}Made by `python -m benchmarks.race`. Cohort {state["cohort"]},
+{banner(Kind(state["kind"]))}Made by `python -m benchmarks.race`. Cohort {state["cohort"]},
 grid {" x ".join(map(str, state["grid"]))}, fold 0, {plan["subjects"]} validation subjects cut from
 the training folds (all their tracers), batch {ours["batch_size"]}, {state["machine"]["summary"]}.
 PSNR in the brain, data range the SUVR window, weights averaged. While training, `rela` is judged by
@@ -268,7 +266,7 @@ def _reading(ours: dict[str, Any], others: list[dict[str, Any]]) -> str:
     told = ", ".join(
         dict.fromkeys(f"{r['validation_psnr']:.2f} dB at update {r['update']}" for r in then if r)
     )
-    return f"""**How to read the lead.** In the data space `{ours["space"]}` a method may start from
+    return f"""**How to read the lead.** With scaling `{ours["scaling"]}` a method may start from
 the training fold's mean. `rela` has {first["validation_psnr"]:.2f} dB at its first validation,
 update {first["update"]}; {told}, when the others end; and
 {ours["best"]["psnr"]:.2f} dB at its best, update {ours["best"]["update"]}.
@@ -299,8 +297,7 @@ def _draw(state: dict[str, Any], file: Path) -> None:
     for ax in axes:
         ax.grid(alpha=0.3)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    if state["simulated"]:
-        figure.suptitle("SIMULATED DATA (digital phantoms, no patients)", fontsize=9)
+    figure.suptitle(Kind(state["kind"]).note, fontsize=9)
     with whole_file(file) as temporary:
         figure.savefig(temporary, dpi=160)
     plt.close(figure)

@@ -22,9 +22,8 @@ import torch.nn.functional as F
 from monai.networks.nets import DiffusionModelUNet, PatchDiscriminator
 from torch import Tensor, nn
 
-from relad.compute import parallel
-from relad.compute.randomness import randn
-from relad.data.batch import Batch
+from relad.compute.randomness import rand, randn
+from relad.data.batch import Batch, Condition
 from relad.methods.diffusion import samplers
 from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import Method
@@ -107,15 +106,15 @@ class ReleaseStep(Method):
         """x0_hat, clamped."""
         return self.schedule.x0(x_t, epsilon, t, "epsilon").clamp(-1, 1)
 
-    def predict(self, x_t: Tensor, t: Tensor, batch: Batch) -> Tensor:
+    def predict(self, x_t: Tensor, t: Tensor, batch: Condition) -> Tensor:
         return self.generator(torch.cat([x_t, batch.mri], dim=1), batch.tracer, t).float()
 
     def update(
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
         x0 = batch.pet
-        epsilon = parallel.randn(x0.shape, random)
-        t = (self.schedule.steps * parallel.rand(x0.shape[:1], random)).long()
+        epsilon = randn(x0.shape, random)
+        t = (self.schedule.steps * rand(x0.shape[:1], random)).long()
         x_t = self.schedule.x_t(x0, epsilon, t)
         epsilon_hat = self.predict(x_t, t, batch)
         x0_hat = self.clean(x_t, epsilon_hat, t)
@@ -150,12 +149,12 @@ class ReleaseStep(Method):
 
     @torch.no_grad()
     def synthesize(
-        self, batch: Batch, *, sampling: Sampling, random: Sequence[torch.Generator]
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Tensor:
         return samplers.sample(
-            lambda x_t, t: self.clean(x_t, self.predict(x_t, t, batch), t),
+            lambda x_t, t: self.clean(x_t, self.predict(x_t, t, given), t),
             self.schedule,
-            randn(batch.mask.shape, random),
+            randn(given.mask.shape, random),
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from relad.shapes import Float, Index, Mask, PerSample, Scalar, Volume
+
+Given = TypeVar("Given", bound="Condition")
 
 
 @dataclass(frozen=True)
@@ -15,29 +19,32 @@ class Condition:
 
     Attributes
     ----------
-    mri : (b, m, x, y, z) float32, T1w and FLAIR (or one of them) as :mod:`relad.data.scaling` has
-        them
-    tracer : (b,) int64, index into the study's tracers
-    mask : (b, 1, x, y, z) bool, brain
-    outside : () float32, the known value of PET outside the brain
+    mri
+        T1w and FLAIR (or one of them) as :mod:`relad.data.scaling` has them.
+    tracer
+        Index into the study's tracers.
+    mask
+        Brain.
+    outside
+        The known value of PET outside the brain.
     """
 
-    mri: Tensor
-    tracer: Tensor
-    mask: Tensor
-    outside: Tensor
+    mri: Float[Tensor, "b m x y z"]
+    tracer: Index
+    mask: Mask
+    outside: Scalar
 
-    def sample(self, i: int) -> Self:
+    def sample(self: Given, i: int) -> Given:
         """What belongs to sample i alone."""
         each = {k: v[i : i + 1] for k, v in vars(self).items() if k != "outside"}
         return replace(self, **each)
 
-    def in_brain(self, volume: Tensor) -> Tensor:
-        """Set a volume (b, 1, x, y, z) to its known value outside the brain."""
+    def in_brain(self, volume: Volume) -> Volume:
+        """Set volumes to their known value outside the brain."""
         return torch.where(self.mask, volume, self.outside)
 
-    def brain_mean(self, value: Tensor) -> Tensor:
-        """Mean over brain voxels per sample: (b, 1, x, y, z) -> (b,)."""
+    def brain_mean(self, value: Volume) -> PerSample:
+        """Mean over brain voxels per sample."""
         weight = self.mask.to(value.dtype)
         return (value * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)
 
@@ -48,10 +55,11 @@ class Batch(Condition):
 
     Attributes
     ----------
-    pet : (b, 1, x, y, z) float32, x0: PET as y of :mod:`relad.data.scaling`, about [-1, 1]
+    pet
+        x0: PET as y of :mod:`relad.data.scaling`, about [-1, 1].
     """
 
-    pet: Tensor
+    pet: Volume
 
     @property
     def condition(self) -> Condition:

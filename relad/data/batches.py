@@ -15,7 +15,7 @@ from relad.compute import parallel
 from relad.compute.randomness import generator_for
 from relad.data.batch import Batch
 from relad.data.dataset import PackedDataset
-from relad.data.scaling import DataSpace
+from relad.data.scaling import Scaling
 from relad.errors import ReladError
 
 #: (subject index, tracer index)
@@ -40,7 +40,7 @@ def in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         yield items[start:end]
 
 
-def input_channels(data: PackedDataset, inputs: list[str]) -> list[int]:
+def input_channels(data: PackedDataset, inputs: Sequence[str]) -> list[int]:
     """Channels of the packed MRI that a method's ``inputs`` name."""
     missing = set(inputs) - set(data.modalities)
     if missing:
@@ -90,7 +90,7 @@ class Volumes:
         """(1, x, y, z) bool."""
         return self._read(("mask", subject), lambda: self.data.mask[subject][None])
 
-    def batch(self, pairs: list[Pair], space: DataSpace, flip: list[bool] | None = None) -> Batch:
+    def batch(self, pairs: list[Pair], scaling: Scaling, flip: list[bool] | None = None) -> Batch:
         """Batch of some pairs; ``flip`` mirrors left and right."""
 
         def stacked(volumes: Iterable[Tensor]) -> Tensor:
@@ -103,11 +103,11 @@ class Volumes:
         pet = stacked(self.pet(pair) for pair in pairs)
         tracer = torch.tensor([k for _, k in pairs], device=self.device)
         return Batch(
-            mri=space.inputs(mri, brain),
+            mri=scaling.inputs(mri, brain),
             tracer=tracer,
             mask=brain,
-            pet=space.to_target(pet, tracer, brain),
-            outside=space.outside,
+            pet=scaling.to_target(pet, tracer, brain),
+            outside=scaling.outside,
         )
 
 
@@ -115,11 +115,11 @@ def load_batch(
     data: PackedDataset,
     pairs: list[Pair],
     channels: list[int],
-    space: DataSpace,
+    scaling: Scaling,
     flip: list[bool] | None = None,
 ) -> Batch:
     """Read (subject, tracer) pairs from the packed dataset; ``flip`` mirrors left and right."""
-    return Volumes(data, channels, space.outside.device).batch(pairs, space, flip)
+    return Volumes(data, channels, scaling.outside.device).batch(pairs, scaling, flip)
 
 
 def fits_on(device: torch.device, data: PackedDataset, pairs: list[Pair], channels: int) -> bool:
@@ -190,13 +190,13 @@ class Loader:
     def __init__(
         self,
         volumes: Volumes,
-        space: DataSpace,
+        scaling: Scaling,
         batches: Callable[[int], tuple[list[Pair], list[bool] | None]],
         *,
         flip: bool,
         shared: bool,
     ):
-        self.volumes, self.space, self.batches = volumes, space, batches
+        self.volumes, self.scaling, self.batches = volumes, scaling, batches
         self.flip, self.shared = flip, shared
         ahead = volumes.device.type == "cuda"
         self.reader = ThreadPoolExecutor(1, "relad-loader") if ahead else None
@@ -206,7 +206,7 @@ class Loader:
         pairs, flips = self.batches(update)
         if self.shared:
             pairs, flips = parallel.share(pairs), flips and parallel.share(flips)
-        return self.volumes.batch(list(pairs), self.space, flips if self.flip else None)
+        return self.volumes.batch(list(pairs), self.scaling, flips if self.flip else None)
 
     def __call__(self, update: int, *, last: bool) -> Batch:
         """Batch of an update; ``last`` says that none follows."""

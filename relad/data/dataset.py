@@ -8,12 +8,16 @@ Needs NumPy alone, so that the packed folder and this file are all a bare GPU ma
 ``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists
 ``mask.npy``            (N, x, y, z) bool, brain
 ``subjects.tsv``        one row per subject of the cohort, excluded ones with their reason
-``dataset.json``        cohort, tracers, SUVR windows, affine (voxel index to MNI RAS mm), folds
+``dataset.json``        cohort, kind of data, tracers, SUVR windows, affine (voxel index to MNI RAS
+                        mm), folds, checksums of the volumes
 ======================  ====================================================================
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +25,7 @@ import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json, read_table
+from relad.status import Kind
 
 SUBJECT_COLUMNS = (
     "subject",
@@ -73,7 +78,7 @@ class PackedDataset:
         a tuple.
     excluded
         The other rows, each with its ``reason``.
-    modalities, tracers, windows, affine, shape, cohort, role, simulated
+    modalities, tracers, windows, affine, shape, cohort, role, kind
         As in ``dataset.json``; ``windows`` maps a tracer to (low, high) in SUVR, ``affine`` is a
         (4, 4) float64 array from voxel index to MNI RAS mm.
 
@@ -88,15 +93,14 @@ class PackedDataset:
         if not self.path.is_dir():
             raise ReladError("no such packed dataset", file=self.path, hint="run `relad pack`")
         self.info: dict[str, Any] = read_json(self.path / "dataset.json")
-        self.cohort: str = self.info["cohort"]
-        self.role: str = self.info["role"]
-        self.simulated: bool = self.info["simulated"]
-        self.modalities: list[str] = self.info["modalities"]
-        self.tracers: list[str] = self.info["tracers"]
-        self.windows = {t: (float(lo), float(hi)) for t, (lo, hi) in self.info["windows"].items()}
-        self.affine = np.asarray(self.info["affine"], dtype=np.float64)
-        self.shape: tuple[int, int, int] = tuple(self.info["shape"])
-
+        try:
+            self._read_info(self.info)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"is no description of a packed cohort of this version ({error!r})",
+                file=self.path / "dataset.json",
+                hint="pack the cohort again",
+            ) from None
         table = self.path / "subjects.tsv"
         rows = [_parse(row, file=table) for row in read_table(table)]
         self._refuse_leaks(rows, table)
@@ -109,6 +113,16 @@ class PackedDataset:
         self.mri = self._map("mri", (count, len(self.modalities), *self.shape))
         self.pet = self._map("pet", (count, len(self.tracers), *self.shape))
         self.mask = self._map("mask", (count, *self.shape))
+
+    def _read_info(self, info: dict[str, Any]) -> None:
+        self.cohort: str = info["cohort"]
+        self.role: str = info["role"]
+        self.kind = Kind(info["kind"])
+        self.modalities: list[str] = info["modalities"]
+        self.tracers: list[str] = info["tracers"]
+        self.windows = {t: (float(lo), float(hi)) for t, (lo, hi) in info["windows"].items()}
+        self.affine = np.asarray(info["affine"], dtype=np.float64)
+        self.shape: tuple[int, int, int] = tuple(info["shape"])
 
     @staticmethod
     def _refuse_leaks(rows: list[dict[str, Any]], table: Path) -> None:
@@ -140,6 +154,17 @@ class PackedDataset:
 
     def __len__(self) -> int:
         return len(self.subjects)
+
+    def names(self, pairs: Iterable[tuple[int, int]]) -> list[str]:
+        """Sorted labels of the subjects of some pairs."""
+        return sorted({self.subjects[i]["subject"] for i, _ in pairs})
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what is in it: people, folds, volumes (by their checksums), windows and grid."""
+        facts = {key: value for key, value in self.info.items() if key != "provenance"}
+        text = json.dumps([facts, self.subjects], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def pairs(
         self, fold: int | None = None, part: Literal["train", "test", "all"] = "all"

@@ -1,4 +1,4 @@
-"""The space in which methods see MRI and PET: centred and scaled by the training fold, or not.
+"""The scaling in which methods see MRI and PET: centred and scaled by the training fold, or not.
 
 Like the SUVR window these are fixed, invertible, linear maps; they belong to the data and are the
 same for all methods. With ``pet`` and ``mri`` in the units of the packed dataset, tracer k and
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from relad.data.dataset import PackedDataset
+from relad.shapes import Float, Index, Mask, Volume
 
 #: PET and MRI outside the brain mask in the units of the packed dataset.
 BACKGROUND = -1.0
@@ -56,7 +57,7 @@ def _mean_and_scale(
     return torch.from_numpy(mean), torch.from_numpy(scale.astype(np.float32))
 
 
-class DataSpace(nn.Module):
+class Scaling(nn.Module):
     """The map between packed volumes and what methods see.
 
     Attributes
@@ -82,8 +83,8 @@ class DataSpace(nn.Module):
         channels: list[int],
         *,
         mirrored: bool,
-    ) -> DataSpace:
-        """Estimate the space from training pairs and the MRI channels a method is given."""
+    ) -> Scaling:
+        """Estimate the scaling from training pairs and the MRI channels a method is given."""
         tracers = len(data.tracers)
         if kind == "window":
             return cls(
@@ -96,7 +97,7 @@ class DataSpace(nn.Module):
                 }
             )
         if kind != "voxel_mean":
-            raise ValueError(f"data space {kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"data scaling {kind!r} is none of {', '.join(KINDS)}")
         pet = [(k, lambda i=i, k=k: data.pet[i, k], data.mask[i]) for i, k in pairs]
         subjects = sorted({i for i, _ in pairs})
         mri = [
@@ -116,20 +117,30 @@ class DataSpace(nn.Module):
             }
         )
 
-    def inputs(self, mri: Tensor, mask: Tensor) -> Tensor:
-        """MRI as methods see it: (b, m, x, y, z) -> (b, m or 2 m, x, y, z)."""
+    def inputs(self, mri: Float[Tensor, "b m x y z"], mask: Mask) -> Float[Tensor, "b n x y z"]:
+        """MRI as methods see it, n = m or 2 m channels."""
         if not len(self.mri_scale):
             return mri
         scale = self.mri_scale[:, None, None, None]
         return torch.cat([mri, torch.where(mask, (mri - self.mri_mean) / scale, 0.0)], dim=1)
 
-    def to_target(self, pet: Tensor, tracer: Tensor, mask: Tensor) -> Tensor:
-        """Packed PET to y, both (b, 1, x, y, z)."""
+    def to_target(
+        self,
+        pet: Volume,
+        tracer: Index,
+        mask: Mask,
+    ) -> Volume:
+        """Packed PET to y."""
         mean, scale = self._of(tracer)
         return torch.where(mask, (pet - mean) / scale, self.outside)
 
-    def to_pet(self, target: Tensor, tracer: Tensor, mask: Tensor) -> Tensor:
-        """y back to packed PET, both (b, 1, x, y, z): never below -1, and -1 outside the brain."""
+    def to_pet(
+        self,
+        target: Volume,
+        tracer: Index,
+        mask: Mask,
+    ) -> Volume:
+        """y back to packed PET: never below -1, and -1 outside the brain."""
         mean, scale = self._of(tracer)
         return torch.where(mask, (target * scale + mean).clamp(min=BACKGROUND), BACKGROUND)
 
@@ -139,5 +150,5 @@ class DataSpace(nn.Module):
 
 
 def input_channels(kind: str, modalities: int) -> int:
-    """Channels of :meth:`DataSpace.inputs` for a number of MRI modalities."""
+    """Channels of :meth:`Scaling.inputs` for a number of MRI modalities."""
     return 2 * modalities if kind == "voxel_mean" else modalities

@@ -8,7 +8,7 @@ together as ``rela-as-released``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
 from relad.methods.reladiff import RelADiffusion
+from relad.shapes import Index, Scalar, Volume
 
 
 class ReleasedDiscriminator(PatchDiscriminator):
@@ -49,7 +50,7 @@ class ReleasedDiscriminator(PatchDiscriminator):
         self.multiple = 1
 
     def layers(
-        self, in_channels: int, channels: tuple[int, ...]
+        self, in_channels: int, channels: Sequence[int]
     ) -> tuple[nn.Conv3d, nn.ModuleList, nn.Module]:
         first, second, third = channels
         levels = nn.ModuleList(
@@ -104,10 +105,10 @@ class ReleasedRelADiffusion(RelADiffusion):
         self.penalty_sums_logits = penalty_sums_logits
         self.clamp = clamp
 
-    def constrained(self, x0_hat: Tensor) -> Tensor:
+    def constrained(self, x0_hat: Volume) -> Volume:
         return x0_hat.clamp(-1.0, 1.0) if self.clamp else x0_hat
 
-    def penalty(self, x: Tensor, batch: Batch, t: Tensor) -> Tensor:
+    def penalty(self, x: Volume, batch: Batch, t: Index) -> Scalar:
         values = []
         for i in range(len(x)):  # one by one, as released; without batch norm it is all the same
             values.append(self._penalty_of_one(x[i : i + 1], batch.sample(i), t[i : i + 1]))

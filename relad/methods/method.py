@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,9 @@ from torch import Tensor, nn
 from relad.compute import parallel
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
+from relad.shapes import Scalar, Volume
 from relad.study.sampling import Sampling
+from relad.study.settings import TrainedMethod
 
 
 class Method(nn.Module, ABC):
@@ -68,8 +69,8 @@ class Method(nn.Module, ABC):
         share it.
         """
 
-    def descend(self, name: str, loss: Tensor) -> None:
-        """One step of the optimiser ``name`` down the gradient of a scalar ``loss``.
+    def descend(self, name: str, loss: Scalar) -> None:
+        """One step of the optimiser ``name`` down the gradient of a loss.
 
         The gradient is averaged over all processes and then limited to :attr:`clip_norm`.
         """
@@ -86,7 +87,7 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def synthesize(
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
-    ) -> Tensor:
+    ) -> Volume:
         """Synthesise one sample of the PET of each volume.
 
         ``random`` holds one generator per volume, the only source of its random numbers.
@@ -94,7 +95,7 @@ class Method(nn.Module, ABC):
 
         Returns
         -------
-        (b, 1, x, y, z) as y of :mod:`relad.data.scaling`; what lies outside the brain is not used.
+        y of :mod:`relad.data.scaling`; what lies outside the brain is not used.
         """
 
     def sampler_name(self, sampling: Sampling) -> str:
@@ -121,24 +122,24 @@ MOVED = {
 }
 
 
-def build(name: str, entry: Mapping[str, Any], *, inputs: int, tracers: int) -> Method:
-    """Build a method from its resolved entry (see :func:`relad.study.config.resolve`).
+def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Method:
+    """Build a method from its entry in the configuration, for so many MRI channels and tracers.
 
     Raises
     ------
     ReladError
         Where the class does not exist or does not take one of the parameters or its value.
     """
-    module_name, _, class_name = entry["class"].partition(":")
+    module_name, _, class_name = entry.class_.partition(":")
     try:
         module = importlib.import_module(MOVED.get(module_name, module_name))
         cls = getattr(module, class_name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise ReladError(
-            f"method {name!r}: class {entry['class']!r} cannot be loaded ({error})",
+            f"method {name!r}: class {entry.class_!r} cannot be loaded ({error})",
             hint="give it as module:Class in config/methods.yaml",
         ) from None
     try:
-        return cls(inputs=inputs, tracers=tracers, **entry["params"])
+        return cls(inputs=inputs, tracers=tracers, **entry.params)
     except (TypeError, ValueError) as error:
         raise ReladError(f"method {name!r}: {error}") from None

@@ -16,7 +16,7 @@ this is `baselines.ddpm` to the bit. What the published release does otherwise:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from relad.methods.diffusion.schedule import X0_WEIGHTINGS
 from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
+from relad.shapes import Index, PerSample, Scalar, Volume
 
 
 class RelADiffusion(ConditionalDiffusion):
@@ -74,9 +75,9 @@ class RelADiffusion(ConditionalDiffusion):
         inputs: int,
         tracers: int,
         lr: float = 5e-4,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: Sequence[float] = (0.9, 0.999),
         lr_discriminator: float = 2e-4,
-        betas_discriminator: tuple[float, float] = (0.0, 0.99),
+        betas_discriminator: Sequence[float] = (0.0, 0.99),
         constant_lr_discriminator: bool = False,
         lambda_l1: float = 1.0,
         lambda_adv: float = 0.003,
@@ -132,12 +133,12 @@ class RelADiffusion(ConditionalDiffusion):
     def set_extra_state(self, state: Tensor) -> None:
         self.discriminator_updates = int(state)
 
-    def critic(self, pet: Tensor, batch: Batch, t: Tensor) -> Tensor:
-        """D of a PET volume given the batch's MRI and tracer, and t: one value per sample (b,)."""
+    def critic(self, pet: Volume, batch: Batch, t: Index) -> PerSample:
+        """D of PET given the batch's MRI and tracer, and t: one value per sample."""
         logits = self.discriminator(pet, batch.mri, batch.tracer, t).to(pet.dtype)
         return critic(logits, self.critic_reduction)
 
-    def constrained(self, x0_hat: Tensor) -> Tensor:
+    def constrained(self, x0_hat: Volume) -> Volume:
         """What the L1 and D see of x0_hat: all of it, as clamped voxels would have no gradient."""
         return x0_hat
 
@@ -169,7 +170,7 @@ class RelADiffusion(ConditionalDiffusion):
         return {name: value.detach() for name, value in log.items()}
 
     def update_discriminator(
-        self, fake: Tensor, batch: Batch, t: Tensor, progress: float
+        self, fake: Volume, batch: Batch, t: Index, progress: float
     ) -> dict[str, Tensor]:
         """One step of D on the truth and on the detached clean prediction."""
         log = {}
@@ -190,7 +191,7 @@ class RelADiffusion(ConditionalDiffusion):
         self.descend("discriminator", loss)
         return log
 
-    def penalty(self, x: Tensor, batch: Batch, t: Tensor) -> Tensor:
+    def penalty(self, x: Volume, batch: Batch, t: Index) -> Scalar:
         """R1 (x real) or R2 (x synthetic) of D given the batch's MRI and tracer, and t."""
         return gradient_penalty(lambda x: self.critic(x, batch, t), x)
 

@@ -11,20 +11,21 @@ from safetensors.torch import load_file
 
 from relad.compute.devices import autocast
 from relad.data.batch import Condition
-from relad.data.scaling import DataSpace
+from relad.data.scaling import Scaling
 from relad.data.window import to_suvr
 from relad.errors import ReladError
 from relad.fileio import read_json
 from relad.methods.method import Method, build
 from relad.study.sampling import Sampling
+from relad.study.settings import TrainedMethod, typed
 
 
-def load_model(folder: Path, device: torch.device) -> tuple[Method, DataSpace, dict]:
+def load_model(folder: Path, device: torch.device) -> tuple[Method, Scaling, dict]:
     """Load a trained model.
 
     Returns
     -------
-    The method with its averaged generator, ready to synthesise, the data space it was trained
+    The method with its averaged generator, ready to synthesise, the data scaling it was trained
     in, and its ``train.json``.
 
     Raises
@@ -33,17 +34,16 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, DataSpace, d
         Where a file is missing or the weights do not fit the method.
     """
     info = read_json(folder / "train.json")
-    method = build(
-        info["method"], info["entry"], inputs=info["inputs"], tracers=len(info["tracers"])
-    )
+    entry = typed(TrainedMethod, info["entry"])
+    method = build(info["method"], entry, inputs=info["inputs"], tracers=len(info["tracers"]))
     weights = folder / "model.safetensors"
     try:
-        parts: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "space": {}}
+        parts: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "scaling": {}}
         for key, value in load_file(weights).items():
             part, _, name = key.partition(".")
-            parts[part][name] = value
+            parts["scaling" if part == "space" else part][name] = value  # as it was called once
         method.generator.load_state_dict(parts["generator"])
-        space = DataSpace(parts["space"])
+        scaling = Scaling(parts["scaling"])
     except FileNotFoundError:
         raise ReladError("no such weights", file=weights, hint="run `relad train`") from None
     except Exception as error:  # safetensors has its own exception type per damage
@@ -52,12 +52,12 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, DataSpace, d
             file=weights,
             hint="train the model again",
         ) from None
-    return method.to(device).eval(), space.to(device), info
+    return method.to(device).eval(), scaling.to(device), info
 
 
 def draw(
     method: Method,
-    space: DataSpace,
+    scaling: Scaling,
     given: Condition,
     sampling: Sampling,
     windows: Sequence[tuple[float, float]],
@@ -71,7 +71,7 @@ def draw(
     """
     with autocast(given.mri.device, precision):
         target = method.synthesize(given, sampling=sampling, random=random)
-    pet = space.to_pet(target.float(), given.tracer, given.mask)
+    pet = scaling.to_pet(target.float(), given.tracer, given.mask)
     return [
         torch.where(mask, to_suvr(volume, window), 0.0)[0].cpu().numpy()
         for volume, mask, window in zip(pet, given.mask, windows, strict=True)

@@ -24,7 +24,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,18 @@ from relad.compute.devices import choose_device, device_name, peak_memory_mb, se
 from relad.compute.randomness import generator_for
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
+from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import read_json, save_nifti, whole_folder, write_json
+from relad.fileio import read_json, whole_folder, write_json
+from relad.imaging.nifti import save_nifti
+from relad.methods.method import Method
 from relad.methods.synthesis import Samples, draw, load_model
+from relad.status import Kind
 from relad.study import paths, provenance
 from relad.study.config import load_settings
 from relad.study.sampling import SAMPLERS, Sampling
+from relad.study.settings import SynthesizeSettings
 from relad.training.loop import PACKAGES
-
-#: Volumes computed at once where the configuration does not say.
-BATCH_SIZE = 4
 
 
 def synthesize(
@@ -58,7 +60,7 @@ def synthesize(
     device: torch.device,
 ) -> None:
     """Write the synthetic PET of a cohort, see the module's docstring."""
-    method, space, info = load_model(model, device)
+    method, scaling, info = load_model(model, device)
     data = PackedDataset(packed)
     if data.tracers != info["tracers"]:
         raise ReladError(
@@ -66,13 +68,27 @@ def synthesize(
             file=packed,
         )
     part = "test" if data.cohort == info["cohort"] else "all"
-    pairs = data.pairs(info["fold"], part)
-    channels = input_channels(data, info["entry"]["inputs"])
-    simulated = ", simulated" if data.simulated else ""
-    note = f"synthetic PET, SUVR, {info['method']}{simulated}"
-    spread_note = f"spread of samples, SUVR, {info['method']}{simulated}"
-    samples = sampling.samples if method.stochastic else 1
-    unfinished: defaultdict[Pair, Samples] = defaultdict(Samples)
+    if part == "test" and info.get("data", data.fingerprint) != data.fingerprint:
+        raise ReladError(
+            f"is not the {data.cohort} that {model} was trained on: its held-out people may be "
+            "people it saw",
+            file=packed,
+            hint="train the model again",
+        )
+    trained = info.get("trained_tracers", data.tracers)  # of models older than this key
+    untrained = [tracer for tracer in data.tracers if tracer not in trained]
+    pairs = [(i, k) for i, k in data.pairs(info["fold"], part) if data.tracers[k] in trained]
+    if untrained:
+        print(
+            f"{model}: not synthesised: {', '.join(untrained)}, of which it saw no PET in training",
+            file=sys.stderr,
+        )
+    if not pairs:
+        raise ReladError(f"has no PET of the tracers {', '.join(trained)}", file=packed)
+    # What a model learnt from simulated scans is no patient's PET, whoever's MRI it is given.
+    learnt = Kind(info.get("kind", data.kind))  # of models older than this key
+    kind = Kind.of_parts([data.kind, learnt])
+    note = ", ".join(filter(None, [kind.mark, "{}, SUVR", info["method"]]))
     seconds = []
     bar = tqdm(
         total=len(pairs),
@@ -81,45 +97,32 @@ def synthesize(
         mininterval=0.5 if sys.stderr.isatty() else 10,
     )
     with whole_folder(out, mark="synthesis.json") as folder, bar:
-        for draws in in_batches([(p, k) for p in pairs for k in range(samples)], batch_size):
-            names = [(data.subjects[i]["subject"], data.tracers[k]) for (i, k), _ in draws]
-            batch = load_batch(data, [pair for pair, _ in draws], channels, space)
-            started = time.perf_counter()
-            volumes = draw(
-                method,
-                space,
-                batch.condition,
-                sampling,
-                [data.windows[tracer] for _, tracer in names],
-                [
-                    generator_for("synthesis", info["seed"], *name, number, device=device)
-                    for name, (_, number) in zip(names, draws, strict=True)
-                ],
-                info.get("precision", "auto"),  # of models older than this key
-            )
-            each = (time.perf_counter() - started) / len(draws)
-            for (pair, _), name, volume in zip(draws, names, volumes, strict=True):
-                unfinished[pair].add(volume, each)
-                if unfinished[pair].count < samples:
-                    continue
-                done = unfinished.pop(pair)
-                seconds.append(done.seconds)
-                save_nifti(folder / paths.synthetic_pet(*name), done.mean, data.affine, note=note)
-                if done.spread is not None:
-                    file = folder / paths.spread_pet(*name)
-                    save_nifti(file, done.spread, data.affine, note=spread_note)
-                bar.update()
+        for (i, k), done in _volumes(
+            method, scaling, info, data, pairs, sampling, batch_size, device
+        ):
+            name = data.subjects[i]["subject"], data.tracers[k]
+            seconds.append(done.seconds)
+            for what, file, image in (
+                ("synthetic PET", paths.synthetic_pet(*name), done.mean),
+                ("spread of samples", paths.spread_pet(*name), done.spread),
+            ):
+                if image is not None:
+                    save_nifti(folder / file, image, data.affine, note=note.format(what))
+            bar.update()
         write_json(
             folder / "synthesis.json",
             {
                 "cohort": data.cohort,
-                "simulated": data.simulated,
+                "kind": kind,
                 "method": info["method"],
                 "sampler": method.sampler_name(sampling),
                 "evaluations": method.evaluations(sampling),
                 "fold": info["fold"],
                 "seed": info["seed"],
-                "subjects": sorted({data.subjects[i]["subject"] for i, _ in pairs}),
+                "subjects": data.names(pairs),
+                "untrained": untrained,
+                "data": data.fingerprint,
+                "model": {"data": info.get("data"), "updates": info["counts"]["updates"]},
                 "batch_size": batch_size,
                 "seconds_per_volume": round(statistics.median(seconds), 4),
                 "peak_memory_mb": round(peak_memory_mb(device), 1),
@@ -131,6 +134,43 @@ def synthesize(
                 ),
             },
         )
+
+
+def _volumes(
+    method: Method,
+    scaling: Scaling,
+    info: Mapping[str, Any],
+    data: PackedDataset,
+    pairs: Sequence[Pair],
+    sampling: Sampling,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[tuple[Pair, Samples]]:
+    """Yield each pair with all its samples, each of its own noise, whatever the batch."""
+    channels = input_channels(data, info["entry"]["inputs"])
+    samples = sampling.samples if method.stochastic else 1
+    unfinished: defaultdict[Pair, Samples] = defaultdict(Samples)
+    for draws in in_batches([(p, k) for p in pairs for k in range(samples)], batch_size):
+        names = [(data.subjects[i]["subject"], data.tracers[k]) for (i, k), _ in draws]
+        batch = load_batch(data, [pair for pair, _ in draws], channels, scaling)
+        started = time.perf_counter()
+        volumes = draw(
+            method,
+            scaling,
+            batch.condition,
+            sampling,
+            [data.windows[tracer] for _, tracer in names],
+            [
+                generator_for("synthesis", info["seed"], *name, number, device=device)
+                for name, (_, number) in zip(names, draws, strict=True)
+            ],
+            info.get("precision", "auto"),  # of models older than this key
+        )
+        each = (time.perf_counter() - started) / len(draws)
+        for (pair, _), volume in zip(draws, volumes, strict=True):
+            unfinished[pair].add(volume, each)
+            if unfinished[pair].count == samples:
+                yield pair, unfinished.pop(pair)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,26 +191,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    settings = load_settings(args.settings)
-    set_threads(settings["sampling"]["threads"])
+    settings = load_settings(args.settings, SynthesizeSettings)
+    set_threads(settings.sampling.threads)
     synthesize(
         args.model,
         args.packed,
         args.out,
         sampling=choose_sampling(args, settings),
-        batch_size=settings["sampling"].get("batch_size", BATCH_SIZE),
+        batch_size=settings.sampling.batch_size,
         device=choose_device("auto"),
     )
 
 
-def choose_sampling(args: argparse.Namespace, settings: Mapping[str, Any]) -> Sampling:
+def choose_sampling(args: argparse.Namespace, settings: SynthesizeSettings) -> Sampling:
     """The sampling of the command line, else of the method's entry, else of the study."""
     method = read_json(args.model / "train.json")["method"]
-    entry = settings.get("methods", {}).get(method, {}).get("sampling", {})
+    entry = settings.methods[method].sampling if method in settings.methods else {}
     options = {}
     for name in ("sampler", "steps", "samples"):
         given = getattr(args, name)
-        options[name] = entry.get(name, settings["sampling"][name]) if given is None else given
+        usual = entry.get(name, getattr(settings.sampling, name))
+        options[name] = usual if given is None else given
     try:
         sampling = Sampling(**options)
     except ValueError as error:

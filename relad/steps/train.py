@@ -26,7 +26,8 @@ from relad.compute import parallel
 from relad.compute.devices import set_threads
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.study.config import load_settings, section
+from relad.study.config import load_settings
+from relad.study.settings import TrainSettings
 from relad.training.loop import Trainer
 
 
@@ -40,13 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = load_settings(args.settings)
-    known = settings["methods"]
-    if args.method not in known:
-        raise ReladError(f"no method {args.method!r}", hint=f"known: {', '.join(known)}")
-    settings = section(settings, "train", method=args.method)
-    set_threads(settings["training"]["threads"])
-    with parallel.processes(settings["training"]["device"]):
+    settings = load_settings(args.settings, TrainSettings)
+    if args.method not in settings.methods:
+        known = ", ".join(settings.methods)
+        raise ReladError(f"no method {args.method!r}", hint=f"known: {known}")
+    set_threads(settings.training.threads)
+    with parallel.processes(settings.training.device):
         data = PackedDataset(args.packed)
         trainer = Trainer(data, args.method, settings, fold=args.fold, seed=args.seed)
         return trainer.run(args.out)

@@ -55,9 +55,9 @@ def copied(network: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
-def save_model(path: Path, generator: Mapping[str, Tensor], space: nn.Module) -> None:
-    """Write what synthesis needs: the generator's weights and the data space."""
-    parts = {"generator": generator, "space": space.state_dict()}
+def save_model(path: Path, generator: Mapping[str, Tensor], scaling: nn.Module) -> None:
+    """Write what synthesis needs: the generator's weights and the data scaling."""
+    parts = {"generator": generator, "scaling": scaling.state_dict()}
     weights = {
         f"{part}.{key}": value.contiguous().cpu()
         for part, state in parts.items()

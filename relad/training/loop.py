@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,23 @@ from torch import Tensor
 from relad.compute import parallel
 from relad.compute.devices import autocast, choose_device, device_name, peak_memory_mb
 from relad.compute.randomness import generator_for
-from relad.data import scaling as spaces
+from relad.data import scaling as scalings
 from relad.data.batches import BatchSampler, Loader, PairsInTurn, Volumes, fits_on, input_channels
 from relad.data.dataset import PackedDataset
-from relad.data.scaling import DataSpace
+from relad.data.scaling import Scaling
 from relad.errors import ReladError
 from relad.fileio import write_json
 from relad.methods.method import Method, build
 from relad.study import provenance
+from relad.study.fingerprints import fingerprint
 from relad.study.sampling import Sampling
+from relad.study.settings import TrainSettings, plain
 from relad.training import checkpoints, validation
 from relad.training.average import MovingAverage
 from relad.training.logs import Log, TensorBoard, progress_bar
 from relad.training.stopping import STOPPED, Stop
 
 PACKAGES = ("torch", "numpy", "safetensors")
-
-#: What a configuration need not say, see workflow/schemas/config.schema.yaml.
-DEFAULTS: dict[str, Any] = {
-    "precision": "auto",
-    "clip_norm": None,
-    "validation": {"subjects": 0, "every": 1, "steps": 1},
-    "device_cache": "auto",
-    "compile": False,
-    "channels_last": False,
-    "tensorboard": False,
-}
 
 
 class Trainer:
@@ -50,37 +40,37 @@ class Trainer:
     data
         Packed training cohort.
     name
-        Id of the method in ``settings["methods"]``.
+        Id of the method.
     settings
-        Sections ``methods`` and ``training`` of the configuration.
+        Methods and section ``training``.
     fold, seed
         Held-out fold and seed of the training.
     """
 
     def __init__(
-        self, data: PackedDataset, name: str, settings: Mapping[str, Any], *, fold: int, seed: int
+        self, data: PackedDataset, name: str, settings: TrainSettings, *, fold: int, seed: int
     ):
-        self.data, self.name, self.settings = data, name, settings
+        self.data, self.name = data, name
         self.fold, self.seed = fold, seed
-        self.entry = settings["methods"][name]
-        self.options = options = {**DEFAULTS, **settings["training"]}
-        self.device = choose_device(options["device"])
+        self.entry = settings.methods[name]
+        self.options = options = settings.training
+        self.device = choose_device(options.device)
 
         # Data
-        channels = input_channels(data, self.entry["inputs"])
+        channels = input_channels(data, self.entry.inputs)
         self.pairs, self.validation_pairs = validation.cut(
-            data, data.pairs(fold, "train"), options["validation"]["subjects"], fold=fold
+            data, data.pairs(fold, "train"), options.validation.subjects, fold=fold
         )
-        self.space = DataSpace.of(
-            options["space"], data, self.pairs, channels, mirrored=options["flip_augmentation"]
+        self.scaling = Scaling.of(
+            options.scaling, data, self.pairs, channels, mirrored=options.flip_augmentation
         ).to(self.device)
-        self.inputs = spaces.input_channels(options["space"], len(channels))
+        self.inputs = scalings.input_channels(options.scaling, len(channels))
         everyone = self.pairs + self.validation_pairs
         keep = {
             "always": self.device.type == "cuda",
             "never": False,
             "auto": fits_on(self.device, data, everyone, len(channels)),
-        }[options["device_cache"]]
+        }[options.device_cache]
         self.volumes = Volumes(data, channels, self.device, keep=keep)
 
         # Method
@@ -88,11 +78,11 @@ class Trainer:
         self.method: Method = build(
             name, self.entry, inputs=self.inputs, tracers=len(data.tracers)
         ).to(self.device)
-        if options["channels_last"]:
+        if options.channels_last:
             self.method.to(memory_format=torch.channels_last_3d)
-        self.method.clip_norm = options["clip_norm"]
-        self.average = MovingAverage(self.method.generator, options["ema_decay"])
-        if options["compile"]:
+        self.method.clip_norm = options.clip_norm
+        self.average = MovingAverage(self.method.generator, options.ema_decay)
+        if options.compile:
             self.method.generator.compile()  # after the copy: the average is used too rarely
         self.base_lr = {
             key: [group["lr"] for group in optimizer.param_groups]
@@ -100,7 +90,7 @@ class Trainer:
         }
 
         # Batches
-        size = options["batch_size"]
+        size = options.batch_size
         alone = self.method.single_pass
         if not alone and size % parallel.size():
             raise ReladError(
@@ -114,12 +104,12 @@ class Trainer:
         )
         self.loader = Loader(
             self.volumes,
-            self.space,
+            self.scaling,
             self.batches,
-            flip=options["flip_augmentation"],
+            flip=options.flip_augmentation,
             shared=not alone,
         )
-        updates = self.entry.get("updates") or options["updates"]
+        updates = self.entry.updates or options.updates
         self.total = -(-len(self.pairs) // size) if alone else updates
 
         # Where it stands
@@ -144,7 +134,7 @@ class Trainer:
         random = generator_for("update", self.fold, self.seed, self.done, device=self.device)
         # For layers that draw from the global generator, such as dropout.
         torch.manual_seed(random.initial_seed() + parallel.rank())
-        with autocast(self.device, self.options["precision"]):
+        with autocast(self.device, self.options.precision):
             losses = self.method.update(batch, progress=progress, random=random)
         self.done += 1
         self.average.update(self.method.generator, self.done)
@@ -165,24 +155,22 @@ class Trainer:
 
         The averaged weights are judged, as it is they that synthesise.
         """
-        wanted = self.options["validation"]
-        due = self.done % wanted["every"] == 0 or self.done == self.total
+        wanted = self.options.validation
+        due = self.done % wanted.every == 0 or self.done == self.total
         if not self.validation_pairs or not due:
             return None
         started = time.perf_counter()
-        steps = max(wanted["steps"], self.method.least_validation_steps)
+        steps = max(wanted.steps, self.method.least_validation_steps)
         synthesize = validation.with_generator(
             self.method, self.average.network, Sampling("ddim", steps)
         )
-        with autocast(self.device, self.options["precision"]):
+        with autocast(self.device, self.options.precision):
             psnr = validation.mean_psnr(
                 synthesize,
                 self.volumes,
-                self.space,
+                self.scaling,
                 self.validation_pairs,
-                -(
-                    -self.options["batch_size"] // parallel.size()
-                ),  # it counts those of all processes
+                -(-self.options.batch_size // parallel.size()),  # it counts those of all processes
             )
         if self.best is None or psnr > self.best["psnr"]:
             weights = checkpoints.copied(self.average.network)
@@ -194,7 +182,12 @@ class Trainer:
 
     @property
     def fingerprint(self) -> str:
-        return checkpoints.fingerprint(self.settings, self.data, self.fold, self.seed)
+        return checkpoints.fingerprint(self.used, self.data, self.fold, self.seed)
+
+    @property
+    def used(self) -> dict[str, Any]:
+        """The settings of this training as plain data."""
+        return {"training": plain(self.options), "methods": {self.name: plain(self.entry)}}
 
     def save_checkpoint(self, path: Path) -> None:
         state = {
@@ -233,15 +226,13 @@ class Trainer:
             print(f"{self.name}: continues at update {self.done} of {self.total}", file=sys.stderr)
         if parallel.rank() == 0:
             checkpoints.remove_leftovers(checkpoint)
-        board = TensorBoard(
-            out / "tensorboard", wanted=self.options["tensorboard"], update=self.done
-        )
+        board = TensorBoard(out / "tensorboard", wanted=self.options.tensorboard, update=self.done)
         bar = progress_bar(self.name, done=self.done, total=self.total)
         with Stop().listening() as stop, bar:
             while self.done < self.total and not parallel.any_of(stop.asked):
                 board.add(self.advance())
                 bar.update()
-                if self.done % self.options["checkpoint_every"] == 0:
+                if self.done % self.options.checkpoint_every == 0:
                     self.save_checkpoint(checkpoint)
         board.close()
         if self.done < self.total:
@@ -258,7 +249,7 @@ class Trainer:
         """Write the model: the best weights where there were validations, else the last."""
         self.log.write(out / "log.csv")
         weights = self.best["weights"] if self.best else self.average.network.state_dict()
-        checkpoints.save_model(out / "model.safetensors", weights, self.space)
+        checkpoints.save_model(out / "model.safetensors", weights, self.scaling)
         write_json(out / "train.json", self.record())
 
     def record(self) -> dict[str, Any]:
@@ -266,28 +257,39 @@ class Trainer:
         seconds, best = self.seconds, self.best
         chosen = None
         if best:
-            subjects = {self.data.subjects[i]["subject"] for i, _ in self.validation_pairs}
             chosen = {
                 "update": best["update"],
                 "psnr": round(best["psnr"], 4),
-                "subjects": sorted(subjects),
                 "pairs": len(self.validation_pairs),
             }
+        of_parts = {
+            "train": self.pairs,
+            "validation": self.validation_pairs,
+            "test": self.data.pairs(self.fold, "test"),
+        }
         return {
             "method": self.name,
             "fold": self.fold,
             "seed": self.seed,
             "cohort": self.data.cohort,
-            "simulated": self.data.simulated,
-            "entry": self.entry,
-            "precision": self.options["precision"],
+            "kind": self.data.kind,
+            "data": self.data.fingerprint,
+            "subjects": {part: self.data.names(pairs) for part, pairs in of_parts.items()},
+            "code": {
+                "training": fingerprint("relad.steps.train"),
+                "method": fingerprint(self.entry.class_.partition(":")[0]),
+            },
+            "single_pass": self.method.single_pass,
+            "entry": plain(self.entry),
+            "precision": self.options.precision,
             "inputs": self.inputs,
             "tracers": self.data.tracers,
+            "trained_tracers": sorted({self.data.tracers[k] for _, k in self.pairs}),
             "counts": {
                 "parameters_generator": sum(p.numel() for p in self.method.generator.parameters()),
                 "parameters_total": sum(p.numel() for p in self.method.parameters()),
                 "updates": self.total,
-                "batch_size": self.options["batch_size"],
+                "batch_size": self.options.batch_size,
                 "pairs": len(self.pairs),
             },
             "validation": chosen,
@@ -300,5 +302,5 @@ class Trainer:
                 "processes": parallel.size(),
                 "threads": torch.get_num_threads(),
             },
-            "provenance": provenance.describe("train", self.settings, *PACKAGES),
+            "provenance": provenance.describe("train", self.used, *PACKAGES),
         }

@@ -16,8 +16,9 @@ from relad.compute.randomness import generator_for
 from relad.data.batch import Condition
 from relad.data.batches import Pair, Volumes, in_batches
 from relad.data.dataset import PackedDataset
-from relad.data.scaling import DataSpace
+from relad.data.scaling import Scaling
 from relad.errors import ReladError
+from relad.imaging.psnr import psnr_of
 from relad.methods.method import Method
 from relad.study.sampling import Sampling
 
@@ -29,6 +30,8 @@ def cut(
     data: PackedDataset, pairs: list[Pair], subjects: int, *, fold: int
 ) -> tuple[list[Pair], list[Pair]]:
     """Cut training pairs by subject into (for training, for validation).
+
+    A tracer that nobody is left to be trained on validates nothing.
 
     The choice is a function of the fold and of the subjects' ids: the same for all methods and
     seeds.
@@ -47,26 +50,22 @@ def cut(
         )
     order = torch.randperm(len(indices), generator=generator_for("validation", fold)).tolist()
     held_out = {indices[i] for i in order[:subjects]}
-    return (
-        [pair for pair in pairs if pair[0] not in held_out],
-        [pair for pair in pairs if pair[0] in held_out],
-    )
+    training = [pair for pair in pairs if pair[0] not in held_out]
+    trained = {tracer for _, tracer in training}
+    return training, [(i, k) for i, k in pairs if i in held_out and k in trained]
 
 
-def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """PSNR in dB inside the mask, of volumes (1, x, y, z) in packed units; scalar.
-
-    As :func:`relad.results.metrics.voxelwise.psnr` has it: the data range is the SUVR window.
-    """
+def psnr(prediction: Tensor, truth: Tensor, mask: Tensor) -> float:
+    """PSNR in dB inside the mask, of volumes (1, x, y, z) in packed units."""
     error = (prediction - truth).square()[mask].double().mean()
-    return 10 * torch.log10(DATA_RANGE**2 / error)
+    return psnr_of(float(error), DATA_RANGE)
 
 
 @torch.no_grad()
 def mean_psnr(
     synthesize: Callable[[Condition, list[torch.Generator]], Tensor],
     volumes: Volumes,
-    space: DataSpace,
+    scaling: Scaling,
     pairs: list[Pair],
     batch_size: int,
 ) -> float:
@@ -77,11 +76,11 @@ def mean_psnr(
     values = torch.zeros(len(pairs), dtype=torch.float64)
     mine = range(parallel.rank(), len(pairs), parallel.size())
     for part in in_batches(mine, batch_size):
-        batch = volumes.batch([pairs[i] for i in part], space)
+        batch = volumes.batch([pairs[i] for i in part], scaling)
         keys = [(volumes.data.subjects[pairs[i][0]]["subject"], pairs[i][1]) for i in part]
         random = [generator_for("validation", *key, device=volumes.device) for key in keys]
         target = synthesize(batch.condition, random).float()
-        pet = space.to_pet(target, batch.tracer, batch.mask)
+        pet = scaling.to_pet(target, batch.tracer, batch.mask)
         for i, prediction, mask in zip(part, pet, batch.mask, strict=True):
             values[i] = psnr(prediction, volumes.pet(pairs[i]), mask)
     mean = float(parallel.total(values).mean())

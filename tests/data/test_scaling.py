@@ -1,4 +1,4 @@
-"""The data space is invertible, estimated from the training fold alone, and the same for all."""
+"""The data scaling is invertible, estimated from the training fold alone, and the same for all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from relad.data.dataset import PackedDataset
-from relad.data.scaling import DataSpace, input_channels
+from relad.data.scaling import Scaling, input_channels
 
 
 @pytest.fixture
@@ -15,8 +15,8 @@ def data(packed) -> PackedDataset:
     return PackedDataset(packed)
 
 
-def space(data, kind="voxel_mean", *, mirrored=False, channels=(0, 1), fold=0) -> DataSpace:
-    return DataSpace.of(kind, data, data.pairs(fold, "train"), list(channels), mirrored=mirrored)
+def scaling(data, kind="voxel_mean", *, mirrored=False, channels=(0, 1), fold=0) -> Scaling:
+    return Scaling.of(kind, data, data.pairs(fold, "train"), list(channels), mirrored=mirrored)
 
 
 def volume(data, i, k):
@@ -26,7 +26,7 @@ def volume(data, i, k):
 
 @pytest.mark.parametrize("kind", ["voxel_mean", "window"])
 def test_pet_survives_the_way_there_and_back(data, kind):
-    s = space(data, kind)
+    s = scaling(data, kind)
     for k in range(3):
         pet, tracer, mask = volume(data, 1, k)
         y = s.to_target(pet, tracer, mask)
@@ -35,7 +35,7 @@ def test_pet_survives_the_way_there_and_back(data, kind):
 
 
 def test_training_pet_is_centred_and_has_a_third_as_standard_deviation(data):
-    s = space(data)
+    s = scaling(data)
     for k in range(3):
         rows = [i for i, kk in data.pairs(0, "train") if kk == k]
         ys = torch.cat([s.to_target(*volume(data, i, k))[volume(data, i, k)[2]] for i in rows])
@@ -44,7 +44,7 @@ def test_training_pet_is_centred_and_has_a_third_as_standard_deviation(data):
 
 
 def test_the_held_out_fold_does_not_enter(data):
-    a, b = space(data, fold=0), space(data, fold=1)
+    a, b = scaling(data, fold=0), scaling(data, fold=1)
     assert not torch.equal(a.pet_mean, b.pet_mean)
     train = {i for i, _ in data.pairs(0, "train")}
     mean = np.mean([data.pet[i, 0] for i in sorted(train)], axis=0)
@@ -53,13 +53,13 @@ def test_the_held_out_fold_does_not_enter(data):
 
 
 def test_mirrored_means_are_symmetric(data):
-    s = space(data, mirrored=True)
+    s = scaling(data, mirrored=True)
     assert torch.equal(s.pet_mean, s.pet_mean.flip(1))
     assert torch.equal(s.mri_mean, s.mri_mean.flip(1))
 
 
 def test_inputs_are_the_chosen_mri_and_its_deviation(data):
-    s = space(data, channels=[1])
+    s = scaling(data, channels=[1])
     mri = torch.from_numpy(np.array(data.mri[0][[1]]))[None]
     mask = torch.from_numpy(np.array(data.mask[0]))[None, None]
     seen = s.inputs(mri, mask)
@@ -71,27 +71,27 @@ def test_inputs_are_the_chosen_mri_and_its_deviation(data):
 
 
 def test_window_space_hands_through(data):
-    s = space(data, "window")
+    s = scaling(data, "window")
     mri = torch.from_numpy(np.array(data.mri[0]))[None]
-    assert s.inputs(mri, torch.ones(1, 1, 1, 1, 1, dtype=torch.bool)) is mri
+    assert s.inputs(mri, torch.ones_like(mri[:, :1], dtype=torch.bool)) is mri
     assert input_channels("window", 2) == 2
     pet, tracer, mask = volume(data, 0, 1)
     assert torch.equal(s.to_target(pet, tracer, mask), pet)
 
 
 def test_suvr_is_never_negative(data):
-    s = space(data)
+    s = scaling(data)
     _, tracer, mask = volume(data, 0, 0)
     pet = s.to_pet(torch.full(mask.shape, -100.0), tracer, mask)
     assert (pet == -1).all()
 
 
 def test_state_restores_the_space(data):
-    s = space(data)
-    other = DataSpace(s.state_dict())
+    s = scaling(data)
+    other = Scaling(s.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(s.buffers(), other.buffers(), strict=True))
 
 
 def test_an_unknown_kind_is_named(data):
     with pytest.raises(ValueError, match="zscore"):
-        space(data, "zscore")
+        scaling(data, "zscore")

@@ -105,12 +105,13 @@ def test_batch_norm_mixes_samples_in_the_loss_and_not_in_the_penalty():
 
 
 def test_clamp_takes_the_gradient_of_saturated_voxels():
-    x0_hat = torch.tensor([-2.0, -0.5, 0.5, 2.0], requires_grad=True)
+    values = torch.tensor([-2.0, -0.5, 0.5, 2.0]).view(1, 1, 1, 1, 4)
+    x0_hat = values.requires_grad_(True)
     released(clamp=True).constrained(x0_hat).sum().backward()
-    assert x0_hat.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert x0_hat.grad.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
     x0_hat.grad = None
     released(clamp=False).constrained(x0_hat).sum().backward()
-    assert x0_hat.grad.tolist() == [1.0] * 4
+    assert x0_hat.grad.flatten().tolist() == [1.0] * 4
 
 
 def test_clamp_leaves_the_denoising_loss_as_it_is():

@@ -16,6 +16,7 @@ from relad.methods.as_released import ReleasedRelADiffusion
 from relad.methods.method import build
 from relad.methods.reladiff import RelADiffusion
 from relad.study.sampling import Sampling
+from relad.study.settings import TrainedMethod
 
 NETWORK = {"channels": [8, 16]}
 
@@ -158,10 +159,8 @@ def test_an_unknown_choice_is_named(option):
 
 
 def test_epsilon_at_zero_terminal_snr_is_one_clear_error():
-    entry = {
-        "class": "relad.methods.reladiff:RelADiffusion",
-        "params": {"prediction": "epsilon", "schedule": {"zero_terminal_snr": True}},
-    }
+    params = {"prediction": "epsilon", "schedule": {"zero_terminal_snr": True}}
+    entry = TrainedMethod("relad.methods.reladiff:RelADiffusion", ("T1w", "FLAIR"), params, None)
     with pytest.raises(ReladError, match=r"'x': prediction 'epsilon' .* zero terminal SNR"):
         build("x", entry, inputs=2, tracers=2)
 

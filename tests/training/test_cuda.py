@@ -10,8 +10,7 @@ from benchmarks.contestants import contestant
 from relad.data.dataset import PackedDataset
 from relad.methods.synthesis import load_model
 from relad.study import config
-from relad.training.loop import Trainer
-from tests.helpers.trainings import settings
+from tests.helpers.trainings import settings, trainer
 
 pytestmark = [
     pytest.mark.cuda,
@@ -32,10 +31,10 @@ def test_cuda_agrees_with_the_cpu_and_bfloat16_with_float32(name):
 @pytest.mark.parametrize("option", [{}, {"channels_last": True}, {"device_cache": "never"}])
 def test_training_on_cuda_ends_in_a_model(packed, tmp_path, option):
     part = settings(device="cuda", validation={"subjects": 1, "every": 4, "steps": 1}, **option)
-    trainer = Trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
-    assert trainer.volumes.keep is (option.get("device_cache") != "never")
-    assert trainer.run(tmp_path) == 0
-    record = trainer.record()
+    one = trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
+    assert one.volumes.keep is (option.get("device_cache") != "never")
+    assert one.run(tmp_path) == 0
+    record = one.record()
     assert record["measured"]["peak_memory_mb"] > 0
     assert record["measured"]["device"] == torch.cuda.get_device_name()
     load_model(tmp_path, torch.device("cuda"))
@@ -43,11 +42,11 @@ def test_training_on_cuda_ends_in_a_model(packed, tmp_path, option):
 
 def test_a_training_continues_on_cuda(packed, tmp_path):
     data, part = PackedDataset(packed), settings(device="cuda")
-    first = Trainer(data, "rela", part, fold=0, seed=0)
+    first = trainer(data, "rela", part, fold=0, seed=0)
     while first.done < 5:
         first.advance()
     first.save_checkpoint(tmp_path / "checkpoint.pt")
-    second = Trainer(data, "rela", part, fold=0, seed=0)
+    second = trainer(data, "rela", part, fold=0, seed=0)
     assert second.load_checkpoint(tmp_path / "checkpoint.pt")
     a, b = (float(one.step()["denoising"]) for one in (first, second))
     assert a == pytest.approx(b, rel=1e-2)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
 from relad.study.paths import REPOSITORY
+from tests.helpers.settings import file_of
 from tests.helpers.trainings import settings
 
 KILLS = 10
@@ -55,7 +55,7 @@ def test_ten_kills_at_random_moments_change_no_bit(packed, tmp_path):
         "discriminator": {"channels": [4, 4]},
         "adversary_from": 0.3,
     }
-    options = ["--method", "rela", "--fold", "0", "--settings", json.dumps(part)]
+    options = ["--method", "rela", "--fold", "0", "--settings", file_of(part)]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(packed), str(tmp_path), *options],
         cwd=REPOSITORY,

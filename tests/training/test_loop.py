@@ -20,7 +20,8 @@ from relad.study.paths import REPOSITORY
 from relad.study.sampling import Sampling
 from relad.training.loop import Trainer
 from relad.training.stopping import STOPPED
-from tests.helpers.trainings import NETWORK, settings, train
+from tests.helpers.settings import file_of
+from tests.helpers.trainings import NETWORK, settings, train, trainer
 
 
 def weights(folder):
@@ -86,7 +87,7 @@ def test_a_training_killed_outright_continues_from_its_checkpoint(packed, tmp_pa
     )
     arguments = ["train", str(packed), str(tmp_path / "parts"), "--method", "rela", "--fold", "0"]
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments, "--settings", json.dumps(settings())],
+        [sys.executable, "-c", program, *arguments, "--settings", file_of(settings())],
         cwd=REPOSITORY,
         capture_output=True,
     )
@@ -99,10 +100,10 @@ def test_a_training_killed_outright_continues_from_its_checkpoint(packed, tmp_pa
 
 def test_a_checkpoint_of_other_settings_or_a_broken_one_is_not_used(packed, tmp_path, capsys):
     out = tmp_path / "model"
-    trainer = Trainer(PackedDataset(packed), "unet", settings(), fold=0, seed=0)
-    trainer.step()
-    trainer.save_checkpoint(out / "checkpoint.pt")
-    other = Trainer(PackedDataset(packed), "unet", settings(ema_decay=0.5), fold=0, seed=0)
+    one = trainer(PackedDataset(packed), "unet", settings(), fold=0, seed=0)
+    one.step()
+    one.save_checkpoint(out / "checkpoint.pt")
+    other = trainer(PackedDataset(packed), "unet", settings(ema_decay=0.5), fold=0, seed=0)
     assert not other.load_checkpoint(out / "checkpoint.pt")
     assert "other settings" in capsys.readouterr().err
     (out / "checkpoint.pt").write_bytes(b"PK damaged")
@@ -112,14 +113,14 @@ def test_a_checkpoint_of_other_settings_or_a_broken_one_is_not_used(packed, tmp_
 
 def test_training_never_reads_the_held_out_fold(packed, tmp_path):
     data = PackedDataset(packed)
-    trainer = Trainer(data, "unet", settings(), fold=1, seed=0)
-    seen = {subject for update in range(200) for subject, _ in trainer.batches(update)[0]}
+    one = trainer(data, "unet", settings(), fold=1, seed=0)
+    seen = {subject for update in range(200) for subject, _ in one.batches(update)[0]}
     assert seen == {row["index"] for row in data.subjects if row["fold"] != 1}
 
 
 def test_every_method_sees_the_same_batches(packed):
     data = PackedDataset(packed)
-    a, b = (Trainer(data, name, settings(), fold=0, seed=0) for name in ("unet", "rela"))
+    a, b = (trainer(data, name, settings(), fold=0, seed=0) for name in ("unet", "rela"))
     assert [a.batches(i) for i in range(20)] == [b.batches(i) for i in range(20)]
 
 
@@ -153,7 +154,7 @@ def test_template_is_the_mean_of_the_training_fold(packed, tmp_path):
     inside = torch.from_numpy(data.mask[rows].all(0))
     for k in range(len(data.tracers)):
         batch = load_batch(data, [(test, k)], channels, space)
-        y = method.synthesize(batch, sampling=Sampling(), random=[torch.Generator()])
+        y = method.synthesize(batch, sampling=Sampling("ddim", 10), random=[torch.Generator()])
         pet = space.to_pet(y, batch.tracer, batch.mask)[0, 0]
         expected = torch.from_numpy(data.pet[rows, k].mean(0))
         torch.testing.assert_close(pet[inside], expected[inside], atol=1e-5, rtol=0)
@@ -189,7 +190,7 @@ def test_train_json_states_counts_and_provenance(packed, tmp_path):
 def test_bad_arguments_are_one_line(packed, tmp_path, capsys, change, message):
     given = {"method": "unet", "fold": "0", **change}
     named = ["--method", given["method"], "--fold", given["fold"]]
-    text = json.dumps(settings())
+    text = file_of(settings())
     code = cli.main(["train", str(packed), str(tmp_path), *named, "--settings", text])
     error = capsys.readouterr().err
     assert code == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from relad.compute import parallel
+from relad.compute.randomness import randn
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.study.paths import REPOSITORY
-from relad.training.loop import Trainer
-from tests.helpers.trainings import settings
+from tests.helpers.settings import file_of
+from tests.helpers.trainings import settings, trainer
 
 
 def several(processes: int, *arguments: str) -> subprocess.CompletedProcess:
@@ -37,7 +37,7 @@ def several(processes: int, *arguments: str) -> subprocess.CompletedProcess:
 def test_two_processes_train_what_one_does(packed, tmp_path, method):
     part = settings(batch_size=4, clip_norm=0.5, validation={"subjects": 1, "every": 5, "steps": 2})
     part["methods"]["rela"]["params"]["adversary_from"] = 0.3
-    text = json.dumps(part)
+    text = file_of(part)
     options = ["--method", method, "--fold", "0", "--settings", text]
     folders = {1: tmp_path / "one", 2: tmp_path / "two"}
     for processes, folder in folders.items():
@@ -60,17 +60,17 @@ def test_two_processes_train_what_one_does(packed, tmp_path, method):
 
 
 def test_random_numbers_belong_to_samples_not_to_processes(monkeypatch):
-    whole = parallel.randn((4, 3), torch.Generator().manual_seed(0))
+    whole = randn((4, 3), torch.Generator().manual_seed(0))
     monkeypatch.setattr(parallel, "size", lambda: 2)
     parts = []
     for rank in (0, 1):
         monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
-        parts.append(parallel.randn((2, 3), torch.Generator().manual_seed(0)))
+        parts.append(randn((2, 3), torch.Generator().manual_seed(0)))
     assert torch.equal(torch.cat(parts), whole)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(packed, monkeypatch):
     monkeypatch.setattr(parallel, "size", lambda: 2)
     with pytest.raises(ReladError, match=r"batch_size 3 cannot be shared by 2"):
-        Trainer(PackedDataset(packed), "unet", settings(batch_size=3), fold=0, seed=0)
-    Trainer(PackedDataset(packed), "template", settings(batch_size=3), fold=0, seed=0)
+        trainer(PackedDataset(packed), "unet", settings(batch_size=3), fold=0, seed=0)
+    trainer(PackedDataset(packed), "template", settings(batch_size=3), fold=0, seed=0)

@@ -15,8 +15,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.results.metrics import voxelwise
 from relad.training import validation
-from relad.training.loop import Trainer
-from tests.helpers.trainings import settings, train
+from tests.helpers.trainings import settings, train, trainer
 
 EVERY_FOUR = {"subjects": 1, "every": 4, "steps": 1}
 
@@ -33,6 +32,14 @@ def test_subjects_are_cut_from_the_training_folds_alone(packed):
     assert validation.cut(data, data.pairs(0, "train"), 0, fold=0)[1] == []
 
 
+def test_a_tracer_that_nobody_trains_on_validates_nothing(packed):
+    data = PackedDataset(packed)
+    everyone = sorted({i for i, _ in data.pairs(0, "train")})
+    training, held_out = validation.cut(data, [(i, 0) for i in everyone], 1, fold=0)
+    (i, _), *_ = held_out
+    assert validation.cut(data, [*training, (i, 0), (i, 1)], 1, fold=0) == (training, [(i, 0)])
+
+
 def test_nobody_left_to_train_on_is_refused(packed):
     data = PackedDataset(packed)
     with pytest.raises(ReladError, match=r"validation\.subjects is 4, but fold 0 leaves only 4"):
@@ -42,7 +49,7 @@ def test_nobody_left_to_train_on_is_refused(packed):
 def test_every_method_and_seed_has_the_same_validation_subjects(packed):
     data = PackedDataset(packed)
     a, b = (
-        Trainer(data, name, settings(validation=EVERY_FOUR), fold=0, seed=seed)
+        trainer(data, name, settings(validation=EVERY_FOUR), fold=0, seed=seed)
         for name, seed in (("unet", 0), ("template", 3))
     )
     assert a.validation_pairs == b.validation_pairs
@@ -70,21 +77,27 @@ def test_log_and_record_tell_of_the_validation(packed, tmp_path):
     chosen = read_json(tmp_path / "train.json")["validation"]
     assert chosen["psnr"] == pytest.approx(max(psnr.values()), abs=1e-3)
     assert psnr[chosen["update"]] == max(psnr.values())
-    assert chosen["pairs"] == 3 and len(chosen["subjects"]) == 1
+    record = read_json(tmp_path / "train.json")
+    assert chosen["pairs"] == 3
+    parts = record["subjects"]
+    assert len(parts["validation"]) == 1
+    assert not set(parts["train"]) & {*parts["validation"], *parts["test"]}
+    everyone = {row["subject"] for row in PackedDataset(packed).subjects}
+    assert {s for part in parts.values() for s in part} == everyone
 
 
 def test_the_best_weights_are_kept_not_the_last(packed, tmp_path, monkeypatch):
     script = iter([20.0, 25.0, 10.0])
     seen = []
 
-    def scripted(synthesize, volumes, space, pairs, batch_size):
-        seen.append({k: v.clone() for k, v in trainer.average.network.state_dict().items()})
+    def scripted(synthesize, volumes, scaling, pairs, batch_size):
+        seen.append({k: v.clone() for k, v in one.average.network.state_dict().items()})
         return next(script)
 
     monkeypatch.setattr(validation, "mean_psnr", scripted)
     part = settings(validation=EVERY_FOUR)
-    trainer = Trainer(PackedDataset(packed), "unet", part, fold=0, seed=0)
-    assert trainer.run(tmp_path) == 0
+    one = trainer(PackedDataset(packed), "unet", part, fold=0, seed=0)
+    assert one.run(tmp_path) == 0
     stored = load_file(tmp_path / "model.safetensors")
     assert len(seen) == 3
     for key, value in seen[1].items():
@@ -99,20 +112,20 @@ def test_validation_changes_nothing_of_the_training(packed):
     ends = []
     for every in (1, 12):
         part = settings(validation={"subjects": 1, "every": every, "steps": 3})
-        trainer = Trainer(data, "rela", part, fold=0, seed=0)
-        while trainer.done < trainer.total:
-            trainer.advance()
-        ends.append(trainer.method.state_dict())
+        one = trainer(data, "rela", part, fold=0, seed=0)
+        while one.done < one.total:
+            one.advance()
+        ends.append(one.method.state_dict())
     assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
 
 
 def test_a_stopped_training_remembers_its_best(packed, tmp_path):
     data, part = PackedDataset(packed), settings(validation=EVERY_FOUR)
-    first = Trainer(data, "unet", part, fold=0, seed=0)
+    first = trainer(data, "unet", part, fold=0, seed=0)
     while first.done < 8:
         first.advance()
     first.save_checkpoint(tmp_path / "checkpoint.pt")
-    second = Trainer(data, "unet", part, fold=0, seed=0)
+    second = trainer(data, "unet", part, fold=0, seed=0)
     assert second.load_checkpoint(tmp_path / "checkpoint.pt")
     assert second.best["psnr"] == first.best["psnr"]
     assert json.dumps(second.log.rows) == json.dumps(first.log.rows)
@@ -123,14 +136,14 @@ def test_noise_prediction_is_judged_by_more_than_one_step(packed, monkeypatch, p
     """One step from pure noise is 48 times the error of eps_hat, whatever the weights."""
     part = settings(validation={"subjects": 1, "every": 1, "steps": 1})
     part["methods"]["rela"]["params"] |= {"prediction": prediction, "clip_sample": 1.0}
-    trainer = Trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
+    one = trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
     seen = []
-    synthesize = trainer.method.synthesize
+    synthesize = one.method.synthesize
 
     def watched(batch, *, sampling, random):
         seen.append(sampling.steps)
         return synthesize(batch, sampling=sampling, random=random)
 
-    monkeypatch.setattr(trainer.method, "synthesize", watched)
-    trainer.advance()
+    monkeypatch.setattr(one.method, "synthesize", watched)
+    one.advance()
     assert set(seen) == {steps}

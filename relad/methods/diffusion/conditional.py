@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
@@ -16,6 +15,7 @@ from relad.methods.diffusion import samplers
 from relad.methods.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
+from relad.shapes import Index, Scalar, Volume
 from relad.study.sampling import Sampling
 
 
@@ -35,7 +35,7 @@ class ConditionalDiffusion(Method):
     sigma_data
         Standard deviation of x_0; where given, the network sees the best linear estimate of x_0
         from x_t instead of x_t, see :meth:`NoiseSchedule.input_scale`. Meant for ``sample``, which
-        does not have to tell the noise; about 1/3 in either space of :mod:`relad.data.scaling`.
+        does not have to tell the noise; about 1/3 in either scaling of :mod:`relad.data.scaling`.
     clip_sample
         Where given, clean predictions are clipped to [-clip_sample, clip_sample] while sampling, as
         the release's library does; never in training. With ``epsilon`` an untrained network's
@@ -75,14 +75,14 @@ class ConditionalDiffusion(Method):
         self.schedule.check(prediction)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
 
-    def x0_hat(self, x_t: Tensor, t: Tensor, given: Condition) -> Tensor:
-        """The clean prediction, (b, 1, x, y, z); outside the brain it is the known value."""
+    def x0_hat(self, x_t: Volume, t: Index, given: Condition) -> Volume:
+        """The clean prediction; outside the brain it is the known value."""
         scaled = x_t * self.schedule.input_scale(t, self.sigma_data)
         output = self.generator(torch.cat([scaled, given.mri], dim=1), given.tracer, t)
         output = output.to(x_t.dtype)
         return given.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
-    def noised(self, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def noised(self, batch: Batch, random: torch.Generator) -> tuple[Volume, Index]:
         """Draw t and epsilon; return (x_t, t)."""
         x0 = batch.pet
         u = rand(x0.shape[:1], random)
@@ -90,7 +90,7 @@ class ConditionalDiffusion(Method):
         epsilon = randn(x0.shape, random)
         return self.schedule.x_t(x0, epsilon, t), t
 
-    def denoising_loss(self, x0_hat: Tensor, batch: Batch, t: Tensor) -> Tensor:
+    def denoising_loss(self, x0_hat: Volume, batch: Batch, t: Index) -> Scalar:
         """||epsilon - eps_hat||^2 over the brain, written in x0 and weighted over t."""
         weight = self.schedule.denoising_weight(t, self.weighting)
         return (weight * batch.brain_mean((x0_hat - batch.pet).square())).mean()
@@ -98,7 +98,7 @@ class ConditionalDiffusion(Method):
     @torch.no_grad()
     def synthesize(
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
-    ) -> Tensor:
+    ) -> Volume:
         if sampling.steps > self.schedule.steps:
             raise ReladError(
                 f"{sampling.steps} sampling steps, but the model has {self.schedule.steps} times"

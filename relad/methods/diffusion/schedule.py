@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from relad.shapes import Float, Index, PerSample
+
 PREDICTIONS = ("epsilon", "sample", "v")
 
 #: Kind of schedule -> its published first and last beta (None: it has none).
@@ -121,11 +123,22 @@ class NoiseSchedule(nn.Module):
         """(T,), (b,) -> (b, 1, 1, 1, 1)."""
         return values[t][:, None, None, None, None]
 
-    def x_t(self, x0: Tensor, epsilon: Tensor, t: Tensor) -> Tensor:
+    def x_t(
+        self,
+        x0: Float[Tensor, "b c x y z"],
+        epsilon: Float[Tensor, "b c x y z"],
+        t: Index,
+    ) -> Float[Tensor, "b c x y z"]:
         """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) epsilon."""
         return self._at(self.signal, t) * x0 + self._at(self.noise, t) * epsilon
 
-    def x0(self, x_t: Tensor, output: Tensor, t: Tensor, prediction: str) -> Tensor:
+    def x0(
+        self,
+        x_t: Float[Tensor, "b c x y z"],
+        output: Float[Tensor, "b c x y z"],
+        t: Index,
+        prediction: str,
+    ) -> Float[Tensor, "b c x y z"]:
         """Clean prediction x0_hat from a network's output.
 
         ``epsilon``: x0_hat = (x_t - sqrt(1 - abar_t) eps_hat) / sqrt(abar_t); ``sample``: the
@@ -137,7 +150,7 @@ class NoiseSchedule(nn.Module):
             return (x_t - self._at(self.noise, t) * output) / self._at(self.signal, t)
         return self._at(self.signal, t) * x_t - self._at(self.noise, t) * output
 
-    def denoising_weight(self, t: Tensor, weighting: str) -> Tensor:
+    def denoising_weight(self, t: Index, weighting: str) -> PerSample:
         """Weight that turns ||x0 - x0_hat||^2 into the denoising loss, (b,).
 
         ||epsilon - eps_hat||^2 = SNR(t) ||x0 - x0_hat||^2, SNR = abar_t / (1 - abar_t).
@@ -166,7 +179,7 @@ class NoiseSchedule(nn.Module):
             return snr.clamp(min=1.0, max=5.0)
         raise ValueError(f"weighting {weighting!r} is none of {', '.join(DENOISING_WEIGHTINGS)}")
 
-    def x0_weight(self, t: Tensor, weighting: str) -> Tensor:
+    def x0_weight(self, t: Index, weighting: str) -> PerSample:
         """Weight of the L1 and of the adversarial loss on x0_hat, (b,), at most 1.
 
         With ``prediction: epsilon`` an error of eps_hat comes into x0_hat 1/sqrt(SNR(t)) times as
@@ -188,7 +201,7 @@ class NoiseSchedule(nn.Module):
             return self.alpha_bar[t]
         raise ValueError(f"x0_weighting {weighting!r} is none of {', '.join(X0_WEIGHTINGS)}")
 
-    def input_scale(self, t: Tensor, sigma_data: float | None) -> Tensor:
+    def input_scale(self, t: Index, sigma_data: float | None) -> Float[Tensor, "b 1 1 1 1"]:
         """Factor of x_t where a network takes it in, (b, 1, 1, 1, 1).
 
         With the standard deviation sigma of x_0 it is sqrt(abar) sigma^2 / (abar sigma^2 + 1 -

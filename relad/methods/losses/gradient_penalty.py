@@ -11,8 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from relad.shapes import Float, Scalar
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Float[Tensor, "b ..."]) -> Scalar:
     """Squared gradient norm of a critic, averaged over the batch.
 
     Parameters

@@ -10,11 +10,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from relad.shapes import Float, PerSample
+
 REDUCTIONS = ("mean", "sum")
 
 
-def critic(logits: Tensor, reduction: str = "mean") -> Tensor:
-    """One value per sample from patch logits, (b, ...) -> (b,).
+def critic(logits: Float[Tensor, "b ..."], reduction: str = "mean") -> PerSample:
+    """One value per sample from patch logits.
 
     ``reduction`` is part of the method: with ``sum`` over N patches the gradient penalty of the
     same network is N^2 times that of ``mean``, so gamma means nothing unless it is stated.
@@ -24,23 +26,23 @@ def critic(logits: Tensor, reduction: str = "mean") -> Tensor:
     return logits.flatten(1).mean(1) if reduction == "mean" else logits.flatten(1).sum(1)
 
 
-def relativistic_generator(fake: Tensor, real: Tensor) -> Tensor:
-    """softplus(-(D(x0_hat) - D(x0))), whose mean is L_G, from critic values (b,)."""
+def relativistic_generator(fake: PerSample, real: PerSample) -> PerSample:
+    """softplus(-(D(x0_hat) - D(x0))), whose mean is L_G, from critic values."""
     return F.softplus(-(fake - real))
 
 
-def relativistic_discriminator(fake: Tensor, real: Tensor) -> Tensor:
-    """softplus(-(D(x0) - D(x0_hat))), whose mean is L_D, from critic values (b,)."""
+def relativistic_discriminator(fake: PerSample, real: PerSample) -> PerSample:
+    """softplus(-(D(x0) - D(x0_hat))), whose mean is L_D, from critic values."""
     return F.softplus(-(real - fake))
 
 
-def standard_generator(fake: Tensor, real: Tensor) -> Tensor:
+def standard_generator(fake: PerSample, real: PerSample) -> PerSample:
     """The non-saturating loss of Goodfellow et al. 2014; the real sample does not enter."""
     return F.softplus(-fake)
 
 
-def standard_discriminator(fake: Tensor, real: Tensor) -> Tensor:
-    """The discriminator's loss of Goodfellow et al. 2014 on critic values (b,)."""
+def standard_discriminator(fake: PerSample, real: PerSample) -> PerSample:
+    """The discriminator's loss of Goodfellow et al. 2014."""
     return F.softplus(-real) + F.softplus(fake)
 
 

@@ -6,6 +6,7 @@ rescale the very gradient that is bounded (Huang et al. 2024), so there is none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relad.methods.networks.blocks import pad_to_multiple, space_to_depth, time_embedding
+from relad.shapes import Float, Index, Volume
 
 
 class PatchDiscriminator(nn.Module):
@@ -43,7 +45,7 @@ class PatchDiscriminator(nn.Module):
         mri: bool = True,
         tracer: bool = True,
         time: bool = False,
-        channels: tuple[int, ...] = (16, 32, 64),
+        channels: Sequence[int] = (16, 32, 64),
         stem: int = 2,
     ):
         super().__init__()
@@ -61,7 +63,7 @@ class PatchDiscriminator(nn.Module):
         )
 
     def layers(
-        self, in_channels: int, channels: tuple[int, ...]
+        self, in_channels: int, channels: Sequence[int]
     ) -> tuple[nn.Conv3d, nn.ModuleList, nn.Module]:
         """First convolution, one module per further level, and the map to logits."""
         first = nn.Conv3d(in_channels, channels[0], 3, padding=1)
@@ -70,8 +72,14 @@ class PatchDiscriminator(nn.Module):
         )
         return first, levels, nn.Conv3d(channels[-1], 1, 3, padding=1)
 
-    def forward(self, pet: Tensor, mri: Tensor, tracer: Tensor, t: Tensor) -> Tensor:
-        """(b, 1, x, y, z), (b, m, x, y, z), (b,), (b,) -> patch logits (b, 1, i, j, k)."""
+    def forward(
+        self,
+        pet: Volume,
+        mri: Float[Tensor, "b m x y z"],
+        tracer: Index,
+        t: Index,
+    ) -> Float[Tensor, "b 1 i j k"]:
+        """Patch logits of PET under its conditions."""
         x = torch.cat([pet, mri], dim=1) if self.sees_mri else pet
         x, _ = pad_to_multiple(x, self.multiple)  # logits have no voxel grid to crop back to
         h = self.first(space_to_depth(x, self.stem))

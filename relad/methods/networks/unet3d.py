@@ -21,6 +21,8 @@ it, follows each of its residual blocks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,6 +36,7 @@ from relad.methods.networks.blocks import (
     time_embedding,
     zero_init,
 )
+from relad.shapes import Float, Index
 
 
 class Attention(nn.Module):
@@ -115,10 +118,10 @@ class UNet3d(nn.Module):
         *,
         tracers: int,
         timed: bool,
-        channels: tuple[int, ...] = (32, 64, 96),
+        channels: Sequence[int] = (32, 64, 96),
         blocks: int = 1,
         stem: int = 2,
-        attention: tuple[int, ...] = (),
+        attention: Sequence[int] = (),
         head_channels: int = 16,
         checkpointing: bool = False,
     ):
@@ -158,18 +161,22 @@ class UNet3d(nn.Module):
         self.norm = nn.GroupNorm(groups(channels[0]), channels[0])
         self.last = zero_init(nn.Conv3d(channels[0], out_channels * stem**3, 3, padding=1))
 
-    def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Float[Tensor, "b c x y z"],
+        tracer: Index,
+        t: Index | None = None,
+    ) -> Float[Tensor, "b out x y z"]:
         """Apply the network.
 
         Parameters
         ----------
-        x : (b, in_channels, x, y, z), of any size (padded inside where the strides ask for it)
-        tracer : (b,) class index
-        t : (b,) diffusion time, for a timed network
-
-        Returns
-        -------
-        (b, out_channels, x, y, z)
+        x
+            Of any size (padded inside where the strides ask for it).
+        tracer
+            Class index.
+        t
+            Diffusion time, for a timed network.
         """
         embedding = self.tracer(tracer)
         if self.time is not None:
