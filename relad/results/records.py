@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,196 @@ import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
-from relad.results.scores import cohorts_of
+from relad.status import Kind
+from relad.study.settings import ComparedMethod
+
+
+@dataclass(frozen=True)
+class Training:
+    """What of ``train.json`` tables and figures read.
+
+    Attributes
+    ----------
+    folder
+        Of ``relad train``.
+    method, fold, seed
+        What was trained.
+    kind
+        Of the data it was trained on.
+    subjects
+        ``train``, ``validation`` and ``test`` -> people.
+    data
+        Fingerprint of the packed cohort.
+    code
+        Hashes of the code: ``training`` is that of the loop.
+    single_pass
+        Whether the method goes over the data once, however many updates the others do.
+    counts, measured
+        Parameters and updates; times and memory, which vary from run to run.
+    """
+
+    folder: Path
+    method: str
+    fold: int
+    seed: int
+    kind: Kind
+    subjects: dict[str, list[str]]
+    data: str
+    code: dict[str, str]
+    single_pass: bool
+    counts: dict[str, Any]
+    measured: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What of ``synthesis.json`` the steps after it read; None where it does not say.
+
+    Attributes
+    ----------
+    folder
+        Of ``relad synthesize``.
+    cohort, kind
+        Whose PET was synthesised, and what it is: simulated too where the method learnt from that.
+    method, sampler, fold, seed
+        What it was synthesised with.
+    evaluations
+        Network evaluations per volume.
+    seconds_per_volume, peak_memory_mb, device
+        As measured.
+    data
+        Fingerprint of the packed cohort.
+    untrained
+        Tracers that no subject it was trained on had, and that it therefore did not synthesise.
+    """
+
+    folder: Path
+    cohort: str
+    method: str
+    sampler: str
+    fold: int
+    seed: int
+    kind: Kind
+    evaluations: int | None = None
+    seconds_per_volume: float | None = None
+    peak_memory_mb: float | None = None
+    device: str | None = None
+    data: str | None = None
+    untrained: Sequence[str] = ()
+
+
+def read_training(folder: str | Path) -> Training:
+    """Read ``train.json`` of a folder of ``relad train``; refuses one that is not whole."""
+    needed = ("method", "fold", "seed", "kind", "subjects.train", "subjects.validation")
+    needed += (
+        "subjects.test",
+        "data",
+        "code.training",
+        "single_pass",
+        "counts.updates",
+        "measured",
+    )
+    return Training(Path(folder), **_read(Path(folder) / "train.json", Training, needed, "train"))
+
+
+def read_synthesis(folder: str | Path) -> Synthesis:
+    """Read ``synthesis.json`` of a folder of ``relad synthesize``; refuses one not whole."""
+    needed = ("cohort", "method", "sampler", "fold", "seed", "kind")
+    file = Path(folder) / "synthesis.json"
+    return Synthesis(Path(folder), **_read(file, Synthesis, needed, "synthesize"))
+
+
+def _read(file: Path, record: type, needed: Sequence[str], step: str) -> dict[str, Any]:
+    """Read those keys of a file that a record has; refuses one that lacks what is needed."""
+
+    def at(path: str) -> Any:
+        found = told
+        for key in path.split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    told, hint = read_json(file), f"run `relad {step}` again"
+    lacking = [path for path in needed if at(path) is None]
+    if lacking:
+        raise DataError(f"lacks {', '.join(lacking)}", file=file, hint=hint)
+    try:
+        told["kind"] = Kind(told["kind"])
+    except ValueError as error:
+        raise DataError(f"kind: {error}", file=file, hint=hint) from None
+    return {field.name: told[field.name] for field in fields(record) if field.name in told}
+
+
+def require_known(records: Iterable[Training | Synthesis], methods: Iterable[str]) -> None:
+    """Refuse records of methods that the study does not have."""
+    known = set(methods)
+    for record in records:
+        if record.method not in known:
+            raise ReladError(
+                f"method {record.method!r} is not in the settings",
+                file=record.folder,
+                hint="give the study's own --settings",
+            )
+
+
+# --- whether models can be compared -------------------------------------------------------------
+
+
+def require_alike(trainings: Sequence[Training]) -> None:
+    """Refuse to compare models whose trainings differ in more than their method.
+
+    Raises
+    ------
+    ReladError
+        Naming two models: trained on other packed data, or of one fold and on other people; or,
+        methods of a single pass aside, with other numbers of updates or other batches.
+    """
+    of_fold: dict[int, Training] = {}
+    counted: Training | None = None
+    for training in trainings:
+        other = of_fold.setdefault(training.fold, training)
+        for part in ("train", "validation", "test"):
+            odd = sorted(set(training.subjects[part]) ^ set(other.subjects[part]))
+            if odd:
+                _refuse(training, other, f"on different people ({part}: {', '.join(odd[:3])})")
+        if training.data != trainings[0].data:
+            _refuse(training, trainings[0], "on different packed data")
+        if training.single_pass:
+            continue
+        counted = counted or training
+        for count, said in (
+            ("updates", "for {} and {} updates"),
+            ("batch_size", "on {} and {} at a time"),
+        ):
+            numbers = [t.counts.get(count) for t in (training, counted)]
+            if numbers[0] != numbers[1]:
+                _refuse(training, counted, said.format(*numbers))
+
+
+def _refuse(training: Training, other: Training, what: str) -> None:
+    raise ReladError(
+        f"{training.folder} and {other.folder} were trained {what}",
+        hint="train both alike to compare them",
+    )
+
+
+def code_note(trainings: Iterable[Training], methods: Mapping[str, ComparedMethod]) -> str:
+    """Sentences on models that different versions of the code trained; empty if one did."""
+    loops: dict[str, dict[str, None]] = {}
+    own: dict[str, set[str]] = {}
+    for training in trainings:
+        label = methods[training.method].label
+        loops.setdefault(training.code["training"], {})[label] = None
+        own.setdefault(label, set()).add(training.code.get("method", ""))
+    said = []
+    if len(loops) > 1:
+        told = "; ".join(", ".join(labels) for labels in loops.values())
+        said.append(f"The models were trained by different versions of the training code ({told}).")
+    if changed := [label for label, codes in own.items() if len(codes) > 1]:
+        said.append(f"Of {', '.join(changed)} the models differ in the version of its own code.")
+    return " ".join(said)
+
+
+# --- costs --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -42,6 +231,8 @@ class Cost:
         Where it was trained and, if elsewhere, where it was run.
     runs
         Number of trained models behind the averages.
+    data
+        Kinds of data it was trained on.
     """
 
     parameters: int | None
@@ -54,80 +245,37 @@ class Cost:
     synthesis_memory_mb: float | None
     device: str
     runs: int
+    data: str
 
 
-def read_synthesis(folder: str | Path) -> dict[str, Any]:
-    """Read ``synthesis.json`` of a folder of ``relad synthesize`` and check that it is whole."""
-    file = Path(folder) / "synthesis.json"
-    synthesis = read_json(file)
-    needed = ("cohort", "method", "sampler", "fold", "seed")
-    lacking = [k for k in needed if not isinstance(synthesis, dict) or k not in synthesis]
-    if lacking:
-        raise DataError(f"lacks {', '.join(lacking)}", file=file, hint="run `relad synthesize`")
-    return synthesis
-
-
-def read_costs(
-    models: Iterable[str | Path], synthesized: Iterable[str | Path], settings: dict[str, Any]
-) -> dict[str, Cost]:
-    """Read the costs of every method that has a model among ``models``.
+def cost_of(trainings: Sequence[Training], syntheses: Sequence[Synthesis]) -> Cost:
+    """Cost of one method.
 
     Parameters
     ----------
-    models
-        Folders of ``relad train``.
-    synthesized
-        Folders of ``relad synthesize``; those of external cohorts are not counted, so that all
-        methods are timed on the same volumes.
-    settings
-        With the sections ``cohorts`` and ``methods``.
-
-    Returns
-    -------
-    Costs by method, in the configuration's order.
+    trainings
+        Of the method, at least one.
+    syntheses
+        Of the method for the training cohort, so that all methods are timed on the same volumes.
     """
-    trained = _by_method(models, "train.json", settings)
-    made = _by_method(synthesized, "synthesis.json", settings)
-    cohorts = cohorts_of(settings, "train")
-    costs = {}
-    for method in settings["methods"]:
-        runs = trained.get(method, [])
-        if not runs:
-            continue
-        counts = [run.get("counts", {}) for run in runs]
-        measured = [run.get("measured", {}) for run in runs]
-        syntheses = [s for s in made.get(method, []) if s.get("cohort") in cohorts]
-        devices = [m.get("device") for m in measured] + [s.get("device") for s in syntheses]
-        costs[method] = Cost(
-            parameters=_count(counts, "parameters_generator", method),
-            parameters_total=_count(counts, "parameters_total", method),
-            updates=_count(counts, "updates", method),
-            train_seconds=_mean(measured, "seconds"),
-            train_memory_mb=_mean(measured, "peak_memory_mb"),
-            evaluations=_count(syntheses, "evaluations", method),
-            seconds_per_volume=_mean(syntheses, "seconds_per_volume"),
-            synthesis_memory_mb=_mean(syntheses, "peak_memory_mb"),
-            device=", ".join(dict.fromkeys(d for d in devices if d)) or "unknown",
-            runs=len(runs),
-        )
-    return costs
-
-
-def _by_method(
-    folders: Iterable[str | Path], name: str, settings: dict[str, Any]
-) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for folder in sorted(map(Path, folders)):
-        record = read_json(folder / name)
-        method = record.get("method") if isinstance(record, dict) else None
-        if method not in settings["methods"]:
-            raise ReladError(
-                f"method {method!r} is not in the settings",
-                file=folder / name,
-                hint="give the study's own --settings",
-            )
-        found.setdefault(method, []).append(record)
-    return found
+    counts = [training.counts for training in trainings]
+    measured = [training.measured for training in trainings]
+    made = [vars(synthesis) for synthesis in syntheses]
+    method = trainings[0].method
+    devices = [record.get("device") for record in [*measured, *made]]
+    return Cost(
+        parameters=_count(counts, "parameters_generator", method),
+        parameters_total=_count(counts, "parameters_total", method),
+        updates=_count(counts, "updates", method),
+        train_seconds=_mean(measured, "seconds"),
+        train_memory_mb=_mean(measured, "peak_memory_mb"),
+        evaluations=_count(made, "evaluations", method),
+        seconds_per_volume=_mean(made, "seconds_per_volume"),
+        synthesis_memory_mb=_mean(made, "peak_memory_mb"),
+        device=", ".join(dict.fromkeys(d for d in devices if d)) or "unknown",
+        runs=len(trainings),
+        data=", ".join(sorted({training.kind for training in trainings})),
+    )
 
 
 def _count(records: list[dict[str, Any]], key: str, method: str) -> int | None:

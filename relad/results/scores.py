@@ -1,4 +1,4 @@
-"""Rows of ``relad evaluate`` as values per subject, ready for tables and figures.
+"""Rows of ``relad evaluate`` as one table, and values per subject from it.
 
 A method's value for a subject is the mean over seeds and, in an external cohort, over the folds'
 models; in the training cohort each subject is tested by one fold, so folds are concatenated.
@@ -7,22 +7,21 @@ Methods that are compared must have been tested on the same subjects.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from relad.errors import DataError, ReladError
-from relad.fileio import read_table
-from relad.results.metrics import METRICS
-from relad.study.config import group_members
-from relad.study.sampling import Sampling
+from relad.results.metrics import METRICS, metrics_in, regions
+from relad.status import Kind
+from relad.study.settings import ResultSettings
 
-#: Columns of a table of ``relad evaluate``: one value a row.
+#: Columns of a table of ``relad evaluate``: one value a row. ``data`` is a :class:`Kind`.
 COLUMNS = (
     "cohort",
+    "data",
     "method",
     "sampler",
     "fold",
@@ -34,179 +33,166 @@ COLUMNS = (
     "value",
 )
 
-#: Region of the values that tables and figures show: the subject's brain mask.
-REGION = "brain"
 
-#: (cohort, tracer, method, metric) -> subject -> value.
-Scores = dict[tuple[str, str, str, str], dict[str, float]]
-
-
-def read_scores(files: Iterable[str | Path], settings: dict[str, Any]) -> Scores:
-    """Read metric tables and average each subject's values over seeds and models.
+def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.DataFrame:
+    """Read tables of ``relad evaluate`` as one.
 
     Parameters
     ----------
     files
         Tables of ``relad evaluate``.
     settings
-        With the sections ``cohorts``, ``tracers`` and ``methods``.
+        Cohorts, tracers and methods that there are.
 
     Returns
     -------
-    Values per cohort, tracer, method and metric; only the region "brain".
+    One row per value, with the columns :data:`COLUMNS`. Cohort, tracer and method are ordered as
+    the settings have them, ``value`` is float64, all else text.
 
     Raises
     ------
     ReladError
-        Where a table lacks columns, names what the settings do not know, gives a value twice, or
-        mixes samplers within one method.
+        Where a table lacks columns, names something unknown, holds what is no number, or
+        gives a value twice; where a cohort's data are of two kinds.
     """
-    known = {"cohort": settings["cohorts"], "tracer": settings["tracers"]}
-    known["method"] = settings["methods"]
-    values: dict[tuple[str, str, str, str], dict[str, list[float]]] = {}
-    samplers: dict[tuple[str, str], str | None] = {}
-    seen: set[tuple[Any, ...]] = set()
+    study = {"cohort": settings.cohorts, "tracer": settings.tracers, "method": settings.methods}
+    fixed = {"data": [str(kind) for kind in Kind], "region": regions(), "metric": METRICS}
+    parts = []
     for file in files:
-        for row in read_table(file):
-            lacking = [column for column in COLUMNS if column not in row]
-            if lacking:
-                raise DataError(
-                    f"lacks the columns {', '.join(lacking)}",
-                    file=file,
-                    hint="give tables of `relad evaluate`",
-                )
-            if row["region"] != REGION or row["metric"] not in METRICS:
-                continue
-            for column, names in known.items():
-                if row[column] not in names:
-                    raise ReladError(
-                        f"{column} {row[column]!r} is not in the settings",
-                        file=file,
-                        hint="give the study's own --settings",
-                    )
-            identity = tuple(row[column] for column in COLUMNS if column != "value")
-            if identity in seen:
+        part = _read(Path(file))
+        for column, known in {**study, **fixed}.items():
+            unknown = part.loc[~part[column].isin(list(known)), column]
+            if len(unknown):
+                where = "in the settings" if column in study else f"one of {', '.join(known)}"
                 raise ReladError(
-                    f"{row['metric']} of subject {row['subject']}, {row['tracer']}, "
-                    f"{row['method']} fold {row['fold']} seed {row['seed']} is given twice",
+                    f"{column} {unknown.iloc[0]!r} is not {where}",
                     file=file,
+                    hint="give the study's own --settings"
+                    if column in study
+                    else "evaluate again with this version",
                 )
-            seen.add(identity)
-            run = (row["cohort"], row["method"])
-            if samplers.setdefault(run, row["sampler"]) != row["sampler"]:
-                raise ReladError(
-                    f"{row['method']} was sampled with {samplers[run]} and {row['sampler']}",
-                    file=file,
-                    hint="give the tables of one sampler",
-                )
-            key = (row["cohort"], row["tracer"], row["method"], row["metric"])
-            by_subject = values.setdefault(key, defaultdict(list))
-            by_subject[row["subject"]].append(_number(row["value"], file))
-    return {
-        key: {subject: float(np.mean(by_subject[subject])) for subject in sorted(by_subject)}
-        for key, by_subject in values.items()
-    }
+        parts.append(part.assign(value=[_number(text, file) for text in part["value"]], file=file))
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    scores = pd.concat(parts, ignore_index=True)
+    again = scores[scores.duplicated([c for c in COLUMNS if c not in ("data", "value")])]
+    for row in again.itertuples():
+        raise ReladError(
+            f"{row.metric} of subject {row.subject}, {row.tracer}, {row.method} fold {row.fold} "
+            f"seed {row.seed} is given twice",
+            file=row.file,
+        )
+    for cohort, kinds in scores.groupby("cohort")["data"].unique().items():
+        if len(kinds) > 1:
+            raise ReladError(
+                f"data of cohort {cohort} are both {' and '.join(sorted(kinds))}",
+                hint="give the metrics of one packed cohort",
+            )
+    for column, known in study.items():
+        scores[column] = pd.Categorical(scores[column], list(known))
+    return scores[list(COLUMNS)]
 
 
-def read_sampler_scores(
-    files: Iterable[str | Path], settings: dict[str, Any]
-) -> dict[Sampling, Scores]:
-    """Read metric tables of several samplings, each file of one, as :func:`read_scores` does.
-
-    Returns
-    -------
-    Scores by sampling, ordered by sampler, steps and samples.
-    """
-    by_sampling: dict[Sampling, list[str | Path]] = defaultdict(list)
-    for file in files:
-        rows = read_table(file)
-        try:
-            by_sampling[Sampling.parse(rows[0]["sampler"])].append(file)
-        except (IndexError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"is no table of a diffusion method's metrics ({error})",
-                file=file,
-                hint="give tables of `relad evaluate` of the sampler study",
-            ) from None
-    order = sorted(by_sampling, key=lambda s: (s.sampler, s.steps, s.samples))
-    return {sampling: read_scores(by_sampling[sampling], settings) for sampling in order}
-
-
-def _number(text: str | None, file: str | Path) -> float:
+def _read(file: Path) -> pd.DataFrame:
+    """Read one table as text."""
     try:
-        value = float(text or "")
+        # As text, and "NA" too: an id such as 007 or 1e5 is a name. The header is read as a row, so
+        # that longer rows are an error.
+        table = pd.read_csv(
+            file, header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except FileNotFoundError:
+        raise ReladError("no such table", file=file) from None
+    except ValueError as error:  # of the encoding, and those of pandas
+        raise DataError(
+            f"not a readable table ({' '.join(str(error).split())})", file=file
+        ) from None
+    part = table[1:].set_axis(table.iloc[0], axis=1)
+    lacking = [column for column in COLUMNS if column not in part]
+    if lacking:
+        raise DataError(
+            f"lacks the columns {', '.join(lacking)}",
+            file=file,
+            hint="give tables of `relad evaluate` of this version",
+        )
+    return part[list(COLUMNS)]
+
+
+def _number(text: str, file: str | Path) -> float:
+    try:
+        value = float(text)
     except ValueError:
-        value = float("nan")
-    if np.isnan(value):
+        value = math.nan
+    if math.isnan(value):
         raise DataError(f"value {text!r} is not a number", file=file)
     return value
 
 
-def subjects_of(scores: Scores, cohort: str, tracer: str, methods: Sequence[str]) -> list[str]:
-    """List the test subjects that all ``methods`` with values for this cohort and tracer share.
+def subject_values(
+    scores: pd.DataFrame,
+    cohorts: Sequence[str],
+    methods: Sequence[str],
+    metrics: Sequence[str],
+    region: str,
+) -> pd.DataFrame:
+    """Values of every subject for methods that are compared.
+
+    Parameters
+    ----------
+    scores
+        As :func:`read_scores` gives them.
+    cohorts, methods
+        Those to compare; what has no values is left out.
+    metrics, region
+        What to compare them by, and where it was measured.
+
+    Returns
+    -------
+    One row per subject, with the columns cohort, data, tracer, method, subject and the metrics, in
+    the settings' order and by subject.
 
     Raises
     ------
     ReladError
-        Where one method was tested on other subjects than another: their means cannot be compared.
+        Where one method was sampled in two ways, or was tested on other subjects than another:
+        their means cannot be compared.
     """
-    first: tuple[str, set[str]] | None = None
-    for method in methods:
-        for metric in METRICS:
-            subjects = set(scores.get((cohort, tracer, method, metric), ()))
-            if not subjects:
-                continue
-            if first is None:
-                first = (method, subjects)
-            elif subjects != first[1]:
-                odd = sorted(subjects ^ first[1])
-                raise ReladError(
-                    f"{method} and {first[0]} were not tested on the same subjects of {cohort} "
-                    f"({tracer}): {', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}",
-                    hint="give the metrics of the same folds for every method",
-                )
-    return sorted(first[1]) if first else []
+    chosen = scores[scores["cohort"].isin(cohorts) & scores["method"].isin(methods)]
+    chosen = chosen[(chosen["region"] == region) & chosen["metric"].isin(metrics)]
+    runs = chosen.groupby(["cohort", "method"], observed=True)["sampler"].unique()
+    for (cohort, method), samplers in runs.items():
+        if len(samplers) > 1:
+            raise ReladError(
+                f"{method} was sampled with {' and '.join(samplers)} in cohort {cohort}",
+                hint="give the tables of one sampler",
+            )
+    keys = ["cohort", "data", "tracer", "method", "subject"]
+    means = chosen.groupby([*keys, "metric"], observed=True)["value"].mean()
+    values = means.unstack("metric").reindex(columns=list(metrics)).reset_index()
+    for (cohort, tracer), group in values.groupby(["cohort", "tracer"], observed=True):
+        _require_same_subjects(group, f"{cohort} ({tracer})")
+    return values
 
 
-def values_of(
-    scores: Scores, cohort: str, tracer: str, method: str, metric: str
-) -> np.ndarray | None:
-    """Values (n,) of one method in the order of :func:`subjects_of`; None if it has none."""
-    by_subject = scores.get((cohort, tracer, method, metric))
-    return np.array([by_subject[s] for s in sorted(by_subject)]) if by_subject else None
+def _require_same_subjects(values: pd.DataFrame, where: str) -> None:
+    """Refuse methods of which one has values for subjects that another has none for."""
+    tested = {
+        (method, metric): set(of["subject"][of[metric].notna()])
+        for method, of in values.groupby("method", observed=True)
+        for metric in metrics_in(values)
+    }
+    (first, _), subjects = next(iter(tested.items()))
+    for (method, metric), others in tested.items():
+        odd = sorted(subjects ^ others)
+        if odd:
+            raise ReladError(
+                f"{method} ({metric}) and {first} were not tested on the same subjects of {where}: "
+                f"{', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}",
+                hint="give the metrics of the same folds for every method",
+            )
 
 
-def mean_over_tracers(scores: Scores, cohort: str, method: str, metric: str) -> dict[str, float]:
-    """Mean over each subject's tracers, by subject."""
-    collected: dict[str, list[float]] = defaultdict(list)
-    for key in sorted(scores):
-        if (key[0], key[2], key[3]) == (cohort, method, metric):
-            for subject, value in scores[key].items():
-                collected[subject].append(value)
-    return {subject: float(np.mean(collected[subject])) for subject in sorted(collected)}
-
-
-# --- what the settings say about cohorts and methods --------------------------------------------
-
-
-def cohorts_of(settings: dict[str, Any], role: str) -> list[str]:
-    """Cohorts with role ``train`` or ``external``, in the configuration's order."""
-    return [name for name, cohort in settings["cohorts"].items() if cohort["role"] == role]
-
-
-def main_methods(settings: dict[str, Any]) -> list[str]:
-    """Methods of the main comparison, in the configuration's order."""
-    return group_members(settings, "main")
-
-
-def ablation_groups(settings: dict[str, Any]) -> dict[str, list[str]]:
-    """Each ablated method with its ablations, in the configuration's order."""
-    groups: dict[str, list[str]] = {}
-    for name in group_members(settings, "ablation"):
-        groups.setdefault(settings["methods"][name]["ablates"], []).append(name)
-    return groups
-
-
-def simulated(settings: dict[str, Any], cohorts: Iterable[str]) -> bool:
-    """Whether one of these cohorts is a phantom."""
-    return any(settings["cohorts"][name]["source"] == "phantom" for name in cohorts)
+def mean_over_tracers(values: pd.DataFrame) -> pd.DataFrame:
+    """Mean of each subject's tracers: rows as :func:`subject_values`, without ``tracer``."""
+    keys = ["cohort", "data", "method", "subject"]
+    return values.groupby(keys, observed=True)[metrics_in(values)].mean().reset_index()

@@ -20,9 +20,9 @@ import math
 import numpy as np
 
 from relad.errors import DataError, ReladError
-from relad.fileio import load_nifti
 from relad.imaging.grid import require_same_grid
-from relad.results.metrics.voxelwise import compare
+from relad.imaging.nifti import load_nifti
+from relad.results.metrics import compare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

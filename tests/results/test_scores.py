@@ -2,117 +2,168 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from relad.errors import ReladError
-from relad.fileio import write_table
-from relad.results.scores import (
-    COLUMNS,
-    ablation_groups,
-    main_methods,
-    mean_over_tracers,
-    read_scores,
-    subjects_of,
-    values_of,
-)
-from tests.helpers.fake_study import make_settings
+from relad.results.scores import COLUMNS, mean_over_tracers, read_scores, subject_values
+from relad.study.catalogue import BRAIN
+from relad.study.settings import ResultSettings, typed
+from tests.helpers.fake_study import make_settings, score, scores_of
+
+SETTINGS = typed(ResultSettings, make_settings())
+METHODS = list(SETTINGS.methods)
+METRICS = ("psnr", "ssim", "mae")
 
 
-def row(**changes) -> dict:
-    base = {
-        "cohort": "study",
-        "method": "unet",
-        "sampler": "forward",
-        "fold": 0,
-        "seed": 0,
-        "subject": "A",
-        "tracer": "tau",
-        "region": "brain",
-        "metric": "psnr",
-        "value": 20.0,
-    }
-    return {**base, **changes}
+def values(tmp_path: Path, *rows: dict, cohort: str = "study") -> pd.DataFrame:
+    """Values of PSNR rows, to each of which the other metrics are added."""
+    every = [{**row, "metric": metric} for row in rows for metric in ("psnr", "ssim", "mae")]
+    return subject_values(scores_of(tmp_path, *every).scores, [cohort], METHODS, METRICS, BRAIN)
 
 
-def read(tmp_path: Path, *rows: dict):
-    write_table(tmp_path / "metrics.csv", rows, COLUMNS)
-    return read_scores([tmp_path / "metrics.csv"], make_settings())
+def test_rows_are_read_as_they_stand(tmp_path):
+    scores = scores_of(tmp_path, score(subject="007"), score(subject="1e5", value=0.1)).scores
+    assert tuple(scores) == COLUMNS
+    assert list(scores["subject"]) == ["007", "1e5"]
+    assert list(scores["value"]) == [20.0, 0.1]
+    assert list(scores["fold"]) == ["0", "0"]
+
+
+@pytest.mark.parametrize("subject", ["NA", "nan", "None", "null", "007", "1e5", "Ä1"])
+def test_a_subjects_label_is_a_name_whatever_it_looks_like(tmp_path, subject):
+    assert list(values(tmp_path, score(subject=subject))["subject"]) == [subject]
+
+
+def test_a_number_keeps_its_last_digit(tmp_path):
+    exact = 21.313570727745663
+    assert scores_of(tmp_path, score(value=repr(exact))).scores["value"].item() == exact
+
+
+def test_infinite_psnr_survives(tmp_path):
+    rows = [score(subject=s, seed=seed, value="inf") for s in "AB" for seed in (0, 1)]
+    assert list(values(tmp_path, *rows)["psnr"]) == [math.inf, math.inf]
 
 
 def test_seeds_are_averaged_within_a_subject_before_subjects(tmp_path):
-    scores = read(
+    found = values(
         tmp_path,
-        row(subject="A", seed=0, value=20.0),
-        row(subject="A", seed=1, value=22.0),
-        row(subject="B", seed=0, value=30.0),
+        score(subject="A", seed=0, value=20.0),
+        score(subject="A", seed=1, value=22.0),
+        score(subject="B", seed=0, value=30.0),
     )
     # The plain mean of the three rows would be 24.
-    assert list(values_of(scores, "study", "tau", "unet", "psnr")) == [21.0, 30.0]
+    assert list(found["psnr"]) == [21.0, 30.0]
 
 
 def test_folds_are_concatenated_and_tracers_kept_apart(tmp_path):
-    scores = read(
+    found = values(
         tmp_path,
-        row(subject="A", fold=0, value=20.0),
-        row(subject="B", fold=1, value=22.0),
-        row(subject="A", tracer="amyloid", value=10.0),
+        score(subject="A", fold=0, value=20.0),
+        score(subject="B", fold=1, value=22.0),
+        score(subject="A", tracer="amyloid", value=10.0),
     )
-    assert scores["study", "tau", "unet", "psnr"] == {"A": 20.0, "B": 22.0}
-    assert mean_over_tracers(scores, "study", "unet", "psnr") == {"A": 15.0, "B": 22.0}
+    assert list(found[found["tracer"] == "tau"]["psnr"]) == [20.0, 22.0]
+    means = mean_over_tracers(found)
+    assert list(zip(means["subject"], means["psnr"], strict=True)) == [("A", 15.0), ("B", 22.0)]
 
 
 def test_models_of_several_folds_are_averaged_in_an_external_cohort(tmp_path):
-    scores = read(
-        tmp_path,
-        row(cohort="elsewhere", fold=0, value=20.0),
-        row(cohort="elsewhere", fold=1, value=24.0),
-    )
-    assert scores["elsewhere", "tau", "unet", "psnr"] == {"A": 22.0}
+    rows = [score(cohort="elsewhere", fold=fold, value=20.0 + 4 * fold) for fold in (0, 1)]
+    assert list(values(tmp_path, *rows, cohort="elsewhere")["psnr"]) == [22.0]
 
 
-def test_other_regions_and_metrics_are_left_out(tmp_path):
-    scores = read(tmp_path, row(), row(region="hippocampus"), row(metric="bias"))
-    assert list(scores) == [("study", "tau", "unet", "psnr")]
+def test_values_come_in_the_configurations_order(tmp_path):
+    rows = [
+        score(method=method, tracer=tracer)
+        for method in ("unet", "template", "rela")
+        for tracer in ("amyloid", "tau")
+    ]
+    found = values(tmp_path, *rows)
+    assert list(found["tracer"].unique()) == ["tau", "amyloid"]
+    assert list(found["method"].unique()) == ["rela", "unet", "template"]
 
 
 def test_a_value_given_twice_is_refused(tmp_path):
+    with pytest.raises(ReladError, match=r"metrics\.csv: psnr of subject A.* is given twice"):
+        scores_of(tmp_path, score(), score(value=21.0))
+
+
+def test_a_value_given_twice_in_two_files_is_refused(tmp_path):
+    scores_of(tmp_path, score())
     with pytest.raises(ReladError, match="given twice"):
-        read(tmp_path, row(), row())
+        read_scores([tmp_path / "metrics.csv"] * 2, SETTINGS)
 
 
-def test_two_samplers_are_refused(tmp_path):
-    with pytest.raises(ReladError, match="sampled with ddim-10 and ddpm-1000"):
-        read(tmp_path, row(sampler="ddim-10"), row(sampler="ddpm-1000", seed=1))
+def test_two_samplers_are_not_compared(tmp_path):
+    rows = [score(sampler="ddim-10"), score(sampler="ddpm-1000", seed=1)]
+    with pytest.raises(ReladError, match="unet was sampled with ddim-10 and ddpm-1000"):
+        values(tmp_path, *rows)
+
+
+def test_two_kinds_of_data_in_one_cohort_are_refused(tmp_path):
+    with pytest.raises(ReladError, match="data of cohort study are both real and simulated"):
+        scores_of(tmp_path, score(), score(subject="B", data="real"))
 
 
 @pytest.mark.parametrize("column", ["cohort", "tracer", "method"])
 def test_what_the_settings_do_not_know_is_refused(tmp_path, column):
-    with pytest.raises(ReladError, match=f"{column} 'unheard-of' is not in the settings"):
-        read(tmp_path, row(**{column: "unheard-of"}))
+    told = rf"metrics\.csv: {column} 'unheard-of' is not in the settings"
+    with pytest.raises(ReladError, match=told):
+        scores_of(tmp_path, score(), score(**{column: "unheard-of"}))
+
+
+@pytest.mark.parametrize("column", ["region", "metric", "data"])
+def test_what_no_table_shows_is_refused_rather_than_left_out(tmp_path, column):
+    told = rf"metrics\.csv: {column} 'unheard-of' is not one of "
+    with pytest.raises(ReladError, match=told):
+        scores_of(tmp_path, score(), score(**{column: "unheard-of"}))
 
 
 @pytest.mark.parametrize("value", ["", "many", "nan"])
 def test_a_value_that_is_no_number_is_refused(tmp_path, value):
-    with pytest.raises(ReladError, match="is not a number"):
-        read(tmp_path, row(value=value))
+    with pytest.raises(ReladError, match=rf"metrics\.csv: value '{value}' is not a number"):
+        scores_of(tmp_path, score(value=value))
 
 
-def test_a_table_of_something_else_is_refused(tmp_path):
-    (tmp_path / "other.csv").write_text("subject,value\nA,1\n")
-    with pytest.raises(ReladError, match="lacks the columns cohort, method"):
-        read_scores([tmp_path / "other.csv"], make_settings())
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("subject,value\nA,1\n", "lacks the columns cohort, data, method"),
+        (",".join(COLUMNS) + "\nstudy,simulated\n", "tracer .* is not in the settings"),
+        (",".join(COLUMNS) + "\n" + 12 * "study,", "not a readable table .*saw 13"),
+        ("", "not a readable table"),
+    ],
+)
+def test_a_table_of_something_else_is_refused(tmp_path, text, told):
+    (tmp_path / "other.csv").write_text(text)
+    with pytest.raises(ReladError, match=rf"other\.csv: {told}"):
+        read_scores([tmp_path / "other.csv"], SETTINGS)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path):
+    with pytest.raises(ReladError, match="no such table"):
+        read_scores([tmp_path / "none.csv"], SETTINGS)
+    (tmp_path / "other.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ReladError, match="not a readable table"):
+        read_scores([tmp_path / "other.csv"], SETTINGS)
 
 
 def test_methods_tested_on_other_subjects_are_not_compared(tmp_path):
-    scores = read(tmp_path, row(subject="A"), row(method="rela", subject="B"))
-    with pytest.raises(ReladError, match="not tested on the same subjects"):
-        subjects_of(scores, "study", "tau", ["rela", "unet"])
-    assert subjects_of(scores, "study", "tau", ["unet"]) == ["A"]
+    rows = [score(subject="A"), score(method="rela", subject="B")]
+    with pytest.raises(ReladError, match=r"not tested on the same subjects of study \(tau\): A, B"):
+        values(tmp_path, *rows)
+    assert len(values(tmp_path, rows[0])) == 1
 
 
-def test_ablations_are_no_main_methods():
-    settings = make_settings()
-    assert main_methods(settings) == ["rela", "unet", "template"]
-    assert ablation_groups(settings) == {"rela": ["rela-no-t1w"]}
+def test_a_metric_that_lacks_a_subject_is_not_compared(tmp_path):
+    rows = [score(subject=s, metric=m) for s in "AB" for m in ("psnr", "ssim", "mae")]
+    with pytest.raises(ReladError, match=r"unet \(mae\) and unet .*: B"):
+        subject_values(scores_of(tmp_path, *rows[:-1]).scores, ["study"], METHODS, METRICS, BRAIN)
+
+
+def test_nothing_gives_no_values():
+    assert subject_values(read_scores([], SETTINGS), ["study"], METHODS, METRICS, BRAIN).empty

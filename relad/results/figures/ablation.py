@@ -1,127 +1,88 @@
-"""Figure: what each ablation costs, as paired differences to its full method; also of groups."""
+"""Figure: what each ablation changes, as paired differences to its full method; also of groups."""
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.axes import Axes
+import math
+
+import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from relad.results.figures.study import Study
-from relad.results.figures.style import (
-    AXIS_LABELS,
-    TRACER_MARKERS,
-    better,
-    jitter,
-    new_figure,
-    stamp,
-    tracer_colours,
-)
-from relad.results.metrics import HIGHER_IS_BETTER, METRICS
-from relad.results.scores import ablation_groups, cohorts_of, subjects_of, values_of
+from relad.results.figures import style
 from relad.results.statistics import bootstrap_interval
-from relad.study.config import group_members
+from relad.results.study import Study
+from relad.study.catalogue import Result
 
 
-def draw(study: Study, group: str = "ablation") -> Figure | None:
+def draw(study: Study, result: Result) -> Figure | None:
     """Draw the difference to a reference per subject, with its mean and interval; None without.
 
     The reference of an ablation is its full method; that of any other group is its first method.
     """
-    settings, scores = study.settings, study.scores
-    cohorts = cohorts_of(settings, "train")
-    tested = {(key[0], key[2]) for key in scores}
-    if group == "ablation":
-        families = ablation_groups(settings)
-    else:
-        first, *others = group_members(settings, group)
-        families = {first: others}
-    lines = [
-        (cohort, base, method)
-        for cohort in cohorts
-        for base, methods in families.items()
-        for method in methods
-        if (cohort, base) in tested and (cohort, method) in tested
-    ]
-    if not lines:
+    parts = [_differences(study, result, *methods) for methods in study.comparisons(result)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
         return None
-    colours = tracer_colours(settings)
-    tracers = list(settings["tracers"])
-    figure = new_figure(0.95 + 0.42 * len(lines))
-    axes = figure.subplots(1, len(METRICS), sharey=True)
-    for ax, metric in zip(axes, METRICS, strict=True):
-        for y, (cohort, base, method) in enumerate(lines):
-            for k, tracer in enumerate(tracers):
-                if not subjects_of(scores, cohort, tracer, [base, method]):
-                    continue
-                full = values_of(scores, cohort, tracer, base, metric)
-                ablated = values_of(scores, cohort, tracer, method, metric)
-                if full is None or ablated is None:
-                    continue
-                height = y + (k - (len(tracers) - 1) / 2) * 0.8 / len(tracers)
-                _paired(ax, ablated - full, height, colours[tracer], TRACER_MARKERS[k % 6], study)
-        ax.axvline(0, color="0.3", linewidth=0.7, zorder=0)
+    found = pd.concat(parts)
+    evaluation = study.settings.evaluation
+    lines = list(dict.fromkeys(zip(found["line"], found["base"], found["method"], strict=True)))
+    bases = list(dict.fromkeys(study.label(base) for _, base, _ in lines))
+    labels = [
+        f"{study.label(base)}\n{study.label(m)}" if len(bases) > 1 else study.label(m)
+        for _, base, m in lines
+    ]
+    colours = style.tracer_colours(study.settings)
+    shown = [tracer for tracer in colours if tracer in set(found["tracer"])]
+    markers = {tracer: style.marker(list(colours).index(tracer)) for tracer in shown}
+
+    def interval(values: pd.Series) -> tuple[float, float]:
+        return bootstrap_interval(
+            values, level=evaluation.interval, resamples=evaluation.bootstrap
+        ) or (math.nan, math.nan)
+
+    figure = style.new_figure(style.ABLATION, len(lines))
+    axes = figure.subplots(1, len(result.metrics), sharey=True, squeeze=False)[0]
+    for ax, metric in zip(axes, result.metrics, strict=True):
+        shared = {"data": found, "x": metric, "y": "line", "order": [line for line, _, _ in lines]}
+        shared |= {"hue": "tracer", "hue_order": shown, "palette": colours, "legend": False}
+        sns.stripplot(**shared, dodge=True, ax=ax, **style.FAINT_SUBJECT)
+        sns.pointplot(
+            **shared,
+            dodge=style.DODGE * (1 - 1 / len(shown)),
+            errorbar=interval,
+            markers=list(markers.values()),
+            linestyle="none",
+            ax=ax,
+            err_kws=style.INTERVAL,
+            **style.MEAN,
+        )
+        style.name_lines(ax, labels)
+        ax.axvline(0, **style.ZERO)
         for y in range(1, len(lines)):
-            ax.axhline(y - 0.5, color="0.9", linewidth=0.5, zorder=0)
-        ax.grid(axis="x")
-        ax.set_ylim(len(lines) - 0.5, -0.5)
-        several = len({base for _, base, _ in lines}) > 1
-        labels = [
-            f"{study.label(base)}\n{study.label(m)}" if several else study.label(m)
-            for _, base, m in lines
-        ]
-        ax.set_yticks(range(len(lines)), labels)
-        ax.tick_params(axis="y", length=0)
-        ax.xaxis.set_major_locator(MaxNLocator(4))
-        ax.set_xlabel(f"Δ {AXIS_LABELS[metric]}, {better(HIGHER_IS_BETTER[metric])}")
-    bases = ", ".join(dict.fromkeys(study.label(base) for _, base, _ in lines))
-    level = f"{100 * settings['evaluation']['interval']:g}%"
+            ax.axhline(y - 0.5, **style.RULE)
+        ax.xaxis.set_major_locator(style.few_ticks())
+        ax.set_xlabel(f"Δ {style.metric_label(metric)}")
     axes[0].set_title(
-        f"Difference to {bases} in each subject; mean and {level} bootstrap interval", loc="left"
+        f"Difference to {', '.join(bases)} in each subject; mean and "
+        f"{100 * evaluation.interval:g}% bootstrap interval",
+        loc="left",
     )
-    shown = [t for t in tracers if any(key[1] == t for key in scores)]
-    figure.legend(
-        handles=[
-            Line2D(
-                [],
-                [],
-                color=colours[t],
-                marker=TRACER_MARKERS[tracers.index(t) % 6],
-                markersize=4,
-                label=f"{t} ({settings['tracers'][t]['ligand']})",
-            )
-            for t in shown
-        ]
-        + [
-            Line2D([], [], color="0.5", marker="o", markersize=2, linestyle="", label="one subject")
-        ],
-        loc="outside lower center",
-        ncols=len(shown) + 1,
-    )
-    stamp(figure, settings, [cohort for cohort, _, _ in lines])
+    entries = {
+        study.tracer_label(t): {"color": colours[t], "marker": markers[t], **style.MEAN}
+        for t in shown
+    }
+    style.legend(figure, {**entries, "one subject": style.ONE_SUBJECT})
+    style.stamp(figure, found["data"])
     return figure
 
 
-def _paired(
-    ax: Axes, difference: np.ndarray, y: float, colour: str, marker: str, study: Study
-) -> None:
-    """Draw subjects as faint points, their mean as a marker, its interval as a bar."""
-    evaluation = study.settings["evaluation"]
-    ax.plot(
-        difference, y + jitter(len(difference), 0.07), "o", color=colour, alpha=0.35, markersize=2
-    )
-    interval = bootstrap_interval(
-        difference, level=evaluation["interval"], resamples=evaluation["bootstrap"]
-    )
-    if interval is not None:
-        ax.plot(interval, [y, y], color=colour, linewidth=1.3, solid_capstyle="butt")
-    ax.plot(
-        difference.mean(),
-        y,
-        marker,
-        color=colour,
-        markersize=4.2,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-    )
+def _differences(study: Study, result: Result, base: str, *others: str) -> pd.DataFrame:
+    """Differences of methods to their base, one row per subject, tracer and ``line`` to draw."""
+    keys = ["cohort", "data", "tracer", "subject"]
+    values = study.values(result, [base, *others])
+    of_base = values["method"] == base
+    full = values[of_base].set_index(keys)[list(result.metrics)]
+    rows = values[~of_base].set_index([*keys, "method"])[list(result.metrics)]
+    found = (rows - full.reindex(rows.index.droplevel("method")).to_numpy()).dropna().reset_index()
+    line = found["cohort"].astype(str) + " " + base + " " + found["method"].astype(str)
+    return found.assign(base=base, line=line).sort_values(["cohort", "method"], kind="stable")

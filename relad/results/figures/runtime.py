@@ -2,78 +2,57 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from relad.results.figures.study import Study
-from relad.results.figures.style import family_markers, method_colours, new_figure, stamp
-from relad.results.records import read_costs
-from relad.results.scores import cohorts_of, main_methods, mean_over_tracers
-from relad.results.statistics import bootstrap_interval
+from relad.results.figures import style
+from relad.results.scores import mean_over_tracers
+from relad.results.study import Study
+from relad.results.tables.accuracy import summarized
+from relad.results.tables.runtime import costs
+from relad.study.catalogue import Result
 
 #: Shortest time that is drawn (s): closed-form methods take less than the clock resolves.
 SHORTEST_S = 1e-3
+_TIMES = {
+    "seconds_per_volume": "time per synthesised volume (s), ← faster",
+    "train_seconds": "training time (s), ← faster",
+}
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study, result: Result) -> Figure | None:
     """Draw PSNR (mean over tracers, then subjects) against both times; None without costs."""
-    settings = study.settings
-    evaluation = settings["evaluation"]
-    costs = read_costs(study.models, study.synthesized, settings)
-    cohorts = cohorts_of(settings, "train")
-    points = []
-    for method in main_methods(settings):
-        for cohort in cohorts:
-            values = mean_over_tracers(study.scores, cohort, method, "psnr")
-            if values and method in costs:
-                points.append((method, np.array(list(values.values())), costs[method]))
-    if not points:
+    found, methods = costs(study, result), study.settings.methods
+    values = study.values(result, [m for of in study.comparisons(result) for m in of if m in found])
+    if values.empty:
         return None
-    colours, markers = method_colours(settings), family_markers(settings)
-    figure = new_figure(2.6)
+    by = ["method", "cohort"]
+    points = summarized(mean_over_tracers(values), by, study.settings.evaluation)
+    colours, markers = style.method_colours(study.settings), style.family_markers(study.settings)
+    looks = {
+        m: {"color": colours[m], "marker": markers[methods[m].family], **style.COST}
+        for m in points["method"]
+    }
+    figure = style.new_figure(style.RUNTIME)
     axes = figure.subplots(1, 2, sharey=True)
-    for ax, time in zip(axes, ("seconds_per_volume", "train_seconds"), strict=True):
-        for method, values, cost in points:
-            seconds = getattr(cost, time)
+    for ax, (time, label) in zip(axes, _TIMES.items(), strict=True):
+        for point in points.itertuples():
+            seconds = getattr(found[point.method], time)
             if seconds is None:
                 continue
             x = max(seconds, SHORTEST_S)
-            interval = bootstrap_interval(
-                values, level=evaluation["interval"], resamples=evaluation["bootstrap"]
-            )
-            if interval is not None:
-                ax.plot([x, x], interval, color=colours[method], linewidth=1, alpha=0.6)
-            ax.plot(
-                x,
-                values.mean(),
-                markers[settings["methods"][method]["family"]],
-                color=colours[method],
-                markersize=6,
-                markeredgecolor="white",
-                markeredgewidth=0.6,
-            )
-        ax.set_xscale("log")
+            ends = [point.psnr_low, point.psnr_high]
+            ax.plot([x, x], ends, color=colours[point.method], **style.COST_INTERVAL)
+            ax.plot(x, point.psnr, **looks[point.method])
+        ax.set(xscale="log", xlabel=label)
         ax.margins(x=0.1)
         ax.grid(which="major")
     axes[0].set_ylabel("PSNR (dB), mean over tracers")
-    axes[0].set_xlabel("time per synthesised volume (s), ← faster")
-    axes[1].set_xlabel("training time (s), ← faster")
-    figure.legend(
-        handles=[
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                color=colours[m],
-                marker=markers[settings["methods"][m]["family"]],
-                markersize=5,
-                label=f"{study.label(m)}, {settings['methods'][m]['family']}",
-            )
-            for m, _, _ in points
-        ],
-        loc="outside lower center",
-        ncols=min(4, len(points)),
+    style.legend(
+        figure,
+        {
+            f"{study.label(m)}, {methods[m].family}": {"linestyle": "", **look}
+            for m, look in looks.items()
+        },
     )
-    stamp(figure, settings, cohorts)
+    style.stamp(figure, values["data"])
     return figure

@@ -1,12 +1,14 @@
-"""How every figure looks: sizes, fonts, one colour per method, the note on simulated data.
+"""How every figure looks: sizes, fonts, colours, lines and markers, the note on simulated data.
 
-Colours are distinguishable under the common forms of colour blindness (Okabe-Ito and Paul Tol's
-muted scheme) and belong to a method by its place in the configuration, in every figure alike.
+Nothing of this stands in another file. Colours are distinguishable under the common forms of colour
+blindness (Okabe-Ito and Paul Tol's muted scheme) and belong to a method by its place in the
+configuration, in every figure alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,18 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from relad.fileio import whole_file
-from relad.results.scores import main_methods, simulated
-from relad.study.provenance import simulated_note
+from relad.fileio import whole_file, write_text
+from relad.results.metrics import METRICS
+from relad.status import Kind, note_of
+from relad.study.catalogue import FIGURE, SUFFIXES
+from relad.study.settings import ResultSettings
 
-#: Text width of a two-column page, inches.
-WIDTH_IN = 7.2
-
-RC = {
+_RC = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
     "font.size": 7,
@@ -49,6 +53,26 @@ RC = {
     "savefig.dpi": 300,
 }
 
+# --- sizes in inches ----------------------------------------------------------------------------
+
+#: Text width of a two-column page.
+WIDTH = 7.2
+#: Heights of the figures: fixed part, and of each line, method, panel or row of axes.
+ABLATION = (0.95, 0.42)
+DISTRIBUTIONS = (1.85, 0.57)
+PANELS = (0.5, 1.06)
+RUNTIME = (2.6, 0.0)
+SAMPLERS = (0.9, 1.45)
+TRAINING_CURVES = (0.75, 1.25)
+#: Width beside the panels, for their colour bars.
+BESIDE_PANELS = 0.9
+BETWEEN_PANELS = {"w_pad": 0.008, "h_pad": 0.008, "wspace": 0.0, "hspace": 0.0}
+COLOUR_BAR = {"aspect": 9, "pad": 0.01, "fraction": 0.03, "shrink": 0.9}
+#: Characters of a legend's line, and those that the mark and the gap of an entry take.
+LEGEND_LINE, LEGEND_MARK = 144, 7
+
+# --- colours and markers ------------------------------------------------------------------------
+
 COLOURS = (
     "#D55E00",
     "#0072B2",
@@ -63,71 +87,122 @@ COLOURS = (
 )
 _FLOOR = "#7F7F7F"
 _TRACER_COLOURS = ("#332288", "#DDAA33", "#44AA99", "#CC6677", "#88CCEE", "#117733")
-TRACER_MARKERS = ("o", "s", "^", "D", "v", "P")
-FAMILY_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+#: Colour maps of MRI, PET and differences.
+MRI, PET, DIFFERENCE = "gray", "inferno", "RdBu_r"
 
-AXIS_LABELS = {
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM (3D)",
-    "mae": "MAE (SUVR)",
+# --- elements, as keyword arguments of what draws them ------------------------------------------
+
+SUBJECT = {"marker": "o", "size": 2.6, "linewidth": 0.3, "edgecolor": "white", "jitter": 0.2}
+FAINT_SUBJECT = {"marker": "o", "size": 2.8, "linewidth": 0, "alpha": 0.35, "jitter": 0.2}
+BOX = {
+    "width": 0.62,
+    "showfliers": False,
+    "showcaps": False,
+    "fill": False,
+    "linewidth": 0.7,
+    "medianprops": {"linewidth": 1.4},
 }
+MEAN = {"markersize": 5.2, "markeredgecolor": "white", "markeredgewidth": 0.5}
+ONE_SUBJECT = {"color": "0.5", "marker": "o", "markersize": 2, "linestyle": ""}
+INTERVAL = {"linewidth": 1.3, "solid_capstyle": "butt"}
+#: Share of a line's height over which tracers are spread.
+DODGE = 0.8
+ZERO = {"color": "0.3", "linewidth": 0.7, "zorder": 0}
+RULE = {"color": "0.9", "linewidth": 0.5, "zorder": 0}
+COST = {"markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+COST_INTERVAL = {"linewidth": 1, "alpha": 0.6}
+CURVE = {"markersize": 3.2}
+BAND = {"alpha": 0.07, "linewidth": 0}
+TRAINING = {"linewidth": 0.9, "alpha": 0.85, "markersize": 2.5}
+HEADER = {"fontsize": 6.5, "pad": 3}
+SIDE = {"color": "white"}
+PLACE = {"fontsize": 6, "linespacing": 1.35}
+TRACER = {"fontweight": "bold"}
+_STAMP = {"fontsize": 7, "fontweight": "bold", "color": "#A00000", "x": 0.5}
 
 
-def new_figure(height_in: float, *, width_in: float = WIDTH_IN) -> Figure:
-    """Return an empty figure of the common width."""
-    return plt.figure(figsize=(width_in, height_in))
+def applied() -> AbstractContextManager[None]:
+    """Context in which figures are drawn and saved."""
+    return plt.rc_context(_RC)
 
 
-def method_colours(settings: dict[str, Any]) -> dict[str, str]:
-    """Colour of every method that is no ablation; floors are grey."""
-    colours, used = {}, 0
-    for method in main_methods(settings):
-        if settings["methods"][method]["family"] == "floor":
-            colours[method] = _FLOOR
-        else:
-            colours[method] = COLOURS[used % len(COLOURS)]
-            used += 1
-    return colours
+def new_figure(height: tuple[float, float], rows: float = 1) -> Figure:
+    """Return an empty figure of the common width, see :data:`ABLATION` and its like."""
+    np.random.seed(0)  # seaborn sets points apart by it: the same on every run
+    return plt.figure(figsize=(WIDTH, height[0] + height[1] * rows))
 
 
-def tracer_colours(settings: dict[str, Any]) -> dict[str, str]:
+def marker(k: int) -> str:
+    """Marker of the k-th tracer, family or curve."""
+    return _MARKERS[k % len(_MARKERS)]
+
+
+def method_colours(settings: ResultSettings) -> dict[str, str]:
+    """Colour of every method, those of the main comparison first; floors are grey."""
+    methods = settings.methods
+    ordered = sorted(methods, key=lambda name: "main" not in methods[name].groups)
+    coloured = [name for name in ordered if methods[name].family != "floor"]
+    colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(coloured)}
+    return {name: colours.get(name, _FLOOR) for name in ordered}
+
+
+def tracer_colours(settings: ResultSettings) -> dict[str, str]:
     """Colour of every tracer."""
-    return {
-        tracer: _TRACER_COLOURS[i % len(_TRACER_COLOURS)]
-        for i, tracer in enumerate(settings["tracers"])
-    }
+    return {t: _TRACER_COLOURS[k % len(_TRACER_COLOURS)] for k, t in enumerate(settings.tracers)}
 
 
-def family_markers(settings: dict[str, Any]) -> dict[str, str]:
+def family_markers(settings: ResultSettings) -> dict[str, str]:
     """Marker of every family of methods."""
-    families = dict.fromkeys(entry["family"] for entry in settings["methods"].values())
-    return {f: FAMILY_MARKERS[i % len(FAMILY_MARKERS)] for i, f in enumerate(families)}
+    families = dict.fromkeys(entry.family for entry in settings.methods.values())
+    return {family: marker(k) for k, family in enumerate(families)}
 
 
-def jitter(n: int, spread: float) -> np.ndarray:
-    """Offsets (n,) in [-spread, spread] that set points apart, the same on every run."""
-    golden = 0.6180339887498949
-    return spread * (2 * ((np.arange(n) * golden + 0.5) % 1) - 1)
+def metric_label(metric: str, apart: str = ", ") -> str:
+    """Name of a metric with its unit, and an arrow that tells in which direction it improves."""
+    return f"{METRICS[metric].label}{apart}{METRICS[metric].better.value}"
 
 
-def better(higher: bool) -> str:
-    """Arrow that tells in which direction an axis improves."""
-    return "higher is better →" if higher else "← lower is better"
+def name_lines(ax: Axes, labels: Iterable[str]) -> None:
+    """Name the categories of seaborn's vertical axis."""
+    labels = list(labels)
+    ax.set_ylabel("")
+    ax.set_yticks(range(len(labels)), labels)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
 
 
-def stamp(figure: Figure, settings: dict[str, Any], cohorts: Iterable[str]) -> None:
-    """Write on the figure's face that it shows simulated data, where one of its cohorts is."""
-    if simulated(settings, cohorts):
-        figure.suptitle(
-            simulated_note(settings), fontsize=7, fontweight="bold", color="#A00000", x=0.5
-        )
+def few_ticks() -> MaxNLocator:
+    return MaxNLocator(4)
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write ``<name>.png`` and ``.pdf`` without dates, byte-identical for equal content."""
-    paths = [folder / f"{name}.png", folder / f"{name}.pdf"]
-    for path, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=True):
-        with whole_file(path) as temporary:
+def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put a legend below a figure: label -> style of its line."""
+    longest = max(map(len, entries))
+    figure.legend(
+        handles=[Line2D([], [], label=label, **style) for label, style in entries.items()],
+        loc="outside lower center",
+        ncols=min(LEGEND_LINE // (longest + LEGEND_MARK), len(entries)),
+    )
+
+
+def stamp(figure: Figure, kinds: Iterable[str]) -> None:
+    """Write on the figure's face what must not be overlooked of the kinds of data it shows."""
+    note = note_of(map(Kind, kinds))
+    if note:
+        figure.suptitle(note, **_STAMP)
+
+
+def save(figure: Figure, path: Path, caption: str) -> list[Path]:
+    """Write ``.png`` and ``.pdf`` without dates, and ``.txt`` with the stamp and the caption.
+
+    Byte-identical for equal content.
+    """
+    paths = [path.with_suffix(f".{suffix}") for suffix in SUFFIXES[FIGURE]]
+    for file, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=False):
+        with whole_file(file) as temporary:
             figure.savefig(temporary, metadata=metadata)
+    note = figure.get_suptitle()
+    write_text(paths[-1], f"**{note}**\n\n{caption}\n" if note else f"{caption}\n")
     plt.close(figure)
     return paths

@@ -3,95 +3,87 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from relad.errors import DataError
-from relad.fileio import read_json, read_table
-from relad.results.figures.study import Study
-from relad.results.figures.style import method_colours, new_figure, stamp
-from relad.results.scores import cohorts_of
+from relad.errors import DataError, ReladError
+from relad.results.figures import style
+from relad.results.study import Study
+from relad.study.catalogue import Result
 
 _AXES = {"update": "update", "seconds": "wall-clock time (s)"}
 #: Columns of the log that are no losses, and their labels.
 _QUALITY = {"validation_psnr": "validation PSNR (dB)"}
 
 
-def draw(study: Study) -> Figure | None:
+def draw(study: Study, result: Result) -> Figure | None:
     """Draw one row per loss, one line per trained model; None without models.
 
     Ablations and closed-form floors are left out.
     """
-    settings = study.settings
-    colours = method_colours(settings)
-    runs = []
-    for folder in study.models:
-        method = read_json(folder / "train.json").get("method")
-        if method in colours and settings["methods"][method]["family"] != "floor":
-            runs.append((method, read_log(folder / "log.csv")))
-    runs.sort(key=lambda run: list(colours).index(run[0]))
-    losses = list(dict.fromkeys(column for _, log in runs for column in log if column not in _AXES))
+    methods = study.settings.methods
+    shown = [m for of in study.comparisons(result) for m in of if methods[m].family != "floor"]
+    models = [model for m in shown for model in study.models if model.method == m]
+    logs = [read_log(model.folder / "log.csv") for model in models]
+    losses = list(dict.fromkeys(column for log in logs for column in log if column not in _AXES))
     if not losses:
         return None
-    figure = new_figure(0.75 + 1.25 * len(losses))
+    colours = style.method_colours(study.settings)
+    figure = style.new_figure(style.TRAINING_CURVES, len(losses))
     axes = figure.subplots(len(losses), len(_AXES), squeeze=False, sharex="col", sharey="row")
-    for i, loss in enumerate(losses):
-        logarithmic = True
-        for method, log in runs:
-            points = [k for k, value in enumerate(log.get(loss, [])) if value is not None]
-            if not points:
+    for row, loss in zip(axes, losses, strict=True):
+        logarithmic = loss not in _QUALITY
+        for model, log in zip(models, logs, strict=True):
+            if loss not in log:
                 continue
-            y = [log[loss][k] for k in points]
-            logarithmic &= min(y) > 0 and loss not in _QUALITY
-            for ax, column in zip(axes[i], _AXES, strict=True):
+            points = log.dropna(subset=loss)
+            logarithmic &= bool((points[loss] > 0).all())
+            for ax, column in zip(row, _AXES, strict=True):
                 ax.plot(
-                    [log[column][k] for k in points],
-                    y,
-                    color=colours[method],
-                    linewidth=0.9,
-                    alpha=0.85,
+                    points[column],
+                    points[loss],
+                    color=colours[model.method],
                     marker="o" if len(points) == 1 else None,
-                    markersize=2.5,
+                    **style.TRAINING,
                 )
-        for ax in axes[i]:
+        for ax in row:
             if logarithmic:
-                ax.set_yscale("log")
-                low, high = ax.get_ylim()
-                # Over several decades 1, 2, 5 would print their labels over each other.
-                subs = (1, 2, 5) if high < 100 * low else (1,)
-                ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
-                ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-                ax.yaxis.set_minor_locator(NullLocator())
+                _scale(ax)
             ax.grid(which="major")
         unit = "" if loss.endswith("_ratio") else " loss"
-        axes[i, 0].set_ylabel(_QUALITY.get(loss, f"{loss.replace('_', ' ')}{unit}"))
+        row[0].set_ylabel(_QUALITY.get(loss, f"{loss.replace('_', ' ')}{unit}"))
     for ax, label in zip(axes[-1], _AXES.values(), strict=True):
         ax.set_xlabel(label)
     figure.align_ylabels(axes[:, 0])
-    shown = [m for m in colours if any(method == m for method, _ in runs)]
-    figure.legend(
-        handles=[Line2D([], [], color=colours[m], label=study.label(m)) for m in shown],
-        loc="outside lower center",
-        ncols=min(6, len(shown)),
-    )
-    stamp(figure, settings, cohorts_of(settings, "train"))
+    named = dict.fromkeys(model.method for model in models)
+    style.legend(figure, {study.label(m): {"color": colours[m]} for m in named})
+    style.stamp(figure, [model.kind for model in models])
     return figure
 
 
-def read_log(file: Path) -> dict[str, list[Any]]:
-    """Read ``log.csv`` of a training as columns of floats, None where a cell is empty."""
-    rows = read_table(file)
-    columns: dict[str, list[Any]] = {name: [] for row in rows[:1] for name in row}
-    lacking = [name for name in _AXES if name not in columns]
+def _scale(ax: Axes) -> None:
+    """Make a vertical axis logarithmic, its labels plain numbers."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    # Over several decades 1, 2, 5 would print their labels over each other.
+    subs = (1, 2, 5) if high < 100 * low else (1,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def read_log(file: Path) -> pd.DataFrame:
+    """Read ``log.csv`` of a training as columns of floats, NaN where a cell is empty."""
+    try:
+        log = pd.read_csv(file, dtype=float)
+    except FileNotFoundError:
+        raise ReladError("no such table", file=file) from None
+    except ValueError as error:
+        raise DataError(f"not a training log ({error})", file=file) from None
+    lacking = [name for name in _AXES if name not in log]
     if lacking:
         raise DataError(f"lacks the columns {', '.join(lacking)}", file=file)
-    try:
-        for row in rows:
-            for name, values in columns.items():
-                values.append(None if row[name] is None else float(row[name]))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"not a training log ({error})", file=file) from None
-    return columns
+    return log

@@ -1,7 +1,130 @@
-"""Image similarity: PSNR, SSIM and MAE, on a stated data range and inside a stated mask."""
+"""What is measured of a synthetic image against the real one, and in which regions.
 
-#: Names of the metrics, in the order of every table.
-METRICS = ("psnr", "ssim", "mae")
+A new metric is an entry of :data:`METRICS` and its function; `relad evaluate` then writes it, and a
+table or figure shows it whose entry of :mod:`relad.study.catalogue` names it.
+"""
 
-#: Whether more is better.
-HIGHER_IS_BETTER = {"psnr": True, "ssim": True, "mae": False}
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import pandas as pd
+
+from relad.errors import DataError
+from relad.imaging import atlas
+from relad.results.metrics import voxelwise
+from relad.study.catalogue import BRAIN
+
+
+class Better(Enum):
+    """Which of two values is the better one, as an axis tells it."""
+
+    HIGHER = "higher is better →"
+    LOWER = "← lower is better"
+    NEARER_0 = "→ 0 is best ←"
+
+    def best(self, values: pd.Series) -> float:
+        """Best of some values."""
+        if self is Better.NEARER_0:
+            return values.loc[values.abs().idxmin()]
+        return values.max() if self is Better.HIGHER else values.min()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that compares two images.
+
+    Attributes
+    ----------
+    label
+        Its name and unit, in tables and figures.
+    function
+        Takes prediction, truth, mask and data range, see :mod:`relad.results.metrics.voxelwise`.
+    better
+        Which of two values is the better one.
+    decimals
+        In tables for reading.
+    note
+        What a caption must say of it.
+    regions
+        Where it is taken: :data:`BRAIN`, the subject's brain mask, or regions of
+        :data:`relad.imaging.atlas.REGIONS` inside it.
+    """
+
+    label: str
+    function: Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
+    better: Better
+    decimals: int
+    note: str = ""
+    regions: tuple[str, ...] = (BRAIN,)
+
+
+METRICS = {
+    "psnr": Metric("PSNR (dB)", voxelwise.psnr, Better.HIGHER, decimals=2),
+    "ssim": Metric(
+        "SSIM (3D)",
+        voxelwise.ssim,
+        Better.HIGHER,
+        decimals=3,
+        note=(
+            "SSIM is 3D (Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its map "
+            "averaged over the mask"
+        ),
+    ),
+    "mae": Metric("MAE (SUVR)", voxelwise.mae, Better.LOWER, decimals=3),
+}
+
+
+def regions() -> tuple[str, ...]:
+    """Every region that something is measured in."""
+    return tuple(dict.fromkeys(r for metric in METRICS.values() for r in metric.regions))
+
+
+def mask_of(region: str, brain: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Part of a subject's brain mask that lies in a region.
+
+    Parameters
+    ----------
+    region
+        One of :func:`regions`.
+    brain
+        (x, y, z) boolean mask on a grid in MNI space.
+    affine
+        (4, 4) of that grid, in mm.
+
+    Raises
+    ------
+    DataError
+        Where no voxel is left.
+    """
+    if region != BRAIN:
+        brain = brain & atlas.region_mask(region, brain.shape, affine)
+    if not brain.any():
+        raise DataError(f"the mask of the region {region} is empty")
+    return brain
+
+
+def compare(
+    prediction: np.ndarray,
+    truth: np.ndarray,
+    mask: np.ndarray,
+    data_range: float,
+    region: str = BRAIN,
+) -> dict[str, float]:
+    """All metrics that are taken in a region, for one pair of images.
+
+    Arguments as in :func:`relad.results.metrics.voxelwise.psnr`; ``mask`` is the region's.
+    """
+    return {
+        name: metric.function(prediction, truth, mask, data_range)
+        for name, metric in METRICS.items()
+        if region in metric.regions
+    }
+
+
+def metrics_in(values: pd.DataFrame) -> list[str]:
+    """Metrics that a table has columns of, in its order."""
+    return [column for column in values.columns if column in METRICS]

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from relad.errors import DataError
+from relad.imaging.psnr import psnr_of
 
 #: Standard deviation (voxels) and taps of SSIM's Gaussian window, as in Wang et al., IEEE
 #: Transactions on Image Processing 13(4), 2004.
@@ -21,7 +21,7 @@ SSIM_TAPS = 11
 
 
 def psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float) -> float:
-    """Peak signal-to-noise ratio inside the mask, 10 log10(data_range^2 / MSE), in dB.
+    """Peak signal-to-noise ratio inside the mask, as :func:`relad.imaging.psnr.psnr_of` has it.
 
     Parameters
     ----------
@@ -37,13 +37,17 @@ def psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
     dB; infinity where the images are identical inside the mask.
     """
     prediction, truth = _checked(prediction, truth, mask, data_range)
-    mse = float(np.mean((prediction[mask] - truth[mask]) ** 2))
-    return math.inf if mse == 0 else 10 * math.log10(data_range**2 / mse)
+    return psnr_of(float(np.mean((prediction[mask] - truth[mask]) ** 2)), data_range)
 
 
-def mae(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute error inside the mask, in the unit of the images; arrays as in psnr."""
-    prediction, truth = _checked(prediction, truth, mask)
+def mae(
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float = 1.0
+) -> float:
+    """Mean absolute error inside the mask, in the unit of the images.
+
+    Arrays as in :func:`psnr`; it does not depend on the data range, which every metric is given.
+    """
+    prediction, truth = _checked(prediction, truth, mask, data_range)
     return float(np.mean(np.abs(prediction[mask] - truth[mask])))
 
 
@@ -58,6 +62,8 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
     DataError
         Where an axis is shorter than the window.
     """
+    from skimage.metrics import structural_similarity  # tables need the names of metrics alone
+
     prediction, truth = _checked(prediction, truth, mask, data_range)
     if min(truth.shape) < SSIM_TAPS:
         raise DataError(
@@ -75,19 +81,8 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
     return float(similarity[mask].mean())
 
 
-def compare(
-    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float
-) -> dict[str, float]:
-    """All of :data:`relad.results.metrics.METRICS` for one pair; arguments as in :func:`psnr`."""
-    return {
-        "psnr": psnr(prediction, truth, mask, data_range),
-        "ssim": ssim(prediction, truth, mask, data_range),
-        "mae": mae(prediction, truth, mask),
-    }
-
-
 def _checked(
-    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float = 1.0
+    prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Check one comparison's inputs and return both images in float64."""
     if truth.ndim != 3 or not prediction.shape == truth.shape == mask.shape:

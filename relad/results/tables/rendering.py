@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from relad.fileio import write_table, write_text
+from relad.study.catalogue import SUFFIXES, TABLE
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -46,29 +49,31 @@ class Table:
     warning
         What must not be overlooked (``SIMULATED DATA ...``), or an empty string; stands before
         the caption.
-    columns, rows
-        For the CSV: numbers with all their digits, None where there is none.
+    rows
+        For the CSV: floats are written with six decimals, what is missing as nothing.
     headers, groups
         For reading: rows of cells, in groups set apart by a rule. The columns from
         ``numbers_from`` on are right-aligned.
+    summary
+        Lines for the terminal.
     """
 
     name: str
     caption: str
     warning: str
-    columns: Sequence[str]
-    rows: list[dict[str, Any]]
+    rows: pd.DataFrame
     headers: Sequence[str]
     groups: list[list[list[Cell]]] = field(default_factory=list)
     numbers_from: int = 3
+    summary: list[str] = field(default_factory=list)
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write ``<name>.csv``, ``.tex`` and ``.md`` into ``folder``, in that order."""
-        paths = [Path(folder) / f"{self.name}.{suffix}" for suffix in ("csv", "tex", "md")]
+        paths = [Path(folder) / f"{self.name}.{suffix}" for suffix in SUFFIXES[TABLE]]
         write_table(
             paths[0],
-            [{k: _digits(v) for k, v in row.items()} for row in self.rows],
-            self.columns,
+            [{k: _digits(v) for k, v in row.items()} for row in self.rows.to_dict("records")],
+            list(self.rows),
         )
         write_text(paths[1], self.tex())
         write_text(paths[2], self.markdown())
@@ -124,6 +129,8 @@ class Table:
 
 
 def _digits(value: Any) -> Any:
+    if pd.isna(value):
+        return None
     return f"{value:.6f}" if isinstance(value, float) else value
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
-from relad.results.records import Cost
-from relad.results.scores import cohorts_of, simulated
+import pandas as pd
+
+from relad.results.records import Cost, cost_of
+from relad.results.study import Study
 from relad.results.tables.rendering import Cell, Table
-from relad.study.provenance import simulated_note
+from relad.status import note_of
+from relad.study.catalogue import Result
 
 COLUMNS = (
     "method",
@@ -39,50 +41,44 @@ _HEADERS = (
 )
 
 
-def runtime_table(costs: dict[str, Cost], settings: dict[str, Any]) -> Table | None:
-    """Build the table ``runtime`` from :func:`relad.results.records.read_costs`, if any."""
-    if not costs:
+def costs(study: Study, result: Result) -> dict[str, Cost]:
+    """Costs of every method that is compared and has a model, in the configuration's order."""
+    cohorts = study.cohorts(result)
+    found = {}
+    for method in (m for of in study.comparisons(result) for m in of):
+        trainings = [training for training in study.models if training.method == method]
+        made = [s for s in study.synthesized if s.method == method and s.cohort in cohorts]
+        if trainings:
+            found[method] = cost_of(trainings, made)
+    return found
+
+
+def runtime_table(study: Study, result: Result) -> Table | None:
+    """Build the table, None without models."""
+    methods, found = study.settings.methods, costs(study, result)
+    if not found:
         return None
-    methods = settings["methods"]
-
-    def is_main(method: str) -> bool:
-        return methods[method]["ablates"] is None
-
-    phantom = simulated(settings, cohorts_of(settings, "train"))
-    rows = [
-        {
-            "method": method,
-            "family": methods[method]["family"],
-            **asdict(cost),
-            "data": "simulated" if phantom else "real",
-        }
-        for method, cost in costs.items()
-    ]
-    groups = [
-        [_line(m, cost, methods[m]) for m, cost in costs.items() if is_main(m) == main]
-        for main in (True, False)
-    ]
-    runs = [cost.runs for cost in costs.values()]
-    devices = ", ".join(dict.fromkeys(cost.device for cost in costs.values()))
+    rows = [{"method": m, "family": methods[m].family, **asdict(c)} for m, c in found.items()]
+    runs = [cost.runs for cost in found.values()]
+    devices = ", ".join(dict.fromkeys(cost.device for cost in found.values()))
     return Table(
-        name="runtime",
+        name=result.name,
         caption=(
-            "Cost of every method, written by its own runs: means over its trained models (folds "
+            f"{result.title}: means over its trained models (folds "
             f"and seeds: {min(runs)}{f' to {max(runs)}' if max(runs) > min(runs) else ''} each). "
             "Parameters: of the network that synthesises, then of all networks that are trained. "
             "Evaluations: passes through that network per synthesised volume. "
             f"Device: {devices}. Times and memory are measured and vary from run to run."
         ),
-        warning=simulated_note(settings) if phantom else "",
-        columns=COLUMNS,
-        rows=rows,
+        warning=note_of(training.kind for training in study.models if training.method in found),
+        rows=pd.DataFrame(rows, columns=COLUMNS, dtype=object),  # counts stay whole
         headers=_HEADERS,
-        groups=[group for group in groups if group],
+        groups=[[_line(study, method, cost) for method, cost in found.items()]],
         numbers_from=2,
     )
 
 
-def _line(method: str, cost: Cost, entry: dict[str, Any]) -> list[Cell]:
+def _line(study: Study, method: str, cost: Cost) -> list[Cell]:
     """One method's cost for reading."""
     numbers = (
         _whole(cost.parameters),
@@ -94,7 +90,8 @@ def _line(method: str, cost: Cost, entry: dict[str, Any]) -> list[Cell]:
         _three_digits(cost.seconds_per_volume),
         _whole(cost.synthesis_memory_mb),
     )
-    return [Cell(entry["label"]), Cell(entry["family"]), *map(Cell, numbers)]
+    family = study.settings.methods[method].family
+    return [Cell(study.label(method)), Cell(family), *map(Cell, numbers)]
 
 
 def _whole(value: float | None) -> str:

@@ -2,105 +2,98 @@
 
 from __future__ import annotations
 
-from typing import Any
+import pandas as pd
 
+from relad.errors import ReladError
 from relad.results.metrics import METRICS
-from relad.results.scores import Scores, cohorts_of, mean_over_tracers, simulated
+from relad.results.scores import mean_over_tracers
 from relad.results.statistics import FEW_SUBJECTS
+from relad.results.study import Study
 from relad.results.tables.accuracy import (
-    data_ranges,
-    mean_and_interval,
-    methods_label,
+    interval_note,
     metric_cells,
+    metric_columns,
     metrics_note,
+    summarized,
 )
 from relad.results.tables.rendering import Cell, Table
-from relad.study.provenance import simulated_note
+from relad.status import Kind, note_of
+from relad.study.catalogue import Result
 from relad.study.sampling import Sampling
 
-COLUMNS = (
-    "cohort",
-    "method",
-    "sampler",
-    "steps",
-    "samples",
-    "evaluations",
-    "n",
-    *(column for m in METRICS for column in (m, f"{m}_low", f"{m}_high")),
-    "data",
-)
+_SAMPLING = ("sampler", "steps", "samples", "evaluations")
 
 
-def sampler_rows(scores: dict[Sampling, Scores], settings: dict[str, Any]) -> list[dict[str, Any]]:
+def sampler_rows(study: Study, result: Result) -> pd.DataFrame:
     """One row per cohort, method and sampling.
 
     A subject's value is the mean over its tracers; mean and interval are over subjects.
+
+    Raises
+    ------
+    ReladError
+        Where values are not those of a sampling.
     """
-    evaluation = settings["evaluation"]
-    rows = []
-    for cohort in cohorts_of(settings, "train"):
-        for method in settings["methods"]:
-            for sampling, of_sampling in scores.items():
-                row: dict[str, Any] = {
-                    "cohort": cohort,
-                    "method": method,
-                    "sampler": sampling.sampler,
-                    "steps": sampling.steps,
-                    "samples": sampling.samples,
-                    "evaluations": sampling.evaluations,
-                }
-                for metric in METRICS:
-                    values = list(mean_over_tracers(of_sampling, cohort, method, metric).values())
-                    if not values:
-                        break
-                    row |= {"n": len(values), **mean_and_interval(metric, values, evaluation)}
-                else:
-                    row["data"] = "simulated" if simulated(settings, [cohort]) else "real"
-                    rows.append(row)
-    return rows
+    columns = ["cohort", "method", *_SAMPLING, "n", *metric_columns(result.metrics)]
+    parts = []
+    for name, scores in study.scores.groupby("sampler"):
+        try:
+            sampling = Sampling.parse(name)
+        except ValueError as error:
+            raise ReladError(
+                f"{scores['method'].iloc[0]}: {error}",
+                hint="give the METRICS.csv of the sampler study alone",
+            ) from None
+        for methods in study.comparisons(result):
+            values = study.values(result, methods, scores)
+            if values.empty:
+                continue
+            by = ["cohort", "method"]
+            rows = summarized(mean_over_tracers(values), by, study.settings.evaluation)
+            parts.append(rows.assign(**{key: getattr(sampling, key) for key in _SAMPLING}))
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    order = ["cohort", "method", "sampler", "steps", "samples"]
+    return pd.concat(parts).sort_values(order, ignore_index=True)[columns]
 
 
-def sampler_table(scores: dict[Sampling, Scores], settings: dict[str, Any]) -> Table | None:
-    """Build the table ``samplers``, None where nothing was given for it."""
-    rows = sampler_rows(scores, settings)
-    if not rows:
+def sampler_table(study: Study, result: Result) -> Table | None:
+    """Build the table, None where nothing was given for it."""
+    rows = sampler_rows(study, result)
+    if rows.empty:
         return None
-    evaluation = settings["evaluation"]
-    cohorts = list(dict.fromkeys(row["cohort"] for row in rows))
-    counts = sorted({row["n"] for row in rows})
-    ranges = data_ranges(settings, settings["tracers"])
+    counts = sorted(rows["n"].unique())
     sentences = [
-        f"Quality against network evaluations: {', '.join(cohorts)}, "
+        f"{result.title}: {', '.join(rows['cohort'].unique())}, "
         f"n = {' to '.join(map(str, counts))} subjects. One trained model per method, fold and "
         "seed; only how it is sampled differs",
         "Of several samples the mean is taken (expectation approximation)",
-        f"Mean over test subjects [{100 * evaluation['interval']:g}% bootstrap interval over "
-        f"subjects, {evaluation['bootstrap']} resamples] of each subject's mean over tracers",
-        metrics_note(ranges),
+        f"Mean over test subjects {interval_note(study.settings.evaluation)} of each subject's "
+        "mean over tracers",
+        metrics_note(result, study.settings, study.settings.tracers),
         "Bold: best mean per cohort and method",
     ]
     if counts[0] < FEW_SUBJECTS:
         sentences.append(f"With n = {counts[0]} the intervals are too rough")
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["cohort"], row["method"]), []).append(row)
     return Table(
-        name="samplers",
+        name=result.name,
         caption=". ".join(sentences) + ".",
-        warning=simulated_note(settings) if simulated(settings, cohorts) else "",
-        columns=COLUMNS,
+        warning=note_of(map(Kind, rows["data"])),
         rows=rows,
         headers=(
             *("Cohort", "Method", "Sampler", "Steps", "Samples", "Evaluations"),
-            *("PSNR (dB)", "SSIM", "MAE (SUVR)"),
+            *(METRICS[metric].label for metric in result.metrics),
         ),
         groups=[
             [
-                [Cell(row["cohort"]), Cell(methods_label(row, settings))]
-                + [Cell(str(row[k])) for k in ("sampler", "steps", "samples", "evaluations")]
-                + metrics
-                for row, metrics in zip(group, metric_cells(group), strict=True)
+                [
+                    Cell(row["cohort"]),
+                    Cell(study.label(row["method"])),
+                    *(Cell(str(row[key])) for key in _SAMPLING),
+                    *metrics,
+                ]
+                for row, metrics in zip(of.to_dict("records"), metric_cells(of), strict=True)
             ]
-            for group in groups.values()
+            for _, of in rows.groupby(["cohort", "method"], observed=True)
         ],
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from relad.errors import DataError
-from relad.results.metrics import METRICS
-from relad.results.metrics.voxelwise import SSIM_TAPS, compare, mae, psnr, ssim
+from relad.results.metrics import compare
+from relad.results.metrics.voxelwise import SSIM_TAPS, mae, psnr, ssim
 
 SHAPE = (13, 12, 15)
 
@@ -79,8 +79,8 @@ def test_psnr_of_a_known_error():
 def test_identical_images():
     image = np.random.default_rng(0).normal(size=SHAPE)
     values = compare(image, image, np.ones(SHAPE, bool), 4.0)
-    assert tuple(values) == METRICS
-    assert values == {"psnr": math.inf, "ssim": pytest.approx(1.0), "mae": 0.0}
+    same = {"psnr": math.inf, "ssim": pytest.approx(1.0), "mae": 0.0}
+    assert {name: values[name] for name in same} == same
 
 
 def test_error_outside_the_mask_moves_neither_psnr_nor_mae(images):

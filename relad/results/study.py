@@ -1,0 +1,174 @@
+"""What tables and figures are made of, and how those of a step are made."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from relad.cli import add_settings
+from relad.data.dataset import PackedDataset
+from relad.errors import ReladError
+from relad.results.records import (
+    Synthesis,
+    Training,
+    code_note,
+    read_synthesis,
+    read_training,
+    require_alike,
+    require_known,
+)
+from relad.results.scores import read_scores, subject_values
+from relad.study import catalogue
+from relad.study.catalogue import Result
+from relad.study.config import load_settings
+from relad.study.settings import ResultSettings
+
+_FOLDERS = {"models": "train", "synthesized": "synthesize", "packed": "pack"}
+
+
+@dataclass
+class Study:
+    """Results of one study.
+
+    Attributes
+    ----------
+    settings
+        Cohorts, tracers, methods, and how values are averaged.
+    scores
+        As :func:`relad.results.scores.read_scores` gives them.
+    models, synthesized
+        What trainings and syntheses wrote about themselves.
+    packed
+        Packed datasets by cohort.
+    """
+
+    settings: ResultSettings
+    scores: pd.DataFrame
+    models: list[Training] = field(default_factory=list)
+    synthesized: list[Synthesis] = field(default_factory=list)
+    packed: dict[str, PackedDataset] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        settings: ResultSettings,
+        metrics: Iterable[str | Path],
+        models: Iterable[str | Path] = (),
+        synthesized: Iterable[str | Path] = (),
+        packed: Iterable[str | Path] = (),
+    ) -> Study:
+        """Read results; refuses those of methods that the study does not have."""
+        study = cls(
+            settings=settings,
+            scores=read_scores(metrics, settings),
+            models=[read_training(folder) for folder in sorted(map(Path, models))],
+            synthesized=[read_synthesis(folder) for folder in sorted(map(Path, synthesized))],
+            packed={dataset.cohort: dataset for dataset in map(PackedDataset, packed)},
+        )
+        require_known([*study.models, *study.synthesized], settings.methods)
+        return study
+
+    def cohorts(self, result: Result) -> list[str]:
+        """Cohorts that a result shows."""
+        return [c for c, entry in self.settings.cohorts.items() if entry.role == result.role]
+
+    def comparisons(self, result: Result) -> list[list[str]]:
+        """Methods that a result compares with one another, see :meth:`Result.comparisons`."""
+        return result.comparisons(self.settings.methods)
+
+    def values(
+        self, result: Result, methods: Sequence[str], scores: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
+        """Values per subject of methods that are compared, in the cohorts of a result.
+
+        ``scores``: a part of the study's; all where it is not given.
+        """
+        scores = self.scores if scores is None else scores
+        return subject_values(scores, self.cohorts(result), methods, result.metrics, result.region)
+
+    def note(self, result: Result) -> str:
+        """What a caption must say of the models that a result compares.
+
+        Raises
+        ------
+        ReladError
+            Where they cannot be compared, see :func:`require_alike`.
+        """
+        shown = []
+        for methods in self.comparisons(result):
+            trainings = [training for training in self.models if training.method in methods]
+            require_alike(trainings)
+            shown += trainings
+        return code_note(shown, self.settings.methods)
+
+    def label(self, method: str) -> str:
+        """Name of a method for reading."""
+        return self.settings.methods[method].label
+
+    def tracer_label(self, tracer: str) -> str:
+        """The tracer's id with its ligand, ``tau (AV1451)``."""
+        return f"{tracer} ({self.settings.tracers[tracer].ligand})"
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add what a step that makes tables or figures is given, and the list of them to its help."""
+    parser.add_argument(
+        "metrics", nargs="*", metavar="METRICS.csv", help="tables of `relad evaluate`"
+    )
+    for name, step in _FOLDERS.items():
+        parser.add_argument(
+            f"--{name}", nargs="*", default=[], metavar="DIR", help=f"folders of `relad {step}`"
+        )
+    parser.add_argument("--out", required=True, metavar="DIR", help=f"folder of the {kind}s")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help=f"make this {kind} alone (may be given more than once)",
+    )
+    add_settings(parser)
+    parser.epilog = catalogue.listing(kind)
+
+
+def make(args: argparse.Namespace, kind: str) -> Iterator[tuple[Result, Any, str]]:
+    """Make the tables or figures that are asked for, or else all for which something is given.
+
+    Yields
+    ------
+    The catalogue's entry, what its function made of the study, and a sentence, or none, that its
+    caption must end with.
+
+    Raises
+    ------
+    ReladError
+        Where nothing is given for one that is asked for by name, or for any; where the models of
+        one cannot be compared.
+    """
+    settings = load_settings(args.settings, ResultSettings)
+    known = catalogue.of_study(kind, settings.methods)
+    for name in args.only or ():
+        if name not in known:
+            raise ReladError(f"no {kind} {name!r}", hint=f"known: {', '.join(known)}")
+    study = Study.read(settings, args.metrics, args.models, args.synthesized, args.packed)
+    made = False
+    for name in args.only or [name for name, result in known.items() if result.of_all]:
+        result = known[name]
+        note = study.note(result)
+        function = getattr(importlib.import_module(result.module), result.function.split(":")[1])
+        product = function(study, result)
+        if product is not None:
+            made = True
+            yield result, product, note
+        elif args.only:
+            raise ReladError(f"nothing was given for the {kind} {name!r}", hint=result.hint)
+        else:
+            print(f"{kind}s: nothing given for {name}; left out", file=sys.stderr)
+    if not made:
+        raise ReladError(f"nothing to make a {kind} of", hint="give METRICS.csv or --models")

@@ -1,0 +1,77 @@
+"""How figures look is said in one file."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from relad.results.figures import (
+    ablation,
+    distributions,
+    panels,
+    runtime,
+    style,
+    training_curves,
+)
+from relad.status import Kind
+from relad.study.settings import ResultSettings, typed
+from tests.helpers.fake_study import entry, make_settings
+
+FILES = sorted(Path(style.__file__).parent.glob("[a-z]*.py"))
+#: Keywords of matplotlib and seaborn that make a look.
+LOOKS = {"alpha", "color", "cmap", "figsize", "fontsize", "fontweight", "linewidth", "linestyle"}
+LOOKS |= {"marker", "markers", "markersize", "markeredgecolor", "markeredgewidth", "palette"}
+LOOKS |= {"jitter", "ncols", "size", "pad", "width", "zorder"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_sizes_and_colours_stand_in_one_file(file: Path):
+    calls = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    literal = [
+        f"{keyword.arg}={ast.unparse(keyword.value)}, line {call.lineno}"
+        for call in calls
+        for keyword in call.keywords
+        if keyword.arg in LOOKS
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value not in ("", "none")
+    ]
+    assert literal == [] or file.stem == "style"
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [
+        (panels.draw, "panels_external"),
+        (distributions.draw, "distributions"),
+        (ablation.draw, "ablation"),
+        (training_curves.draw, "training_curves"),
+        (runtime.draw, "runtime"),
+    ],
+)
+def test_simulated_data_says_so_and_real_data_does_not(study, draw, name):
+    result = entry("figure", name)
+    assert "SIMULATED DATA" in draw(study, result).get_suptitle()
+    study.scores["data"] = "real"
+    study.models = [replace(model, kind=Kind.REAL) for model in study.models]
+    for dataset in study.packed.values():
+        dataset.kind = Kind.REAL
+    assert draw(study, result).get_suptitle() == ""
+
+
+def test_a_method_keeps_its_colour_when_others_are_left_out():
+    colours = style.method_colours(typed(ResultSettings, make_settings()))
+    assert list(colours) == ["rela", "unet", "template", "rela-no-t1w"]
+    assert len(set(colours.values())) == 4
+    fewer = make_settings()
+    fewer["methods"]["unet"]["groups"] = ["another"]
+    assert style.method_colours(typed(ResultSettings, fewer))["rela"] == colours["rela"]
+
+
+def test_a_legend_has_as_many_columns_as_its_labels_allow():
+    figure = style.new_figure(style.RUNTIME)
+    style.legend(figure, {f"method {k}" + 20 * "x": {"color": "k"} for k in range(9)})
+    (legend,) = figure.legends
+    assert legend._ncols == 4

@@ -1,0 +1,182 @@
+"""Tables of image quality: rows, intervals, captions, and who beats the floor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from relad.fileio import read_table
+from relad.results.statistics import bootstrap_interval
+from relad.results.tables.accuracy import accuracy_table, main_table
+from tests.helpers.fake_study import FakeStudy, entry, make_settings, score, scores_of
+
+MAIN = entry("table", "main")
+VALUES = {"psnr": 20.0, "ssim": 0.5, "mae": 0.1}
+
+
+def rows(table, *columns: str) -> list[tuple]:
+    return list(table.rows[list(columns)].itertuples(index=False, name=None))
+
+
+def test_main_table_has_a_row_per_tracer_and_method(study):
+    table = main_table(study, MAIN)
+    assert " ".join(table.rows) == (
+        "cohort tracer method n psnr psnr_low psnr_high ssim ssim_low ssim_high mae mae_low "
+        "mae_high data"
+    )
+    assert rows(table, "cohort", "tracer", "method", "n", "data") == [
+        ("study", tracer, method, n, "simulated")
+        for tracer, n in (("tau", 4), ("amyloid", 3))
+        for method in ("rela", "unet", "template")
+    ]
+
+
+def test_external_table_shows_the_main_methods_elsewhere(study):
+    table = accuracy_table(study, entry("table", "external"))
+    assert rows(table, "cohort", "tracer", "method", "n") == [
+        ("elsewhere", tracer, method, n)
+        for tracer, n in (("tau", 8), ("amyloid", 7))
+        for method in ("rela", "unet", "template")
+    ]
+
+
+def test_ablation_table_shows_the_full_method_first(study):
+    table = accuracy_table(study, entry("table", "ablation"))
+    assert rows(table, "cohort", "method") == [("study", "rela"), ("study", "rela-no-t1w")] * 2
+
+
+def test_a_full_method_without_ablations_makes_no_table(study):
+    study.scores = study.scores[study.scores["method"] == "rela"]
+    assert accuracy_table(study, entry("table", "ablation")) is None
+
+
+def test_nothing_makes_no_table(study):
+    study.scores = study.scores[:0]
+    assert main_table(study, MAIN) is None
+
+
+def test_means_and_intervals_are_over_subjects(fake, study):
+    table = main_table(study, MAIN).rows
+    row = table[(table["tracer"] == "tau") & (table["method"] == "unet")].iloc[0]
+    written = read_table(fake.metrics("study", "unet"))
+    values = [float(r["value"]) for r in written if (r["tracer"], r["metric"]) == ("tau", "mae")]
+    assert row["mae"] == np.mean(values)
+    interval = bootstrap_interval(values, level=0.95, resamples=200)
+    assert (row["mae_low"], row["mae_high"]) == interval
+    assert row["mae_low"] < row["mae"] < row["mae_high"]
+
+
+def test_the_caption_says_what_the_numbers_are(study):
+    table = main_table(study, MAIN)
+    assert table.warning == "SIMULATED DATA (digital phantoms, no patients)"
+    assert table.caption.startswith("Main comparison: study, n = 4 (tau), 3 (amyloid) subjects.")
+    for part in (
+        "95% bootstrap interval over subjects, 200 resamples",
+        "averaged over seeds.",
+        "brain mask",
+        "data range 4 (tau), 3 (amyloid) SUVR",
+        "SSIM is 3D",
+        "With n = 3 the intervals are too rough",
+    ):
+        assert part in table.caption
+
+
+def test_an_external_caption_says_that_models_are_averaged_and_enough_subjects_warn_nobody(study):
+    caption = accuracy_table(study, entry("table", "external")).caption
+    assert "averaged over seeds and over the folds' models." in caption
+    assert "too rough" not in caption
+
+
+@pytest.mark.parametrize(("kind", "note"), [("real", ""), ("hybrid", "REAL MRI, SIMULATED PET")])
+def test_the_kind_of_data_comes_from_the_data(tmp_path, kind, note):
+    every = [score(data=kind, metric=m, value=v) for m, v in VALUES.items()]
+    table = main_table(scores_of(tmp_path, *every), MAIN)
+    assert table.warning == note
+    assert rows(table, "data") == [(kind,)]
+    assert "SIMULATED DATA" not in table.markdown() + table.tex()
+
+
+def test_the_best_method_is_bold(study):
+    tau, amyloid = main_table(study, MAIN).groups
+    for group in (tau, amyloid):
+        assert group[0][2].text == "RelA-Diffusion"
+        assert [sum(cell.bold for cell in row) for row in group] == [3, 0, 0]
+
+
+def test_methods_that_read_the_same_share_the_bold(tmp_path):
+    every = [
+        score(method=method, subject=subject, metric=metric, value=value + tiny)
+        for metric, value in VALUES.items()
+        for method, tiny in (("rela", 0.0), ("unet", 1e-6))
+        for subject in "AB"
+    ]
+    table = main_table(scores_of(tmp_path, *every), MAIN)
+    assert all(cell.bold for row in table.groups[0] for cell in row[4:])
+
+
+def test_one_subject_has_no_interval_and_one_method_is_not_the_best(tmp_path):
+    every = [score(metric=metric, value=value) for metric, value in VALUES.items()]
+    table = main_table(scores_of(tmp_path, *every), MAIN)
+    assert [(cell.text, cell.bold) for cell in table.groups[0][0][4:]] == [
+        ("20.00", False),
+        ("0.500", False),
+        ("0.100", False),
+    ]
+    table.write(tmp_path)
+    (row,) = read_table(tmp_path / "main.csv")
+    assert (row["psnr"], row["psnr_low"], row["psnr_high"]) == ("20.000000", None, None)
+
+
+def test_infinite_psnr_is_shown(tmp_path):
+    every = [
+        score(subject=subject, metric=metric, value="inf" if metric == "psnr" else value)
+        for metric, value in VALUES.items()
+        for subject in "AB"
+    ]
+    table = main_table(scores_of(tmp_path, *every), MAIN)
+    assert table.groups[0][0][4].text == "inf [inf, inf]"
+    table.write(tmp_path)
+    assert read_table(tmp_path / "main.csv")[0]["psnr"] == "inf"
+
+
+def test_a_group_has_a_table_of_its_methods(fake, tmp_path):
+    settings = make_settings()
+    for name in ("unet", "rela"):
+        settings["methods"][name] |= {"groups": ["main", "my_group"], "updates": 2000}
+    result = entry("table", "my_group", settings)
+    metrics = [score(method=m, metric=k, value=v) for m in fake.errors for k, v in VALUES.items()]
+    study = scores_of(tmp_path, *metrics, settings=settings)
+    study.models = [
+        replace(model, counts={"updates": 1990}) for model in fake.read().models
+    ]  # as trained, whatever the configuration says now
+    table = accuracy_table(study, result)
+    assert rows(table, "method") == [("rela",), ("unet",)]
+    assert table.caption.startswith("my group: study, n = 1 subjects.")
+    assert "Trained for 1,990 updates each." in table.caption
+
+
+def test_a_study_of_usual_length_does_not_say_how_long_it_trained(study):
+    assert "Trained for" not in main_table(study, MAIN).caption
+
+
+def test_the_summary_tells_the_gain_over_the_floor(study):
+    table = main_table(study, MAIN)
+    head, *lines = table.summary
+    assert "relative to Mean template" in head
+    assert [line.split()[0] for line in lines] == ["RelA-Diffusion", "U-Net"]
+    mean = table.rows.groupby("method", observed=True)["psnr"].mean()
+    assert f"{mean['rela'] - mean['template']:+.2f} dB  above the floor" in lines[0]
+
+
+def test_a_method_below_the_floor_is_said_to_be(tmp_path):
+    fake = FakeStudy(tmp_path, subjects=4, errors={"unet": 0.5, "template": 0.2})
+    fake.evaluate_all()
+    assert "NOT above the floor" in main_table(fake.read(), MAIN).summary[1]
+
+
+def test_without_a_floor_and_in_other_tables_there_is_no_summary(study):
+    assert accuracy_table(study, entry("table", "external")).summary == []
+    study.scores = study.scores[study.scores["method"] != "template"]
+    assert main_table(study, replace(MAIN)).summary == []

@@ -1,0 +1,49 @@
+"""The three forms of a table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from relad.fileio import read_table
+from relad.results.tables.rendering import Cell, Table
+
+
+def table(rows: pd.DataFrame | None = None, cell: str = "x", **changes) -> Table:
+    rows = pd.DataFrame() if rows is None else rows
+    shared = {"name": "t", "caption": "50% of x_0", "warning": "", "headers": ["a & b"]}
+    return Table(**{**shared, **changes}, rows=rows, groups=[[[Cell(cell)]]], numbers_from=1)
+
+
+def test_special_characters_are_escaped():
+    made = table(cell="x_0 < 1|2")
+    assert r"50\% of x\_0" in made.tex()
+    assert r"a \& b" in made.tex()
+    assert r"x\_0 $<$ 1|2 \\" in made.tex()
+    assert r"| x\_0 &lt; 1\|2 |" in made.markdown()
+
+
+def test_the_warning_stands_before_the_caption():
+    made = table(warning="SIMULATED DATA")
+    assert made.markdown().startswith("**SIMULATED DATA**\n\n50% of x_0\n")
+    assert r"\caption{\textbf{SIMULATED DATA.} 50\%" in made.tex()
+
+
+def test_numbers_are_written_with_six_decimals_and_what_is_missing_as_nothing(tmp_path):
+    rows = pd.DataFrame(
+        [
+            {"name": "007", "count": 3, "value": 0.1234567, "low": None},
+            {"name": "NA", "count": None, "value": float("inf"), "low": 1.0},
+        ],
+        dtype=object,
+    )
+    assert table(rows).write(tmp_path)[0].read_text() == (
+        "name,count,value,low\n007,3,0.123457,\nNA,,inf,1.000000\n"
+    )
+    assert read_table(tmp_path / "t.csv")[1]["count"] is None
+
+
+def test_a_groups_name_stands_once_in_latex():
+    groups = [[[Cell("study"), Cell("one", bold=True)], [Cell("study"), Cell("two")]]]
+    made = Table("t", "c", "", pd.DataFrame(), ["a", "b"], groups, numbers_from=2)
+    assert "study & \\textbf{one} \\\\\n & two \\\\" in made.tex()
+    assert made.markdown().count("study") == 2

@@ -1,0 +1,61 @@
+"""The table of samplers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from relad.errors import ReladError
+from relad.fileio import read_table
+from relad.results.scores import read_scores
+from relad.results.tables.samplers import sampler_table
+from tests.helpers.fake_study import entry
+
+SAMPLERS = entry("table", "samplers")
+
+
+@pytest.fixture
+def sampler_study(study, sampled):
+    study.scores = read_scores(sampled, study.settings)
+    return study
+
+
+def test_samplings_come_in_order_with_their_evaluations(sampler_study):
+    rows = sampler_table(sampler_study, SAMPLERS).rows
+    keys = ["method", "sampler", "steps", "samples", "evaluations", "data"]
+    assert list(rows[keys].itertuples(index=False, name=None)) == [
+        ("rela", "ddim", 2, 1, 2, "simulated"),
+        ("rela", "ddim", 10, 1, 10, "simulated"),
+        ("rela", "ddim", 10, 4, 40, "simulated"),
+        ("rela", "regression", 1, 1, 1, "simulated"),
+    ]
+
+
+def test_a_subjects_value_is_the_mean_over_its_tracers(sampler_study, sampled):
+    values: dict[str, list[float]] = {}
+    for row in read_table(sampled[1]):  # ddim-10
+        if row["metric"] == "psnr":
+            values.setdefault(row["subject"], []).append(float(row["value"]))
+    expected = np.mean([np.mean(v) for v in values.values()])
+    row = sampler_table(sampler_study, SAMPLERS).rows.iloc[1]
+    assert row["psnr"] == pytest.approx(expected, rel=1e-14)
+    assert row["n"] == len(values)
+    assert row["psnr_low"] <= expected <= row["psnr_high"]
+
+
+def test_the_best_is_bold_and_the_caption_says_what_is_shown(sampler_study):
+    table = sampler_table(sampler_study, SAMPLERS)
+    assert table.caption.startswith("Quality against network evaluations: study, n = 4 subjects.")
+    assert "SIMULATED DATA" in table.warning
+    bold = [[cell.text for cell in row if cell.bold] for row in table.groups[0]]
+    assert [len(cells) for cells in bold] == [0, 0, 3, 0]
+
+
+def test_metrics_of_no_sampling_are_refused(study):
+    with pytest.raises(ReladError, match=r"unet: 'forward' names no sampling.*sampler study alone"):
+        sampler_table(study, SAMPLERS)
+
+
+def test_nothing_makes_no_table(study):
+    study.scores = study.scores[:0]
+    assert sampler_table(study, SAMPLERS) is None
