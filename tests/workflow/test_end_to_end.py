@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 
+from relad.fileio import read_json, write_json
 from relad.study import config
+from tests.helpers.settings import members
 from tests.helpers.small_study import Study
 
 #: Columns of runtime.csv that are measured and so differ from run to run.
@@ -33,8 +37,8 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 def test_tables(done: Study) -> None:
     study = config.load(done.configfile)
-    methods = set(config.group_members(study, "main"))
-    ablations = set(config.group_members(study, "ablation"))
+    methods = set(members(study, "main"))
+    ablations = set(members(study, "ablation"))
     expected = {
         "main": ({"tiny-train"}, methods),
         "external": ({"tiny-external"}, methods),
@@ -80,7 +84,7 @@ def test_every_subject_is_accounted_for_and_in_use(done: Study) -> None:
 def test_every_job_left_a_log_and_a_benchmark(done: Study) -> None:
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         folders = {path.name for path in (done.results / kind).iterdir()}
-        assert folders == {"phantom", "ingest", "register", "normalize", "qc", "pack"} | {
+        assert folders == {"phantom", "ingest", "enroll", "register", "normalize", "qc", "pack"} | {
             *("train", "synthesize", "evaluate", "tables", "figures")
         }
         assert len(list((done.results / kind / "register").glob(f"*{suffix}"))) == 6
@@ -142,3 +146,37 @@ def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
     assert re.findall(r"^ *train +(\d+)$", run.stdout + run.stderr, re.MULTILINE) == ["1"]
     assert weights.read_bytes() == model
     assert comparable(study.results) == before
+
+
+def test_simulated_scans_that_come_as_bids_stay_simulated(done: Study, tmp_path: Path) -> None:
+    """Nothing but the scans says so: neither the source nor a name of the configuration."""
+    study = Study.create(tmp_path)
+    shutil.copytree(done.results / "bids" / "tiny-train", tmp_path / "centre")
+    description = tmp_path / "centre" / "dataset_description.json"
+    write_json(description, {**read_json(description), "Name": "My centre"})
+    text = study.configfile.read_text(encoding="utf-8")
+    text = text.replace("source: phantom", f"source: bids\n    path: {tmp_path / 'centre'}", 1)
+    text = text.replace("    phantom: {subjects: 4, site: 951, scanner: alpha}\n", "")
+    start, end = text.index("  tiny-external:"), text.index("tracers:")
+    study.configfile.write_text(text[:start] + text[end:], encoding="utf-8")
+    methods = study.repository / "config/test/methods.yaml"
+    kept = {k: v for k, v in config.read_yaml(methods).items() if k in ("unet", "template")}
+    write_json(methods, kept)  # JSON is YAML
+    write_json(study.repository / "config/test/ablations.yaml", {})
+    study.configfile.write_text(
+        re.sub(r"sampler_study:.*?\n\n", "", study.configfile.read_text(), flags=re.DOTALL)
+    )
+    run = study.snakemake("all", "--cores", "2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    for name in ("main", "runtime"):
+        assert {row["data"] for row in rows(study.results / f"tables/{name}.csv")} == {"simulated"}
+        for suffix in ("tex", "md"):
+            assert "SIMULATED DATA" in (study.results / f"tables/{name}.{suffix}").read_text()
+    for name in ("panels", "distributions", "training_curves", "runtime"):
+        assert "SIMULATED DATA" in (study.results / f"figures/{name}.txt").read_text()
+    images = [*(study.results / "normalized").rglob("*.nii.gz")]
+    images += (study.results / "synthesized").rglob("*.nii.gz")
+    assert len(images) > 20
+    for image in images:
+        assert nib.load(image).header["descrip"].tobytes().startswith(b"SIMULATED DATA"), image
+    assert "SIMULATED DATA" in (study.results / "qc/tiny-train/index.html").read_text()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from relad.cli import STEPS
+from relad.fileio import write_table
 from relad.study import config
-from tests.helpers.small_study import Study
+from tests.helpers.settings import members
+from tests.helpers.small_study import Plan, Study
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
@@ -28,6 +32,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
     assert plan.rules == Counter(
         phantom=2,
         ingest=2,
+        enroll=2,
         register=6,
         normalize=6,
         qc=2,
@@ -52,7 +57,7 @@ def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
     default = config.load()
-    of_all = config.group_members(default, "main") + config.group_members(default, "ablation")
+    of_all = members(default, "main") + members(default, "ablation")
     trained = len(of_all) * len(default["folds"]["run"]) * len(default["seeds"])
     plan = Study(empty_study.folder, config=None).plan("all")
     assert plan.rules["train"] == trained
@@ -179,8 +184,102 @@ def test_own_configuration_replaces_the_default_one(empty_study: Study) -> None:
     assert "sim-train" not in empty_study.plan("all").output
 
 
-def test_single_value_from_the_command_line(empty_study: Study) -> None:
-    assert '"seed": 7,' in empty_study.plan("all", "-p", "--config", "seed=7").output
+def settings_files(plan: Plan) -> dict[str, set[str]]:
+    """Step -> files of settings in its jobs' commands."""
+    found: dict[str, set[str]] = {}
+    for step, name in re.findall(r"--settings results/settings/(\w+)/(\w+)\.json", plan.output):
+        found.setdefault(step, set()).add(name)
+    return found
+
+
+def test_single_value_from_the_command_line_reaches_who_reads_it(empty_study: Study) -> None:
+    usual = settings_files(empty_study.plan("all", "-p"))
+    seeded = settings_files(empty_study.plan("all", "-p", "--config", "seed=7"))
+    assert {step for step in usual if usual[step] != seeded[step]} == {
+        *("phantom", "register", "pack")
+    }
+    assert len(usual["train"]) == 6 and len(usual["evaluate"]) == 1
+
+
+def test_a_plan_writes_nothing_and_ends_with_what_would_run(empty_study: Study) -> None:
+    said = empty_study.plan("all").output.strip().splitlines()[-5:]
+    assert [line.partition(":")[0] for line in said] == [
+        *("scans", "people", "methods", "results", "because of missing output")
+    ]
+    assert "train 6, synthesize 10, evaluate 10" in said[2]
+    assert not empty_study.results.exists()
+
+
+def test_a_changed_setting_is_the_plans_reason(study: Study) -> None:
+    edit(study.configfile, "updates: 4", "updates: 5")
+    assert study.plan("all").output.strip().splitlines()[-1] == "because of settings: train 6"
+    with (study.repository / "baselines/unet.py").open("a", encoding="utf-8") as file:
+        file.write("\n# edited\n")
+    last = study.plan("all").output.strip().splitlines()[-1]
+    assert last == "because of code: train 1; settings: train 6"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "count: 2, run: [0]",
+            "count: 5, run: [0]",
+            "folds.count is 5, but cohort tiny-train has 4",
+        ),
+        ("subjects: 1, every: 2", "subjects: 2, every: 2", "training.validation.subjects is 2"),
+    ],
+)
+def test_a_cohort_too_small_for_its_study_is_refused_before_anything_runs(
+    study: Study, old: str, new: str, said: str
+) -> None:
+    edit(study.configfile, old, new)
+    done = study.snakemake("--dry-run", "all")
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+
+
+def test_other_folds_pack_again_but_enroll_and_register_nobody(study: Study) -> None:
+    edit(study.configfile, "count: 2, run: [0]", "count: 3, run: [0]")
+    rules = study.plan("all").rules
+    assert rules["pack"] == 2 and rules["train"] == 6
+    assert not {"ingest", "enroll", "register", "normalize", "qc"} & set(rules)
+
+
+def test_other_frames_enroll_and_register_everyone(study: Study) -> None:
+    edit(study.configfile, "frames_min: [80, 100]", "frames_min: [80, 105]")
+    rules = study.plan("all").rules
+    assert rules["enroll"] == 2 and rules["register"] == 6
+
+
+def test_other_limits_of_quality_judge_again_but_normalise_nobody(study: Study) -> None:
+    edit(study.configfile, "min_brain_overlap_dice: 0.6", "min_brain_overlap_dice: 0.7")
+    rules = study.plan("all").rules
+    assert rules["qc"] == rules["pack"] == 2
+    assert rules["register"] == rules["normalize"] == 0
+
+
+def test_a_packed_cohort_and_its_models_are_used_where_they_are_carried(
+    study: Study, tmp_path: Path
+) -> None:
+    """Neither made again nor trained on again, though the copy is newer than the models."""
+    carried = tmp_path / "carried"
+    shutil.move(study.results / "packed" / "tiny-train", carried)
+    rows = [{"subject": f"S{i}", "included": "yes"} for i in range(4)]
+    write_table(carried / "subjects.tsv", rows, ["subject", "included"])
+    for part in ("raw", "bids", "enrolled", "registered", "normalized", "qc", "packed"):
+        shutil.rmtree(study.results / part)
+    shutil.rmtree(study.folder / "study" / ".snakemake")  # what was made elsewhere has no history
+    text = study.configfile.read_text(encoding="utf-8")
+    text = text.replace("source: phantom", f"source: packed\n    path: {carried}", 1)
+    text = text.replace("    phantom: {subjects: 4, site: 951, scanner: alpha}\n", "")
+    start, end = text.index("  tiny-external:"), text.index("tracers:")
+    study.configfile.write_text(text[:start] + text[end:], encoding="utf-8")
+    assert "Nothing to be done" in study.plan("all").output
+    (study.results / "models/unet/fold-0_seed-0/model.safetensors").unlink()
+    plan = study.plan("all")
+    assert plan.of("Training") == ["unet, fold 0, seed 0"]
+    assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures"}
 
 
 def test_study_of_one_cohort_without_ablations(study: Study) -> None:
@@ -195,9 +294,9 @@ def test_study_of_one_cohort_without_ablations(study: Study) -> None:
 
 def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
     (tmp_path / "loni").mkdir()
-    (tmp_path / "collection.csv").write_text(
-        '"Image Data ID","Subject"\n"I1","002_S_0001"\n"I2","002_S_0002"\n', encoding="utf-8"
-    )
+    images = "".join(f'"I{i}","002_S_000{i}"\n' for i in (1, 2, 3, 4))
+    listed = f'"Image Data ID","Subject"\n{images}'
+    (tmp_path / "collection.csv").write_text(listed, encoding="utf-8")
     (tmp_path / "bids" / "sub-ONE").mkdir(parents=True)
     text = study.configfile.read_text(encoding="utf-8")
     text = text.replace("source: phantom", f"source: loni\n    path: {tmp_path}/loni", 1)
@@ -214,6 +313,8 @@ def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
         "tiny-external ONE",
         "tiny-train 002S0001",
         "tiny-train 002S0002",
+        "tiny-train 002S0003",
+        "tiny-train 002S0004",
     ]
     assert f"--collection {tmp_path}/collection.csv" in plan.output
     assert f"ingest {tmp_path}/bids results/bids/tiny-external" in plan.output
@@ -259,7 +360,8 @@ def test_plan_needs_no_package_of_any_step(empty_study: Study, tmp_path: Path) -
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "class Block:\n"
-        "    names = {'torch', 'safetensors', 'nibabel', 'ants', 'nilearn', 'scipy', 'skimage'}\n"
+        "    names = {'torch', 'safetensors', 'nibabel', 'ants', 'nilearn', 'scipy', 'skimage',\n"
+        "             'seaborn', 'jaxtyping', 'pydicom'}\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.partition('.')[0] in self.names:\n"
         "            raise ModuleNotFoundError(f'blocked: {name}')\n"

@@ -1,9 +1,10 @@
 # Configuration and every helper function of the rules. Needs only what Snakemake itself installs.
 
+import atexit
+import hashlib
 import json
 import shlex
 import sys
-from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,11 +14,14 @@ REPOSITORY = Path(workflow.basedir).parent
 sys.path.insert(0, str(REPOSITORY))
 
 from relad.errors import ReladError
-from relad.study import config as relad_config
-from relad.study import paths
-from relad.study.fingerprints import sources
+from relad.fileio import write_text
+from relad.study import catalogue, paths
+from relad.study import config as configuration
+from relad.study.fingerprints import fingerprint
+from relad.study.plan import Job, summary
 from relad.study.sampling import Sampling, samplings
-from relad.study.subjects import cohort_subjects, collections_of
+from relad.study.settings import ResultSettings, of_job, plain, typed
+from relad.study.subjects import check_counts, cohort_subjects, collections_of, source_module
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
@@ -35,33 +39,27 @@ wildcard_constraints:
     sampler="[a-z]+-[0-9]+(x[0-9]+)?",
 
 
-def read_study():
-    """Checked and resolved configuration, with the subjects of each cohort.
-
-    Returns
-    -------
-    (configuration, cohort name -> BIDS labels)
-    """
+def told(work, *arguments, **options):
+    """Do ``work``; an error of relad's becomes one of the workflow's, without a traceback."""
     try:
-        study = relad_config.resolve(config)
-        role_train = [c for c, entry in study["cohorts"].items() if entry["role"] == "train"]
-        if len(role_train) != 1:
-            raise ReladError(
-                f"one cohort must have the role train, here {len(role_train)} have",
-                hint=f"cohorts: {', '.join(study['cohorts'])}",
-            )
-        return study, {c: cohort_subjects(c, entry) for c, entry in study["cohorts"].items()}
+        return work(*arguments, **options)
     except ReladError as error:
         raise WorkflowError(str(error)) from None
 
 
-STUDY, SUBJECTS = read_study()
+def people_of(cohorts, training):
+    """BIDS labels of every cohort's subjects; refuses a training cohort that must be too small."""
+    found = {cohort: cohort_subjects(cohort, entry) for cohort, entry in cohorts.items()}
+    validation = STUDY["training"]["validation"]["subjects"]
+    count = STUDY["folds"]["count"]
+    check_counts(training, len(found[training]), folds=count, validation=validation)
+    return found
+
+
+STUDY = told(configuration.resolve, config)
 COHORTS = STUDY["cohorts"]
-TRAINING_COHORT = next(c for c, entry in COHORTS.items() if entry["role"] == "train")
-EXTERNAL_COHORTS = [c for c in COHORTS if c != TRAINING_COHORT]
-METHODS = relad_config.group_members(STUDY, "main")
-ABLATIONS = relad_config.group_members(STUDY, "ablation")
-ABLATED = list(dict.fromkeys(STUDY["methods"][a]["ablates"] for a in ABLATIONS))
+TRAINING_COHORT = configuration.training_cohort(STUDY)
+SUBJECTS = told(people_of, COHORTS, TRAINING_COHORT)
 
 
 def study_samplings():
@@ -70,6 +68,37 @@ def study_samplings():
         return samplings(STUDY["sampler_study"]) if "sampler_study" in STUDY else []
     except ValueError as error:
         raise WorkflowError(f"sampler_study: {error}") from None
+
+
+# --- what a dry run says -------------------------------------------------------------------------
+
+
+def reasons_of(job):
+    """Why a job runs of itself: what Snakemake found changed or missing, in relad's words."""
+    reason = workflow.dag.reason(job)
+    if reason.params_changed:
+        changed = map(str, reason.params_changed.only_new)
+        here = str(paths.settings("", "").parent)
+        yield from sorted({"settings" if here in value else "code" for value in changed})
+    elif reason.updated_input or reason.input_changed:
+        yield "input"
+    elif reason.missing_output and not reason.updated_input_run:
+        yield "missing output"
+    elif reason.forced or reason.incomplete_output:
+        yield "force" if reason.forced else "incomplete output"
+
+
+def say_plan():
+    """Last words of `snakemake -n`, below Snakemake's own pages."""
+    if workflow.dryrun and workflow.dag is not None:
+        jobs = [
+            Job(str(job.rule), dict(job.wildcards.items()), tuple(reasons_of(job)))
+            for job in workflow.dag.needrun_jobs(exclude_finished=False)
+        ]
+        print("\n".join(summary(jobs)))
+
+
+atexit.register(say_plan)
 
 
 # --- how a step is called -----------------------------------------------------------------------
@@ -96,52 +125,77 @@ shell.prefix(f"""
     """.replace("{", "{{").replace("}", "}}"))
 
 
-def settings(step):
-    """Parameter function: the sections of the configuration a step reads, as JSON.
+def kept(step, text, suffix):
+    """File below results/settings that holds a text, named by its hash; a plan writes none."""
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    file = paths.settings(step, name + suffix)
+    runs = workflow.executor_plugin is not None and not workflow.dryrun
+    if runs and not file.exists():
+        write_text(file, text)
+    return str(file)  # a path would not be compared, see uncompared
 
-    Being a parameter, a changed value makes Snakemake run exactly the jobs that read it.
+
+def settings(step, **changes):
+    """Parameter function: the file of what a step reads of the configuration.
+
+    Its name changes with its content, so that Snakemake runs exactly the jobs that read a changed
+    value. ``changes`` maps a section to a function of the wildcards that gives its changed keys.
     """
 
-    def of_job(wildcards):
-        try:
-            return json.dumps(relad_config.section(STUDY, step, **dict(wildcards.items())))
-        except ReladError as error:
-            raise WorkflowError(str(error)) from None
+    def of_wildcards(wildcards):
+        part = plain(told(of_job, step, STUDY, **dict(wildcards.items())))
+        for section, change in changes.items():
+            part[section] |= change(wildcards)
+        return kept(step, json.dumps(part, indent=1), ".json")
 
-    return of_job
+    return of_wildcards
 
 
-def sampler_settings(wildcards):
-    """Parameter function: as settings("synthesize"), with the sampling that ``sampler`` names."""
-    part = json.loads(settings("synthesize")(wildcards))
+def uncompared(parameter):
+    """Parameter function: as ``parameter``, but no reason to run a job again when it changes.
+
+    Snakemake compares numbers and text, and no paths. Not `ancient` instead, by which a job would
+    lose its own reasons to run: those of every job after one that runs are not looked at.
+    """
+    return lambda wildcards: Path(parameter(wildcards))
+
+
+def words(step, listing):
+    """Parameter function: file of words for a command line that would be too long otherwise.
+
+    ``listing`` gives the words of the job's input; relad reads such a file as ``@FILE``.
+    """
+
+    def of_input(wildcards, input):
+        return kept(step, "".join(f"{word}\n" for word in listing(input)), ".txt")
+
+    return of_input
+
+
+def sampling_of(wildcards):
+    """What the sampling that ``sampler`` names changes in the section of its name."""
     sampling = Sampling.parse(wildcards.sampler)
-    part["sampling"] |= {
-        "sampler": sampling.sampler,
-        "steps": sampling.steps,
-        "samples": sampling.samples,
-    }
-    part["methods"][wildcards.method]["sampling"] = {}
-    return json.dumps(part)
+    return {"sampler": sampling.sampler, "steps": sampling.steps, "samples": sampling.samples}
 
 
-@cache
-def fingerprint(*modules):
-    try:
-        return relad_config.fingerprint(*sources(*modules))
-    except ReladError as error:
-        raise WorkflowError(str(error)) from None
+def no_sampling_of_its_own(wildcards):
+    return {wildcards.method: {"sampling": {}}}
 
 
 def code(step):
-    """Parameter function: hash of the code a step runs, with that of the job's method."""
+    """Parameter function: hash of the code a step runs, with that of what its job names."""
 
-    def of_job(wildcards):
+    def of_wildcards(wildcards):
         modules = [f"relad.steps.{step}"]
         if step in ("train", "synthesize") and wildcards.method in STUDY["methods"]:
             modules.append(STUDY["methods"][wildcards.method]["class"].partition(":")[0])
-        return fingerprint(*modules)
+        if step == "ingest" and wildcards.cohort in COHORTS:
+            modules.append(source_module(COHORTS[wildcards.cohort]["source"]))
+        if step in RESULTS:
+            modules.append(RESULTS[step][wildcards.name].module)
+        return told(fingerprint, *modules)
 
-    return of_job
+    return of_wildcards
 
 
 def library_threads(section):
@@ -152,9 +206,9 @@ def library_threads(section):
 # --- where the scans of a cohort are ------------------------------------------------------------
 
 
-def cohorts_from(*kinds):
+def cohorts_from(*sources):
     """Wildcard constraint: the cohorts with one of these sources; matches nothing if none has."""
-    names = [c for c, entry in COHORTS.items() if entry["source"] in kinds]
+    names = [c for c, entry in COHORTS.items() if entry["source"] in sources]
     return "|".join(names) or "(?!)"
 
 
@@ -178,7 +232,8 @@ def ingest_files(wildcards):
 def ingest_options(wildcards):
     """Files that go with a cohort's scans; a simulated cohort's collection is in its folder."""
     entry = cohort_entry(wildcards)
-    options = ["--collection", *collections_of(entry)] if "collection" in entry else []
+    options = ["--source", entry["source"]]
+    options += ["--collection", *collections_of(entry)] if "collection" in entry else []
     return [*options, "--checksums", entry["checksums"]] if "checksums" in entry else options
 
 
@@ -192,41 +247,49 @@ def normalized_subjects(wildcards):
     return [paths.normalized(wildcards.cohort, subject) for subject in SUBJECTS[wildcards.cohort]]
 
 
+def normalized_folders(input):
+    return input.normalized
+
+
+def packed(cohort):
+    """A cohort's packed dataset: made here, or brought along by the source ``packed``.
+
+    What was brought along is as old as its copy, which says nothing on the models beside it.
+    """
+    entry = COHORTS.get(cohort, {})
+    return ancient(entry["path"]) if entry.get("source") == "packed" else paths.packed(cohort)
+
+
+def packed_cohort(wildcards):
+    return packed(wildcards.cohort)
+
+
 # --- what a table or figure is made of ----------------------------------------------------------
 
 MODEL_FILES = ("model.safetensors", "log.csv", "train.json")
-SUFFIXES = {"tables": ("csv", "tex", "md"), "figures": ("png", "pdf")}
-
-# Name -> (cohorts, methods) whose results it shows. Asked for alone, it runs nothing else.
-TABLES = {
-    "main": ([TRAINING_COHORT], METHODS),
-    "ablation": ([TRAINING_COHORT], ABLATED + ABLATIONS),
-    "external": (EXTERNAL_COHORTS, METHODS),
-    "runtime": ([TRAINING_COHORT], METHODS),
-}
-FIGURES = {
-    "panels": ([TRAINING_COHORT], METHODS),
-    "panels_external": (EXTERNAL_COHORTS, METHODS),
-    "distributions": ([TRAINING_COHORT], METHODS),
-    "distributions_external": (EXTERNAL_COHORTS, METHODS),
-    "ablation": ([TRAINING_COHORT], ABLATED + ABLATIONS),
-    "training_curves": ([TRAINING_COHORT], METHODS),
-    "runtime": ([TRAINING_COHORT], METHODS),
-}
-# A study without external cohort or without ablations lacks their tables and figures.
-TABLES = {name: part for name, part in TABLES.items() if all(part)}
-FIGURES = {name: part for name, part in FIGURES.items() if all(part)}
-
-# Those that `all` makes; the following are made when asked for by name.
-TABLES_OF_ALL, FIGURES_OF_ALL = list(TABLES), list(FIGURES)
-for group in relad_config.own_groups(STUDY):
-    TABLES[group] = FIGURES[group] = ([TRAINING_COHORT], relad_config.group_members(STUDY, group))
+COMPARED = typed(ResultSettings, STUDY)
 SAMPLINGS = study_samplings()
-if SAMPLINGS:
-    TABLES["samplers"] = FIGURES["samplers"] = (
-        [TRAINING_COHORT],
-        STUDY["sampler_study"]["methods"],
-    )
+
+
+def cohorts_of(result):
+    return [cohort for cohort, entry in COHORTS.items() if entry["role"] == result.role]
+
+
+def methods_of(result):
+    if result.group is None:
+        return STUDY["sampler_study"]["methods"] if SAMPLINGS else []
+    return list(dict.fromkeys(m for of in result.comparisons(COMPARED.methods) for m in of))
+
+
+def shown(kind):
+    """Tables or figures by name; a study without external cohort or ablations lacks theirs."""
+    found = catalogue.of_study(kind, COMPARED.methods)
+    return {n: result for n, result in found.items() if cohorts_of(result) and methods_of(result)}
+
+
+# By the step that makes them. Asked for alone, one runs nothing but what it shows.
+RESULTS = {"tables": shown(catalogue.TABLE), "figures": shown(catalogue.FIGURE)}
+OF_ALL = [result for of in RESULTS.values() for result in of.values() if result.of_all]
 
 
 def runs(cohorts, methods):
@@ -240,59 +303,69 @@ def runs(cohorts, methods):
     ]
 
 
-def results_of(parts):
+def results_of(step):
     """Input function of ``tables`` and ``figures``: the results that ``wildcards.name`` shows."""
 
     def of_job(wildcards):
-        cohorts, methods = parts[wildcards.name]
-        if wildcards.name == "samplers":
-            every = [
+        result = RESULTS[step][wildcards.name]
+        every = runs(cohorts_of(result), methods_of(result))
+        if result.group is None:
+            metrics = [
                 paths.sampled(cohort, method, sampling.name, *run).with_suffix(".csv")
-                for cohort, method, *run in runs(cohorts, methods)
+                for cohort, method, *run in every
                 for sampling in SAMPLINGS
             ]
-            return {"metrics": every, "synthesized": [], "models": [], "packed": []}
-        return {
-            "metrics": [paths.evaluated(*run) for run in runs(cohorts, methods)],
-            "synthesized": [paths.synthesized(*run) for run in runs(cohorts, methods)],
-            "models": [
-                paths.model(*run[1:]) / file
-                for run in runs(cohorts[:1], methods)
-                for file in MODEL_FILES
-            ],
-            "packed": [paths.packed(cohort) for cohort in cohorts],
+        else:
+            metrics = [paths.evaluated(*run) for run in every]
+        made_of = {
+            "metrics": metrics,
+            "synthesized": [paths.synthesized(*run) for run in every],
+            "packed": [packed(cohort) for cohort in cohorts_of(result)],
         }
+        given = {part: made_of[part] if part in result.needs else [] for part in made_of}
+        # Whatever compares methods is given their models: it tells whether they can be compared.
+        models = dict.fromkeys(paths.model(*run[1:]) for run in every)
+        return given | {"models": [model / file for model in models for file in MODEL_FILES]}
 
     return of_job
 
 
-def folders(field):
-    """Parameter function: the folders that hold the files of an input."""
-
-    def of_job(wildcards, input):
-        return list(dict.fromkeys(str(Path(file).parent) for file in input[field]))
-
-    return of_job
+def made(kind):
+    """Files of a table or figure of any name: the first for the report, the last its caption."""
+    path = {catalogue.TABLE: paths.table, catalogue.FIGURE: paths.figure}[kind]
+    return [path("{name}", suffix) for suffix in catalogue.SUFFIXES[kind]]
 
 
-def all_tables():
-    return [paths.table(name, suffix) for name in TABLES_OF_ALL for suffix in SUFFIXES["tables"]]
+def caption(wildcards, output):
+    """Parameter function: what the report says of a table or figure, read once it is made."""
+    return catalogue.Caption(output[-1])
 
 
-def all_figures():
-    return [paths.figure(name, suffix) for name in FIGURES_OF_ALL for suffix in SUFFIXES["figures"]]
+def made_of(input):
+    """Words for what a table or figure is made of: files of numbers, and folders by option."""
+    models = dict.fromkeys(Path(file).parent for file in input.models)
+    options = {"--models": models, "--synthesized": input.synthesized, "--packed": input.packed}
+    return [*input.metrics, *(word for option in options for word in (option, *options[option]))]
+
+
+def all_results():
+    return [str(file).format(name=result.name) for result in OF_ALL for file in made(result.kind)]
 
 
 def all_quality():
-    return [paths.quality(cohort) / "index.html" for cohort in COHORTS]
+    made_here = [c for c, entry in COHORTS.items() if entry["source"] != "packed"]
+    return [paths.quality(cohort) / "index.html" for cohort in made_here]
+
+
+def all_runs():
+    every = [run for result in OF_ALL for run in runs(cohorts_of(result), methods_of(result))]
+    return list(dict.fromkeys(every))
 
 
 def all_models():
     """Weights of every method: asked for, or Snakemake would not miss one that was deleted."""
-    every = runs([TRAINING_COHORT], METHODS + ABLATIONS)
-    return [paths.model(*run[1:]) / "model.safetensors" for run in every]
+    return list(dict.fromkeys(paths.model(*run[1:]) / "model.safetensors" for run in all_runs()))
 
 
 def all_synthetic_pet():
-    every = runs([TRAINING_COHORT], METHODS + ABLATIONS) + runs(EXTERNAL_COHORTS, METHODS)
-    return [paths.synthesized(*run) for run in every]
+    return [paths.synthesized(*run) for run in all_runs()]

@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        packed=paths.packed(TRAINING_COHORT),
+        packed=packed(TRAINING_COHORT),
     output:
         # Files, not their folder: Snakemake empties the outputs of a killed job, and the checkpoint
         # beside them must survive for the training to resume.
@@ -37,7 +37,7 @@ rule synthesize:
     input:
         weights=paths.model("{method}", "{fold}", "{seed}") / "model.safetensors",
         record=paths.model("{method}", "{fold}", "{seed}") / "train.json",
-        packed=paths.packed("{cohort}"),
+        packed=packed_cohort,
     output:
         synthesized=directory(paths.synthesized("{cohort}", "{method}", "{fold}", "{seed}")),
     log:
@@ -75,7 +75,7 @@ use rule synthesize as synthesize_sampler with:
         paths.benchmark("synthesize", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}")
     params:
         model=subpath(input.weights, parent=True),
-        settings=sampler_settings,
+        settings=settings("synthesize", sampling=sampling_of, methods=no_sampling_of_its_own),
         code=code("synthesize"),
         threads=library_threads("sampling"),
     message:

@@ -1,9 +1,38 @@
 # From BIDS to one memory-mapped dataset per cohort.
 
 
+rule enroll:
+    input:
+        bids=bids_dataset,
+    output:
+        enrolled=paths.enrolled("{cohort}"),
+    log:
+        paths.log("enroll", "{cohort}"),
+    benchmark:
+        paths.benchmark("enroll", "{cohort}")
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        # With another number of folds nobody need be enrolled, and so registered, again: `pack`
+        # refuses at once what has become too many.
+        settings=uncompared(settings("enroll")),
+        compared=settings("register"),
+        code=code("enroll"),
+    message:
+        "Listing who of {wildcards.cohort} may be of use"
+    shell:
+        "relad enroll {input.bids:q} {output.enrolled:q} --cohort {wildcards.cohort} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
+
+
 rule register:
     input:
         bids=bids_dataset,
+        enrolled=paths.enrolled("{cohort}"),
     output:
         registered=directory(paths.registered("{cohort}", "{subject}")),
     log:
@@ -58,6 +87,7 @@ rule qc:
     output:
         paths.quality("{cohort}") / "index.html",
         paths.quality("{cohort}") / "qc.tsv",
+        paths.quality("{cohort}") / "subjects.json",
         directory(paths.quality("{cohort}") / "pictures"),
     log:
         paths.log("qc", "{cohort}"),
@@ -71,18 +101,20 @@ rule qc:
         runtime=60,
     params:
         out=subpath(output[0], parent=True),
+        normalized=words("qc", normalized_folders),
         settings=settings("qc"),
         code=code("qc"),
     message:
         "Quality page of {wildcards.cohort}"
     shell:
-        "relad qc {params.out:q} {input.normalized:q} --title {wildcards.cohort} "
+        "relad qc {params.out:q} @{params.normalized:q} --title {wildcards.cohort} "
         "--settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule pack:
     input:
         normalized=normalized_subjects,
+        verdicts=paths.quality("{cohort}") / "subjects.json",
         bids=bids_dataset,
     output:
         packed=directory(paths.packed("{cohort}")),
@@ -97,10 +129,13 @@ rule pack:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=240,
     params:
+        qc=subpath(input.verdicts, parent=True),
+        normalized=words("pack", normalized_folders),
         settings=settings("pack"),
         code=code("pack"),
     message:
         "Packing {wildcards.cohort}"
     shell:
-        "relad pack {output.packed:q} {input.normalized:q} --bids {input.bids:q} "
+        "relad pack {output.packed:q} @{params.normalized:q} --qc {params.qc:q} "
+        "--bids {input.bids:q} "
         "--cohort {wildcards.cohort} --settings {params.settings:q} > {log:q} 2>&1"

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         synthesized=paths.synthesized("{cohort}", "{method}", "{fold}", "{seed}"),
-        packed=paths.packed("{cohort}"),
+        packed=packed_cohort,
     output:
         metrics=paths.evaluated("{cohort}", "{method}", "{fold}", "{seed}"),
         record=paths.evaluated("{cohort}", "{method}", "{fold}", "{seed}").with_suffix(".json"),
@@ -31,7 +31,7 @@ rule evaluate:
 use rule evaluate as evaluate_sampler with:
     input:
         synthesized=paths.sampled("{cohort}", "{method}", "{sampler}", "{fold}", "{seed}"),
-        packed=paths.packed("{cohort}"),
+        packed=packed_cohort,
     output:
         metrics=paths.sampled("{cohort}", "{method}", "{sampler}", "{fold}", "{seed}").with_suffix(
             ".csv"
@@ -49,22 +49,21 @@ use rule evaluate as evaluate_sampler with:
 
 rule tables:
     input:
-        unpack(results_of(TABLES)),
+        unpack(results_of("tables")),
     output:
         report(
-            paths.table("{name}", "csv"),
-            caption="../report/tables.rst",
+            made(catalogue.TABLE)[0],
+            caption="../report/result.rst",
             category="Tables",
             labels={"table": "{name}"},
         ),
-        paths.table("{name}", "tex"),
-        paths.table("{name}", "md"),
+        made(catalogue.TABLE)[1:],
     log:
         paths.log("tables", "{name}"),
     benchmark:
         paths.benchmark("tables", "{name}")
     wildcard_constraints:
-        name="|".join(TABLES),
+        name="|".join(RESULTS["tables"]),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -73,34 +72,34 @@ rule tables:
         runtime=60,
     params:
         out=subpath(output[0], parent=True),
-        models=folders("models"),
+        made_of=words("tables", made_of),
+        caption=caption,
         settings=settings("tables"),
         code=code("tables"),
     message:
         "Table {wildcards.name}"
     shell:
-        "relad tables {input.metrics:q} --models {params.models:q} "
-        "--synthesized {input.synthesized:q} --only {wildcards.name} --out {params.out:q} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "relad tables @{params.made_of:q} --only {wildcards.name} "
+        "--out {params.out:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule figures:
     input:
-        unpack(results_of(FIGURES)),
+        unpack(results_of("figures")),
     output:
         report(
-            paths.figure("{name}", "png"),
-            caption="../report/figures.rst",
+            made(catalogue.FIGURE)[0],
+            caption="../report/result.rst",
             category="Figures",
             labels={"figure": "{name}"},
         ),
-        paths.figure("{name}", "pdf"),
+        made(catalogue.FIGURE)[1:],
     log:
         paths.log("figures", "{name}"),
     benchmark:
         paths.benchmark("figures", "{name}")
     wildcard_constraints:
-        name="|".join(FIGURES),
+        name="|".join(RESULTS["figures"]),
     conda:
         "../../envs/analysis.yaml"
     threads: 1
@@ -109,12 +108,12 @@ rule figures:
         runtime=60,
     params:
         out=subpath(output[0], parent=True),
-        models=folders("models"),
+        made_of=words("figures", made_of),
+        caption=caption,
         settings=settings("figures"),
         code=code("figures"),
     message:
         "Figure {wildcards.name}"
     shell:
-        "relad figures {input.metrics:q} --models {params.models:q} "
-        "--synthesized {input.synthesized:q} --packed {input.packed:q} --only {wildcards.name} "
+        "relad figures @{params.made_of:q} --only {wildcards.name} "
         "--out {params.out:q} --settings {params.settings:q} > {log:q} 2>&1"
