@@ -1,4 +1,4 @@
-# make demo | test | lint | clean. Everything is installed into .venv in this folder, from the lock.
+# make demo | test | lint | docs | clean. Everything is installed into .venv in this folder, from the lock.
 
 PYTHON ?= python3
 CORES ?= all
@@ -7,13 +7,14 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   simulate a study and run it from raw scans to tables and figures"
 	@echo "make test   run the tests, a small study included"
-	@echo "make lint   check style of code and workflow"
+	@echo "make lint   check style of code and workflow, and which room knows which"
+	@echo "make docs   write docs/configuration.md anew, from the schemas"
 	@echo "make clean  remove results and caches"
 	@echo "PYTHON=python3.12 chooses the interpreter (3.11 to 3.13), CORES=4 limits the demo's cores"
 
@@ -34,13 +35,17 @@ demo: $(STAMP)
 	@ls results/tables/*.csv results/figures/*.png
 
 test: $(STAMP)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check --compact-diff workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python -m relad.study.reference docs/configuration.md
 
 clean:
 	rm -rf .snakemake .pytest_cache .ruff_cache *.egg-info

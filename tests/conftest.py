@@ -10,6 +10,11 @@ for variable in ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import pytest  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+# Every call of these is checked against the shapes in its annotations; before their first import.
+CHECKED = ("relad.data", "relad.methods", "relad.training", "baselines")
+install_import_hook(CHECKED, "beartype.beartype")
 
 from tests.helpers.packing import write_packed  # noqa: E402
 

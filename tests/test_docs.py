@@ -16,7 +16,7 @@ from relad.cli import STEPS
 from relad.study.paths import REPOSITORY
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "results/README.md", "CHANGELOG.md")
-DOCUMENTS += ("docs/release_ladder.md", "docs/samplers.md")
+DOCUMENTS += tuple(sorted(f"docs/{file.name}" for file in (REPOSITORY / "docs").glob("*.md")))
 
 
 def text(document: str) -> str:

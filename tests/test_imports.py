@@ -1,4 +1,4 @@
-"""Which part may import what: each stage keeps its small environment, and arrows go one way."""
+"""What import-linter does not hold (see pyproject.toml): which packages a part may need at all."""
 
 from __future__ import annotations
 
@@ -30,29 +30,6 @@ def files(*patterns: str) -> list[Path]:
     return found
 
 
-def importers(module: str, *patterns: str) -> set[str]:
-    return {
-        file.relative_to(REPOSITORY).as_posix()
-        for file in files(*patterns)
-        if module in imported(file)
-    }
-
-
-def test_only_registration_imports_ants() -> None:
-    found = importers("ants", "relad/**/*.py", "baselines/*.py")
-    assert found and all(name.startswith("relad/registration/") for name in found)
-
-
-def test_relad_never_imports_a_baseline() -> None:
-    assert importers("baselines", "relad/**/*.py") == set()
-
-
-def test_only_pictures_import_plotting() -> None:
-    allowed = ("relad/results/figures/", "relad/steps/figures.py", "relad/qc/picture.py")
-    found = importers("matplotlib", "relad/**/*.py", "baselines/*.py")
-    assert {name for name in found if not name.startswith(allowed)} == set()
-
-
 @pytest.mark.parametrize(
     "file",
     files(
@@ -67,7 +44,7 @@ def test_only_pictures_import_plotting() -> None:
     ids=lambda file: file.relative_to(REPOSITORY).as_posix(),
 )
 def test_methods_need_only_torch_and_numpy(file: Path) -> None:
-    allowed = STDLIB | {"relad", "baselines", "torch", "numpy", "safetensors", "tqdm"}
+    allowed = STDLIB | {"relad", "baselines", "torch", "numpy", "safetensors", "tqdm", "jaxtyping"}
     assert imported(file) - allowed == set()
 
 
@@ -98,5 +75,5 @@ def test_snakefile_needs_only_what_snakemake_installs() -> None:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("relad"):
                     queue += [f"{node.module}.{alias.name}" for alias in node.names]
-    named = {"config.py", "paths.py", "subjects.py", "fingerprints.py"}
+    named = {"config.py", "paths.py", "subjects.py", "fingerprints.py", "catalogue.py"}
     assert {file.name for file in seen} >= named

@@ -10,8 +10,9 @@ import nibabel as nib
 import numpy as np
 
 from relad.fileio import read_table
+from tests.helpers.settings import ingest_settings, tracer
 
-TRACERS = {"tau": {"ligand": "AV1451"}, "amyloid": {"ligand": "PIB", "aliases": ["PiB"]}}
+SETTINGS = ingest_settings({"tau": tracer("AV1451"), "amyloid": tracer("PIB", aliases=["PiB"])})
 PET = {
     "TracerName": "AV1451",
     "TracerRadionuclide": "F18",

@@ -5,7 +5,8 @@ Brains are ellipsoids, PET is smooth noise, methods are the truth plus an error 
 
 from __future__ import annotations
 
-import json
+import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ from scipy import ndimage
 from relad.cli import main
 from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.window import to_unit
-from relad.fileio import save_nifti, write_json, write_table
+from relad.fileio import read_json, write_json, write_table
+from relad.imaging.nifti import save_nifti
+from relad.results.scores import COLUMNS
+from relad.results.study import Study
 from relad.study import paths
+from relad.study.catalogue import Result, of_study
+from relad.study.settings import ResultSettings, typed
 
 SHAPE = (14, 16, 13)
 AFFINE = np.array([[8.0, 0, 0, -52], [0, 8, 0, -77], [0, 0, 8, -43], [0, 0, 0, 1]])
@@ -35,23 +41,18 @@ SAMPLED = {"ddim-2": 0.3, "ddim-10": 0.2, "ddim-10x4": 0.1, "regression-1": 0.25
 
 def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any]:
     return {
-        "class": "module:Class",
         "label": label,
         "family": family,
-        "inputs": ["T1w", "FLAIR"],
-        "params": {},
         "updates": None,
         "groups": ["main" if ablates is None else "ablation"],
         "ablates": ablates,
     }
 
 
-def make_settings(source: str = "phantom") -> dict[str, Any]:
+def make_settings() -> dict[str, Any]:
+    """What tables and figures read of the configuration."""
     return {
-        "cohorts": {
-            "study": {"role": "train", "source": source},
-            "elsewhere": {"role": "external", "source": source},
-        },
+        "cohorts": {"study": {"role": "train"}, "elsewhere": {"role": "external"}},
         "tracers": {
             "tau": {"ligand": "AV1451", "suvr_window": [0.0, 4.0]},
             "amyloid": {"ligand": "AV45", "suvr_window": [0.0, 3.0]},
@@ -64,6 +65,45 @@ def make_settings(source: str = "phantom") -> dict[str, Any]:
             "rela-no-t1w": method("w/o T1w", "diffusion", "rela"),
         },
     }
+
+
+def score(**changes: Any) -> dict[str, Any]:
+    """One row of a table of `relad evaluate`."""
+    base = {
+        "cohort": "study",
+        "data": "simulated",
+        "method": "unet",
+        "sampler": "forward",
+        "fold": 0,
+        "seed": 0,
+        "subject": "A",
+        "tracer": "tau",
+        "region": "brain",
+        "metric": "psnr",
+        "value": 20.0,
+    }
+    return {**base, **changes}
+
+
+def scores_of(folder: Path, *rows: dict[str, Any], settings: dict[str, Any] | None = None) -> Study:
+    """Study of these rows alone, read from a file."""
+    write_table(folder / "metrics.csv", rows, COLUMNS)
+    known = typed(ResultSettings, settings or make_settings())
+    return Study.read(known, [folder / "metrics.csv"])
+
+
+def entry(kind: str, name: str, settings: dict[str, Any] | None = None) -> Result:
+    """The catalogue's entry of a table or figure."""
+    methods = typed(ResultSettings, settings or make_settings()).methods
+    return of_study(kind, methods)[name]
+
+
+def amend(file: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; a dict is merged into the one that stands there."""
+    told = read_json(file)
+    for key, value in changes.items():
+        told[key] = {**told[key], **value} if isinstance(value, dict) else value
+    write_json(file, told)
 
 
 class FakeStudy:
@@ -84,10 +124,11 @@ class FakeStudy:
         subjects: int = 6,
         settings: dict[str, Any] | None = None,
         errors: dict[str, float] | None = None,
+        kind: str = "simulated",
         shape: tuple[int, int, int] = SHAPE,
         affine: np.ndarray = AFFINE,
     ):
-        self.root, self.shape, self.affine = root, shape, affine
+        self.root, self.kind, self.shape, self.affine = root, kind, shape, affine
         self.settings = settings or make_settings()
         self.errors = errors or ERROR
         self.tracers = list(self.settings["tracers"])
@@ -99,6 +140,13 @@ class FakeStudy:
                 self.synthesize(cohort, name)
         for name in self.errors:
             self.train(name)
+
+    def copy(self, root: Path) -> FakeStudy:
+        """The same study elsewhere, to be changed."""
+        shutil.copytree(self.root, root)
+        other = copy.copy(self)
+        other.root = root
+        return other
 
     # --- places and commands -------------------------------------------------------------------
 
@@ -115,8 +163,25 @@ class FakeStudy:
         return self.root / paths.model(name, 0, 0)
 
     @property
-    def settings_json(self) -> str:
-        return json.dumps(self.settings)
+    def settings_file(self) -> str:
+        file = self.root / "settings.json"
+        write_json(file, self.settings)
+        return str(file)
+
+    @property
+    def runs(self) -> list[tuple[str, str]]:
+        """(cohort, method) of everything there is."""
+        return [(c, m) for c in self.settings["cohorts"] for m in self.errors]
+
+    def read(self) -> Study:
+        """All results, as the steps read them."""
+        return Study.read(
+            typed(ResultSettings, self.settings),
+            [self.metrics(*run) for run in self.runs],
+            [self.model(method) for method in self.errors],
+            [self.synthesized(*run) for run in self.runs],
+            [self.packed(cohort) for cohort in self.settings["cohorts"]],
+        )
 
     def evaluate(self, cohort: str, name: str, seed: int = 0) -> int:
         return main(
@@ -127,7 +192,7 @@ class FakeStudy:
                 "--packed",
                 str(self.packed(cohort)),
                 "--settings",
-                self.settings_json,
+                self.settings_file,
             ]
         )
 
@@ -143,19 +208,23 @@ class FakeStudy:
         return files
 
     def evaluate_all(self) -> None:
-        for cohort in self.settings["cohorts"]:
-            for name in self.errors:
-                assert self.evaluate(cohort, name) == 0
+        for run in self.runs:
+            assert self.evaluate(*run) == 0
 
     def summarize(self, step: str, out: Path, *options: str) -> int:
         """Run ``tables`` or ``figures`` on everything there is."""
-        runs = [(c, m) for c in self.settings["cohorts"] for m in self.errors]
-        arguments = [step, *(str(self.metrics(c, m)) for c, m in runs)]
-        arguments += ["--models", *(str(self.model(m)) for m in self.errors)]
-        arguments += ["--synthesized", *(str(self.synthesized(c, m)) for c, m in runs)]
-        if step == "figures":
-            arguments += ["--packed", *(str(self.packed(c)) for c in self.settings["cohorts"])]
-        return main([*arguments, "--out", str(out), "--settings", self.settings_json, *options])
+        return self.call(step, out, [self.metrics(*run) for run in self.runs], *options)
+
+    def call(self, step: str, out: Path, metrics: list[Path], *options: str) -> int:
+        """Run ``tables`` or ``figures`` on these metrics and all else that there is."""
+        folders = {
+            "models": [self.model(m) for m in self.errors],
+            "synthesized": [self.synthesized(*run) for run in self.runs],
+            "packed": [self.packed(c) for c in self.settings["cohorts"]],
+        }
+        given = [part for name, of in folders.items() for part in (f"--{name}", *of)]
+        where = ["--out", out, "--settings", self.settings_file]
+        return main([step, *map(str, [*metrics, *given, *where]), *options])
 
     # --- contents --------------------------------------------------------------------------------
 
@@ -203,7 +272,7 @@ class FakeStudy:
             {
                 "cohort": cohort,
                 "role": self.settings["cohorts"][cohort]["role"],
-                "simulated": True,
+                "kind": self.kind,
                 "modalities": ["T1w", "FLAIR"],
                 "tracers": self.tracers,
                 "windows": {t: e["suvr_window"] for t, e in self.settings["tracers"].items()},
@@ -217,6 +286,14 @@ class FakeStudy:
         subjects = sorted({s for c, s, _ in self.truth if c == cohort})
         external = self.settings["cohorts"][cohort]["role"] == "external"
         return subjects if external else subjects[len(subjects) // 2 :]
+
+    def trained(self) -> dict[str, list[str]]:
+        """People of fold 0 of the first cohort, by what they are there for."""
+        cohort = next(iter(self.settings["cohorts"]))
+        everyone = sorted({s for c, s, _ in self.truth if c == cohort})
+        test = self.tested(cohort)
+        first, *others = [s for s in everyone if s not in test]
+        return {"train": others, "validation": [first], "test": test}
 
     def synthesize(
         self,
@@ -247,6 +324,7 @@ class FakeStudy:
             folder / "synthesis.json",
             {
                 "cohort": cohort,
+                "kind": self.kind,
                 "method": name,
                 "sampler": sampler if "rela" in name else "forward",
                 "evaluations": 10 if "rela" in name else 1,
@@ -284,10 +362,15 @@ class FakeStudy:
                 "method": name,
                 "fold": 0,
                 "seed": 0,
+                "kind": self.kind,
+                "subjects": self.trained(),
+                "data": "fingerprint of the packed cohort",
+                "code": {"training": "fingerprint of the loop", "method": name},
+                "single_pass": name == "template",
                 "counts": {
                     "parameters_generator": 0 if name == "template" else 1_234_567,
                     "parameters_total": 0 if name == "template" else 1_300_000,
-                    "updates": 500,
+                    "updates": 3 if name == "template" else 500,
                 },
                 "measured": {"seconds": 100.5, "peak_memory_mb": 900.2, "device": "cpu"},
             },

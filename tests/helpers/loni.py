@@ -18,6 +18,7 @@ from pydicom.uid import (
 )
 
 from relad.fileio import read_table
+from tests.helpers.settings import ingest_settings, tracer
 
 HEADER = (
     "Image Data ID", "Subject", "Group", "Sex", "Age", "Visit", "Modality", "Description", "Type",
@@ -200,9 +201,10 @@ def write_csv(path: Path, rows: Sequence[dict]) -> Path:
 # --- a study of it, as the tests of ingest use it
 
 TRACERS = {
-    "tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]},
-    "amyloid": {"ligand": "AV45", "aliases": ["Florbetapir"]},
+    "tau": tracer("AV1451", aliases=["Flortaucipir"]),
+    "amyloid": tracer("AV45", aliases=["Florbetapir"]),
 }
+SETTINGS = ingest_settings(TRACERS)
 A, B, C = "941_S_0001", "941_S_0002", "941_S_0003"
 
 

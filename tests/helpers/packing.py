@@ -59,7 +59,7 @@ def write_packed(
         {
             "cohort": cohort,
             "role": role,
-            "simulated": True,
+            "kind": "simulated",
             "modalities": ["T1w", "FLAIR"],
             "tracers": list(TRACERS),
             "windows": {k: list(v) for k, v in WINDOWS.items()},

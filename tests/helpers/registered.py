@@ -6,36 +6,26 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-from relad.fileio import save_nifti, write_json
+from relad.fileio import write_json
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points, sample
+from relad.imaging.nifti import save_nifti
+from relad.imaging.resample import grid_points, sample
 from relad.registration.transforms import names, pet_names, write_affine
+from relad.status import Modality, ScanStatus, State, SubjectStatus
+from tests.helpers.settings import study, tracer
 
 SUBJECT = "S1"
 #: Grid of every scan: 3 mm, larger than the head.
 SHAPE, VOXEL_MM = (68, 76, 64), 3.0
-TRACERS = {
-    "tau": {
-        "ligand": "AV1451",
-        "frames_min": [80, 100],
-        "reference_region": "whole_cerebellum",
-        "reference_erosion_mm": 0,
-        "suvr_window": [0.0, 4.0],
-    },
-}
-SETTINGS = {
-    "seed": 0,
-    "tracers": TRACERS,
-    "registration": {"working_voxel_mm": 2.0, "to_mni": "affine", "threads": 1},
-    "grid": {"voxel_mm": 4.0, "shape": [40, 48, 40], "deform": False},
-    "qc": {
-        "min_registration_correlation": 0.5,
-        "min_brain_overlap_dice": 0.8,
-        "brain_volume_ml": [800, 2200],
-    },
-}
+SETTINGS = study(
+    tracers={"tau": tracer("AV1451")},
+    registration={"to_mni": "affine"},
+    grid={"voxel_mm": 4.0, "shape": [40, 48, 40], "deform": False},
+    qc={"min_registration_correlation": 0.5},
+)
 REFERENCE_BQ_ML = 2000.0
 SECONDS = (300.0, 600.0)
 
@@ -73,7 +63,7 @@ def truth(kind: str, shape: tuple[int, int, int], affine: np.ndarray) -> np.ndar
     grey, white = (atlas.resample_map(k, shape, affine) for k in ("grey", "white"))
     if kind == "FLAIR":
         return 100 * brain + 300 * grey + 200 * white
-    cerebellum = atlas.reference_mask("whole_cerebellum", shape, affine)
+    cerebellum = atlas.region_mask("whole_cerebellum", shape, affine)
     return np.where(cerebellum, 1.0, brain + grey).astype(np.float32)
 
 
@@ -115,18 +105,12 @@ def write_registered(folder: Path) -> Path:
             ]
         },
     )
-    write_json(
-        folder / "status.json",
-        {
-            "subject": SUBJECT,
-            "session": "bl",
-            "status": "ok",
-            "reason": None,
-            "simulated": True,
-            "mri": {m: {"status": "ok", "reason": None} for m in ("T1w", "FLAIR")},
-            "tracers": {"tau": {"status": "ok", "reason": None}},
-            "inputs": {},
-            "qc": {"brain_volume_ml": 1500.0, "brain_overlap_dice": 0.95},
-        },
-    )
+    scan_ok = {"state": State.OK, "simulated": True}
+    SubjectStatus(
+        SUBJECT,
+        session="bl",
+        mri={modality: ScanStatus(**scan_ok) for modality in Modality},
+        pet={"tau": ScanStatus(**scan_ok)},
+        numbers={"brain_volume_ml": 1500.0, "brain_overlap_dice": 0.95},
+    ).write(folder)
     return folder

@@ -79,7 +79,7 @@ class Study:
     def plan(self, *arguments: str) -> Plan:
         """Jobs that a dry run would do."""
         done = self.snakemake("--dry-run", *arguments)
-        output = done.stdout + done.stderr
+        output = done.stderr + done.stdout  # whose last words are the plan's
         assert done.returncode == 0, output
         return Plan(output)
 

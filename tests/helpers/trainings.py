@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from relad import cli
-from relad.study import config
+from relad.data.dataset import PackedDataset
+from relad.study.settings import TrainSettings, typed
+from relad.training.loop import Trainer
+from tests.helpers.settings import file_of, study
 
 NETWORK = {"channels": [8, 16]}
 
 
-def settings(**training) -> dict:
-    full = config.load()
+def settings(**training: Any) -> dict[str, Any]:
+    """Resolved settings of a training of twelve updates; ``training`` changes that section."""
+    usual = {"updates": 12, "checkpoint_every": 4}
+    usual |= {"validation": {"subjects": 0, "every": 4, "steps": 1}}
+    whole = study(training=usual | training)
+    known = whole["methods"]
     methods = {
-        name: {**full["methods"][name], "params": {"network": NETWORK}}
-        for name in ("rela", "ddpm", "unet")
+        name: known[name] | {"params": {"network": NETWORK}} for name in ("rela", "ddpm", "unet")
     }
-    methods["rela"]["params"]["discriminator"] = {"channels": [8, 8]}
-    methods["template"] = full["methods"]["template"]
-    options = {**full["training"], "updates": 12, "checkpoint_every": 4}
-    options |= {"validation": {"subjects": 0, "every": 4, "steps": 1}, **training}
-    return {"methods": methods, "training": options, "tracers": full["tracers"]}
+    methods["rela"]["params"] = {"network": NETWORK, "discriminator": {"channels": [8, 8]}}
+    return whole | {"methods": methods | {"template": known["template"]}}
 
 
-def train(packed, out, method, part=None):
+def trainer(
+    data: PackedDataset, name: str, part: dict[str, Any], *, fold: int = 0, seed: int = 0
+) -> Trainer:
+    """A training from resolved settings as plain data."""
+    return Trainer(data, name, typed(TrainSettings, part), fold=fold, seed=seed)
+
+
+def train(packed: Any, out: Any, method: str, part: dict[str, Any] | None = None) -> int:
     named = ["--method", method, "--fold", "0", "--seed", "0"]
-    text = json.dumps(part or settings())
-    return cli.main(["train", str(packed), str(out), *named, "--settings", text])
+    return cli.main(
+        ["train", str(packed), str(out), *named, "--settings", file_of(part or settings())]
+    )

@@ -7,14 +7,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from relad import cli
-from relad.fileio import save_nifti, write_json
+from relad.fileio import write_json
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points
+from relad.imaging.nifti import save_nifti
+from relad.imaging.resample import grid_points
 from relad.imaging.similarity import pose_margin, rigid
 from relad.registration import engine, search
 from relad.registration.transforms import read_affine
+from relad.status import is_simulated
 from tests.helpers.registered import SHAPE, VOXEL_MM, pose, scan
 
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
@@ -37,7 +40,8 @@ def folder(tmp_path_factory) -> Path:
     frames = [scan("SUVR", moved @ TO_PET)[0] for moved in poses]
     noise = np.abs(random.normal(0, 1, SHAPE)).astype(np.float32)
     save_nifti(folder / "dynamic_pet.nii.gz", np.stack([noise, *frames], axis=-1), AFFINE)
-    write_json(folder / "dynamic_pet.json", {"FrameDuration": [60, 300, 300, 600]})
+    told = {"FrameDuration": [60, 300, 300, 600], "Simulated": True}
+    write_json(folder / "dynamic_pet.json", told)
     return folder
 
 
@@ -56,6 +60,7 @@ def test_a_dynamic_pet_is_realigned_averaged_and_registered(folder, tmp_path) ->
     truth = scan("SUVR", np.eye(4))[0]
     brain = truth > 0.5
     assert np.corrcoef(there.get_fdata()[brain], truth[brain])[0, 1] > 0.9
+    assert is_simulated(tmp_path / "pet.nii.gz")  # as the image that moved
     # Same input, same bytes.
     assert coregister(folder, tmp_path / "again.mat", *words) == 0
     assert (tmp_path / "again.mat").read_bytes() == (tmp_path / "pet.mat").read_bytes()

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from relad.cli import main
-from relad.fileio import load_nifti, read_table, save_nifti, write_json
-from relad.results.metrics.voxelwise import compare
+from relad.fileio import read_table, write_json
+from relad.imaging.nifti import load_nifti, save_nifti
+from relad.results.metrics import compare
 from relad.results.scores import COLUMNS
 from relad.study import paths
-from tests.helpers.fake_study import AFFINE, FakeStudy
+from tests.helpers.fake_study import AFFINE, FakeStudy, amend
+
+MAIN = ("psnr", "ssim", "mae")
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def test_rows_are_the_held_out_subjects_of_the_training_cohort(study):
     assert study.evaluate("study", "unet") == 0
     rows = read_table(study.metrics("study", "unet"))
     assert list(rows[0]) == list(COLUMNS)
+    rows = [row for row in rows if row["metric"] in MAIN]
     # Two held-out subjects; the last one lacks amyloid PET.
     assert [(r["subject"], r["tracer"], r["metric"]) for r in rows] == [
         (subject, tracer, metric)
@@ -41,10 +45,33 @@ def test_rows_are_the_held_out_subjects_of_the_training_cohort(study):
             ("941S0003", "amyloid"),
             ("941S0004", "tau"),
         ]
-        for metric in ("psnr", "ssim", "mae")
+        for metric in MAIN
     ]
     same = {"cohort": "study", "method": "unet", "sampler": "forward", "fold": "0", "seed": "0"}
-    assert all({**r, **same, "region": "brain"} == r for r in rows)
+    same |= {"data": "simulated", "region": "brain"}
+    assert all({**r, **same} == r for r in rows)
+
+
+@pytest.mark.parametrize("kind", ["real", "hybrid"])
+def test_every_row_says_what_its_data_are(tmp_path, kind):
+    study = FakeStudy(tmp_path, subjects=4, errors={"unet": 0.2}, kind=kind)
+    study.evaluate("study", "unet")
+    assert {row["data"] for row in read_table(study.metrics("study", "unet"))} == {kind}
+
+
+def test_a_tracer_that_the_method_was_not_trained_for_is_not_compared(study, capsys):
+    folder = study.synthesized("study", "unet")
+    amend(folder / "synthesis.json", untrained=["amyloid"])
+    for file in folder.rglob("*amyloid*"):
+        file.unlink()
+    assert study.evaluate("study", "unet") == 0
+    assert {row["tracer"] for row in read_table(study.metrics("study", "unet"))} == {"tau"}
+    assert "unet was not trained for amyloid" in capsys.readouterr().err
+
+
+def test_pet_of_another_packing_of_the_cohort_is_refused(study, capsys):
+    amend(study.synthesized("study", "unet") / "synthesis.json", data="packed before")
+    assert "was synthesised from another study" in refused(study, capsys)
 
 
 def test_every_subject_of_an_external_cohort_is_compared(study):
@@ -66,7 +93,7 @@ def test_values_are_those_of_the_real_suvr_inside_the_mask(study):
         written = {
             row["metric"]: float(row["value"])
             for row in read_table(study.metrics("study", "unet"))
-            if (row["subject"], row["tracer"]) == (subject, tracer)
+            if (row["subject"], row["tracer"], row["region"]) == (subject, tracer, "brain")
         }
         assert written == pytest.approx(expected, rel=1e-5)
 
@@ -86,11 +113,11 @@ def test_same_input_same_bytes(study):
     assert [file.read_bytes() for file in files] == before
 
 
-def test_the_record_states_data_range_and_simulation(study):
+def test_the_record_states_data_range_and_kind(study):
     study.evaluate("study", "unet")
     record = json.loads(study.metrics("study", "unet").with_suffix(".json").read_text())
     assert record["data_range_suvr"] == {"tau": 4.0, "amyloid": 3.0}
-    assert record["simulated"] is True
+    assert record["kind"] == "simulated"
     assert record["provenance"]["step"] == "evaluate"
 
 
@@ -141,4 +168,4 @@ def test_refuses_a_folder_without_its_record(study, capsys):
 
 def test_refuses_an_incomplete_record(study, capsys):
     write_json(study.synthesized("study", "unet") / "synthesis.json", {"cohort": "study"})
-    assert "lacks method, sampler, fold, seed" in refused(study, capsys)
+    assert "lacks method, sampler, fold, seed, kind" in refused(study, capsys)

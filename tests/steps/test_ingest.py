@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.steps.ingest import ingest
 from tests.helpers.loni import (
+    SETTINGS,
     TRACERS,
     A,
     B,
@@ -33,6 +33,7 @@ from tests.helpers.loni import (
     write_mri,
     write_pet,
 )
+from tests.helpers.settings import file_of, study
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom_vendor_headers"
 
@@ -45,7 +46,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_mri(root / "loni tree", A, 14, "3 Plane Localizer")
     rows += [csv_row(14, A, "3 Plane Localizer"), csv_row(99, C, "MPRAGE", Group="AD")]
     write_csv(root / "collection.csv", rows)
-    settings = json.dumps({"tracers": TRACERS})
+    settings = file_of(study(tracers=TRACERS))
     source, out = str(root / "loni tree"), root / "bids"
     assert cli.main(["ingest", source, str(out), "--jobs", "2", "--settings", settings]) == 0
     return out
@@ -132,7 +133,7 @@ def test_every_series_and_every_subject_is_accounted_for(dataset: Path):
 
 
 def test_the_same_download_gives_the_same_bytes(dataset: Path, tmp_path: Path):
-    ingest(dataset.parent / "loni tree", tmp_path / "again", TRACERS)
+    ingest(dataset.parent / "loni tree", tmp_path / "again", SETTINGS)
     files = sorted(p.relative_to(dataset) for p in dataset.rglob("*") if p.is_file())
     assert len(files) > 12
     again = tmp_path / "again"
@@ -160,7 +161,7 @@ def test_enhanced_dicom_and_nifti_leaves_are_images_too(tmp_path: Path):
     ]
     write_csv(tmp_path / "c.csv", rows)
     out = tmp_path / "bids"
-    ingest(loni, out, TRACERS)
+    ingest(loni, out, SETTINGS)
     got = table(out)
     np.testing.assert_array_equal(values(out / got["I1"]["output"]), expected(1))
     copied = nib.load(out / got["I2"]["output"])
@@ -179,7 +180,7 @@ def test_only_the_images_own_files_of_a_shared_folder_are_converted(tmp_path: Pa
     write_mri(loni, A, 2, "MPRAGE", leaf="S7")
     rows = [csv_row(1, A, "MPRAGE", Visit="bl"), csv_row(2, A, "MPRAGE", Visit="m12")]
     write_csv(tmp_path / "c.csv", rows)
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     for image in (1, 2):
         path = tmp_path / "bids" / table(tmp_path / "bids")[f"I{image}"]["output"]
         np.testing.assert_array_equal(values(path), expected(image))
@@ -187,7 +188,7 @@ def test_only_the_images_own_files_of_a_shared_folder_are_converted(tmp_path: Pa
 
 def test_a_source_without_use_is_one_error_and_leaves_nothing(tmp_path: Path, capsys):
     loni, out = tmp_path / "loni", tmp_path / "bids"
-    settings = ["--settings", json.dumps({"tracers": TRACERS})]
+    settings = ["--settings", file_of(study(tracers=TRACERS))]
     assert cli.main(["ingest", str(loni), str(out), *settings]) == 2
     assert "no such folder" in capsys.readouterr().err
     (loni / "photos").mkdir(parents=True)
@@ -210,13 +211,13 @@ def test_only_a_dataset_of_ours_is_replaced(tmp_path: Path):
     precious.mkdir()
     (precious / "thesis.txt").write_text("years")
     with pytest.raises(ReladError, match="is not a result of this step"):
-        ingest(loni, precious, TRACERS)
+        ingest(loni, precious, SETTINGS)
     with pytest.raises(ReladError, match="the output would replace the source"):
-        ingest(loni, tmp_path, TRACERS)
+        ingest(loni, tmp_path, SETTINGS)
     out = tmp_path / "bids"
-    ingest(loni, out, TRACERS)
+    ingest(loni, out, SETTINGS)
     (out / "stale.txt").touch()
-    ingest(loni, out, TRACERS)
+    ingest(loni, out, SETTINGS)
     assert not (out / "stale.txt").exists()
 
 
@@ -244,12 +245,11 @@ def test_real_headers_of_each_vendor_convert(vendor: str):
     importlib.util.find_spec("relad.cohort.phantom") is None, reason="no relad.cohort.phantom"
 )
 def test_a_phantom_is_ingested_whole_and_says_that_it_is_simulated(tmp_path: Path):
-    from relad.study import config
-
-    tracers = {"tau": config.load()["tracers"]["tau"]}
-    cohort = {"role": "train", "source": "phantom"}
+    cohort = {"role": "train", "source": "phantom", "psf": {}}
     cohort["phantom"] = {"subjects": 1, "site": 941, "scanner": "alpha"}
-    settings = json.dumps({"seed": 0, "tracers": tracers, "cohorts": {"one": cohort}})
+    settings = study(cohorts={"one": cohort})
+    settings["tracers"] = {"tau": settings["tracers"]["tau"]}
+    settings = file_of(settings)
     raw, out = tmp_path / "raw", tmp_path / "bids"
     assert cli.main(["phantom", str(raw), "--cohort", "one", "--settings", settings]) == 0
     assert cli.main(["ingest", str(raw / "loni"), str(out), "--settings", settings]) == 0
@@ -274,7 +274,7 @@ def test_an_average_goes_before_a_raw_scan_whose_injection_nobody_knows(tmp_path
         write_pet(loni, A, 1, names[1], injected=injected)
         write_pet(loni, A, 2, names[2], frames=1, injected=None)
         write_csv(tmp_path / "c.csv", [csv_row(k, A, name, "PET") for k, name in names.items()])
-        ingest(loni, tmp_path / "bids", TRACERS)
+        ingest(loni, tmp_path / "bids", SETTINGS)
         got = {i: r["status"] for i, r in table(tmp_path / "bids").items()}
         assert got == {f"I{k}": "kept" if k == kept else "dropped" for k in names}
 
@@ -288,7 +288,7 @@ def test_copied_decay_factors_refuse_a_raw_scan_and_are_a_note_on_a_processed_on
         write_pet(tmp_path / "loni", A, image, name, change=copied)
     rows = [csv_row(k, A, name, "PET", Visit=f"v{k}") for k, name in names.items()]
     write_csv(tmp_path / "c.csv", rows)
-    ingest(tmp_path / "loni", tmp_path / "bids", TRACERS)
+    ingest(tmp_path / "loni", tmp_path / "bids", SETTINGS)
     got = table(tmp_path / "bids")
     assert "decay factors refer to different times" in got["I1"]["reason"]
     assert got["I2"]["status"] == "kept"

@@ -13,7 +13,7 @@ from relad.cohort import convert
 from relad.fileio import read_table
 from relad.steps.ingest import ingest
 from tests.helpers.loni import (
-    TRACERS,
+    SETTINGS,
     A,
     B,
     csv_row,
@@ -134,7 +134,7 @@ def test_every_kind_of_damage_is_a_stated_exclusion(tmp_path: Path):
     )
 
     collection = write_csv(tmp_path / "c.csv", rows)
-    ingest(loni, tmp_path / "bids", TRACERS, collections=[collection])
+    ingest(loni, tmp_path / "bids", SETTINGS, collections=[collection])
     got = table(tmp_path / "bids")
     kept = {name for name, row in got.items() if row["status"] == "kept"}
     for image_id, reason in bad.items():
@@ -161,7 +161,7 @@ def test_the_next_image_is_taken_where_the_first_is_damaged(tmp_path: Path):
     write_mri(loni, A, 2, "MPRAGE_repeat")
     rows = [csv_row(1, A, "MPRAGE"), csv_row(2, A, "MPRAGE_repeat")]
     write_csv(tmp_path / "c.csv", rows)
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     assert {i: r["status"] for i, r in table(tmp_path / "bids").items()} == {
         "I1": "dropped",
         "I2": "kept",
@@ -177,6 +177,6 @@ def test_a_conversion_that_loses_a_frames_scale_is_noticed(tmp_path: Path, monke
         {"y": "n"}.get(o, o) if b == "-p" else o for b, o in pairwise(["", *convert._OPTIONS])
     ]
     monkeypatch.setattr(convert, "_OPTIONS", options)
-    ingest(tmp_path / "loni", tmp_path / "bids", TRACERS)
+    ingest(tmp_path / "loni", tmp_path / "bids", SETTINGS)
     reason = table(tmp_path / "bids")["I1"]["reason"]
     assert reason.startswith("I1: frame 2 does not hold its header's values after dcm2niix")

@@ -17,9 +17,9 @@ from relad.errors import DataError, ReladError
 from relad.fileio import read_table
 from relad.steps import ingest as step
 from relad.steps.ingest import ingest
-from tests.helpers.loni import SPACING, csv_row, folder, write_csv, write_mri
+from tests.helpers.loni import SETTINGS, SPACING, TRACERS, csv_row, folder, write_csv, write_mri
+from tests.helpers.settings import ingest_settings
 
-TRACERS = {"tau": {"ligand": "AV1451", "aliases": ["Flortaucipir"]}}
 A, B = "941_S_0001", "941_S_0002"
 
 
@@ -45,7 +45,7 @@ def test_formats_that_are_not_read_and_images_of_nobody_have_rows(tmp_path: Path
     (loni / "loose").mkdir()
     (loni / "loose" / "scan_I7.dcm").touch()
     (loni / "ADNI_download.csv").write_text("x")
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     assert reasons(tmp_path / "bids") == {
         f"{A}/AV1451_Dynamic/2020-02-03_08_00_00.0/I9": "ADNI_941_S_0001_PT_I9.v: format .v is not "
         "read",
@@ -63,7 +63,7 @@ def test_folders_that_may_not_be_entered_have_rows(tmp_path: Path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     rows = read_table(tmp_path / "bids" / "ingest.tsv")
     assert {(r["ptid"], r["reason"]) for r in rows if r["status"] == "dropped"} == {
         (B, f"{B}/MPRAGE/2020-02-03_08_00_00.0/I2: cannot be entered (Permission denied)"),
@@ -74,7 +74,7 @@ def test_folders_that_may_not_be_entered_have_rows(tmp_path: Path, monkeypatch):
 def test_a_link_back_up_is_walked_once(tmp_path: Path):
     loni = download(tmp_path)
     (loni / A / "again").symlink_to(loni / A, target_is_directory=True)
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     assert reasons(tmp_path / "bids") == {}
 
 
@@ -84,10 +84,10 @@ def test_several_collections_and_a_series_table_of_the_study(tmp_path: Path):
     two = write_csv(tmp_path / "two.csv", [csv_row("2", B, "Kopf")])
     series = {
         "rules": [{"modality": "MRI", "pattern": r"^kopf$", "kind": "T1w"}],
-        "pet_products": [{"name": "any", "pattern": ""}],
+        "pet_products": [{"name": "any", "pattern": "", "averaged": False}],
     }
-    options = {"series": series, "max_gap_days": 1}
-    ingest(loni, tmp_path / "bids", TRACERS, collections=[one, two], options=options)
+    own = ingest_settings(TRACERS, series=series, max_gap_days=1)
+    ingest(loni, tmp_path / "bids", own, collections=[one, two])
     assert reasons(tmp_path / "bids") == {
         "T1 Kopf": "not used: 'T1 Kopf' is neither a T1w nor a FLAIR"
     }
@@ -113,7 +113,7 @@ def test_a_file_that_differs_from_its_checksum_is_not_used(tmp_path: Path):
     write_mri(loni, B, 3, "MPRAGE")
     images = ((1, A), (2, B), (3, B))
     write_csv(tmp_path / "c.csv", [csv_row(k, p, "MPRAGE", Visit=f"v{k}") for k, p in images])
-    ingest(loni, tmp_path / "bids", TRACERS, checksums=sums)
+    ingest(loni, tmp_path / "bids", SETTINGS, checksums=sums)
     rows = {r["image_id"]: r for r in read_table(tmp_path / "bids" / "ingest.tsv")}
     assert rows["I1"]["reason"] == f"{file.name}: differs from its checksum in md5sums.txt"
     assert (rows["I2"]["status"], rows["I2"]["note"]) == ("kept", None)
@@ -143,7 +143,7 @@ def test_a_process_that_dies_costs_its_own_subject_alone(tmp_path: Path, monkeyp
     monkeypatch.setattr(step, "ingest_subject", fragile)
     monkeypatch.setattr(fragile, "__module__", step.__name__)
     monkeypatch.setattr(fragile, "__qualname__", "ingest_subject")  # found again in the workers
-    ingest(loni, tmp_path / "bids", TRACERS, jobs=2)
+    ingest(loni, tmp_path / "bids", SETTINGS, jobs=2)
     got = {r["ptid"]: (r["status"], r["reason"]) for r in read_table(tmp_path / "bids/ingest.tsv")}
     assert got == {
         A: ("kept", None),
@@ -215,7 +215,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch):
     loni = download(tmp_path)
-    ingest(loni, tmp_path / "whole", TRACERS)
+    ingest(loni, tmp_path / "whole", SETTINGS)
     real, asked = step.ingest_subject, []
 
     def killed_at_the_second(task, root):
@@ -229,9 +229,9 @@ def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(step, "ingest_subject", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        ingest(loni, tmp_path / "bids", TRACERS)
+        ingest(loni, tmp_path / "bids", SETTINGS)
     assert not (tmp_path / "bids").exists()
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     assert asked == ["941S0001", "941S0002", "941S0002"], "the first is not read again"
     assert contents(tmp_path / "bids") == contents(tmp_path / "whole")
     assert {p.name for p in tmp_path.iterdir()} == {"loni", "c.csv", "whole", "bids"}
@@ -249,11 +249,11 @@ def test_a_changed_source_is_not_mixed_with_what_was_left(tmp_path: Path, monkey
 
     monkeypatch.setattr(step, "ingest_subject", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        ingest(loni, tmp_path / "bids", TRACERS)
+        ingest(loni, tmp_path / "bids", SETTINGS)
     write_csv(
         tmp_path / "c.csv", [csv_row(k, p, "MPRAGE", Visit="m12") for k, p in ((1, A), (2, B))]
     )
-    ingest(loni, tmp_path / "bids", TRACERS)
+    ingest(loni, tmp_path / "bids", SETTINGS)
     assert asked == ["941S0001", "941S0002", "941S0001", "941S0002"]
     assert len(list((tmp_path / "bids").glob("sub-*/ses-m12"))) == 2
     assert not list((tmp_path / "bids").glob("sub-*/ses-ADNI*"))

@@ -9,7 +9,8 @@ import pytest
 
 from relad.cohort import dicom_pet, dicom_series
 from relad.cohort.adni import Entry
-from relad.cohort.bids import pet_sidecar, session_label
+from relad.cohort.bids import pet_sidecar
+from relad.cohort.images import session_label
 from relad.errors import DataError
 from tests.helpers.loni import MINUTE, SLICES, clock, write_pet
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from relad.cli import main
-from relad.fileio import save_nifti
-from relad.results.metrics.voxelwise import compare
+from relad.imaging.nifti import save_nifti
+from relad.results.metrics import compare
 
 SHAPE = (12, 13, 14)
 AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])

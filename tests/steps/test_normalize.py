@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -16,9 +16,11 @@ from relad.errors import DataError, ReladError
 from relad.fileio import read_json, write_json
 from relad.imaging import atlas, similarity
 from relad.imaging.suvr import harmonize, measure_reference
-from relad.qc.limits import judge_flair, judge_head, judge_pet
+from relad.qc.limits import judge, judge_flair, judge_head, judge_pet
 from relad.registration.transforms import names, pet_names, write_affine
+from relad.status import SubjectStatus
 from relad.study import paths
+from relad.study.settings import QcSettings, typed
 from tests.helpers.registered import (
     MNI_TO_T1W,
     REFERENCE_BQ_ML,
@@ -29,9 +31,11 @@ from tests.helpers.registered import (
     truth,
     write_registered,
 )
+from tests.helpers.settings import file_of
 
 SHAPE = tuple(SETTINGS["grid"]["shape"])
 AFFINE = atlas.grid_affine(SHAPE, SETTINGS["grid"]["voxel_mm"])
+LIMITS = typed(QcSettings, SETTINGS).qc
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +56,13 @@ def changed(registered, tmp_path) -> Path:
     return Path(shutil.copytree(registered, tmp_path / "registered"))
 
 
+def judged(folder: Path) -> SubjectStatus:
+    return judge(SubjectStatus.read(folder), LIMITS)
+
+
 def normalize(registered: Path, out: Path, settings: dict = SETTINGS) -> int:
     folders = ["normalize", str(registered), str(out)]
-    return cli.main([*folders, "--subject", SUBJECT, "--settings", json.dumps(settings)])
+    return cli.main([*folders, "--subject", SUBJECT, "--settings", file_of(settings)])
 
 
 def image(folder: Path, name: str) -> np.ndarray:
@@ -84,7 +92,7 @@ def test_pet_is_in_suvr(normalized) -> None:
     assert entry["reference_mean"] == pytest.approx(1.0 * REFERENCE_BQ_ML, rel=0.03)
     assert entry["reference_volume_ml"] > 100
     suvr = image(normalized, paths.preprocessed_pet(SUBJECT, "tau"))
-    region = atlas.reference_mask("whole_cerebellum", SHAPE, AFFINE)
+    region = atlas.region_mask("whole_cerebellum", SHAPE, AFFINE)
     assert suvr[region].mean() == pytest.approx(1.0, abs=0.05)
     deep = atlas.resample_map("white", SHAPE, AFFINE) > 0.97
     assert suvr[deep & ~region].mean() == pytest.approx(1.0, abs=0.1)
@@ -103,28 +111,21 @@ def test_same_input_same_bytes(registered, normalized, tmp_path) -> None:
         assert (normalized / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
-def test_a_lost_registration_excludes_the_subject_or_the_tracer(changed, tmp_path, capsys) -> None:
+def test_a_lost_registration_excludes_the_subject_or_the_tracer(changed, tmp_path) -> None:
     matrix = pose(0, (0, 24, 24)) @ MNI_TO_T1W
     write_affine(changed / pet_names(SUBJECT, "tau")["pet_to_t1w"], matrix)
     assert normalize(changed, tmp_path / "pet") == 0
-    status = read_json(tmp_path / "pet" / "status.json")
-    assert status["status"] == "ok"
-    assert status["tracers"]["tau"]["status"] == "excluded"
-    assert "tau to T1w" in status["tracers"]["tau"]["reason"]
-    assert not (tmp_path / "pet" / paths.preprocessed_pet(SUBJECT, "tau")).exists()
+    status = judged(tmp_path / "pet")
+    assert status.ok
+    assert status.pet["tau"].state == "excluded"
+    assert "tau to T1w" in status.pet["tau"].reason
 
     write_affine(changed / names(SUBJECT)["t1w_to_mni_affine"], pose(0, (0, 24, 8)) @ MNI_TO_T1W)
     assert normalize(changed, tmp_path / "mri") == 0
-    status = read_json(tmp_path / "mri" / "status.json")
-    assert status["status"] == "excluded"
-    assert "T1w to MNI" in status["reason"]
-    assert status["reason"] in capsys.readouterr().err
-    # The picture shows what went wrong; the images must not be used.
-    assert sorted(f.name for f in (tmp_path / "mri").iterdir()) == [
-        "provenance.json",
-        "status.json",
-        f"sub-{SUBJECT}_qc.png",
-    ]
+    status = judged(tmp_path / "mri")
+    assert status.state == "excluded"
+    assert "T1w to MNI" in status.reason
+    assert status.mri["T1w"].reason == status.reason
 
 
 def test_a_subject_excluded_before_stays_excluded(changed, tmp_path) -> None:
@@ -140,13 +141,13 @@ def test_a_short_field_of_view_is_told(changed, tmp_path) -> None:
     frames = nib.load(file)
     nib.save(frames.slicer[:, :, :40], file)
     assert normalize(changed, tmp_path / "out") == 0
-    reason = read_json(tmp_path / "out" / "status.json")["tracers"]["tau"]["reason"]
+    reason = judged(tmp_path / "out").pet["tau"].reason
     assert "covers" in reason and "%" in reason
 
 
 def test_the_folder_of_another_subject_is_refused(registered, tmp_path, capsys) -> None:
     arguments = ["normalize", str(registered), str(tmp_path / "out"), "--subject", "S2"]
-    assert cli.main([*arguments, "--settings", json.dumps(SETTINGS)]) == 2
+    assert cli.main([*arguments, "--settings", file_of(SETTINGS)]) == 2
     assert "holds sub-S1, not sub-S2" in capsys.readouterr().err
 
 
@@ -186,9 +187,9 @@ GOOD_PET = {
     ],
 )
 def test_limits_of_mri(key: str, value: float, word: str) -> None:
-    judge = judge_flair if key.startswith("FLAIR") else judge_head
-    assert judge(GOOD, SETTINGS["qc"]) == []
-    (reason,) = judge({**GOOD, key: value}, SETTINGS["qc"])
+    of = judge_flair if key.startswith("FLAIR") else judge_head
+    assert of(GOOD, LIMITS) == []
+    (reason,) = of({**GOOD, key: value}, LIMITS)
     assert word in reason
 
 
@@ -203,13 +204,13 @@ def test_limits_of_mri(key: str, value: float, word: str) -> None:
     ],
 )
 def test_limits_of_pet(key: str, value: float, word: str) -> None:
-    assert judge_pet("tau", GOOD_PET, SETTINGS["qc"]) == []
-    (reason,) = judge_pet("tau", {**GOOD_PET, key: value}, SETTINGS["qc"])
+    assert judge_pet("tau", GOOD_PET, LIMITS) == []
+    (reason,) = judge_pet("tau", {**GOOD_PET, key: value}, LIMITS)
     assert word in reason
 
 
 def test_limits_are_settings() -> None:
-    strict = {**SETTINGS["qc"], "min_pose_margin": 0.06, "max_reference_variation": 0.1}
+    strict = replace(LIMITS, min_pose_margin=0.06, max_reference_variation=0.1)
     assert len(judge_pet("tau", GOOD_PET, strict)) == 2
 
 
@@ -221,16 +222,17 @@ def test_pet_a_little_off_is_caught_by_its_pose(
     file = changed / pet_names(SUBJECT, "tau")["pet_to_t1w"]
     write_affine(file, pose(0, (0.6 * shift, 0.8 * shift, 0)) @ T1W_TO_PET)
     assert normalize(changed, tmp_path / "out") == 0
-    entry = read_json(tmp_path / "out" / "status.json")["tracers"]["tau"]
-    assert entry["registration"] > SETTINGS["qc"]["min_registration_correlation"]
-    assert (entry["status"] == "excluded") == caught
-    assert ("fits better when displaced" in (entry["reason"] or "")) == caught
+    scan = judged(tmp_path / "out").pet["tau"]
+    assert scan.numbers["registration"] > LIMITS.min_registration_correlation
+    assert (scan.state == "excluded") == caught
+    assert ("fits better when displaced" in (scan.reason or "")) == caught
 
 
 def test_a_subject_with_t1w_alone_is_normalised(changed, tmp_path) -> None:
     status = read_json(changed / "status.json")
-    status["mri"]["FLAIR"] = {"status": "missing", "reason": "no FLAIR in the session"}
-    status["tracers"]["tau"] = {"status": "missing", "reason": "none"}
+    gone = {"status": "missing", "simulated": False}
+    status["mri"]["FLAIR"] = {**gone, "reason": "no FLAIR in the session"}
+    status["tracers"]["tau"] = {**gone, "reason": "none"}
     write_json(changed / "status.json", status)
     assert normalize(changed, tmp_path / "out") == 0
     assert read_json(tmp_path / "out" / "status.json")["status"] == "ok"
@@ -238,10 +240,14 @@ def test_a_subject_with_t1w_alone_is_normalised(changed, tmp_path) -> None:
     assert names_ == {paths.preprocessed_mri(SUBJECT, "T1w"), paths.brain_mask(SUBJECT)}
 
 
+def cohorts_with(psf: dict) -> dict:
+    return {**SETTINGS, "cohorts": {cohort: {"psf": entry} for cohort, entry in psf.items()}}
+
+
 def test_pet_is_brought_to_a_common_resolution_before_suvr(changed, tmp_path) -> None:
     psf = {"tau": {"known_fwhm_mm": 4.0, "target_fwhm_mm": 9.0}}
     assert normalize(changed, tmp_path / "sharp") == 0
-    assert normalize(changed, tmp_path / "smooth", {**SETTINGS, "psf": {"sim": psf}}) == 0
+    assert normalize(changed, tmp_path / "smooth", cohorts_with({"sim": psf})) == 0
     name = paths.preprocessed_pet(SUBJECT, "tau")
     sharp, smooth = image(tmp_path / "sharp", name), image(tmp_path / "smooth", name)
     brain = image(tmp_path / "sharp", paths.brain_mask(SUBJECT)) > 0.5
@@ -254,7 +260,7 @@ def test_pet_is_brought_to_a_common_resolution_before_suvr(changed, tmp_path) ->
 
 def test_psf_needs_its_cohort_where_cohorts_differ(registered, tmp_path, capsys) -> None:
     psf = {"a": {}, "b": {"tau": {"known_fwhm_mm": 4.0, "target_fwhm_mm": 9.0}}}
-    assert normalize(registered, tmp_path / "out", {**SETTINGS, "psf": psf}) == 2
+    assert normalize(registered, tmp_path / "out", cohorts_with(psf)) == 2
     assert "--cohort" in capsys.readouterr().err
 
 
@@ -304,8 +310,6 @@ def test_deformation_is_a_setting(changed, tmp_path) -> None:
     assert normalize(changed, tmp_path / "off") == 0
     settings = copy.deepcopy(SETTINGS)
     settings["grid"]["deform"] = True
-    settings["qc"] |= {"min_registration_correlation": -1, "min_head_margin": -1}
-    settings["qc"] |= {"min_pose_margin": -1}
     assert normalize(changed, tmp_path / "on", settings) == 0
     straight = image(tmp_path / "off", paths.preprocessed_mri(SUBJECT, "T1w"))
     bent = image(tmp_path / "on", paths.preprocessed_mri(SUBJECT, "T1w"))

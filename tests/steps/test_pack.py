@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -11,47 +9,51 @@ from relad import cli
 from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr
 from relad.errors import DataError
-from relad.fileio import read_table, save_nifti, write_json, write_table
+from relad.fileio import read_table, write_json, write_table
 from relad.imaging import atlas
+from relad.imaging.nifti import save_nifti
+from relad.status import ScanStatus, State, SubjectStatus
 from relad.steps.pack import standardized_mri
 from relad.study import paths
+from tests.helpers.settings import file_of, study
+from tests.helpers.settings import tracer as tracer_entry
 
 SHAPE, VOXEL_MM = (12, 14, 12), 16.0
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
 TRACERS = {"tau": [0.0, 4.0], "tspo": [0.0, 2.0]}
 
 
-def settings(role="train") -> dict:
-    return {
-        "seed": 3,
-        "tracers": {k: {"suvr_window": w} for k, w in TRACERS.items()},
-        "grid": {"shape": list(SHAPE), "voxel_mm": VOXEL_MM},
-        "folds": {"count": 2, "run": [0]},
-        "cohorts": {"toy": {"role": role, "source": "phantom"}},
-    }
+def settings(role="train", action="exclude") -> dict:
+    return study(
+        seed=3,
+        tracers={name: tracer_entry("X", suvr_window=window) for name, window in TRACERS.items()},
+        grid={"shape": list(SHAPE), "voxel_mm": VOXEL_MM},
+        folds={"count": 2},
+        cohorts={"toy": {"role": role}},
+        qc={"action": action},
+    )
 
 
-def write_subject(root, label, *, tracers=("tau", "tspo"), status="ok", reason=None, flair="ok"):
+def write_subject(
+    root, label, *, tracers=("tau", "tspo"), status="ok", reason=None, flair="ok", simulated=True
+):
     folder = root / f"sub-{label}"
     folder.mkdir(parents=True)
     random = np.random.default_rng(int(label[1:]))
-    write_json(
-        folder / "status.json",
-        {
-            "subject": label,
-            "session": "bl",
-            "status": status,
-            "reason": reason,
-            "mri": {
-                "T1w": {"status": "ok", "reason": None},
-                "FLAIR": {"status": flair, "reason": None if flair == "ok" else "no FLAIR there"},
-            },
-            "tracers": {
-                k: {"status": "ok" if k in tracers else "missing", "reason": None} for k in TRACERS
-            },
-            "qc": {},
+    missing = State.MISSING
+    SubjectStatus(
+        label,
+        session="bl",
+        state=State(status),
+        reason=reason,
+        mri={
+            "T1w": ScanStatus(State.OK, simulated=simulated),
+            "FLAIR": ScanStatus(
+                State(flair), None if flair == "ok" else "no FLAIR there", simulated
+            ),
         },
-    )
+        pet={k: ScanStatus(State.OK if k in tracers else missing) for k in TRACERS},
+    ).write(folder)
     if status != "ok":
         return folder
     mask = np.zeros(SHAPE, bool)
@@ -88,8 +90,11 @@ def cohort(tmp_path):
 
 def pack(out, cohort, role="train", action="exclude"):
     folders, bids = cohort
-    given = {**settings(role), "qc": {"action": action}}
-    named = ["--bids", str(bids), "--cohort", "toy", "--settings", json.dumps(given)]
+    quality = out.with_name(f"{out.name}-qc")
+    verdicts = {folder: SubjectStatus.read(folder).as_dict() for folder in folders}
+    write_json(quality / "subjects.json", list(verdicts.values()))
+    named = ["--bids", str(bids), "--qc", str(quality), "--cohort", "toy"]
+    named += ["--settings", file_of(settings(role, action))]
     return cli.main(["pack", str(out), *map(str, folders), *named])
 
 
@@ -198,3 +203,37 @@ def test_a_failed_scan_stops_the_cohort_where_that_is_asked_for(cohort, tmp_path
     assert not (tmp_path / "packed").exists()
     # What is not there has not failed.
     assert pack(tmp_path / "packed", (folders[:5] + folders[6:], bids), action="fail") == 0
+
+
+def test_the_kind_of_the_data_comes_from_the_scans_not_from_the_settings(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    assert pack(tmp_path / "packed", cohort) == 0
+    assert PackedDataset(tmp_path / "packed").kind == "simulated"
+    real = write_subject(tmp_path / "other", "S8", simulated=False)
+    assert pack(tmp_path / "real", ([real], bids), role="external") == 0
+    assert PackedDataset(tmp_path / "real").kind == "real"
+    assert pack(tmp_path / "mixed", ([*folders, real], bids)) == 2
+    assert "people of different kinds of data" in capsys.readouterr().err
+
+
+def test_a_cohort_is_packed_from_the_folder_that_holds_its_people(cohort, tmp_path):
+    folders, bids = cohort
+    assert pack(tmp_path / "a", cohort) == 0
+    named = ["--bids", str(bids), "--qc", str(tmp_path / "a-qc"), "--cohort", "toy"]
+    named += ["--settings", file_of(settings())]
+    (tmp_path / "words.txt").write_text("".join(f"{folder}\n" for folder in folders))
+    assert cli.main(["pack", str(tmp_path / "b"), str(folders[0].parent), *named]) == 0
+    assert cli.main(["pack", str(tmp_path / "c"), f"@{tmp_path / 'words.txt'}", *named]) == 0
+    for other in "bc":
+        for file in (tmp_path / "a").iterdir():
+            assert file.read_bytes() == (tmp_path / other / file.name).read_bytes()
+
+
+def test_a_subject_that_was_not_judged_is_refused(cohort, tmp_path, capsys):
+    assert pack(tmp_path / "packed", cohort) == 0
+    new = write_subject(tmp_path / "normalized", "S9")
+    quality = tmp_path / "packed-qc"
+    named = ["--bids", str(cohort[1]), "--qc", str(quality), "--cohort", "toy"]
+    words = ["pack", str(tmp_path / "again"), str(new), *named, "--settings", file_of(settings())]
+    assert cli.main(words) == 2
+    assert "subject S9 was not judged -- run `relad qc` on it" in capsys.readouterr().err

@@ -16,35 +16,32 @@ import pytest
 from scipy import ndimage
 
 from relad import cli
-from relad.cohort import phantom
 from relad.cohort.phantom import geometry, study
 from relad.cohort.phantom import template as head
 from relad.errors import ReladError
+from relad.steps.phantom import simulate
+from relad.study.settings import PhantomSettings, typed
+from tests.helpers.settings import file_of, tracer
+from tests.helpers.settings import study as settings_of
 
 TRACERS = {
-    "tau": {
-        "ligand": "AV1451", "aliases": ["AV-1451"], "frames_min": [80, 100],
-        "reference_region": "inferior_cerebellar_grey",
-    },
-    "tspo": {
-        "ligand": "PBR28", "aliases": [], "frames_min": [60, 90],
-        "reference_region": "whole_cerebellum",
-    },
-}  # fmt: skip
+    "tau": tracer("AV1451", aliases=["AV-1451"], reference_region="inferior_cerebellar_grey"),
+    "tspo": tracer("PBR28", frames_min=[60, 90]),
+}
 PTID, LABEL = "941_S_0001", "941S0001"
 
 
 def _settings(subjects: int, scanner: str = "alpha") -> dict:
     entry = {"subjects": subjects, "site": 941, "scanner": scanner}
     cohort = {"role": "train", "source": "phantom", "phantom": entry}
-    return {"seed": 3, "tracers": TRACERS, "cohorts": {"sim": cohort}}
+    return settings_of(seed=3, tracers=TRACERS, cohorts={"sim": cohort})
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
     """Two subjects, written by two processes through the command line."""
     out = tmp_path_factory.mktemp("phantom") / "sim"
-    settings = json.dumps(_settings(2))
+    settings = file_of(_settings(2))
     code = cli.main(["phantom", str(out), "--cohort", "sim", "--jobs", "2", "--settings", settings])
     assert code == 0
     return out
@@ -107,7 +104,7 @@ def test_collection_has_loni_header_and_lists_what_is_there(cohort):
 
 
 def test_same_bytes_whatever_the_jobs_and_the_size_of_the_cohort(cohort, tmp_path):
-    phantom.simulate(tmp_path / "one", "sim", _settings(1), jobs=1)
+    simulate(tmp_path / "one", "sim", typed(PhantomSettings, _settings(1)), jobs=1)
     for part in (f"loni/{PTID}", f"truth/sub-{LABEL}"):
         first, second = _files(cohort / part), _files(tmp_path / "one" / part)
         assert first.keys() == second.keys() and len(first) > 0
@@ -253,7 +250,7 @@ def test_frames_in_the_window_give_the_true_suvr_and_all_frames_do_not(cohort, c
 def test_other_scanner_makes_other_headers(tmp_path):
     settings = _settings(1, scanner="beta")
     settings["tracers"] = {"tau": TRACERS["tau"]}
-    phantom.simulate(tmp_path / "sim", "sim", settings)
+    simulate(tmp_path / "sim", "sim", typed(PhantomSettings, settings))
     rows = _rows(tmp_path / "sim")
     assert not rows[0]["Image Data ID"].startswith("I")
     pet = next(row for row in rows if row["Modality"] == "PET")
@@ -265,9 +262,9 @@ def test_other_scanner_makes_other_headers(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cohorts": {}}, "'sim' is not one of the cohorts"),
-        ({"cohorts": {"sim": {"source": "loni"}}}, "has the source 'loni'"),
-        ({"tracers": {"fdg": {}}}, "no phantom is known for the tracers"),
+        ({"cohorts": {}}, "no cohort 'sim' of the source 'phantom' -- simulated cohorts: none"),
+        ({"cohorts": {"sim": {"source": "loni"}}}, "no cohort 'sim' of the source 'phantom'"),
+        ({"tracers": {"fdg": tracer("FDG")}}, "no phantom is known for the tracers"),
         (
             {"cohorts": {"sim": {"source": "phantom", "phantom": {
                 "subjects": 1, "site": 1, "scanner": "gamma"}}}},
@@ -277,5 +274,5 @@ def test_other_scanner_makes_other_headers(tmp_path):
 )  # fmt: skip
 def test_bad_settings_are_told_in_one_line(tmp_path, change, message):
     with pytest.raises(ReladError, match=message):
-        phantom.simulate(tmp_path / "out", "sim", {**_settings(1), **change})
+        simulate(tmp_path / "out", "sim", typed(PhantomSettings, {**_settings(1), **change}))
     assert not (tmp_path / "out").exists()

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from relad import cli
 from relad.cohort.phantom import scanners
 from relad.fileio import read_json, write_json
 from relad.imaging import atlas
-from relad.imaging.resample import apply_affine, grid_points, limit_resolution, sample
+from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.registration import engine
-from relad.registration.transforms import mni_to_t1w, names, pet_names, read_affine
+from relad.registration.transforms import MniToT1w, names, pet_names, read_affine
+from relad.status import is_simulated
 from relad.study import config, paths
+from tests.helpers.settings import file_of
 
 LABEL = "941S0001"
 #: Bounds that the registration must keep on a phantom.
@@ -47,7 +49,7 @@ class Study:
 
 
 def step(name: str, *arguments: object, settings: dict) -> None:
-    words = [name, *map(str, arguments), "--settings", json.dumps(settings)]
+    words = [name, *map(str, arguments), "--settings", file_of(settings)]
     assert cli.main(words) == 0, words
 
 
@@ -107,11 +109,11 @@ def test_t1w_to_mni(study) -> None:
     true, shape = file.get_fdata(), file.shape[:3]
     brain = atlas.brain_mask(shape, file.affine)
     grid = grid_points(shape, file.affine)
-    found = mni_to_t1w(study.registered, LABEL, grid)
+    found = MniToT1w(study.registered, LABEL)(grid)
     error = np.linalg.norm(found - true, axis=-1)[brain]
     assert error.mean() < MNI_MEAN_MM, error.mean()
     assert np.percentile(error, 95) < MNI_P95_MM, np.percentile(error, 95)
-    by_affine = mni_to_t1w(study.registered, LABEL, grid, deform=False)
+    by_affine = MniToT1w(study.registered, LABEL)(grid, deform=False)
     assert error.mean() < 0.6 * np.linalg.norm(by_affine - true, axis=-1)[brain].mean()
 
 
@@ -132,7 +134,7 @@ def test_suvr_of_every_region(study, tracer: str) -> None:
     fwhm = np.hypot(pet.intrinsic_mm, pet.filter_mm)
     true = ndimage.gaussian_filter(file.get_fdata(), fwhm / 2.3548 / 2.0)
     region = study.settings["tracers"][tracer]["reference_region"]
-    true /= true[atlas.reference_mask(region, true.shape, file.affine)].mean()
+    true /= true[atlas.region_mask(region, true.shape, file.affine)].mean()
 
     found = nib.load(study.normalized / paths.preprocessed_pet(LABEL, tracer))
     mask = nib.load(study.normalized / paths.brain_mask(LABEL)).get_fdata() > 0
@@ -152,13 +154,21 @@ def test_suvr_of_every_region(study, tracer: str) -> None:
 def test_status_tells_what_was_used_and_what_not(study) -> None:
     status = study.status(study.normalized)
     assert (status["status"], status["session"]) == ("ok", "bl")
-    assert status["simulated"] is True
+    assert status["kind"] == "simulated"
     assert status["tracers"]["tau"]["frames"] == [1, 2, 3, 4]
     tspo = status["tracers"]["tspo"]
     assert tspo["status"] == "excluded"
     assert "PBR28_pet.nii.gz: its sidecar does not state FrameTimesStart" in tspo["reason"]
     assert not list(study.normalized.glob("*tspo*"))
     assert status["qc"]["T1w_registration"] > 0.9
+
+
+def test_every_image_of_a_simulated_head_says_so(study) -> None:
+    images = [*study.registered.glob("*.nii.gz"), *study.normalized.glob("*.nii.gz")]
+    images = [image for image in images if not image.name.endswith("_xfm.nii.gz")]
+    assert len(images) > 8
+    for image in images:
+        assert is_simulated(image), image
 
 
 def excluded(study: Study, bids: Path, label: str, out: Path) -> str:
@@ -214,7 +224,8 @@ def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) 
     flair.unlink()
     flair.write_bytes(content[:20_000])
     for pet in bids.glob("**/*_pet.nii.gz"):
-        pet.unlink()
+        pet.with_name(pet.name.replace(".nii.gz", ".json")).unlink()
+        pet.with_name(pet.name.replace(".nii.gz", ".json")).write_text("{", encoding="utf-8")
     step("register", bids, tmp_path / "out", "--subject", LABEL, settings=study.settings)
     status = study.status(tmp_path / "out")
     assert status["status"] == "ok"
@@ -222,6 +233,8 @@ def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) 
     assert status["mri"]["FLAIR"]["reason"].startswith(
         f"sub-{LABEL}/ses-bl/anat/{flair.name}: cannot be read"
     )
+    for tracer in status["tracers"].values():
+        assert tracer["status"] == "excluded" and "JSON" in tracer["reason"]
     there = {file.name for file in (tmp_path / "out").iterdir()}
     assert names(LABEL)["brain_mask"] in there and names(LABEL)["flair"] not in there
     # Registered twice, the same bytes; FLAIR and PET change nothing of it.
@@ -238,5 +251,5 @@ def test_a_subject_without_scans_is_excluded(study, tmp_path) -> None:
 
 def test_what_is_no_bids_dataset_is_refused(study, tmp_path, capsys) -> None:
     arguments = ["register", str(tmp_path), str(tmp_path / "out"), "--subject", LABEL]
-    assert cli.main([*arguments, "--settings", json.dumps(study.settings)]) == 2
+    assert cli.main([*arguments, "--settings", file_of(study.settings)]) == 2
     assert "dataset_description.json is missing" in capsys.readouterr().err

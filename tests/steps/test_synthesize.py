@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from itertools import combinations
 
 import nibabel as nib
@@ -13,14 +14,19 @@ from relad import cli
 from relad.compute.randomness import generator_for
 from relad.data.batches import input_channels, load_batch
 from relad.data.dataset import PackedDataset
+from relad.fileio import read_table, write_table
 from relad.methods.synthesis import Samples, draw, load_model
+from relad.results.records import read_synthesis
+from relad.steps.evaluate import evaluate
 from relad.steps.synthesize import choose_sampling
-from relad.study import config, paths
+from relad.study import paths
 from relad.study.sampling import SAMPLERS, Sampling
+from relad.study.settings import SynthesizeSettings
 from tests.helpers.packing import WINDOWS, write_packed
+from tests.helpers.settings import file_of, of, study
 from tests.helpers.trainings import train
 
-SAMPLING = json.dumps({"sampling": config.load()["sampling"]})
+SAMPLING = file_of(study())
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +60,51 @@ def test_only_held_out_subjects_in_suvr_on_the_packed_grid(models, packed, tmp_p
         np.testing.assert_allclose(image.affine, data.affine)
         assert (values[~mask] == 0).all()
         assert values.min() >= WINDOWS["tau"][0]
-        assert "simulated" in str(image.header["descrip"])
+        assert image.header["descrip"].tobytes().startswith(b"SIMULATED DATA, synthetic PET")
     info = json.loads((out / "synthesis.json").read_text())
     assert info["evaluations"] == (3 if method == "rela" else 1)
     assert info["sampler"] == ("ddim-3" if method == "rela" else "forward")
     assert info["seconds_per_volume"] > 0
+
+
+@pytest.mark.parametrize(
+    ("cohort", "model", "kind", "mark"),
+    [
+        ("real", "real", "real", b"synthetic PET"),
+        ("real", "simulated", "simulated", b"SIMULATED DATA, synthetic PET"),
+        ("real", "hybrid", "hybrid", b"REAL MRI, SIMULATED PET, synthetic PET"),
+        ("simulated", "hybrid", "simulated", b"SIMULATED DATA, synthetic PET"),
+    ],
+)
+def test_what_a_model_learnt_from_simulated_scans_is_simulated(
+    models, packed_external, tmp_path, cohort, model, kind, mark
+):
+    """Whoever's MRI it was given; and so is every value that is taken of it."""
+    shutil.copytree(packed_external, tmp_path / "packed")
+    shutil.copytree(models / "template", tmp_path / "model")
+    for file, its in (("packed/dataset.json", cohort), ("model/train.json", model)):
+        told = json.loads((tmp_path / file).read_text())
+        (tmp_path / file).write_text(json.dumps(told | {"kind": its}))
+    assert synthesize(tmp_path / "model", tmp_path / "packed", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out/synthesis.json").read_text())["kind"] == kind
+    for file in (tmp_path / "out").glob("*.nii.gz"):
+        assert nib.load(file).header["descrip"].tobytes().startswith(mark)
+    data = PackedDataset(tmp_path / "packed")
+    rows = list(evaluate(read_synthesis(tmp_path / "out"), data))
+    assert rows and {row["data"] for row in rows} == {kind}
+
+
+def test_a_cohort_that_was_packed_again_is_refused(models, packed, tmp_path, capsys):
+    """Cut into other folds, its held-out people may be those that the model was trained on."""
+    shutil.copytree(packed, tmp_path / "packed")
+    table = tmp_path / "packed" / "subjects.tsv"
+    rows = read_table(table)
+    for row in rows:
+        row["fold"] = {"0": "1", "1": "0"}.get(row["fold"], row["fold"])
+    write_table(table, rows, list(rows[0]))
+    assert synthesize(models / "template", tmp_path / "packed", tmp_path / "out") == 2
+    assert "held-out people may be people it saw" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_external_cohort_is_synthesised_whole(models, packed_external, tmp_path):
@@ -69,9 +115,8 @@ def test_an_external_cohort_is_synthesised_whole(models, packed_external, tmp_pa
 def test_a_volume_does_not_depend_on_its_batch(models, packed, tmp_path):
     """Noise and all: in batches of any size the same to rounding, samples and spread included."""
     options = ("--sampler", "ddpm", "--steps", "3", "--samples", "2")
-    part = config.load()["sampling"]
     for size in (1, 3, 4):
-        settings = json.dumps({"sampling": part | {"batch_size": size}})
+        settings = file_of(study(sampling={"batch_size": size}))
         out = tmp_path / str(size)
         command = ["synthesize", str(models / "rela"), str(packed), str(out), *options]
         assert cli.main([*command, "--settings", settings]) == 0
@@ -174,17 +219,16 @@ def test_samples_are_summed_without_loss():
 
 
 def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study(models):
-    study = {"sampler": "ddim", "steps": 7, "samples": 1}
-    settings = {"sampling": study, "methods": {"rela": {"sampling": {"sampler": "dpmpp"}}}}
-
-    def chosen(settings, **given):
+    def chosen(own, **given):
         given = {"sampler": None, "steps": None, "samples": None, **given}
         args = argparse.Namespace(model=models / "rela", **given)
+        sampling = {"sampler": "ddim", "steps": 7, "samples": 1}
+        settings = of(SynthesizeSettings, sampling=sampling, methods={"rela": {"sampling": own}})
         return choose_sampling(args, settings).name
 
-    assert chosen({"sampling": study}) == "ddim-7"
-    assert chosen(settings) == "dpmpp-7"
-    assert chosen(settings, sampler="ddpm", samples=2) == "ddpm-7x2"
+    assert chosen({}) == "ddim-7"
+    assert chosen({"sampler": "dpmpp"}) == "dpmpp-7"
+    assert chosen({"sampler": "dpmpp"}, sampler="ddpm", samples=2) == "ddpm-7x2"
 
 
 @pytest.mark.parametrize(
