@@ -48,9 +48,9 @@ def test_make_targets_exist(line: str) -> None:
 @pytest.mark.parametrize("line", commands("snakemake"))
 def test_snakemake_commands_plan(line: str, tmp_path: Path) -> None:
     # The reader's own study stands here for the small one; --use-conda needs conda even to plan.
-    small = str(REPOSITORY / "config" / "test.yaml")
-    line = re.sub(r"config/(my-study|test)\.yaml", small, line).replace("--use-conda", "")
-    line = line.replace("workflow/profiles", str(REPOSITORY / "workflow" / "profiles"))
+    small = shlex.quote(str(REPOSITORY / "config" / "test.yaml"))
+    line = re.sub(r"config/(my-study|test)\.yaml", lambda _: small, line).replace("--use-conda", "")
+    line = re.sub(r"workflow/profiles/\w+", lambda m: shlex.quote(str(REPOSITORY / m[0])), line)
     done = subprocess.run(
         [
             *(sys.executable, "-m", *shlex.split(line), "--dry-run"),

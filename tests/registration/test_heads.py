@@ -148,7 +148,7 @@ def extractor(folder: Path, body: str) -> str:
     """A command like those of brain extractors: reads {t1w}, writes {mask}."""
     script = folder / "extract.py"
     script.write_text("import sys, nibabel as nib, numpy as np\nt1w, mask = sys.argv[1:]\n" + body)
-    return f"{sys.executable} '{script}' {{t1w}} {{mask}}"
+    return f"'{sys.executable}' '{script}' {{t1w}} {{mask}}"
 
 
 GOOD = """
