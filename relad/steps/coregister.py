@@ -198,7 +198,7 @@ def coregister(
     moving: Moving,
     mask: np.ndarray | None = None,
     *,
-    voxel_mm: float = 2.0,
+    voxel_mm: float,
     seed: int = 0,
 ) -> tuple[np.ndarray, float, str]:
     """Register rigidly and compare the pose with displaced ones.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from relad.data import scaling
 from relad.errors import ReladError
+from relad.imaging.atlas import REFERENCE_REGIONS
+from relad.status import Modality
 from relad.study import config
 from relad.study.paths import REPOSITORY
+from relad.study.sampling import SAMPLERS
 from relad.study.settings import OF_STEP, RegisterSettings, of_job, plain
 from tests.helpers.settings import members
 
@@ -353,3 +357,35 @@ def test_study_files_hold_only_what_differs_from_the_defaults(file: Path) -> Non
                 yield place
 
     assert list(repeated(config.read_yaml(file))) == []
+
+
+def enumerated(schema: object) -> Iterator[set[str]]:
+    """Every list of allowed values in a schema."""
+    if isinstance(schema, dict):
+        if "enum" in schema:
+            yield set(schema["enum"])
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from enumerated(part)
+
+
+@pytest.mark.parametrize(
+    ("names", "schemas"),
+    [
+        (SAMPLERS, {"config", "methods", "ablations"}),
+        (REFERENCE_REGIONS, {"config", "tracers"}),
+        (scaling.KINDS, {"config"}),
+        (Modality, {"methods", "ablations"}),
+    ],
+)
+def test_names_that_a_schema_lists_are_those_of_the_code(names: Iterable, schemas: set) -> None:
+    """Where one of them stands, all do, and no other."""
+    wanted, found = set(map(str, names)), set()
+    for file in SCHEMAS:
+        name = file.name.removesuffix(".schema.yaml")
+        for listed in enumerated(config.read_schema(name)):
+            if len(listed & wanted) > 1 and "none" not in listed:
+                assert listed == wanted, file
+                found.add(name)
+    assert found == schemas
