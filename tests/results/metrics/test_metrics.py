@@ -96,6 +96,19 @@ def test_a_table_and_a_figure_show_it(study: FakeStudy) -> None:
     plt.close(figure)
 
 
+def test_of_several_regions_only_the_one_that_is_asked_for_is_shown(study, monkeypatch) -> None:
+    both = replace(METRICS["bias"], regions=(REGION, "frontal"))
+    monkeypatch.setitem(METRICS, "bias", both)
+    for run in study.runs:
+        assert study.evaluate(*run) == 0
+    main, read = entry("table", "main"), study.read()
+    for region in both.regions:
+        values = read.values(replace(main, metrics=("bias",), region=region), ["unet"])
+        scores = read.scores[(read.scores["region"] == region) & (read.scores["method"] == "unet")]
+        expected = scores.loc[scores["cohort"] == "study", "value"]
+        assert sorted(values["bias"]) == pytest.approx(sorted(expected))
+
+
 def test_tables_of_the_brain_do_not_change_by_it(study: FakeStudy, monkeypatch) -> None:
     with_region = accuracy_table(study.read(), entry("table", "main")).rows
     for run in study.runs:
