@@ -15,28 +15,10 @@ from relad.fileio import read_json, read_table
 from relad.qc.table import range_of
 from relad.status import ScanStatus, State, SubjectStatus
 from relad.study.settings import QcSettings
+from tests.helpers.quality import GOOD, GOOD_PET
 from tests.helpers.registered import SETTINGS
 from tests.helpers.settings import file_of, of
 
-GOOD = {
-    "brain_volume_ml": 1400.0,
-    "brain_overlap_dice": 0.95,
-    "T1w_registration": 0.9,
-    "T1w_margin": 0.05,
-    "T1w_half_turn": -0.3,
-    "T1w_coverage": 1.0,
-    "FLAIR_registration": 0.8,
-    "FLAIR_margin": 0.05,
-    "FLAIR_coverage": 1.0,
-}
-PET = {
-    "registration": 0.9,
-    "margin": 0.05,
-    "coverage": 1.0,
-    "reference_mean": 1000.0,
-    "reference_sd": 200.0,
-    "reference_coverage": 1.0,
-}
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d494844520000000100000001080600000"
     "01f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
@@ -53,7 +35,7 @@ def write(root: Path, subject: str, *, flair: str = "ok", **qc) -> Path:
             "T1w": ScanStatus(State.OK, simulated=True),
             "FLAIR": ScanStatus(State(flair), "it is <b>not</b> there" if flair != "ok" else None),
         },
-        pet={"tau": ScanStatus(State.OK, numbers=PET)},
+        pet={"tau": ScanStatus(State.OK, numbers=GOOD_PET)},
         numbers={**GOOD, **qc},
     ).write(folder)
     (folder / f"sub-{subject}_qc.png").write_bytes(PIXEL)

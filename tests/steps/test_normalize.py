@@ -21,6 +21,7 @@ from relad.registration.transforms import names, pet_names, write_affine
 from relad.status import SubjectStatus
 from relad.study import paths
 from relad.study.settings import QcSettings, typed
+from tests.helpers.quality import GOOD, GOOD_PET
 from tests.helpers.registered import (
     MNI_TO_T1W,
     REFERENCE_BQ_ML,
@@ -149,27 +150,6 @@ def test_the_folder_of_another_subject_is_refused(registered, tmp_path, capsys) 
     arguments = ["normalize", str(registered), str(tmp_path / "out"), "--subject", "S2"]
     assert cli.main([*arguments, "--settings", file_of(SETTINGS)]) == 2
     assert "holds sub-S1, not sub-S2" in capsys.readouterr().err
-
-
-GOOD = {
-    "brain_volume_ml": 1400.0,
-    "brain_overlap_dice": 0.95,
-    "T1w_registration": 0.9,
-    "T1w_margin": 0.05,
-    "T1w_half_turn": -0.3,
-    "T1w_coverage": 1.0,
-    "FLAIR_registration": 0.8,
-    "FLAIR_margin": 0.05,
-    "FLAIR_coverage": 1.0,
-}
-GOOD_PET = {
-    "registration": 0.9,
-    "margin": 0.05,
-    "coverage": 1.0,
-    "reference_mean": 1000.0,
-    "reference_sd": 200.0,
-    "reference_coverage": 1.0,
-}
 
 
 @pytest.mark.parametrize(
