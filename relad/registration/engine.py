@@ -16,12 +16,13 @@ import nibabel as nib
 import numpy as np
 from ants.internal import get_pointer_string
 from nibabel.affines import voxel_sizes
-from scipy import ndimage
 
 from relad.errors import DataError
-from relad.imaging.resample import limit_resolution
+from relad.imaging.resample import limit_resolution, to_grid
 from relad.registration.transforms import FLIP
 
+#: Environment variable with ITK's number of threads.
+THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 #: Voxels at which N4 works, before it shrinks the image twofold.
 BIAS_VOXEL_MM = 4.0
 
@@ -32,7 +33,7 @@ def configure(threads: int, seed: int) -> None:
     Only one thread gives the same bytes every time: with more, ITK sums the metric in the order in
     which threads finish.
     """
-    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(threads)
+    os.environ[THREADS] = str(threads)
     os.environ["ANTS_RANDOM_SEED"] = str(seed + 1)  # ANTs takes 0 as "use the clock"
 
 
@@ -82,15 +83,7 @@ def correct_bias(image: nib.Nifti1Image) -> nib.Nifti1Image:
         )
     except RuntimeError as error:
         raise DataError(f"bias correction failed ({' '.join(str(error).split())})") from None
-    to_field = np.linalg.inv(affine_of(low)) @ image.affine
-    native = ndimage.affine_transform(
-        field.numpy(),
-        to_field[:3, :3],
-        to_field[:3, 3],
-        output_shape=image.shape,
-        order=1,
-        mode="nearest",
-    )
+    native = to_grid(field.numpy(), affine_of(low), image.shape, image.affine, mode="nearest")
     data = np.asarray(image.dataobj, np.float32) / np.maximum(native, 1e-3)
     return nib.Nifti1Image(data.astype(np.float32), image.affine)
 
@@ -119,7 +112,7 @@ class Stage:
     iterations, shrink, sigmas
         Per level, coarse to fine; sigmas in voxels of the fixed image.
     metric
-        ``MI`` (Mattes, 32 bins) or ``GC`` (global correlation).
+        ``MI`` (Mattes, 32 bins) or ``CC`` (local correlation over cubes of 3 voxels).
     sampling
         Share of the fixed image's voxels, on a regular lattice; 1 for all of them.
     mask
@@ -135,13 +128,13 @@ class Stage:
     mask: ants.ANTsImage | None = None
 
     def arguments(self, fixed: ants.ANTsImage, moving: ants.ANTsImage) -> list[str]:
-        bins = 32 if self.metric == "MI" else 1
+        bins_or_radius = {"MI": 32, "CC": 1}[self.metric]
         sampling = f",Regular,{self.sampling}" if self.sampling < 1 else ""
         images = f"{get_pointer_string(fixed)},{get_pointer_string(moving)}"
         mask = "NA" if self.mask is None else get_pointer_string(self.mask)
         return [
             *("-t", self.transform),
-            *("-m", f"{self.metric}[{images},1,{bins}{sampling}]"),
+            *("-m", f"{self.metric}[{images},1,{bins_or_radius}{sampling}]"),
             *("-c", f"[{'x'.join(map(str, self.iterations))},1e-6,10]"),
             *("-f", "x".join(map(str, self.shrink))),
             *("-s", "x".join(map(str, self.sigmas))),

@@ -1,7 +1,9 @@
-"""The brain mask a study asks for: the template's, one of the derivatives, or a command's.
+"""The brain mask a study asks for, by ``registration.brain_extraction`` of the configuration.
 
-``registration.brain_extraction`` of the configuration is ``auto`` (a mask of the derivatives where
-there is one, else the template's), ``template``, ``derivatives``, or a command such as
+``auto`` is a mask of the derivatives where there is one, else that of a trained network
+(:mod:`relad.registration.deepbet`), else, where the network is not installed, the template's;
+``derivatives``, ``deepbet`` and ``template`` are one of these and nothing else; all other words are
+a command such as
 
     mri_synthstrip -i {t1w} -m {mask}
 
@@ -12,52 +14,110 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
+import ants
 import nibabel as nib
 import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.imaging.nifti import load_nifti, save_nifti
-from relad.imaging.resample import grid_points, sample
+from relad.imaging.resample import grid_points, sample, to_grid
+from relad.registration import brain, deepbet, engine
 
 #: Lines of a failed command's messages that are passed on.
 _LINES = 3
 
 
-def given_mask(
-    setting: str, t1w: nib.Nifti1Image, derivative: Path | None, scratch: Path
-) -> np.ndarray | None:
-    """Brain mask (x, y, z) on the grid of the T1w; None if the template's is to be used.
+@dataclass(frozen=True)
+class Extraction:
+    """A brain.
+
+    Attributes
+    ----------
+    mask
+        (x, y, z) boolean on the grid of the T1w.
+    origin
+        ``derivatives``, ``deepbet``, ``template``, or the command.
+    unfit
+        Why the derivatives' mask was not taken, where there is one that could not be.
+    """
+
+    mask: np.ndarray
+    origin: str
+    unfit: DataError | None = None
+
+
+def extract(
+    setting: str,
+    t1w: nib.Nifti1Image,
+    low: ants.ANTsImage,
+    derivative: Path | None,
+    scratch: Path,
+    *,
+    seed: int,
+) -> Extraction:
+    """Find the brain of a T1w as a study wants it.
 
     Parameters
     ----------
     setting
         ``registration.brain_extraction``.
-    t1w
-        Bias-corrected T1w; commands read it.
+    t1w, low
+        Bias-corrected T1w, and the same at working resolution.
     derivative
         Mask of the dataset's derivatives, if there is one.
     scratch
-        Folder for the command's files.
+        Folder for files.
+    seed
+        Of the template's registration.
 
     Raises
     ------
     DataError
-        Where the mask is missing, empty or elsewhere, or the command fails.
+        Where the mask is missing, empty or elsewhere, the network finds no brain, or the command
+        fails.
     ReladError
-        Where the command does not exist; no subject would get a mask.
+        Where the network is not installed or the command does not exist: no subject would get a
+        mask.
     """
-    if setting == "template" or (setting == "auto" and derivative is None):
-        return None
-    if setting in ("auto", "derivatives"):
+    unfit = None
+    if setting == "derivatives" or (setting == "auto" and derivative is not None):
         if derivative is None:
             raise DataError(
                 "has no brain mask among the derivatives, which registration.brain_extraction asks "
                 "for (derivatives/*/sub-*/ses-*/anat/*_desc-brain_mask.nii.gz)"
             )
-        return load_mask(derivative, t1w)
-    return load_mask(_run(setting, t1w, scratch), t1w)
+        try:
+            return Extraction(load_mask(derivative, t1w), "derivatives")
+        except DataError as error:
+            if setting != "auto":
+                raise
+            unfit = error  # a mask that nobody asked for
+    if setting == "deepbet" or (setting == "auto" and deepbet.available()):
+        if not deepbet.available():
+            raise ReladError(
+                "registration.brain_extraction is deepbet, which is not installed",
+                hint="pip install deepbet, or see registration.brain_extraction",
+            )
+        return Extraction(deepbet.extract(t1w, _pose), "deepbet", unfit)
+    if setting in ("auto", "template"):
+        mask = brain.template_mask(low, scratch / "template", seed=seed)
+        mask = to_grid(mask.astype(np.float32), engine.affine_of(low), t1w.shape, t1w.affine) > 0.5
+        return Extraction(mask, "template", unfit)
+    return Extraction(load_mask(_run(setting, t1w, scratch), t1w), setting)
+
+
+def _pose(image: nib.Nifti1Image, mask: np.ndarray) -> np.ndarray:
+    data = np.where(mask, np.asarray(image.dataobj), 0)
+    return brain.find_pose(engine.to_ants(data, image.affine))
+
+
+def on_low(mask: np.ndarray, affine: np.ndarray, low: ants.ANTsImage) -> np.ndarray:
+    """A brain mask on the grid of an image at working resolution."""
+    there = to_grid(mask.astype(np.float32), affine, low.shape, engine.affine_of(low))
+    return there > 0.5
 
 
 def load_mask(path: Path, t1w: nib.Nifti1Image) -> np.ndarray:

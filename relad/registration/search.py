@@ -8,6 +8,8 @@ each axis, the best few are led uphill, and registration starts from the winner.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ants
 import numpy as np
 from nibabel.affines import apply_affine
@@ -77,6 +79,7 @@ def start(
     *,
     mask: np.ndarray | None = None,
     centre_of: np.ndarray | None = None,
+    pitches_deg: Sequence[float] = (),
 ) -> np.ndarray:
     """Find a pose from which to register.
 
@@ -89,6 +92,8 @@ def start(
     centre_of
         (x, y, z) image on the grid of ``fixed`` whose centre of intensity is laid on that of
         ``moving``; by default ``fixed`` itself.
+    pitches_deg
+        Further turns about the axis from left to right that are tried.
 
     Returns
     -------
@@ -99,6 +104,7 @@ def start(
     to_moving = np.eye(4)
     to_moving[:3, 3] = _centre(moving.numpy(), score.affine) - here
     turns = [np.zeros(3), *(TURN_DEG * np.vstack([np.eye(3), -np.eye(3)]))]
+    turns += [np.array([pitch, 0.0, 0.0]) for pitch in pitches_deg]
     tried = [
         base @ rigid(turn, np.zeros(3), score.centre) for base in (np.eye(4), to_moving)
         for turn in turns

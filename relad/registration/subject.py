@@ -16,7 +16,7 @@ from nibabel.affines import apply_affine
 from relad.errors import DataError
 from relad.fileio import write_json
 from relad.imaging.nifti import load_nifti, save_nifti
-from relad.imaging.resample import grid_points, sample
+from relad.imaging.resample import grid_points
 from relad.registration import brain, engine, extraction, inputs, motion, rigid
 from relad.registration.transforms import names, pet_names, read_affine
 from relad.status import Modality, ScanStatus, State, SubjectStatus, is_simulated
@@ -111,7 +111,7 @@ class Subject:
         t1w = _on(session.t1w, lambda: engine.correct_bias(load_nifti(session.t1w, ndim=3)))
         save_nifti(folder / self.names["t1w"], np.asarray(t1w.dataobj), t1w.affine, note=head.mark)
         t1w_low = engine.working_copy(t1w, self.options.working_voxel_mm)
-        mask = _on(session.t1w, lambda: self._brain(t1w, t1w_low, session, folder, scratch))
+        brain_low = _on(session.t1w, lambda: self._brain(t1w, t1w_low, session, folder, scratch))
         self._set(head, {})
 
         if session.flair:
@@ -123,13 +123,11 @@ class Subject:
             )
         for tracer in session.unpaired.keys() & status.pet.keys() - session.pets.keys():
             status.pet[tracer].reason = session.unpaired[tracer]
-        low = engine.affine_of(t1w_low)
-        mask_low = sample(mask.astype(np.float32), t1w.affine, grid_points(t1w_low.shape, low))
         for tracer, path in session.pets.items():
             self._try(
                 status.pet[tracer],
                 path,
-                lambda path, t=tracer: self._pet(t, path, t1w_low, mask_low > 0.5, folder, scratch),
+                lambda path, t=tracer: self._pet(t, path, t1w_low, brain_low, folder, scratch),
                 [folder / name for name in pet_names(self.subject, tracer).values()],
             )
 
@@ -160,38 +158,35 @@ class Subject:
         folder: Path,
         scratch: Path,
     ) -> np.ndarray:
-        """Register to MNI; write the transforms and the brain mask (x, y, z), and return it."""
-        prefix = scratch / "mni"
-        # First: a command that fails does so before the work.
+        """Write the brain mask and the transforms to MNI; return the mask on the working grid."""
         setting = self.options.brain_extraction
-        unfit = None
-        try:
-            given = extraction.given_mask(setting, t1w, session.brain_mask, scratch)
-        except DataError as error:
-            if setting != "auto":
-                raise
-            given, unfit = None, self._reason(error)  # a mask that nobody asked for
-        brain.to_mni(t1w_low, prefix, seed=self.seed)
-        mask, by_affine = brain.carry_back(t1w.shape, t1w.affine, prefix)
-        compared = by_affine
-        self.status.brain_mask_from = f"template, since {unfit}" if unfit else "template"
-        if given is not None:
-            mask, compared = given, mask
-            self.status.brain_mask_from = (
-                "derivatives" if setting in ("auto", "derivatives") else setting
-            )
-        if not mask.any():
-            raise DataError("no brain was found; T1w to MNI has failed")
-        shutil.move(f"{prefix}0GenericAffine.mat", folder / self.names["t1w_to_mni_affine"])
-        if self.options.to_mni == "syn":
+        found = extraction.extract(
+            setting, t1w, t1w_low, session.brain_mask, scratch, seed=self.seed
+        )
+        self.status.brain_mask_from = found.origin
+        if found.unfit:
+            self.status.brain_mask_from += f", since {self._reason(found.unfit)}"
+        mask = found.mask
+        low = extraction.on_low(mask, t1w.affine, t1w_low)
+        if not low.any():
+            raise DataError("no brain was found in the T1w")
+        prefix, head = scratch / "mni", scratch / "head"
+        deform = self.options.to_mni == "syn"
+        brain.to_mni(t1w_low, low, prefix, seed=self.seed, deform=deform)
+        affine = Path(f"{prefix}0GenericAffine.mat")
+        # What the whole head says of where the brain is, whoever found the mask.
+        brain.head_to_mni(t1w_low, affine, head, seed=self.seed)
+        overlap = brain.overlap(t1w_low, low, head)
+        shutil.move(affine, folder / self.names["t1w_to_mni_affine"])
+        if deform:
             shutil.move(f"{prefix}1Warp.nii.gz", folder / self.names["t1w_to_mni_warp"])
             shutil.move(f"{prefix}1InverseWarp.nii.gz", folder / self.names["mni_to_t1w_warp"])
         mark = self.status.mri[Modality.T1W].mark
         save_nifti(folder / self.names["brain_mask"], mask, t1w.affine, note=mark)
         voxel_ml = abs(float(np.linalg.det(t1w.affine[:3, :3]))) / 1000
         self.status.numbers["brain_volume_ml"] = round(float(mask.sum()) * voxel_ml, 1)
-        self.status.numbers["brain_overlap_dice"] = round(dice(mask, compared), 4)
-        return mask
+        self.status.numbers["brain_overlap_dice"] = round(overlap, 4)
+        return low
 
     def _flair(self, path: Path, t1w_low: Any, folder: Path, scratch: Path) -> dict[str, Any]:
         """Correct the FLAIR and register it to the T1w; nothing is measured of it yet."""
@@ -277,12 +272,6 @@ class Subject:
             "end_s": chosen.starts[-1] + chosen.durations[-1],
             "motion_mm": round(max(motions), 3),
         }
-
-
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Dice overlap of two boolean masks; 0 where both are empty."""
-    total = int(first.sum()) + int(second.sum())
-    return 2 * int((first & second).sum()) / total if total else 0.0
 
 
 def _on(path: Path, work: Callable[[], Any]) -> Any:

@@ -8,9 +8,9 @@ TRANSFORM is ITK's (.mat, .txt or .tfm): it maps points of FIXED to points of MO
 apart: headers and centres of intensity are both tried as a start, each turned either way.
 
 A PET (--pet, or more than one frame, or a name that ends in _pet) is compared with FIXED in and
-near the brain, which is found from MNI152 unless --mask gives it. Its frames are realigned and
-averaged, weighted by the durations of its BIDS sidecar where there is one; --frames leaves out
-the early ones, which show blood and not yet the brain.
+near the brain, which is extracted as `relad register` does unless --mask gives it. Its frames are
+realigned and averaged, weighted by the durations of its BIDS sidecar where there is one; --frames
+leaves out the early ones, which show blood and not yet the brain.
 
 At the end the pose must fit better than poses 8 mm and 10 degrees away, or nothing is written
 (--force writes all the same).
@@ -33,7 +33,7 @@ from relad.errors import DataError, ReladError
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import pose_margin
-from relad.registration import brain, engine, extraction, inputs, motion, rigid
+from relad.registration import engine, extraction, inputs, motion, rigid
 from relad.registration.transforms import check_suffix, read_affine, write_affine
 from relad.status import Kind, is_simulated
 
@@ -227,11 +227,9 @@ def coregister(
         image = moving.image()
         if moving.pet:
             if mask is None:
-                brain.to_mni(low, prefix.with_name("mni"), seed=seed)
-                found, _ = brain.carry_back(low.shape, affine, prefix.with_name("mni"))
-            else:
-                points = grid_points(low.shape, affine)
-                found = sample(mask.astype(np.float32), fixed.affine, points) > 0.5
+                scratch = Path(name)
+                mask = extraction.extract("auto", corrected, low, None, scratch, seed=seed).mask
+            found = extraction.on_low(mask, fixed.affine, low)
             if not found.any():
                 raise DataError("no brain was found in the fixed image")
             rigid.pet_to_t1w(low, found, image.get_fdata(dtype=np.float32), image.affine, prefix,
