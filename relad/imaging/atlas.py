@@ -50,6 +50,10 @@ REFERENCE_REGIONS: dict[str, tuple[str, ...]] = {
     "cerebral_white": ("cerebral_white",),
 }
 
+#: Rim of the cerebellum that its reference regions leave out: in the next person it lies in CSF,
+#: and it takes spill-in from tentorium and occipital cortex.
+CEREBELLAR_RIM_MM = 3.0
+
 #: Grid on which regions are cut and heads registered: finer than PET, coarse enough to be quick,
 #: with just enough room for skull and scalp.
 SHAPE, VOXEL_MM = (96, 112, 96), 2.0
@@ -214,19 +218,33 @@ def _labels(shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
     return labels
 
 
+@lru_cache(maxsize=1)
+def _cerebellar_depth_mm() -> np.ndarray:
+    """Depth (x, y, z) in mm below the surface of the cerebellum, its fissures closed."""
+    from scipy import ndimage
+
+    parts = [REGIONS[name] for name in REFERENCE_REGIONS["whole_cerebellum"]]
+    whole = np.isin(region_labels(SHAPE, grid_affine(SHAPE, VOXEL_MM)), parts)
+    closed = ndimage.binary_closing(whole, iterations=3)
+    return ndimage.distance_transform_edt(closed, sampling=VOXEL_MM)
+
+
 def region_mask(
     region: str, shape: tuple[int, int, int], affine: np.ndarray, *, erode_mm: float = 0.0
 ) -> np.ndarray:
     """Boolean mask of one of :data:`REGIONS` or :data:`REFERENCE_REGIONS` on an MNI grid.
 
     The mask is cut from labels of :data:`VOXEL_MM` and averaged down, so that it stays thin on
-    coarse grids; ``erode_mm`` removes a rim of that depth.
+    coarse grids; ``erode_mm`` removes a rim of that depth. Cerebellar reference regions are cut
+    from the cerebellum less :data:`CEREBELLAR_RIM_MM` (docs/preprocessing.md has what that does).
     """
     from scipy import ndimage
 
     fine_affine = grid_affine(SHAPE, VOXEL_MM)
     fine = region_labels(SHAPE, fine_affine)
     mask = np.isin(fine, [REGIONS[name] for name in REFERENCE_REGIONS.get(region, (region,))])
+    if region in REFERENCE_REGIONS and "cerebell" in region:
+        mask &= _cerebellar_depth_mm() > CEREBELLAR_RIM_MM
     if erode_mm > 0:
         mask = ndimage.distance_transform_edt(mask, sampling=VOXEL_MM) > erode_mm
     to_fine = np.linalg.inv(fine_affine) @ affine

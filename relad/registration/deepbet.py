@@ -30,8 +30,8 @@ from relad.registration import engine
 
 #: The network sees 256 voxels along each side of the brain: what is finer than this is lost on it.
 VOXEL_MM = 1.0
-#: A head tilted by more than this is set upright.
-TILT_DEG = 10.0
+#: A head tilted by more than this is set upright; below, it is extracted as it lies.
+TILT_DEG = 20.0
 #: Grid of an upright head, in MNI mm: room for the skull, and for a neck as in common scans.
 _UPRIGHT_SHAPE, _UPRIGHT_VOXEL_MM, _UPRIGHT_CENTRE = (144, 176, 168), 1.4, (0.0, -17.0, -10.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,13 +12,12 @@ import pytest
 from nibabel.affines import apply_affine
 
 from relad import cli
-from relad.errors import DataError
+from relad.errors import DataError, ReladError
 from relad.fileio import read_json, write_json
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, sample
-from relad.registration import brain, engine
-from relad.registration.extraction import given_mask
+from relad.registration import brain, deepbet, engine, extraction
 from relad.registration.transforms import names
 from tests.helpers.registered import pose
 from tests.helpers.settings import file_of, study
@@ -104,8 +104,8 @@ def one(t1, settings, tmp_path_factory) -> Path:
     """A head with a static PET that nothing times, and one that its sidecar times too early."""
     out = tmp_path_factory.mktemp("one") / "out"
     pet, early = out.parent / "pet.nii.gz", out.parent / "early.nii.gz"
-    grey = atlas.resample_map("grey", brain.SHAPE, brain.template().affine)
-    uptake = 500 * atlas.resample_map("brain", brain.SHAPE, brain.template().affine) + 800 * grey
+    grey = atlas.resample_map("grey", atlas.SHAPE, brain.template().affine)
+    uptake = 500 * atlas.resample_map("brain", atlas.SHAPE, brain.template().affine) + 800 * grey
     there = pose(-6, (9, 4, -8)) @ POSED @ np.diag([1.06, 0.97, 1.02, 1])
     points = apply_affine(np.linalg.inv(there), POINTS)
     for file in (pet, early):
@@ -165,8 +165,13 @@ def image(t1) -> nib.Nifti1Image:
     return load_nifti(t1)
 
 
+def extract(setting: str, image: nib.Nifti1Image, derivative: Path | None, scratch: Path):
+    low = engine.working_copy(image, 4.0)
+    return extraction.extract(setting, image, low, derivative, scratch, seed=0)
+
+
 def test_an_external_extractor_is_used(image, tmp_path) -> None:
-    mask = given_mask(extractor(tmp_path, GOOD), image, None, tmp_path)
+    mask = extract(extractor(tmp_path, GOOD), image, None, tmp_path).mask
     assert mask.shape == SHAPE and mask.sum() == 24 * 34 * 26
 
 
@@ -182,18 +187,20 @@ def test_an_external_extractor_is_used(image, tmp_path) -> None:
 )
 def test_an_extractor_that_fails_is_named(image, tmp_path, body: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        given_mask(extractor(tmp_path, body), image, None, tmp_path)
+        extract(extractor(tmp_path, body), image, None, tmp_path)
 
 
 def test_a_mask_in_another_order_of_axes_is_brought_to_the_image(image, tmp_path) -> None:
-    mask = given_mask(extractor(tmp_path, GOOD), image, None, tmp_path)
+    mask = extract(extractor(tmp_path, GOOD), image, None, tmp_path).mask
     stored = nib.Nifti1Image(mask.astype(np.uint8), image.affine)
     file = tmp_path / "reoriented.nii.gz"
     turned = nib.orientations.axcodes2ornt("PSR")
     now = nib.io_orientation(stored.affine)
     stored.as_reoriented(nib.orientations.ornt_transform(now, turned)).to_filename(file)
     assert nib.load(file).shape != image.shape
-    np.testing.assert_array_equal(given_mask("auto", image, file, tmp_path), mask)
+    found = extract("auto", image, file, tmp_path)
+    assert found.origin == "derivatives"
+    np.testing.assert_array_equal(found.mask, mask)
 
 
 def test_an_extractor_that_is_not_there_stops_everything(t1, settings, tmp_path, capsys) -> None:
@@ -205,11 +212,55 @@ def test_an_extractor_that_is_not_there_stops_everything(t1, settings, tmp_path,
     assert not (tmp_path / "out").exists()
 
 
-def test_where_the_mask_comes_from_is_a_setting(image, t1, tmp_path) -> None:
-    assert given_mask("auto", image, None, tmp_path) is None
-    assert given_mask("template", image, t1, tmp_path) is None
+def truth(image: nib.Nifti1Image) -> np.ndarray:
+    """The brain of :func:`head` in its pose."""
+    points = apply_affine(np.linalg.inv(POSED @ np.diag([1.06, 0.97, 1.02, 1])), POINTS)
+    return sample(brain.template().brain.astype(np.float32), brain.template().affine, points) > 0.5
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+@pytest.mark.parametrize("setting", ["auto", "deepbet", "template"])
+def test_where_the_mask_comes_from_is_a_setting(image, tmp_path, setting: str) -> None:
+    found = extract(setting, image, None, tmp_path)
+    assert found.origin == ("deepbet" if setting == "auto" else setting)
+    assert dice(found.mask, truth(image)) > 0.9
+
+
+def test_without_the_network_the_template_gives_the_mask(image, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(deepbet, "available", lambda: False)
+    assert extract("auto", image, None, tmp_path).origin == "template"
+    with pytest.raises(ReladError, match="is not installed -- pip install deepbet"):
+        extract("deepbet", image, None, tmp_path)
+
+
+def test_a_mask_of_the_derivatives_that_is_none(image, tmp_path) -> None:
+    save_nifti(tmp_path / "mask.nii.gz", np.zeros(SHAPE, np.uint8), AFFINE)
+    found = extract("auto", image, tmp_path / "mask.nii.gz", tmp_path)
+    assert found.origin == "deepbet" and "no voxel is above 0.5" in str(found.unfit)
+    with pytest.raises(DataError, match="no voxel"):
+        extract("derivatives", image, tmp_path / "mask.nii.gz", tmp_path)
     with pytest.raises(DataError, match="no brain mask among the derivatives"):
-        given_mask("derivatives", image, None, tmp_path)
+        extract("derivatives", image, None, tmp_path)
+
+
+def test_the_network_needs_no_gui_toolkit() -> None:
+    code = "import sys; from relad.registration import deepbet; deepbet._network(); "
+    code += "print([m for m in ('customtkinter', 'tkinter') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_tilt_of_a_head_is_told_from_that_of_its_header() -> None:
+    """Only against the voxels' axes does a network see it."""
+    turned = pose(30, (5, 6, 7))
+    assert deepbet.tilt_deg(AFFINE, turned) == pytest.approx(deepbet.tilt_deg(np.eye(4), turned))
+    assert deepbet.tilt_deg(AFFINE, turned) > 25
+    assert deepbet.tilt_deg(turned @ AFFINE, turned) == pytest.approx(0, abs=1e-4)
+    other = AFFINE @ np.array([[0, 0, 1, 0], [-1, 0, 0, 9], [0, -1, 0, 9], [0, 0, 0, 1.0]])
+    assert deepbet.tilt_deg(turned @ other, turned) == pytest.approx(0, abs=1e-4)
 
 
 def test_ones_own_mask(one, t1, settings, tmp_path, capsys) -> None:
@@ -223,9 +274,8 @@ def test_ones_own_mask(one, t1, settings, tmp_path, capsys) -> None:
     used = nib.load(registered / names("one")["brain_mask"]).get_fdata()
     assert used.sum() == mask.sum()
     # The same scan gives the same bytes, whatever mask comes with it.
-    for key in ("t1w", "t1w_to_mni_affine"):
-        name = names("one")[key]
-        assert (one / "registered" / name).read_bytes() == (registered / name).read_bytes(), name
+    name = names("one")["t1w"]
+    assert (one / "registered" / name).read_bytes() == (registered / name).read_bytes()
     save_nifti(tmp_path / "mask.nii.gz", mask[:-1], AFFINE)
     assert preprocess(tmp_path / "no", settings, *words) == 2
     assert "mask.nii.gz: is not on the grid" in capsys.readouterr().err
