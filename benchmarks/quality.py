@@ -47,18 +47,12 @@ def pet_margins(folder: Path) -> Iterator[str]:
     """Lines of the table of one registered subject."""
     status = read_json(folder / "status.json")
     subject, files = status["subject"], names(status["subject"])
-    to_t1w = MniToT1w(folder, subject)
-    points = Lattice.points()
-    straight = to_t1w(points, deform=False)
-    head, mask = (
-        Scan.of(np.asarray(image.dataobj), image.affine)
-        for image in (
-            load_nifti(folder / files["t1w"], ndim=3),
-            load_nifti(folder / files["brain_mask"], ndim=3, allow_constant=True),
-        )
+    lattice = Lattice(
+        load_nifti(folder / files["t1w"], ndim=3),
+        load_nifti(folder / files["brain_mask"], ndim=3, allow_constant=True),
+        MniToT1w(folder, subject),
     )
-    lattice = Lattice(straight, straight, head, mask.at(straight) > 0.5)
-    centre = straight[lattice.brain].mean(axis=0)
+    centre = lattice.straight[lattice.brain].mean(axis=0)
     random = np.random.default_rng(0)
     for tracer, entry in status["tracers"].items():
         if entry["status"] != "ok":
@@ -77,61 +71,6 @@ def pet_margins(folder: Path) -> Iterator[str]:
                 worst = max(worst, lattice.pet(scan)["margin"])
             cells.append(f"{worst:+.3f}")
         yield f"| {subject} | {tracer} | {' | '.join(cells)} |"
-
-
-def no_heads() -> Iterator[tuple[str, nib.Nifti1Image]]:
-    """Yield images of 2 mm that show no head, with noise."""
-    shape = (100, 110, 100)
-    affine = atlas.grid_affine(shape, 2.0)
-    random = np.random.default_rng(0)
-    points = grid_points(shape, affine) - np.array([0.0, -17.0, 5.0])
-
-    def inside(centre: tuple, axes: tuple) -> np.ndarray:
-        return (((points - np.array(centre)) / np.array(axes)) ** 2).sum(-1) < 1
-
-    body = 300.0 * inside((0, 0, 0), (95, 70, 90))
-    for value, centre, axes in (
-        (150, (0, 0, 0), (88, 62, 90)),
-        (420, (-40, 10, 20), (40, 35, 50)),
-        (380, (45, 15, 30), (25, 20, 30)),
-        (520, (0, -45, 0), (18, 16, 90)),
-        (250, (10, 20, -40), (40, 25, 30)),
-    ):
-        body[inside(centre, axes)] = value
-    cube = random.uniform(0, 500, shape) * (np.abs(points) < 70).all(-1)
-    for name, data in (
-        ("sphere", 500.0 * inside((0, 0, 0), (75, 75, 75))),
-        ("cube of noise", cube),
-        ("abdomen", body),
-    ):
-        noisy = np.abs(data + random.normal(0, 10, shape)).astype(np.float32)
-        yield name, nib.Nifti1Image(noisy, affine)
-
-
-def heads(files: list[Path]) -> Iterator[tuple[str, nib.Nifti1Image]]:
-    """Yield each T1w as it lies and turned the wrong ways, then what is no head."""
-    for number, file in enumerate(files, 1):
-        image = load_nifti(file, ndim=3)
-        yield f"head {number}", image
-        for name, matrix in WRONG.items():
-            yield f"head {number}, {name}", nib.Nifti1Image(image.dataobj, matrix @ image.affine)
-    yield from no_heads()
-
-
-def head_margin(image: nib.Nifti1Image) -> dict[str, float]:
-    """Numbers of a T1w's registration to MNI."""
-    corrected = engine.correct_bias(image)
-    with tempfile.TemporaryDirectory() as name:
-        prefix = Path(name) / "mni"
-        brain.to_mni(engine.working_copy(corrected, 2.0), prefix, seed=0)
-        for suffix, key in (("0GenericAffine.mat", "affine"), ("1Warp.nii.gz", "warp")):
-            Path(f"{prefix}{suffix}").rename(Path(name) / names("x")[f"t1w_to_mni_{key}"])
-        to_t1w = MniToT1w(Path(name), "x")
-        points = Lattice.points()
-        straight = to_t1w(points, deform=False)
-        head = Scan.of(np.asarray(corrected.dataobj), corrected.affine)
-        lattice = Lattice(straight, to_t1w(points), head, np.zeros(points.shape[:3], bool))
-        return lattice.head()
 
 
 def main() -> None:

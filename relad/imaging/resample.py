@@ -38,7 +38,7 @@ def sample(
     points
         (..., 3) in mm, in the image's own space.
     order
-        1 for linear, 3 for cubic spline interpolation.
+        0 for the nearest voxel, 1 for linear, 3 for cubic spline interpolation.
 
     Returns
     -------

@@ -6,11 +6,13 @@ numbers and limits mean the same in every study.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+import nibabel as nib
 import numpy as np
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from relad.imaging import atlas
@@ -23,6 +25,10 @@ SHAPE, VOXEL_MM = (40, 48, 40), 4.0
 RIM_MM, OUTLINE_FWHM_MM = 16.0, 8.0
 #: Displacements for T1w to MNI: people differ from the template by some millimetres anyway.
 HEAD_SHIFT_MM, HEAD_TURN_DEG = 16.0, 20.0
+#: Full width at half maximum that separates what a tomograph resolves from what an MRI shows.
+DETAIL_FWHM_MM = 6.0
+#: Rim around the template's brain in which a head without its skull shows nothing.
+HEAD_RIM_MM = 12.0
 
 
 def outline_correlation(image: np.ndarray, mask: np.ndarray, voxel_mm: float) -> float:
@@ -90,21 +96,27 @@ class Lattice:
 
     Parameters
     ----------
-    straight, deformed
-        (x, y, z, 3) points in mm of the T1w to which the lattice goes, by the affine alone and by
-        the affine and SyN.
     t1w
         The bias-corrected head.
-    brain
-        (x, y, z) boolean, the person's brain on ``straight``.
+    mask
+        Brain mask on the grid of ``t1w``.
+    to_t1w
+        Map of MNI points (..., 3) to the T1w, by the affine alone where ``deform`` is False.
     """
 
-    def __init__(self, straight: np.ndarray, deformed: np.ndarray, t1w: Scan, brain: np.ndarray):
-        self.straight, self.deformed = straight, deformed
-        self.t1w, self.brain = t1w, brain
+    def __init__(
+        self, t1w: nib.Nifti1Image, mask: nib.Nifti1Image, to_t1w: Callable[..., np.ndarray]
+    ):
+        self.straight, self.deformed = (to_t1w(self.points(), deform=d) for d in (False, True))
+        head, inside_brain = np.asarray(t1w.dataobj), np.asarray(mask.dataobj) > 0.5
+        self.t1w = Scan.of(head, t1w.affine)
+        bright = float(np.percentile(head[inside_brain], 99.5)) if inside_brain.any() else 0.0
+        #: The head without all that is not brain, and without its brightest vessels.
+        self.stripped = Scan.of(np.where(inside_brain, np.minimum(head, bright), 0), t1w.affine)
+        self.brain = Scan.of(inside_brain, t1w.affine).at(self.straight) > 0.5
         affine = atlas.grid_affine(SHAPE, VOXEL_MM)
         self.template = atlas.brain_mask(SHAPE, affine)
-        self.template_t1 = atlas.resample_map("t1", SHAPE, affine)[self.template]
+        self.template_t1 = np.where(self.template, atlas.resample_map("t1", SHAPE, affine), 0)
 
     @staticmethod
     def points() -> np.ndarray:
@@ -119,33 +131,34 @@ class Lattice:
     def head(self) -> dict[str, float]:
         """How well the T1w fits the template: registration, margin, half turn and coverage.
 
-        On three real heads and 26 phantoms ``T1w_margin`` is 0.023 and more; of a sphere, a cube of
-        noise, an abdomen and heads turned the wrong way it is 0.003 at most.
-        ``T1w_half_turn`` is by how much the best of three half turns fits better than the pose
-        found (correlation): positive where orientation codes are wrong.
+        ``T1w_margin`` compares the brain and the empty rim around it with the template's, by the
+        affine alone (SyN finds a way to fit anything a little); docs/preprocessing.md has what it
+        is of real heads and of what is none. ``T1w_half_turn`` is by how much the best of three
+        half turns fits better than the pose found (correlation): positive where orientation codes
+        are wrong.
         """
-        bent, straight = (points[self.template] for points in (self.deformed, self.straight))
-        # By the affine alone: SyN finds a way to fit anything a little.
+        rim = ndimage.distance_transform_edt(~self.template, sampling=VOXEL_MM) < HEAD_RIM_MM
         margin, _ = pose_margin(
-            straight,
-            self.template_t1,
-            self.t1w.data,
-            self.t1w.affine,
-            self.t1w.matrix,
+            self.straight[rim],
+            self.template_t1[rim],
+            self.stripped.data,
+            self.stripped.affine,
+            self.stripped.matrix,
             shift_mm=HEAD_SHIFT_MM,
             turn_deg=HEAD_TURN_DEG,
         )
+        bent, straight = (points[self.template] for points in (self.deformed, self.straight))
+        wanted = self.template_t1[self.template]
         mni = self.points()[self.template]
         to_t1w = _affine_through(mni, straight)
         turned = max(
-            correlation(self.t1w.at(apply_affine(to_t1w @ turn, mni)), self.template_t1)
+            correlation(self.t1w.at(apply_affine(to_t1w @ turn, mni)), wanted)
             for _, turn in half_turns(mni.mean(axis=0))
         )
-        found = correlation(self.t1w.at(straight), self.template_t1)
         return {
-            "T1w_registration": _rounded(correlation(self.t1w.at(bent), self.template_t1)),
+            "T1w_registration": _rounded(correlation(self.t1w.at(bent), wanted)),
             "T1w_margin": _rounded(margin),
-            "T1w_half_turn": _rounded(turned - found),
+            "T1w_half_turn": _rounded(turned - correlation(self.t1w.at(straight), wanted)),
             "T1w_coverage": self.t1w.covers(straight),
         }
 
@@ -159,10 +172,36 @@ class Lattice:
             f"{name}_coverage": scan.covers(self.straight[self.template]),
         }
 
-    def pet(self, scan: Scan) -> dict[str, float]:
-        """How well a PET fits the T1w: ``registration`` (outline) and ``margin``."""
+    def pet(self, image: nib.Nifti1Image, matrix: np.ndarray) -> dict[str, float]:
+        """How well a PET fits the T1w, and whether it is one.
+
+        Parameters
+        ----------
+        image
+            Mean of the frames.
+        matrix
+            (4, 4) map of RAS mm points from the T1w to it.
+
+        Returns
+        -------
+        ``registration`` (outline), ``margin``, and ``detail``: the share of the variance in the
+        brain that is lost when the image is smoothed by :data:`DETAIL_FWHM_MM`. A tomograph does
+        not resolve what is so small; an MRI that is given for a PET does.
+        """
+        data = np.asarray(image.dataobj)
+        scan = Scan.of(data, image.affine, matrix)
         outline = outline_correlation(scan.at(self.straight), self.brain, VOXEL_MM)
-        return {"registration": _rounded(outline), "margin": self._margin(scan)}
+        sigma = DETAIL_FWHM_MM / FWHM_PER_SIGMA / voxel_sizes(image.affine)
+        there = apply_affine(matrix, self.straight[self.brain])
+        fine, coarse = (
+            sample(d, image.affine, there, order=0)
+            for d in (data, ndimage.gaussian_filter(data, sigma))
+        )
+        return {
+            "registration": _rounded(outline),
+            "margin": self._margin(scan),
+            "detail": _rounded(1 - correlation(fine, coarse) ** 2),
+        }
 
     def _margin(self, scan: Scan) -> float:
         points = self.straight[self.near]

@@ -190,7 +190,7 @@ class Normalization:
         mask &= inside(t1w.shape, t1w.affine, self.points)
 
         numbers = self.status.numbers
-        self.lattice = self._lattice(t1w, brain)
+        self.lattice = Lattice(t1w, brain, self.to_t1w)
         numbers.update(self.lattice.head())
         if self.status.mri[Modality.FLAIR].ok:
             flair = self._load("flair")
@@ -202,13 +202,6 @@ class Normalization:
             mask &= inside(flair.shape, flair.affine, there)
         numbers["mask_volume_ml"] = round(float(mask.sum()) * self.voxel_mm**3 / 1000, 1)
         return images, mask
-
-    def _lattice(self, t1w: nib.Nifti1Image, brain: nib.Nifti1Image) -> Lattice:
-        """The lattice on which quality is measured, on this person."""
-        points = Lattice.points()
-        straight = self.to_t1w(points, deform=False)
-        head, mask = (Scan.of(np.asarray(i.dataobj), i.affine) for i in (t1w, brain))
-        return Lattice(straight, self.to_t1w(points), head, mask.at(straight) > 0.5)
 
     def _on_grid(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
         """Sample an image at points (x, y, z, 3) of its own space, without aliasing."""
@@ -236,8 +229,7 @@ class Normalization:
         frames = read_json(self.registered / files["motion"])["frames"]
         to_pet = read_affine(self.registered / files["pet_to_t1w"])
         mean = load_nifti(self.registered / files["mean"], ndim=3)
-        scan = Scan.of(np.asarray(mean.dataobj), mean.affine, to_pet)
-        numbers.update(self.lattice.pet(scan))
+        numbers.update(self.lattice.pet(mean, to_pet))
 
         configured, psf = self.tracers[tracer], self.psf.get(tracer)
         numbers["psf"] = None if psf is None else plain(psf)
