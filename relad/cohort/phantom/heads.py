@@ -32,18 +32,23 @@ _MEDIAL = ("medial_temporal", "hippocampus", "amygdala")
 #: Mean and standard deviation of what the stage follows from, and the median volume of white-matter
 #: hyperintensities in ml, of the 16 people of 71 to 96 years that NiChart hands out as its example
 #: (CBICA/NiChart_Project), as `relad phantom` writes these numbers into truth.json of each.
-USUAL = {"medial_share": (0.0133, 0.0009), "log_ventricle_share": (-3.11, 0.43), "age": (80.5, 6.0)}
+USUAL = {"medial_share": (0.0132, 0.0009), "log_ventricle_share": (-3.08, 0.42), "age": (80.7, 6.0)}
 USUAL_LESIONS_ML = 23.0
+#: Of their deviations from the usual, in standard deviations; the sum has a spread of about 1.
 _WEIGHTS = {"medial_share": -0.6, "log_ventricle_share": 0.5, "age": 0.5}
-#: Local share of CSF in and on the cortex of these people: about the least, and the range.
-_ATROPHY = (0.25, 0.5)
+#: Local share of CSF in and on the cortex: what counts as none lost (the least of these people have
+#: 0.1 to 0.2), and how much more as all (the most have 0.5 to 0.6).
+_ATROPHY = (0.10, 0.50)
 #: Less than this counts as this much: a logarithm is taken of it.
 _LEAST_LESIONS_ML = 0.1
 
-_CORTEX = tuple(
-    name for name in GREY_REGIONS
-    if name not in ("hippocampus", "amygdala", "basal_ganglia", "thalamus")
-)  # fmt: skip
+#: Cortex of the cerebrum, and all that is as thin: their voxels mix with what lies beside.
+_CEREBRUM = tuple(name for name in person.THINNING if name not in ("hippocampus", "amygdala"))
+_FOLDED = (*_CEREBRUM, "superior_cerebellar_grey", "inferior_cerebellar_grey")
+#: Standard deviation in mm by which a person's own regions are smoothed: they are no template's.
+_REGION_MM = 1.0
+#: T1w signal relative to white matter below which there is air, and between which there is muscle.
+_AIR, _MUSCLE = 0.10, (0.25, 0.80)
 
 
 @dataclass(frozen=True)
@@ -208,10 +213,6 @@ def brain(images: Images, to_flair: np.ndarray) -> Brain:
     )
 
 
-#: Standard deviation by which a person's own regions are smoothed: they are not a template's.
-_REGION_MM = 1.0
-
-
 def reference_mask(regions: np.ndarray, name: str) -> np.ndarray:
     """Mask (x, y, z) of a key of :data:`relad.imaging.atlas.REFERENCE_REGIONS`."""
     return _is(regions, atlas.REFERENCE_REGIONS[name])
@@ -246,11 +247,11 @@ def _tissue(
     tissue.
     """
     white = _is(regions, WHITE_REGIONS)
-    cortex = _is(regions, _CORTEX)
+    cortex = _is(regions, _FOLDED)
     fluid = _is(regions, ("csf",))
     ventricle = _is(regions, ("ventricles",))
     deep = (regions > 0) & ~(white | cortex | fluid | ventricle)
-    grey_mean = float(np.median(signal[_is(regions, _CORTEX[:8])]))
+    grey_mean = float(np.median(signal[_is(regions, _CEREBRUM)]))
     core = ndimage.binary_erosion(ventricle)
     csf_mean = float(np.median(signal[core if core.any() else ventricle]))
     csf_mean = min(csf_mean, 0.8 * grey_mean)
@@ -285,7 +286,7 @@ def _tissue(
 
 def _atrophy(csf: np.ndarray, regions: np.ndarray, voxel_mm: np.ndarray) -> np.ndarray:
     """Loss of cortex around each voxel (x, y, z), about 0 to 1: CSF in the cortex and upon it."""
-    rind = _is(regions, (*_CORTEX[:8], "csf")).astype(np.float32)
+    rind = _is(regions, (*_CEREBRUM, "csf")).astype(np.float32)
     share = ndimage.gaussian_filter(csf * rind, 6 / voxel_mm)
     share /= np.maximum(ndimage.gaussian_filter(rind, 6 / voxel_mm), 1e-3)
     return (share - _ATROPHY[0]) / _ATROPHY[1]
@@ -329,7 +330,3 @@ def body(images: Images, centre: np.ndarray) -> pet.Body:
         share=share.ravel()[voxels],
         affine=affine,
     )
-
-
-#: T1w signal relative to white matter below which there is air, and between which there is muscle.
-_AIR, _MUSCLE = 0.10, (0.25, 0.80)
