@@ -103,7 +103,13 @@ def test_reference_region_is_one_at_every_stage(people, tracer):
     region = REFERENCE[tracer]
     reference = atlas.region_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
     for ptid, anatomy in people.items():
-        image = pet.uptake(tracer, region, anatomy, person.stream(0, "sim", ptid, tracer))
+        image = pet.uptake(
+            tracer,
+            region,
+            of_template(anatomy),
+            anatomy.latent,
+            person.stream(0, "sim", ptid, tracer),
+        )
         assert image.suvr[reference].mean() == pytest.approx(1, abs=1e-4)
         assert image.predictable[reference].mean() == pytest.approx(1, abs=1e-4)
 
