@@ -36,7 +36,7 @@ def people(phantom: Mapping[str, Any]) -> list[str] | list[folder.Person]:
     subjects, heads, site = (phantom.get(key) for key in ("subjects", "heads", "site"))
     if (subjects is None) == (heads is None):
         raise ReladError(
-            f"phantom has {'neither' if heads is None else 'both'} subjects and heads",
+            f"phantom has {'neither subjects nor' if heads is None else 'both subjects and'} heads",
             hint="subjects counts made-up people, heads is a folder of real ones: give one of them",
         )
     if heads is not None:
