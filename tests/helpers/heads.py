@@ -75,3 +75,12 @@ def _labels(anatomy: person.Anatomy, grid: geometry.Grid) -> np.ndarray:
 def write_people(folder: Path, rows: dict[str, tuple[object, str]]) -> None:
     lines = ["MRID,Age,Sex", *(f"{name},{age},{sex}" for name, (age, sex) in rows.items())]
     (folder / "participants.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def empty_heads(folder: Path, people: int = 16) -> None:
+    """A folder whose files are empty: enough to plan a study, which reads none of them."""
+    folder.mkdir()
+    write_people(folder, {f"S{n}": (70, "F") for n in range(people)})
+    for n in range(people):
+        for suffix in ("T1", "T1_DLMUSE", "FL", "FL_DLWMLS"):
+            (folder / f"S{n}_{suffix}.nii.gz").touch()
