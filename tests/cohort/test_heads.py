@@ -14,11 +14,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
+from scipy import ndimage
 
 from relad import cli
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import folder as heads_folder
 from relad.cohort.phantom import heads, labels, pet
+from relad.cohort.phantom.scanners import ALPHA
 from relad.errors import ReladError
 from relad.imaging.resample import sample
 from relad.status import Kind, is_simulated
@@ -32,6 +34,7 @@ from tests.helpers.heads import (
     MUSE,
     SHAPE,
     VENTRICLE,
+    VOXEL_MM,
     add_head,
     save,
     write_people,
@@ -263,6 +266,34 @@ def test_pet_lies_where_the_truth_says(cohort, bids):
         whole = sample(np.ones(data.shape, np.float32), image.affine,
                        apply_affine(rigid, points))  # fmt: skip
         assert (whole > 0.99).all()  # inside the field of view
+
+
+def test_frames_in_the_window_give_the_true_suvr(cohort, bids):
+    truth = _truth(cohort, "trc-tau_space-T1w_desc-noisefree_pet")
+    image = nib.load(next(bids.glob(f"sub-{_label()}/ses-bl/pet/*AV1451*_pet.nii.gz")))
+    data = np.asarray(image.dataobj)
+    poses = np.array(_facts(cohort)["scans"]["tau"]["rigid_T1w_to_frame"])
+    regions = np.asarray(_truth(cohort, "space-T1w_dseg").dataobj)
+    fwhm_mm = np.hypot(ALPHA.pet.intrinsic_mm, ALPHA.pet.filter_mm)
+    blurred = ndimage.gaussian_filter(np.asarray(truth.dataobj), fwhm_mm / 2.355 / VOXEL_MM)
+
+    def ratio(name):
+        """Measured and expected SUVR of a region."""
+        told = []
+        for of in (name, "inferior_cerebellar_grey"):
+            mask = ndimage.binary_erosion(np.isin(regions, labels.VALUES[of]), iterations=1)
+            points = apply_affine(truth.affine, np.argwhere(mask).astype(float))
+            frames = [
+                sample(data[..., k], image.affine, apply_affine(poses[k], points)).mean()
+                for k in (1, 2, 3, 4)
+            ]
+            told.append((np.mean(frames), blurred[mask].mean()))
+        (seen, true), (seen_reference, true_reference) = told
+        return seen / seen_reference, true / true_reference
+
+    for name in ("lateral_temporal", "cerebral_white", "basal_ganglia"):
+        measured, expected = ratio(name)
+        assert measured == pytest.approx(expected, rel=0.06), name
 
 
 def test_lesions_lie_where_flair_has_them_though_headers_disagree(folder, cohort):

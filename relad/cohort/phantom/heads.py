@@ -32,6 +32,7 @@ _MEDIAL = ("medial_temporal", "hippocampus", "amygdala")
 #: Mean and standard deviation of what the stage follows from, and the median volume of white-matter
 #: hyperintensities in ml, of the 16 people of 71 to 96 years that NiChart hands out as its example
 #: (CBICA/NiChart_Project), as `relad phantom` writes these numbers into truth.json of each.
+#: They are volumes by MUSE's labels; by another scheme's, everybody's stage would be a little off.
 USUAL = {"medial_share": (0.0132, 0.0009), "log_ventricle_share": (-3.08, 0.42), "age": (80.7, 6.0)}
 USUAL_LESIONS_ML = 23.0
 #: Of their deviations from the usual, in standard deviations; the sum has a spread of about 1.
