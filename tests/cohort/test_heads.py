@@ -612,3 +612,24 @@ def test_real_people_become_a_hybrid_cohort(tmp_path):
         assert t1w[white & (share > 0.9)].mean() < 0.9 * t1w[white & (share < 0.01)].mean()
     # More atrophied and older: a later stage.
     assert _facts(raw, "Subj5")["stage"] > _facts(raw, "Subj13")["stage"] + 0.3
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"real heads are not at {REAL}")
+def test_labels_are_those_that_muse_names():
+    with (REAL / "muse_dict.csv").open(newline="") as file:
+        names = {int(row["Index"]): row["Name"] for row in csv.DictReader(file)}
+    single = {index: name for index, name in names.items() if index < 300}
+    assert set(single) <= set(labels.MUSE.regions) <= set(single) | {46, 69}
+    for index, name in single.items():
+        side = {"_L": -1, "_R": 1}.get(name[-2:], 0)
+        assert labels.MUSE.sides[index] == side, name
+    said = {
+        "Hippocampus": "hippocampus", "Precuneus": "posterior_cingulate_precuneus",
+        "Putamen": "basal_ganglia", "MiddleTemporal": "lateral_temporal",
+        "Entorhinal": "medial_temporal", "Frontal_WM": "cerebral_white",
+        "CerebellarVermal": labels.CEREBELLUM, "PrecentralGyrus": "sensorimotor",
+        "Ventricle": "ventricles",
+    }  # fmt: skip
+    for word, region in said.items():
+        found = {labels.MUSE.regions[i] for i, name in single.items() if word in name}
+        assert found == {region}, word
