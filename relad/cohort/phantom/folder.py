@@ -79,9 +79,9 @@ def people(folder: Path, site: int) -> list[Person]:
         person = _person(folder, site, cells)
         if person.ptid in found:
             other = found[person.ptid].name
-            what = f"lists {other} twice" if other == person.name else (
-                f"{other!r} and {person.name!r} would have one identifier, {person.ptid}"
-            )  # fmt: skip
+            what = f"{other!r} and {person.name!r} would have one identifier, {person.ptid}"
+            if other == person.name:
+                what = f"lists {other} twice"
             raise ReladError(what, file=table, hint="rename one of them")
         found[person.ptid] = person
     return sorted(found.values(), key=lambda person: person.name)
@@ -107,27 +107,31 @@ def _person(folder: Path, site: int, cells: dict[str, str | None]) -> Person:
     sex = (cells["sex"] or "").strip().upper()
     if sex not in ("M", "F", ""):
         raise ReladError(f"the sex of {name} is {sex}, not M, F or nothing", file=table)
-    own_labels = folder / LABELS
-    described = own_labels.is_file()
-    needed = (
-        folder / f"{name}_T1.nii.gz",
-        folder / f"{name}_T1_{'labels' if described else 'DLMUSE'}.nii.gz",
-    )
-    beside = (folder / f"{name}_FL.nii.gz", folder / f"{name}_FL_DLWMLS.nii.gz")
-    has_flair = any(file.exists() for file in beside)
-    for file in (*needed, *(beside if has_flair else ())):
+    described = (folder / LABELS).is_file()
+    t1w = folder / f"{name}_T1.nii.gz"
+    labels = folder / f"{name}_T1_{'labels' if described else 'DLMUSE'}.nii.gz"
+    flair, lesions = folder / f"{name}_FL.nii.gz", folder / f"{name}_FL_DLWMLS.nii.gz"
+    needed = {t1w: "", labels: ""}
+    has_flair = flair.exists() or lesions.exists()
+    if has_flair:
+        needed[flair] = ", though there are its hyperintensities"
+        needed[lesions] = ", though there is its FLAIR"
+    for file, though in needed.items():
         if not file.is_file():
-            what = "no such file" if file in needed else (
-                "no such file, though there is its FLAIR"
-                if file is beside[1]
-                else "no such file, though there are its hyperintensities"
-            )  # fmt: skip
-            raise ReladError(what, file=file, hint=f"give it, or take {name} out of {PEOPLE}")
-    flair, lesions = beside if has_flair else (None, None)
+            raise ReladError(
+                f"no such file{though}", file=file, hint=f"give it, or take {name} out of {PEOPLE}"
+            )
     return Person(
-        name, ptid_of(name, site), age, sex, *needed, flair, lesions,
-        own_labels if described else None,
-    )  # fmt: skip
+        name=name,
+        ptid=ptid_of(name, site),
+        age=age,
+        sex=sex,
+        t1w=t1w,
+        labels=labels,
+        flair=flair if has_flair else None,
+        lesions=lesions if has_flair else None,
+        table=folder / LABELS if described else None,
+    )
 
 
 def files(folder: Path, everybody: Sequence[Person]) -> list[Path]:
