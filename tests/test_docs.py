@@ -14,6 +14,7 @@ import yaml
 from relad import __version__
 from relad.cli import STEPS
 from relad.study.paths import REPOSITORY
+from tests.helpers.heads import empty_heads
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "results/README.md", "CHANGELOG.md")
 DOCUMENTS += tuple(sorted(f"docs/{file.name}" for file in (REPOSITORY / "docs").glob("*.md")))
@@ -50,7 +51,12 @@ def test_snakemake_commands_plan(line: str, tmp_path: Path) -> None:
     # The reader's own study stands here for the small one; --use-conda needs conda even to plan.
     small = shlex.quote(str(REPOSITORY / "config" / "test.yaml"))
     line = re.sub(r"config/(my-study|test)\.yaml", lambda _: small, line).replace("--use-conda", "")
-    line = re.sub(r"workflow/profiles/\w+", lambda m: shlex.quote(str(REPOSITORY / m[0])), line)
+    empty_heads(tmp_path / "heads")  # config/hybrid.yaml wants them there
+    line = re.sub(
+        r"config/hybrid\.yaml|workflow/profiles/\w+",
+        lambda m: shlex.quote(str(REPOSITORY / m[0])),
+        line,
+    )
     done = subprocess.run(
         [
             *(sys.executable, "-m", *shlex.split(line), "--dry-run"),

@@ -25,8 +25,11 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Phantom:
-    subjects: int
-    site: int
+    """Made-up people, ``subjects`` of them, or real heads in a folder; see the source phantom."""
+
+    subjects: int | None
+    heads: str | None
+    site: int | None
     scanner: str
 
 

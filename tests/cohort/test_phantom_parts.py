@@ -8,6 +8,7 @@ import pytest
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import geometry, pet
 from relad.cohort.phantom import template as head
+from relad.cohort.phantom.brain import of_template
 from relad.imaging import atlas
 
 REFERENCE = {
@@ -102,7 +103,13 @@ def test_reference_region_is_one_at_every_stage(people, tracer):
     region = REFERENCE[tracer]
     reference = atlas.region_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
     for ptid, anatomy in people.items():
-        image = pet.uptake(tracer, region, anatomy, person.stream(0, "sim", ptid, tracer))
+        image = pet.uptake(
+            tracer,
+            region,
+            of_template(anatomy),
+            anatomy.latent,
+            person.stream(0, "sim", ptid, tracer),
+        )
         assert image.suvr[reference].mean() == pytest.approx(1, abs=1e-4)
         assert image.predictable[reference].mean() == pytest.approx(1, abs=1e-4)
 
@@ -114,7 +121,7 @@ def test_tau_and_amyloid_rise_with_disease_and_part_is_hidden_from_mri(people):
         pairs = []
         for ptid, anatomy in people.items():
             rng = person.stream(0, "sim", ptid, tracer)
-            image = pet.uptake(tracer, REFERENCE[tracer], anatomy, rng)
+            image = pet.uptake(tracer, REFERENCE[tracer], of_template(anatomy), anatomy.latent, rng)
             pairs.append((anatomy.latent.stage, image.suvr[cortex].mean()))
             hidden = np.abs(image.suvr - image.predictable)[cortex].mean()
             assert 0.005 < hidden < 0.6
@@ -125,7 +132,9 @@ def test_tau_and_amyloid_rise_with_disease_and_part_is_hidden_from_mri(people):
 def test_tspo_is_high_around_lesions(people):
     anatomy = max(people.values(), key=lambda one: one.latent.lesion_load_ml)
     base = head.template()
-    image = pet.uptake("tspo", "whole_cerebellum", anatomy, person.stream(0, "x"))
+    image = pet.uptake(
+        "tspo", "whole_cerebellum", of_template(anatomy), anatomy.latent, person.stream(0, "x")
+    )
     white = (base.tissue_2mm[1] > 0.9) & (base.white_share[0] > 0.9)
     lesion = anatomy.lesion[base.inside] > 0.5
     values = image.suvr[base.inside]

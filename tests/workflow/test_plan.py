@@ -12,6 +12,7 @@ import pytest
 from relad.cli import STEPS
 from relad.fileio import write_table
 from relad.study import config
+from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
 from tests.helpers.small_study import Plan, Study
 
@@ -376,3 +377,17 @@ def test_plan_needs_no_package_of_any_step(empty_study: Study, tmp_path: Path) -
 def test_profiles_plan(empty_study: Study, profile: str) -> None:
     plan = empty_study.plan("--workflow-profile", f"workflow/profiles/{profile}", "all")
     assert plan.rules["train"] == 6
+
+
+def test_a_changed_head_is_simulated_again(empty_study: Study, tmp_path: Path) -> None:
+    study = empty_study.copy(tmp_path / "copy")
+    made_up = "phantom: {subjects: 4, site: 951, scanner: alpha}"
+    edit(study.configfile, made_up, "phantom: {heads: heads, scanner: alpha}")
+    heads = study.folder / "study" / "heads"
+    empty_heads(heads, 4)
+    study.fill_with_nothing()
+    assert not study.plan("all").rules
+    (heads / "S2_T1_DLMUSE.nii.gz").write_bytes(b"other labels")
+    plan = study.plan("all")
+    assert plan.of("Simulating the scans of") == ["tiny-train"]
+    assert "because of input: phantom 1" in plan.output

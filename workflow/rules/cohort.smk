@@ -2,6 +2,8 @@
 
 
 rule phantom:
+    input:
+        heads=head_files,
     output:
         raw=directory(paths.raw("{cohort}")),
     log:

@@ -21,7 +21,8 @@ from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
-from relad.study.subjects import check_counts, cohort_subjects, collections_of, source_module
+from relad.study.subjects import check_counts, cohort_subjects, collections_of
+from relad.study.subjects import load_source, source_module
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
@@ -221,6 +222,12 @@ def cohort_entry(wildcards):
 def raw_scans(wildcards):
     entry = cohort_entry(wildcards)
     return paths.raw(wildcards.cohort) if entry["source"] == "phantom" else entry["path"]
+
+
+def head_files(wildcards):
+    """Files of the real heads that a cohort is simulated in; none where they are made up."""
+    entry = cohort_entry(wildcards)
+    return told(load_source("phantom").files, entry.get("phantom", {}))
 
 
 def ingest_files(wildcards):

@@ -36,36 +36,83 @@ def stream(seed: int, *names: object) -> np.random.Generator:
 
 
 @dataclass(frozen=True)
-class Latent:
-    """What drives a person's images.
+class Disease:
+    """What drives a person's PET.
 
     Attributes
     ----------
     stage
-        Stage of the disease, 0 to 1; widens ventricles, thins cortex, spreads tau.
+        Stage of the disease, 0 to 1; spreads tau, and goes with atrophy.
     amyloid_load, amyloid_expected
         Amyloid in 0..1, and its part that stage and lesions predict.
     tau_shift
         Offset of the tau stage from ``stage``; not visible on MRI.
     tspo_gain
         Factor on inflammation, such as the rs6971 genotype's; not visible on MRI.
-    grey_brightening
-        Relative rise of the grey signal on T1w; grey-white contrast fades with the stage.
-    lesion_load_ml
-        White-matter hyperintensities, volume in MNI space.
+    lesion_load_ml, usual_lesions_ml
+        Volume of white-matter hyperintensities, and that of the middle of such people.
     """
 
     age: float
     sex: str
-    group: str
     weight_kg: float
     stage: float
     amyloid_load: float
     amyloid_expected: float
     tau_shift: float
     tspo_gain: float
-    grey_brightening: float
     lesion_load_ml: float
+    usual_lesions_ml: float
+
+    @property
+    def vascular(self) -> float:
+        """Inflammation in 0..1 that goes with the load of white-matter hyperintensities."""
+        return float(1 / (1 + (self.usual_lesions_ml / self.lesion_load_ml) ** 1.5))
+
+
+@dataclass(frozen=True)
+class Latent(Disease):
+    """What drives the images of a phantom, whose lesions are those of MNI space.
+
+    Attributes
+    ----------
+    grey_brightening
+        Relative rise of the grey signal on T1w; grey-white contrast fades with the stage.
+    """
+
+    group: str
+    grey_brightening: float
+
+
+#: Volume of white-matter hyperintensities in the middle of the phantoms.
+USUAL_LESIONS_ML = 7.0
+
+
+def expected_amyloid(stage: float, lesions_ml: float, usual_ml: float) -> float:
+    """Amyloid in 0..1 that stage and white-matter hyperintensities predict."""
+    # Log lesion load as a number of about unit spread around its median.
+    lesions = np.log(lesions_ml / usual_ml)
+    return float(1 / (1 + np.exp(-(7.0 * (stage - 0.42) + 0.7 * lesions))))
+
+
+def draw_weight(rng: np.random.Generator, sex: str) -> float:
+    """Body weight in kg."""
+    return round(float(np.clip(rng.normal(80 if sex == "M" else 68, 11), 45, 120)), 1)
+
+
+def hidden_amyloid(rng: np.random.Generator, expected: float) -> float:
+    """Amyloid in 0..1 about what is expected; the deviation is not visible on MRI."""
+    return float(np.clip(expected + rng.normal(0, 0.15), 0, 1))
+
+
+def hidden_tau_shift(rng: np.random.Generator) -> float:
+    """See :attr:`Disease.tau_shift`."""
+    return float(np.clip(rng.normal(0, 0.08), -0.18, 0.18))
+
+
+def hidden_tspo_gain(rng: np.random.Generator) -> float:
+    """See :attr:`Disease.tspo_gain`."""
+    return float(np.clip(rng.normal(1, 0.18), 0.6, 1.4))
 
 
 def draw_latent(seed: int, cohort: str, ptid: str) -> Latent:
@@ -80,25 +127,24 @@ def draw_latent(seed: int, cohort: str, ptid: str) -> Latent:
     stage = (offset + number * _GOLDEN) % 1.0
     age = float(np.clip(rng.normal(68 + 9 * stage, 5), 55, 90))
     vascular = rng.normal(0.02 * (age - 72), 0.9)
-    lesions_ml = float(np.clip(7.0 * np.exp(vascular), 0.8, 45.0))
-    # Log lesion load as a number of about unit spread around its median.
-    lesions = np.log(lesions_ml / 7.0)
-    expected = 1 / (1 + np.exp(-(7.0 * (stage - 0.42) + 0.7 * lesions)))
-    load = float(np.clip(expected + rng.normal(0, 0.15), 0, 1))
+    lesions_ml = float(np.clip(USUAL_LESIONS_ML * np.exp(vascular), 0.8, 45.0))
+    expected = expected_amyloid(stage, lesions_ml, USUAL_LESIONS_ML)
+    load = hidden_amyloid(rng, expected)
     severity = stage + rng.normal(0, 0.1)
     sex = "FM"[rng.integers(2)]
     return Latent(
         age=round(age, 1),
         sex=sex,
         group="CN" if severity < 0.38 else "MCI" if severity < 0.7 else "AD",
-        weight_kg=round(float(np.clip(rng.normal(80 if sex == "M" else 68, 11), 45, 120)), 1),
+        weight_kg=draw_weight(rng, sex),
         stage=float(stage),
         amyloid_load=load,
-        amyloid_expected=float(expected),
-        tau_shift=float(np.clip(rng.normal(0, 0.08), -0.18, 0.18)),
-        tspo_gain=float(np.clip(rng.normal(1, 0.18), 0.6, 1.4)),
+        amyloid_expected=expected,
+        tau_shift=hidden_tau_shift(rng),
+        tspo_gain=hidden_tspo_gain(rng),
         grey_brightening=float(0.13 * stage + rng.normal(0, 0.015)),
         lesion_load_ml=lesions_ml,
+        usual_lesions_ml=USUAL_LESIONS_ML,
     )
 
 

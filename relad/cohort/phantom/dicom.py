@@ -45,6 +45,8 @@ class Series:
         Begin of the acquisition.
     header
         Further attributes by DICOM keyword.
+    note
+        What the comments of every image say.
     """
 
     study: str
@@ -55,6 +57,7 @@ class Series:
     modality: str
     start: datetime
     header: Mapping[str, Any]
+    note: str = NOTE
 
 
 def _dicom_time(moment: datetime) -> str:
@@ -100,8 +103,8 @@ def _shared(series: Series, grid: Grid) -> Dataset:
         "PatientName": series.ptid,
         "PatientID": series.ptid,
         "PatientBirthDate": "",
-        "PatientComments": NOTE,
-        "ImageComments": NOTE,
+        "PatientComments": series.note,
+        "ImageComments": series.note,
         "ProtocolName": series.description,
         "PatientPosition": "HFS",
         "StudyInstanceUID": _uid(series, "study", day),

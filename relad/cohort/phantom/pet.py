@@ -1,8 +1,8 @@
 """PET of a person: true uptake per tissue and region, then frames of a tomograph in Bq/ml.
 
-The true image is an SUVR on the 2 mm MNI grid. Frames inside the tracer's window have it as their
-mean; the frame before it still looks like perfusion and the frame after it has washed out, so that
-averaging the wrong frames is an error that shows.
+The true image is an SUVR on the brain's own grid. Frames inside the tracer's window have it as
+their mean; the frame before it still looks like perfusion and the frame after it has washed out, so
+that averaging the wrong frames is an error that shows.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from scipy import ndimage
 
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import geometry
 from relad.cohort.phantom import template as head
+from relad.cohort.phantom.brain import Brain
 from relad.cohort.phantom.scanners import Tomograph
 from relad.cohort.phantom.template import GREY_REGIONS, WHITE_REGIONS
 from relad.errors import ReladError
-from relad.imaging import atlas
-from relad.imaging.resample import FWHM_PER_SIGMA
+from relad.imaging.resample import FWHM_PER_SIGMA, limit_resolution
 
 TRACERS = ("tau", "amyloid", "tspo")
 HALF_LIFE_S = {"F18": 6586.2, "C11": 1223.4}
@@ -67,11 +68,15 @@ TSPO_STAGE = {
 }  # fmt: skip
 TSPO_VASCULAR = {"thalamus": 1.00, "basal_ganglia": 0.65}
 _TSPO_CORTEX_VASCULAR = 0.60
+#: Standard deviation of the inflammation around lesions.
+_HALO_MM = 4.4
+#: Uptake of what lies around the brain, and the distance from it at which muscle begins.
+AROUND_UPTAKE, MUSCLE_UPTAKE, SOFT_FROM_MM = 0.30, 0.55, 9.0
 
 
 @dataclass(frozen=True)
 class Uptake:
-    """A tracer's image before any scanner, (96, 112, 96) float32 on the SUVR grid.
+    """A tracer's image before any scanner, (x, y, z) float32 on the brain's grid.
 
     ``suvr`` is the truth, ``predictable`` what follows from anatomy, stage and lesions alone, and
     ``early`` the perfusion-like image of the frame before the window.
@@ -82,28 +87,23 @@ class Uptake:
     early: np.ndarray
 
 
-def vascular_level(lesion_load_ml: float) -> float:
-    """Inflammation in 0..1 that goes with the load of white-matter hyperintensities."""
-    return float(1 / (1 + (7.0 / lesion_load_ml) ** 1.5))
-
-
-def _specific(tracer: str, latent: person.Latent) -> dict[str, float]:
+def _specific(tracer: str, disease: person.Disease) -> dict[str, float]:
     """Specific uptake per grey region, both hemispheres alike."""
     if tracer == "tau":
-        stage = latent.stage + latent.tau_shift
+        stage = disease.stage + disease.tau_shift
         return {
             region: most / (1 + float(np.exp(-(stage - onset) / 0.08)))
             for region, (most, onset) in TAU.items()
         }
     if tracer == "amyloid":
-        return {region: most * latent.amyloid_load for region, most in AMYLOID.items()}
-    inflamed = vascular_level(latent.lesion_load_ml)
+        return {region: most * disease.amyloid_load for region, most in AMYLOID.items()}
+    inflamed = disease.vascular
     cortex = {region: _TSPO_CORTEX_VASCULAR * inflamed for region in person.THINNING}
     for region, rise in TSPO_STAGE.items():
-        cortex[region] = cortex.get(region, 0.0) + rise * latent.stage
+        cortex[region] = cortex.get(region, 0.0) + rise * disease.stage
     for region, rise in TSPO_VASCULAR.items():
         cortex[region] = cortex.get(region, 0.0) + rise * inflamed
-    return {region: latent.tspo_gain * value for region, value in cortex.items()}
+    return {region: disease.tspo_gain * value for region, value in cortex.items()}
 
 
 def _per_region(values: Mapping[str, float], default: float = 0.0) -> np.ndarray:
@@ -111,22 +111,20 @@ def _per_region(values: Mapping[str, float], default: float = 0.0) -> np.ndarray
 
 
 def _image(
-    tracer: str, anatomy: person.Anatomy, latent: person.Latent, left: np.ndarray, right: np.ndarray
+    tracer: str, brain: Brain, disease: person.Disease, left: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
     """Uptake (n,) at the brain voxels; ``left``, ``right`` (regions,) scale specific uptake."""
-    base = head.template()
-    atrophy, lesion = anatomy.atrophy[base.inside], anatomy.lesion[base.inside]
-    grey, white, lesion_share = person.tissue(base.tissue_2mm, atrophy, lesion)
+    grey, white, lesion_share = brain.tissue
     csf = np.clip(1 - grey - white - lesion_share, 0, 1)
 
     means = BASE[tracer]
-    most = _per_region(_specific(tracer, latent))
+    most = _per_region(_specific(tracer, disease))
     mean, half = most * (left + right) / 2, most * (right - left) / 2
-    specific = mean @ base.grey_share + base.right * (half @ base.grey_share)
+    specific = mean @ brain.grey_share + brain.right * (half @ brain.grey_share)
     if tracer == "tau":
-        specific = specific * (0.75 + 0.5 * np.clip(atrophy, 0, 1))
-    unspecific = _per_region(means, means["cortex"]) @ base.grey_share
-    white_mean = np.array([means[name] for name in WHITE_REGIONS], np.float32) @ base.white_share
+        specific = specific * (0.75 + 0.5 * np.clip(brain.atrophy, 0, 1))
+    unspecific = _per_region(means, means["cortex"]) @ brain.grey_share
+    white_mean = np.array([means[name] for name in WHITE_REGIONS], np.float32) @ brain.white_share
     image = (
         grey * (unspecific + specific)
         + white * white_mean
@@ -134,14 +132,19 @@ def _image(
         + csf * means["csf"]
     )
     if tracer == "tspo":
-        halo = ndimage.gaussian_filter(anatomy.lesion, 2.2)[base.inside]
-        halo = halo / (halo + 0.12) * base.white_share[0] * (grey + white + lesion_share)
-        image = image + latent.tspo_gain * 1.1 * halo
+        halo = ndimage.gaussian_filter(brain.lesion, _HALO_MM / voxel_sizes(brain.affine))
+        halo = halo[brain.inside]
+        halo = halo / (halo + 0.12) * brain.white_share[0] * (grey + white + lesion_share)
+        image = image + disease.tspo_gain * 1.1 * halo
     return image
 
 
 def uptake(
-    tracer: str, reference_region: str, anatomy: person.Anatomy, rng: np.random.Generator
+    tracer: str,
+    reference_region: str,
+    brain: Brain,
+    disease: person.Disease,
+    rng: np.random.Generator,
 ) -> Uptake:
     """True SUVR of a tracer, its mean in the reference region 1 exactly.
 
@@ -150,42 +153,26 @@ def uptake(
     reference_region
         A key of :data:`relad.imaging.atlas.REFERENCE_REGIONS`.
     """
-    base = head.template()
-    latent = anatomy.latent
     asymmetry = rng.normal(0, 0.16, len(GREY_REGIONS))
     common = np.exp(rng.normal(0, 0.12, len(GREY_REGIONS)))
     left = (common * (1 - asymmetry)).astype(np.float32)
     right = (common * (1 + asymmetry)).astype(np.float32)
     one = np.ones(len(GREY_REGIONS), np.float32)
-    visible = replace(latent, tau_shift=0.0, tspo_gain=1.0, amyloid_load=latent.amyloid_expected)
+    visible = replace(disease, tau_shift=0.0, tspo_gain=1.0, amyloid_load=disease.amyloid_expected)
 
-    reference = _reference(reference_region)
-    grey, white, _ = base.tissue_2mm
+    reference = brain.reference(reference_region)
+    grey, white = brain.perfused
     early = 1.15 * grey + 0.65 * white + 0.2 * (1 - grey - white)
 
-    def volume(values: np.ndarray) -> np.ndarray:
-        out = np.zeros(head.SUVR_SHAPE, np.float32)
-        out[base.inside] = values
-        return out
-
     def suvr(values: np.ndarray) -> np.ndarray:
-        out = volume(values)
+        out = brain.volume(values)
         return out / out[reference].mean()
 
     return Uptake(
-        suvr=suvr(_image(tracer, anatomy, latent, left, right)),
-        predictable=suvr(_image(tracer, anatomy, visible, one, one)),
-        early=volume(early),
+        suvr=suvr(_image(tracer, brain, disease, left, right)),
+        predictable=suvr(_image(tracer, brain, visible, one, one)),
+        early=brain.volume(early),
     )
-
-
-_REFERENCES: dict[str, np.ndarray] = {}
-
-
-def _reference(region: str) -> np.ndarray:
-    if region not in _REFERENCES:
-        _REFERENCES[region] = atlas.region_mask(region, head.SUVR_SHAPE, head.SUVR_AFFINE)
-    return _REFERENCES[region]
 
 
 @dataclass(frozen=True)
@@ -217,40 +204,65 @@ def frames(window_min: tuple[float, float]) -> list[Frame]:
     return [before, *inside, after]
 
 
-#: Grid of the activity in the head frame, 2.5 mm, around everything a tomograph sees.
-_ACTIVITY_GRID = geometry.Grid.centred(
-    (88, 104, 86), (2.5, 2.5, 2.5), np.eye(3), np.array([0.0, -17.0, 5.0])
-)
+#: Grid of the activity in the head frame, 2.5 mm: everything that a tomograph sees.
+_ACTIVITY_SHAPE, _ACTIVITY_MM = (88, 104, 86), 2.5
 
 
+def activity_grid(centre: np.ndarray) -> geometry.Grid:
+    """Grid of the activity around the middle (3,) of a brain, along the axes of the head frame."""
+    return geometry.Grid.centred(_ACTIVITY_SHAPE, (_ACTIVITY_MM,) * 3, np.eye(3), centre)
+
+
+@dataclass(frozen=True)
 class Body:
-    """Where a person's brain and the tissue around it lie on the activity grid."""
+    """Where a brain and the tissue around it lie on the activity grid.
 
-    def __init__(self, anatomy: person.Anatomy):
+    Attributes
+    ----------
+    around
+        Uptake (x, y, z) of the tissue around the brain, on ``grid``.
+    voxels, points
+        Flat indices (m,) of the brain's voxels on ``grid``, and where each lies (m, 3) in mm of the
+        image with the (4, 4) ``affine`` that says the brain's uptake.
+    share
+        (m,) share of each of them that is brain.
+    """
+
+    grid: geometry.Grid
+    around: np.ndarray
+    voxels: np.ndarray
+    points: np.ndarray
+    share: np.ndarray
+    affine: np.ndarray
+
+    @classmethod
+    def of_template(cls, anatomy: person.Anatomy) -> Body:
+        """Body of a phantom."""
         base = head.template()
-        points = anatomy.mni_points(_ACTIVITY_GRID, np.eye(4), stride=2).reshape(-1, 3)
+        grid = activity_grid(np.array([0.0, -17.0, 5.0]))
+        points = anatomy.mni_points(grid, np.eye(4), stride=2).reshape(-1, 3)
         skin_mm = geometry.sample([base.skin_mm], head.HEAD_AFFINE, points, outside=-9)[0]
         head_voxels = np.flatnonzero(skin_mm > 0)
         points = points[head_voxels]
         brain_mm = geometry.sample([base.brain_mm], head.HEAD_AFFINE, points, outside=99)[0]
         material = geometry.sample([base.material], head.HEAD_AFFINE, points, order=0)[0]
-        soft = (brain_mm > 9) & np.isin(material, [head.MATERIALS.index("muscle")])
-        around = np.where(soft, 0.55, 0.30)
-        around[material == head.MATERIALS.index("air")] = 0.0
-        self._around = np.zeros(_ACTIVITY_GRID.shape, np.float32)
-        self._around.ravel()[head_voxels] = around
+        muscle = (brain_mm > SOFT_FROM_MM) & np.isin(material, [head.MATERIALS.index("muscle")])
+        tissue = np.where(muscle, MUSCLE_UPTAKE, AROUND_UPTAKE)
+        tissue[material == head.MATERIALS.index("air")] = 0.0
+        around = np.zeros(grid.shape, np.float32)
+        around.ravel()[head_voxels] = tissue
         brain = np.flatnonzero(brain_mm < 2)
-        self._points = points[brain]
-        self._voxels = head_voxels[brain]
         inside = base.inside.astype(np.float32)
-        (self._share,) = geometry.sample([inside], head.SUVR_AFFINE, self._points)
+        (share,) = geometry.sample([inside], head.SUVR_AFFINE, points[brain])
+        return cls(grid, around, head_voxels[brain], points[brain], share, head.SUVR_AFFINE)
 
     def activity(self, image: np.ndarray, fwhm_mm: float) -> np.ndarray:
-        """An image of the SUVR grid in the head frame, with its surroundings, blurred."""
-        out = self._around.copy()
-        (value,) = geometry.sample([image], head.SUVR_AFFINE, self._points)
-        out.ravel()[self._voxels] = value + (1 - self._share) * out.ravel()[self._voxels]
-        return _blur(out, fwhm_mm, _ACTIVITY_GRID.voxel_mm)
+        """An image of the brain in the head frame, with its surroundings, blurred."""
+        out = self.around.copy()
+        image = limit_resolution(image, self.affine, head.VOXEL_MM)
+        (value,) = geometry.sample([image], self.affine, self.points)
+        out.ravel()[self.voxels] = value + (1 - self.share) * out.ravel()[self.voxels]
+        return _blur(out, fwhm_mm, self.grid.voxel_mm)
 
 
 def _blur(volume: np.ndarray, fwhm_mm: float, voxel_mm: np.ndarray) -> np.ndarray:
@@ -285,7 +297,7 @@ def scan(
     volumes = []
     for frame, pose in zip(schedule, poses, strict=True):
         activity = frame.level * (early + frame.contrast * (late - early))
-        to_source = np.linalg.inv(pose @ _ACTIVITY_GRID.affine) @ grid.affine
+        to_source = np.linalg.inv(pose @ body.grid.affine) @ grid.affine
         clean = ndimage.affine_transform(
             activity, to_source[:3, :3], to_source[:3, 3], output_shape=grid.shape, order=1
         )

@@ -15,6 +15,7 @@ from relad import fileio
 from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import dicom, geometry, mri, pet
 from relad.cohort.phantom import template as head
+from relad.cohort.phantom.brain import Brain, of_template
 from relad.cohort.phantom.scanners import Scanner, Sequence
 from relad.imaging import atlas, nifti
 from relad.status import Kind
@@ -41,15 +42,37 @@ class Plan:
     tracers: Mapping[str, Tracer]
 
 
-class Study:
-    """One person's visit; :meth:`write` makes every file below a cohort's folder."""
+class Visit:
+    """One person's visit: its calendar, the numbering of its series, its PET.
 
-    def __init__(self, plan: Plan, ptid: str):
+    Parameters
+    ----------
+    name
+        What the person's random numbers depend on, beside seed and cohort.
+    centre
+        Middle of the head (3,) in mm of the head frame; the brain's lies 8 mm behind it and 12 mm
+        above.
+    space
+        Name of the space of ``brain``, in the names of files.
+    note
+        What every simulated scan says of itself.
+    """
+
+    def __init__(
+        self, plan: Plan, ptid: str, name: str, disease: person.Disease, centre: np.ndarray,
+        brain: Brain, body: pet.Body, *, space: str, group: str, note: str,
+    ):  # fmt: skip
         self.plan = plan
         self.ptid = ptid
+        self.name = name
         self.label = bids_label(ptid)
-        self.anatomy = person.build(plan.seed, plan.cohort, ptid)
-        self.centre = geometry.apply(self.anatomy.affine, head.HEAD_CENTRE)
+        self.disease = disease
+        self.centre = centre
+        self.brain = brain
+        self.body = body
+        self.space = space
+        self.group = group
+        self.note = note
         rng = self._stream("calendar")
         day = datetime(2014, 1, 6) + timedelta(days=int(rng.integers(0, 700)))
         self.mri_start = day + timedelta(minutes=int(rng.integers(8 * 60, 16 * 60)))
@@ -57,13 +80,180 @@ class Study:
         self._series_number = 0
 
     def _stream(self, purpose: str) -> np.random.Generator:
-        return person.stream(self.plan.seed, self.plan.cohort, self.ptid, purpose)
+        return person.stream(self.plan.seed, self.plan.cohort, self.name, purpose)
+
+    def _begin(self, out: Path) -> tuple[Path, Path]:
+        """Folders of the person's scans and of their truth."""
+        truth = out / "truth" / f"sub-{self.label}"
+        truth.mkdir(parents=True)
+        return out / "loni" / self.ptid, truth
+
+    # --- series ---------------------------------------------------------------------------------
+
+    def _list(
+        self, loni: Path, description: str, modality: str, form: str, start: datetime
+    ) -> tuple[Path, int]:
+        """Number a series and list it in the collection; its folder and LONI's number of it."""
+        self._series_number += 1
+        scanner = self.plan.scanner
+        site, _, number = self.ptid.split("_")
+        image_id = int(f"{site}{number}{self._series_number:02d}")
+        self.rows.append(
+            {
+                "Image Data ID": f"{scanner.image_id_prefix}{image_id}",
+                "Subject": self.ptid,
+                "Group": self.group,
+                "Sex": self.disease.sex,
+                "Age": int(self.disease.age),
+                "Visit": "bl",
+                "Modality": modality,
+                "Description": description,
+                "Type": "Original",
+                "Acq Date": f"{start.month}/{start.day}/{start.year}",
+                "Format": form,
+                "Downloaded": "",
+            }
+        )
+        name = re.sub(r"[^A-Za-z0-9.-]", "_", description)
+        return loni / name / f"{start:%Y-%m-%d_%H_%M_%S}.0" / f"I{image_id}", image_id
+
+    def _series(
+        self, loni: Path, description: str, modality: str, start: datetime, header: dict[str, Any]
+    ) -> tuple[Path, dicom.Series]:
+        """List a DICOM series; its folder and what every image of it says."""
+        kind = "PET" if modality == "PT" else "MRI"
+        folder, image_id = self._list(loni, description, kind, "DCM", start)
+        scanner, disease = self.plan.scanner, self.disease
+        series = dicom.Series(
+            f"{self.plan.cohort}/{self.plan.seed}", self.ptid, image_id, self._series_number,
+            description, modality, start,
+            {
+                "Manufacturer": scanner.manufacturer,
+                "SoftwareVersions": scanner.software,
+                "PatientSex": disease.sex,
+                "PatientAge": f"{int(disease.age):03d}Y",
+                "PatientWeight": str(disease.weight_kg),
+                **header,
+            },
+            self.note,
+        )  # fmt: skip
+        return folder, series
+
+    def _pet(self, loni: Path, truth: Path, tracer: str, index: int) -> list[np.ndarray]:
+        """Write one PET series and its truth; return the pose of the head in every frame."""
+        entry = self.plan.tracers[tracer]
+        scanner = self.plan.scanner
+        rng = self._stream(tracer)
+        image = pet.uptake(tracer, entry.reference_region, self.brain, self.disease, rng)
+        schedule = pet.frames(entry.frames_min)
+        pose = geometry.random_rigid(rng, 8, 12, self.centre)
+        neck = geometry.apply(pose, self.centre)
+        moves = [geometry.random_rigid(rng, 0.6, 0.8, neck) for _ in schedule[1:]]
+        poses = [pose, *(move @ pose for move in moves)]
+        above = np.array([0.0, -8.0, 12.0])
+        middle = geometry.apply(pose, self.centre + above) + rng.uniform(-2, 2, 3)
+        tomograph = scanner.pet
+        grid = geometry.Grid.centred(tomograph.shape, tomograph.voxel_mm, geometry.AXIAL, middle)
+
+        # PBR28 and PiB carry carbon-11, the other ligands of the field fluorine-18.
+        nuclide = "C11" if entry.ligand.upper() in {"PBR28", "PIB", "PK11195"} else "F18"
+        half_life = pet.HALF_LIFE_S[nuclide]
+        volumes = pet.scan(self.body, image, tomograph, grid, poses, schedule, half_life, rng)
+        dose = float(round(rng.normal(370e6 if nuclide == "F18" else 550e6, 20e6)))
+        injection = (self.mri_start + timedelta(days=7 + 14 * index)).replace(hour=9, minute=12)
+        start = injection + timedelta(seconds=schedule[0].start_s)
+        # START refers activity to the begin of the scan, ADMIN to the injection.
+        at_start = tomograph.decay_correction == "START"
+        reference_s = schedule[0].start_s if at_start else 0.0
+        decay = np.log(2) / half_life
+        scale = 1.1 * dose / (1000 * self.disease.weight_kg) * np.exp(-decay * reference_s)
+        factors = [
+            decay * f.duration_s / (1 - np.exp(-decay * f.duration_s))
+            * np.exp(decay * (f.start_s - reference_s))
+            for f in schedule
+        ]  # fmt: skip
+        ligand = entry.ligand if at_start else (entry.aliases or (entry.ligand,))[0]
+        header = {
+            "ManufacturerModelName": tomograph.model,
+            "Units": "BQML",
+            "CountsSource": "EMISSION",
+            "DecayCorrection": tomograph.decay_correction,
+            "CorrectedImage": ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"],
+            "RandomsCorrectionMethod": "DLYD",
+            "AttenuationCorrectionMethod": "CT-derived mu-map",
+            "ScatterCorrectionMethod": "Model-based",
+            "ReconstructionMethod": tomograph.reconstruction,
+            "ConvolutionKernel": f"Gauss{tomograph.filter_mm:.2f}",
+            "CollimatorType": "NONE",
+            "DoseCalibrationFactor": "1",
+            "RadiopharmaceuticalInformationSequence": dicom.radiopharmaceutical(
+                ligand, nuclide, injection, half_life, dose
+            ),
+        }
+        folder, series = self._series(
+            loni, tomograph.description.format(ligand=ligand), "PT", start, header
+        )
+        dicom.write_pet(
+            folder, series, grid, [scale * v for v in volumes], schedule, factors,
+            scanner.descending,
+        )  # fmt: skip
+        for kind, volume in (("noisefree", image.suvr), ("predictable", image.predictable)):
+            self._save_uptake(truth, f"trc-{tracer}_space-{self.space}_desc-{kind}_pet", volume)
+        return poses
+
+    def _pets(self, loni: Path, truth: Path, from_t1w: np.ndarray) -> dict[str, Any]:
+        """Write all PET; per tracer its poses relative to the T1w.
+
+        ``from_t1w`` (4, 4) maps points of the T1w to the head frame.
+        """
+        scans = {}
+        for index, tracer in enumerate(self.plan.tracers):
+            poses = self._pet(loni, truth, tracer, index)
+            scans[tracer] = {"rigid_T1w_to_frame": [(p @ from_t1w).tolist() for p in poses]}
+        return scans
+
+    # --- truth ----------------------------------------------------------------------------------
+
+    def _save(
+        self, truth: Path, name: str, data: np.ndarray, affine: np.ndarray, *, note: str = ""
+    ) -> None:
+        nifti.save_nifti(truth / f"sub-{self.label}_{name}.nii.gz", data, affine, note=note)
+
+    def _save_uptake(self, truth: Path, name: str, volume: np.ndarray) -> None:
+        # Rounded to 1/1024: far below any noise, and a quarter of the size once compressed.
+        coarse = (np.round(volume * 1024) / 1024).astype(np.float32)
+        self._save(truth, name, coarse, self.brain.affine, note=Kind.SIMULATED.mark)
+
+    def _facts(self) -> dict[str, Any]:
+        """What truth.json says of everybody."""
+        disease = self.disease
+        return {
+            "subject": self.label,
+            "ptid": self.ptid,
+            "seed": self.plan.seed,
+            "stage": disease.stage,
+            "amyloid_load": disease.amyloid_load,
+            "amyloid_load_expected": disease.amyloid_expected,
+            "tau_shift": disease.tau_shift,
+            "tspo_gain": disease.tspo_gain,
+            "lesion_load_ml": disease.lesion_load_ml,
+        }
+
+
+class Study(Visit):
+    """A phantom's visit; :meth:`write` makes every file below a cohort's folder."""
+
+    def __init__(self, plan: Plan, ptid: str):
+        self.anatomy = anatomy = person.build(plan.seed, plan.cohort, ptid)
+        super().__init__(
+            plan, ptid, ptid, anatomy.latent, geometry.apply(anatomy.affine, head.HEAD_CENTRE),
+            of_template(anatomy), pet.Body.of_template(anatomy),
+            space="MNI", group=anatomy.latent.group, note=dicom.NOTE,
+        )  # fmt: skip
 
     def write(self, out: Path) -> list[dict[str, Any]]:
         """Write scans and truth below ``out``; return the rows of the collection CSV."""
-        loni = out / "loni" / self.ptid
-        truth = out / "truth" / f"sub-{self.label}"
-        truth.mkdir(parents=True)
+        loni, truth = self._begin(out)
         scanner = self.plan.scanner
         self._localizer(loni)
         t1w = self._mri(loni, "T1w", scanner.t1w, geometry.SAGITTAL, 0.0)
@@ -74,53 +264,9 @@ class Study:
         from_t1w = np.linalg.inv(t1w[1])
         scans: dict[str, Any] = {"FLAIR": {"rigid_T1w_to_scan": (flair[1] @ from_t1w).tolist()}}
         scans["T1w"] = {"rigid_T1w_to_scan": np.eye(4).tolist()}
-        body = pet.Body(self.anatomy)
-        for index, tracer in enumerate(self.plan.tracers):
-            poses = self._pet(loni, truth, body, tracer, index)
-            scans[tracer] = {"rigid_T1w_to_frame": [(p @ from_t1w).tolist() for p in poses]}
+        scans |= self._pets(loni, truth, from_t1w)
         self._truth(truth, *t1w, scans)
         return self.rows
-
-    # --- series ---------------------------------------------------------------------------------
-
-    def _series(
-        self, loni: Path, description: str, modality: str, start: datetime, header: dict[str, Any]
-    ) -> tuple[Path, dicom.Series]:
-        """Number a series, list it in the collection, and name its folder."""
-        self._series_number += 1
-        scanner, latent = self.plan.scanner, self.anatomy.latent
-        site, _, number = self.ptid.split("_")
-        image_id = int(f"{site}{number}{self._series_number:02d}")
-        series = dicom.Series(
-            f"{self.plan.cohort}/{self.plan.seed}", self.ptid, image_id, self._series_number,
-            description, modality, start,
-            {
-                "Manufacturer": scanner.manufacturer,
-                "SoftwareVersions": scanner.software,
-                "PatientSex": latent.sex,
-                "PatientAge": f"{int(latent.age):03d}Y",
-                "PatientWeight": str(latent.weight_kg),
-                **header,
-            },
-        )  # fmt: skip
-        self.rows.append(
-            {
-                "Image Data ID": f"{scanner.image_id_prefix}{image_id}",
-                "Subject": self.ptid,
-                "Group": latent.group,
-                "Sex": latent.sex,
-                "Age": int(latent.age),
-                "Visit": "bl",
-                "Modality": "PET" if modality == "PT" else "MRI",
-                "Description": description,
-                "Type": "Original",
-                "Acq Date": f"{start.month}/{start.day}/{start.year}",
-                "Format": "DCM",
-                "Downloaded": "",
-            }
-        )
-        name = re.sub(r"[^A-Za-z0-9.-]", "_", description)
-        return loni / name / f"{start:%Y-%m-%d_%H_%M_%S}.0" / f"I{image_id}", series
 
     def _mri_header(self, header: Mapping[str, Any]) -> dict[str, Any]:
         scanner = self.plan.scanner
@@ -186,85 +332,13 @@ class Study:
     def _field_map(self, loni: Path) -> None:
         self._noise_series(loni, "Field Mapping", (64, 64, 4), 25)
 
-    def _pet(
-        self, loni: Path, truth: Path, body: pet.Body, tracer: str, index: int
-    ) -> list[np.ndarray]:
-        """Write one PET series and its truth; return the pose of the head in every frame."""
-        entry = self.plan.tracers[tracer]
-        scanner, latent = self.plan.scanner, self.anatomy.latent
-        rng = self._stream(tracer)
-        image = pet.uptake(tracer, entry.reference_region, self.anatomy, rng)
-        schedule = pet.frames(entry.frames_min)
-        pose = geometry.random_rigid(rng, 8, 12, self.centre)
-        neck = geometry.apply(pose, self.centre)
-        moves = [geometry.random_rigid(rng, 0.6, 0.8, neck) for _ in schedule[1:]]
-        poses = [pose, *(move @ pose for move in moves)]
-        above = np.array([0.0, -8.0, 12.0])
-        middle = geometry.apply(pose, self.centre + above) + rng.uniform(-2, 2, 3)
-        tomograph = scanner.pet
-        grid = geometry.Grid.centred(tomograph.shape, tomograph.voxel_mm, geometry.AXIAL, middle)
-
-        # PBR28 and PiB carry carbon-11, the other ligands of the field fluorine-18.
-        nuclide = "C11" if entry.ligand.upper() in {"PBR28", "PIB", "PK11195"} else "F18"
-        half_life = pet.HALF_LIFE_S[nuclide]
-        volumes = pet.scan(body, image, tomograph, grid, poses, schedule, half_life, rng)
-        dose = float(round(rng.normal(370e6 if nuclide == "F18" else 550e6, 20e6)))
-        injection = (self.mri_start + timedelta(days=7 + 14 * index)).replace(hour=9, minute=12)
-        start = injection + timedelta(seconds=schedule[0].start_s)
-        # START refers activity to the begin of the scan, ADMIN to the injection.
-        at_start = tomograph.decay_correction == "START"
-        reference_s = schedule[0].start_s if at_start else 0.0
-        decay = np.log(2) / half_life
-        scale = 1.1 * dose / (1000 * latent.weight_kg) * np.exp(-decay * reference_s)
-        factors = [
-            decay * f.duration_s / (1 - np.exp(-decay * f.duration_s))
-            * np.exp(decay * (f.start_s - reference_s))
-            for f in schedule
-        ]  # fmt: skip
-        ligand = entry.ligand if at_start else (entry.aliases or (entry.ligand,))[0]
-        header = {
-            "ManufacturerModelName": tomograph.model,
-            "Units": "BQML",
-            "CountsSource": "EMISSION",
-            "DecayCorrection": tomograph.decay_correction,
-            "CorrectedImage": ["NORM", "DTIM", "ATTN", "SCAT", "DECY", "RAN"],
-            "RandomsCorrectionMethod": "DLYD",
-            "AttenuationCorrectionMethod": "CT-derived mu-map",
-            "ScatterCorrectionMethod": "Model-based",
-            "ReconstructionMethod": tomograph.reconstruction,
-            "ConvolutionKernel": f"Gauss{tomograph.filter_mm:.2f}",
-            "CollimatorType": "NONE",
-            "DoseCalibrationFactor": "1",
-            "RadiopharmaceuticalInformationSequence": dicom.radiopharmaceutical(
-                ligand, nuclide, injection, half_life, dose
-            ),
-        }
-        folder, series = self._series(
-            loni, tomograph.description.format(ligand=ligand), "PT", start, header
-        )
-        dicom.write_pet(
-            folder, series, grid, [scale * v for v in volumes], schedule, factors,
-            scanner.descending,
-        )  # fmt: skip
-        for kind, volume in (("noisefree", image.suvr), ("predictable", image.predictable)):
-            self._save(truth, f"trc-{tracer}_space-MNI_desc-{kind}_pet", _coarse(volume))
-        return poses
-
-    # --- truth ----------------------------------------------------------------------------------
-
-    def _save(
-        self, truth: Path, name: str, data: np.ndarray, affine: np.ndarray = head.SUVR_AFFINE
-    ) -> None:
-        file = truth / f"sub-{self.label}_{name}.nii.gz"
-        nifti.save_nifti(file, data, affine, note=Kind.SIMULATED.mark)
-
     def _truth(
         self, truth: Path, grid: geometry.Grid, pose: np.ndarray, scans: dict[str, Any]
     ) -> None:
-        base, latent = head.template(), self.anatomy.latent
+        base, mark = head.template(), Kind.SIMULATED.mark
         points = geometry.Grid(POINTS_SHAPE, POINTS_AFFINE).points()
-        points = geometry.apply(pose, self.anatomy.to_head(points))
-        self._save(truth, "from-MNI_to-T1w_points", points.astype(np.float32), POINTS_AFFINE)
+        points = geometry.apply(pose, self.anatomy.to_head(points)).astype(np.float32)
+        self._save(truth, "from-MNI_to-T1w_points", points, POINTS_AFFINE, note=mark)
         where = self.anatomy.mni_points(grid, pose, stride=2)
         brain = geometry.sample([base.brain], base.tissue_affine, where)[0] > 0.5
         # Voxels in the order of a canonical (right, anterior, superior) image.
@@ -272,37 +346,24 @@ class Study:
                          [0, 0, 0, 1]])  # fmt: skip
         canonical = grid.affine @ np.linalg.inv(flip)
         brain = np.transpose(brain, (2, 0, 1))[:, ::-1, ::-1]
-        self._save(truth, "space-T1w_desc-brain_mask", brain, canonical)
+        self._save(truth, "space-T1w_desc-brain_mask", brain, canonical, note=mark)
         ventricle = geometry.sample([base.ventricle], head.SUVR_AFFINE, where)
         lesion = self.anatomy.lesion > 0.5
-        self._save(truth, "space-MNI_desc-lesion_mask", lesion)
+        self._save(truth, "space-MNI_desc-lesion_mask", lesion, head.SUVR_AFFINE, note=mark)
         voxel_ml = float(np.prod(grid.voxel_mm)) / 1000
         fileio.write_json(
             truth / "truth.json",
             {
                 "note": dicom.NOTE,
-                "subject": self.label,
-                "ptid": self.ptid,
-                "seed": self.plan.seed,
-                "stage": latent.stage,
-                "amyloid_load": latent.amyloid_load,
-                "amyloid_load_expected": latent.amyloid_expected,
-                "tau_shift": latent.tau_shift,
-                "tspo_gain": latent.tspo_gain,
-                "lesion_load_ml": latent.lesion_load_ml,
+                **self._facts(),
                 "ventricle_ml": float(ventricle.sum()) * voxel_ml,
                 "brain_ml": float(brain.sum()) * voxel_ml,
-                "age": latent.age,
-                "sex": latent.sex,
-                "group": latent.group,
+                "age": self.disease.age,
+                "sex": self.disease.sex,
+                "group": self.group,
                 "scans": scans,
             },
         )
-
-
-def _coarse(volume: np.ndarray) -> np.ndarray:
-    """Round to 1/1024: far below any noise, and a quarter of the size once compressed."""
-    return (np.round(volume * 1024) / 1024).astype(np.float32)
 
 
 def write_subject(plan: Plan, ptid: str, out: Path) -> list[dict[str, Any]]:

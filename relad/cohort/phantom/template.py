@@ -16,8 +16,8 @@ from scipy import ndimage
 from relad.imaging import atlas
 
 #: Grid of the true SUVR: MNI at 2 mm.
-SUVR_SHAPE = (96, 112, 96)
-SUVR_AFFINE = atlas.grid_affine(SUVR_SHAPE, 2.0)
+SUVR_SHAPE, VOXEL_MM = (96, 112, 96), 2.0
+SUVR_AFFINE = atlas.grid_affine(SUVR_SHAPE, VOXEL_MM)
 
 #: Larger MNI-aligned grids around the whole head: shells and solids at 2 mm, velocities at 5 mm.
 HEAD_SHAPE = (108, 130, 132)
@@ -155,8 +155,23 @@ def _ventricles(csf: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(mask.astype(np.float32), 0.6)
 
 
-def _shares(labels: np.ndarray, names: tuple[str, ...], inside: np.ndarray) -> np.ndarray:
-    """Smooth membership (regions, n) of every brain voxel in the nearest of the named regions."""
+def shares(
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    inside: np.ndarray,
+    sigma_voxels: float | np.ndarray = 1.5,
+) -> np.ndarray:
+    """Smooth membership (regions, n) of every brain voxel in the nearest of the named regions.
+
+    Parameters
+    ----------
+    labels
+        (x, y, z) values of :data:`relad.imaging.atlas.REGIONS`.
+    names, inside
+        Regions, and the mask (x, y, z) of the n brain voxels.
+    sigma_voxels
+        Standard deviation of the smoothing, of all axes or of each.
+    """
     values = np.array([atlas.REGIONS[name] for name in names])
     nearest = ndimage.distance_transform_edt(
         ~np.isin(labels, values), return_distances=False, return_indices=True
@@ -164,7 +179,7 @@ def _shares(labels: np.ndarray, names: tuple[str, ...], inside: np.ndarray) -> n
     filled = labels[tuple(nearest)]
     return np.stack(
         [
-            ndimage.gaussian_filter((filled == value).astype(np.float32), 1.5)[inside]
+            ndimage.gaussian_filter((filled == value).astype(np.float32), sigma_voxels)[inside]
             for value in values
         ]
     )
@@ -220,7 +235,7 @@ def template() -> Template:
     )
     push = -np.stack(np.gradient(wide), axis=-1)
 
-    grey_share = _shares(labels, GREY_REGIONS, inside)
+    grey_share = shares(labels, GREY_REGIONS, inside)
     deep = [GREY_REGIONS.index(name) for name in ("basal_ganglia", "thalamus")]
     deep_grey = np.zeros(SUVR_SHAPE, np.float32)
     deep_grey[inside] = grey_share[deep].sum(axis=0)
@@ -234,7 +249,7 @@ def template() -> Template:
         inside=inside,
         tissue_2mm=tissue_2mm[:, inside],
         grey_share=grey_share,
-        white_share=_shares(labels, WHITE_REGIONS, inside),
+        white_share=shares(labels, WHITE_REGIONS, inside),
         right=np.broadcast_to(np.tanh(x / 5), SUVR_SHAPE)[inside].astype(np.float32),
         ventricle_mm=ndimage.distance_transform_edt(ventricle < 0.5, sampling=2.0)[inside].astype(
             np.float32
