@@ -57,6 +57,7 @@ def make_settings() -> dict[str, Any]:
             "tau": {"ligand": "AV1451", "suvr_window": [0.0, 4.0]},
             "amyloid": {"ligand": "AV45", "suvr_window": [0.0, 3.0]},
         },
+        "segmentation": {"regions": {}},
         "evaluation": {"interval": 0.95, "bootstrap": 200},
         "methods": {
             "rela": method("RelA-Diffusion", "diffusion"),
