@@ -24,7 +24,7 @@ from relad.imaging.resample import limit_resolution, sample
 from relad.imaging.similarity import SHIFT_MM, TURN_DEG, best_of, displaced
 
 #: Least share of the labels that must lie in the person's brain, dilated by so many mm.
-MIN_IN_BRAIN, RIM_MM = 0.9, 5.0
+MIN_IN_BRAIN, RIM_MM = 0.8, 5.0
 #: Labels that fill at least this share of the brain are compared with the T1w itself.
 MIN_FILLED = 0.5
 #: Points at which that is done, at most.
