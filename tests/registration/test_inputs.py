@@ -135,18 +135,11 @@ def test_labels_of_derivatives_are_those_that_a_table_names(tmp_path) -> None:
     assert own_labels(tmp_path) == [None, None]
     inside = "derivatives/smriprep/sub-S1/ses-bl/anat/sub-S1_ses-bl_"
     (anat / "sub-S1_ses-bl_dseg.tsv").touch()
-    assert own_labels(tmp_path)[0] == f"{inside}dseg.nii.gz"
-    (root / "desc-aseg_dseg.tsv").touch()
-    assert own_labels(tmp_path) == [
-        f"{inside}desc-aseg_dseg.nii.gz",
-        f"{inside}dseg.tsv",  # beside it, and it says nothing else
-    ]
-    (anat / "sub-S1_ses-bl_dseg.tsv").unlink()
-    (root / "desc-aparcaseg_dseg.tsv").touch()
-    assert own_labels(tmp_path) == [
-        f"{inside}desc-aparcaseg_dseg.nii.gz",
-        "derivatives/smriprep/desc-aparcaseg_dseg.tsv",
-    ]
+    assert own_labels(tmp_path) == [f"{inside}dseg.nii.gz", f"{inside}dseg.tsv"]
+    for part in ("desc-aseg", "desc-aparcaseg"):  # the second goes before the first
+        (root / f"{part}_dseg.tsv").touch()
+        table = f"derivatives/smriprep/{part}_dseg.tsv"
+        assert own_labels(tmp_path) == [f"{inside}{part}_dseg.nii.gz", table]
     table = OwnLabels(None, str(tmp_path / "mine.tsv"))
     assert own_labels(tmp_path, table)[1] == "mine.tsv"
 

@@ -268,8 +268,9 @@ def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) 
     image = nib.load(labels)
     moved = image.affine.copy()
     moved[1, 3] += 12
+    data = np.asarray(image.dataobj)
     labels.unlink()
-    save_nifti(labels, np.asarray(image.dataobj), moved)
+    save_nifti(labels, data, moved)
     for pet in bids.glob("**/*_pet.nii.gz"):
         pet.with_name(pet.name.replace(".nii.gz", ".json")).unlink()
         pet.with_name(pet.name.replace(".nii.gz", ".json")).write_text("{", encoding="utf-8")

@@ -282,7 +282,10 @@ def _names_of(image: Path, derivatives: Path) -> Path | None:
             (len(theirs), table)
             for table in sorted((derivatives / folder).glob("*dseg.tsv"))
             for theirs, end in [parse(table.name)]
-            if end == suffix and theirs.items() <= entities.items()
+            if end == suffix
+            and theirs.items() <= entities.items()
+            # Narrower than inheritance: names of tissues are none of FreeSurfer's regions.
+            and theirs.get("desc") == entities.get("desc")
         ]
         if tables:
             return max(tables)[1]
