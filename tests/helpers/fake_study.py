@@ -103,7 +103,7 @@ def amend(file: Path, **changes: Any) -> None:
     """Change keys of a JSON file; a dict is merged into the one that stands there."""
     told = read_json(file)
     for key, value in changes.items():
-        told[key] = {**told[key], **value} if isinstance(value, dict) else value
+        told[key] = {**told.get(key, {}), **value} if isinstance(value, dict) else value
     write_json(file, told)
 
 
