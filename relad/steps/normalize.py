@@ -280,11 +280,10 @@ class Normalization:
                     + _said(error)
                 ) from None
             return points, self.segmentation.voxel_ml
-        points = self.to_t1w(regions.points_of(region, erode_mm))
-        if self.status.segmentation.ok and regions.is_cerebellar(region):
-            shares = share_in_cerebellum(self.segmentation, points, self.own)
+        if self.status.segmentation.ok:
+            shares = share_in_cerebellum(self.to_t1w, region, self.segmentation, self.own, erode_mm)
             numbers.update({f"reference_in_{name}": share for name, share in shares.items()})
-        return points, regions.VOXEL_MM**3 / 1000
+        return self.to_t1w(regions.points_of(region, erode_mm)), regions.VOXEL_MM**3 / 1000
 
     def _on_grid(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
         """Sample an image at points (x, y, z, 3) of its own space, without aliasing."""
@@ -379,24 +378,36 @@ class Normalization:
 
 
 def share_in_cerebellum(
-    own: Segmentation, points: np.ndarray, names: OwnRegions
+    to_t1w: MniToT1w,
+    region: str | Mapping[str, Any],
+    own: Segmentation,
+    names: OwnRegions,
+    erode_mm: float = 0.0,
 ) -> dict[str, float]:
-    """How much of a reference region that was carried from the atlas lies where it should.
+    """How much of a reference region lies where it should, once it is carried to the T1w.
 
     Parameters
     ----------
+    to_t1w
+        Of a registered folder.
+    region
+        In MNI152 space, see :mod:`relad.imaging.regions`.
     own
         The person's own labels.
-    points
-        (n, 3) of the region in mm of the T1w.
     names
         What makes up the cerebellum and its grey matter, by names or by labels.
+    erode_mm
+        Rim taken off the region.
 
     Returns
     -------
-    Share of the points in each of ``cerebellum`` and ``cerebellar_grey`` whose names the table has.
+    Share (0 to 1) of the region's points in each of ``cerebellum`` and ``cerebellar_grey``; empty
+    where the region is none of the cerebellum, and without those whose names the table lacks.
     """
-    shares = {}
+    shares: dict[str, float] = {}
+    if not regions.is_cerebellar(region):
+        return shares
+    points = to_t1w(regions.points_of(region, erode_mm))
     for key in ("cerebellum", "cerebellar_grey"):
         try:
             shares[key] = round(own.share(points, getattr(names, key)), 4)
