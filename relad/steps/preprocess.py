@@ -13,6 +13,9 @@ FrameTimesStart, FrameDuration and InjectionStart in seconds, and the frames ins
 window are realigned and averaged. A static image without that is taken as it is if you state that
 it is the mean of the window already: --pet-window-already-averaged.
 
+Labels of your own in the space of the T1w (--segmentation, --segmentation-table) give what the
+configuration takes from them: reference regions, and the regions of the evaluation.
+
 OUT holds T1w, FLAIR, PET in SUVR and the brain mask on the MNI grid, sub-LABEL_qc.png, status.json,
 and in OUT/registered the transforms and the images on their own grids. The exit status is 1 where a
 scan was given and failed; status.json has the reason and the picture shows it.
@@ -110,9 +113,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.subject.isalnum():
         raise ReladError(f"--subject takes letters and digits, not {args.subject!r}")
     if args.segmentation_table is not None and args.segmentation is None:
-        raise ReladError(
-            "--segmentation-table names the labels of --segmentation, which is missing"
-        )
+        raise ReladError("--segmentation-table needs --segmentation, whose labels it names")
     table = args.segmentation_table
     if args.segmentation is not None and table is None:
         table = inputs.table_beside(args.segmentation)

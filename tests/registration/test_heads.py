@@ -244,3 +244,20 @@ def test_bad_words_are_named(t1, settings, tmp_path, capsys, words: list, said: 
     words = ["--t1", t1, *words]
     assert preprocess(tmp_path / "out", settings, *words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_given_labels_is_one_line(tmp_path, settings, t1, capsys) -> None:
+    labels = tmp_path / "labels.nii.gz"
+    for words, said in (
+        (["--segmentation", labels], "labels.nii.gz: no such image"),
+        (["--segmentation-table", t1], "--segmentation-table needs --segmentation"),
+    ):
+        assert preprocess(tmp_path / "out", settings, "--t1", t1, *words) == 2
+        assert said in capsys.readouterr().err
+    # No table beside it: that image alone is left out, and the exit status tells.
+    save_nifti(labels, (POINTS[..., 2] > 0).astype(np.int16), AFFINE)
+    assert preprocess(tmp_path / "out", settings, "--t1", t1, "--segmentation", labels) == 1
+    status = read_json(tmp_path / "out" / "status.json")
+    assert status["status"] == "ok" and status["segmentation"]["status"] == "excluded"
+    reason = "labels.tsv: no such table of the labels' names"
+    assert reason in status["segmentation"]["reason"] and reason in capsys.readouterr().err
