@@ -102,11 +102,12 @@ def _reason(
     return None
 
 
-def _failures(status: SubjectStatus) -> list[str]:
-    """Every scan of a subject that was there and could not be used, with its reason."""
+def _failures(status: SubjectStatus, *, own_regions: bool) -> list[str]:
+    """Everything of a subject that was there and could not be used, with its reason."""
     if not status.ok:
         return [str(status.reason)]
-    return [f"{k}: {s.reason}" for k, s in status.scans.items() if s.state is State.EXCLUDED]
+    needed = {**status.scans, **({"segmentation": status.segmentation} if own_regions else {})}
+    return [f"{k}: {s.reason}" for k, s in needed.items() if s.state is State.EXCLUDED]
 
 
 def read_verdicts(quality: Path) -> dict[str, SubjectStatus]:
@@ -146,9 +147,10 @@ def pack(
     """
     role = of_cohort(settings.cohorts, cohort).role
     of_subject = _by_subject(folders, verdicts)
-    if settings.qc.action == "fail":
-        _refuse_failures(cohort, [verdicts[subject] for subject in of_subject])
     own = settings.segmentation.regions
+    if settings.qc.action == "fail":
+        judged = [verdicts[subject] for subject in of_subject]
+        _refuse_failures(cohort, judged, own_regions=bool(own))
     rows = [
         _row(verdicts[subject], participants.get(subject, {}), list(settings.tracers), bool(own))
         for subject in of_subject
@@ -204,8 +206,12 @@ def _by_subject(folders: Sequence[Path], verdicts: Mapping[str, SubjectStatus]) 
     return found
 
 
-def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus]) -> None:
-    failed = [f"{status.subject}: {why}" for status in judged for why in _failures(status)]
+def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus], *, own_regions: bool) -> None:
+    failed = [
+        f"{status.subject}: {why}"
+        for status in judged
+        for why in _failures(status, own_regions=own_regions)
+    ]
     if failed:
         raise ReladError(
             f"{len(failed)} scans of cohort {cohort} failed ({'; '.join(failed)})",

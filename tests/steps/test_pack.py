@@ -284,6 +284,16 @@ def test_everybodys_own_regions_are_packed_or_they_are_not_included(cohort, tmp_
     assert data.info["regions"] == OWN
 
 
+def test_labels_that_failed_stop_the_cohort_where_they_are_needed(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    whole = folders[:2], bids
+    write_regions(folders[0])
+    write_regions(folders[1], reason="lies elsewhere")
+    assert pack(tmp_path / "a", whole, role="external", action="fail", regions=OWN) == 2
+    assert "(S1: segmentation: lies elsewhere)" in capsys.readouterr().err
+    assert pack(tmp_path / "b", whole, role="external", action="fail") == 0
+
+
 def test_without_such_regions_nobody_needs_a_segmentation(cohort, tmp_path):
     write_regions(cohort[0][2], reason="it is broken")
     assert pack(tmp_path / "packed", cohort) == 0
