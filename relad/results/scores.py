@@ -73,7 +73,8 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
                     file=file,
                     hint="give the study's own --settings"
                     if column in study
-                    else "evaluate again with this version",
+                    else "evaluate again with this version"
+                    + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
         parts.append(part.assign(value=[_number(text, file) for text in part["value"]], file=file))
     if not parts:
