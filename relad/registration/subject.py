@@ -107,9 +107,11 @@ class Subject:
         chosen = {key: path for key, path in scans.items() if path}
         if session.brain_mask:
             chosen["brain_mask"] = session.brain_mask
-        if session.segmentation:
-            chosen["segmentation"] = session.segmentation
-            chosen["segmentation_table"] = session.segmentation_table
+        own = session.segmentation
+        if own is not None and own.is_file():
+            chosen |= {"segmentation": own, "segmentation_table": session.segmentation_table}
+        elif own is not None:
+            status.segmentation.reason = f"there is no {own}"
         status.inputs = {str(key): self._named(path) for key, path in chosen.items()}
         head = status.mri[Modality.T1W]
         head.simulated = _on(session.t1w, lambda: is_simulated(session.t1w))
@@ -119,10 +121,10 @@ class Subject:
         mask = _on(session.t1w, lambda: self._brain(t1w, t1w_low, session, folder, scratch))
         self._set(head, {})
 
-        if session.segmentation:
+        if "segmentation" in chosen:
             self._try(
                 status.segmentation,
-                session.segmentation,
+                chosen["segmentation"],
                 lambda path: self._segmentation(
                     path, session.segmentation_table, t1w, mask, folder
                 ),

@@ -18,7 +18,11 @@ from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, sample
 from relad.registration import brain, engine
 from relad.registration.extraction import given_mask
+from relad.registration.inputs import Session
+from relad.registration.subject import Subject, report
 from relad.registration.transforms import names
+from relad.status import State
+from relad.study.settings import PreprocessSettings, typed
 from tests.helpers.registered import pose
 from tests.helpers.settings import file_of, study
 
@@ -244,6 +248,20 @@ def test_bad_words_are_named(t1, settings, tmp_path, capsys, words: list, said: 
     words = ["--t1", t1, *words]
     assert preprocess(tmp_path / "out", settings, *words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_labels_of_the_studys_pattern_that_are_not_there_are_missing(
+    tmp_path, settings, t1
+) -> None:
+    labels = tmp_path / "S1" / "aparc+aseg.mgz"
+    step = Subject(tmp_path, "S1", typed(PreprocessSettings, settings))
+    own = {"segmentation": labels, "segmentation_table": tmp_path / "lut.txt"}
+    (tmp_path / "out").mkdir()
+    step.write(tmp_path / "out", lambda: Session(None, t1, None, {}, None, **own))
+    assert step.status.ok and step.status.segmentation.state is State.MISSING
+    assert step.status.segmentation.reason == f"there is no {labels}"
+    assert "segmentation" not in step.status.inputs
+    assert report(step.status) == []
 
 
 def test_what_is_wrong_with_given_labels_is_one_line(tmp_path, settings, t1, capsys) -> None:
