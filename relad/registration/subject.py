@@ -125,9 +125,7 @@ class Subject:
             self._try(
                 status.segmentation,
                 chosen["segmentation"],
-                lambda path: self._segmentation(
-                    path, session.segmentation_table, t1w, mask, folder
-                ),
+                lambda path: self._segmentation(path, session.segmentation_table, t1w, folder),
                 [],
             )
         if session.flair:
@@ -210,11 +208,12 @@ class Subject:
         return mask
 
     def _segmentation(
-        self, path: Path, table: Path, t1w: nib.Nifti1Image, mask: np.ndarray, folder: Path
+        self, path: Path, table: Path, t1w: nib.Nifti1Image, folder: Path
     ) -> dict[str, Any]:
         """Keep the person's own labels where they lie in the T1w's space; return what they are."""
         own = Segmentation.read(path, table)
-        in_brain = own.require_space(t1w, mask)
+        brain_mask = load_nifti(folder / self.names["brain_mask"], allow_constant=True)
+        in_brain = own.require_space(t1w, np.asarray(brain_mask.dataobj) > 0.5)
         files = [folder / self.names[key] for key in ("segmentation", "segmentation_table")]
         own.write(*files, note=self.status.mri[Modality.T1W].mark)
         sums = {"labels_sha256": sha256_of(path), "table_sha256": sha256_of(table)}
