@@ -160,6 +160,8 @@ class SubjectStatus:
         What was measured of the MRI and the brain mask, by name.
     brain_mask_from
         Where the brain mask comes from.
+    segmentation
+        The person's own labels; what may be wrong with them concerns what is made of them alone.
     """
 
     subject: str
@@ -171,6 +173,9 @@ class SubjectStatus:
     inputs: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
     brain_mask_from: str | None = None
+    segmentation: ScanStatus = field(
+        default_factory=lambda: ScanStatus(State.MISSING, "there is no segmentation of this person")
+    )
 
     @property
     def ok(self) -> bool:
@@ -198,6 +203,9 @@ class SubjectStatus:
         for name, scan in self.scans.items():
             if not scan.ok:
                 yield scan.state, f"sub-{self.subject}: {name} {scan.state}: {scan.reason}"
+        own = self.segmentation
+        if own.state is State.EXCLUDED:
+            yield own.state, f"sub-{self.subject}: segmentation {own.state}: {own.reason}"
 
     def as_dict(self) -> dict[str, Any]:
         """Content of ``status.json``."""
@@ -217,6 +225,7 @@ class SubjectStatus:
             "inputs": self.inputs,
             "qc": self.numbers,
             "brain_mask_from": self.brain_mask_from,
+            "segmentation": entry(self.segmentation),
         }
 
     @classmethod
@@ -238,6 +247,7 @@ class SubjectStatus:
             inputs=told["inputs"],
             numbers=told["qc"],
             brain_mask_from=told["brain_mask_from"],
+            segmentation=scan(told["segmentation"]),
         )
 
     def write(self, folder: Path) -> None:

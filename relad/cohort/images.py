@@ -80,6 +80,8 @@ class Contents:
         Subject's id in the source -> ``{age, sex, group}``, also of subjects without images.
     masks
         Brain masks of derivatives, by (subject label, session).
+    segmentations
+        Label images of derivatives with the tables of their names, likewise.
     simulated
         Whether the source says that all of its scans are; each scan may say so too.
     """
@@ -89,6 +91,7 @@ class Contents:
     rows: list[Row] = field(default_factory=list)
     people: dict[str, dict[str, str | None]] = field(default_factory=dict)
     masks: dict[tuple[str, str | None], Path] = field(default_factory=dict)
+    segmentations: dict[tuple[str, str | None], tuple[Path, Path]] = field(default_factory=dict)
     simulated: bool = False
 
 

@@ -7,6 +7,8 @@ Needs NumPy alone, so that the packed folder and this file are all a bare GPU ma
 ``mri.npy``             (N, 2, x, y, z) float32, T1w and FLAIR, [-1, 1], -1 outside the mask
 ``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists
 ``mask.npy``            (N, x, y, z) bool, brain
+``regions.npy``         (N, R, x, y, z) bool, everybody's own regions of the evaluation; only where
+                        dataset.json names some
 ``subjects.tsv``        one row per subject of the cohort, excluded ones with their reason
 ``dataset.json``        cohort, kind of data, tracers, SUVR windows, affine (voxel index to MNI RAS
                         mm), folds, checksums of the volumes
@@ -72,13 +74,16 @@ class PackedDataset:
         (N, K, x, y, z) float32 memmap in window units; NaN where the subject lacks the tracer.
     mask
         (N, x, y, z) bool memmap.
+    regions
+        (N, R, x, y, z) bool memmap of the subjects' own regions, in the order of ``own_regions``;
+        R is 0 where the cohort has none of its own.
     subjects
         The N included rows of ``subjects.tsv``; ``subjects[i]`` belongs to ``mri[i]``. ``index``
         and ``fold`` are int (fold None in an external cohort), ``age`` float or None, ``tracers``
         a tuple.
     excluded
         The other rows, each with its ``reason``.
-    modalities, tracers, windows, affine, shape, cohort, role, kind
+    modalities, tracers, windows, affine, shape, cohort, role, kind, own_regions
         As in ``dataset.json``; ``windows`` maps a tracer to (low, high) in SUVR, ``affine`` is a
         (4, 4) float64 array from voxel index to MNI RAS mm.
 
@@ -113,6 +118,8 @@ class PackedDataset:
         self.mri = self._map("mri", (count, len(self.modalities), *self.shape))
         self.pet = self._map("pet", (count, len(self.tracers), *self.shape))
         self.mask = self._map("mask", (count, *self.shape))
+        own = (count, len(self.own_regions), *self.shape)
+        self.regions = self._map("regions", own) if self.own_regions else np.zeros(own, bool)
 
     def _read_info(self, info: dict[str, Any]) -> None:
         self.cohort: str = info["cohort"]
@@ -123,6 +130,7 @@ class PackedDataset:
         self.windows = {t: (float(lo), float(hi)) for t, (lo, hi) in info["windows"].items()}
         self.affine = np.asarray(info["affine"], dtype=np.float64)
         self.shape: tuple[int, int, int] = tuple(info["shape"])
+        self.own_regions: list[str] = list(info.get("regions", ()))
 
     @staticmethod
     def _refuse_leaks(rows: list[dict[str, Any]], table: Path) -> None:
@@ -161,8 +169,13 @@ class PackedDataset:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what is in it: people, folds, volumes (by their checksums), windows and grid."""
-        facts = {key: value for key, value in self.info.items() if key != "provenance"}
+        """Hash of what is in it: people, folds, volumes (by their checksums), windows and grid.
+
+        Without the regions of the evaluation, which no model has seen.
+        """
+        facts = {k: v for k, v in self.info.items() if k not in ("provenance", "regions")}
+        if "sha256" in facts:
+            facts["sha256"] = {k: v for k, v in facts["sha256"].items() if k != "regions"}
         text = json.dumps([facts, self.subjects], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

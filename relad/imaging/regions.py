@@ -5,13 +5,13 @@ A tracer's ``reference_region`` is the name of one of
 
     {labels: atlas.nii.gz, table: atlas.tsv, names: [Left-Cerebellum-Cortex, …]}
 
-where ``labels`` is a label image in MNI152 space (any grid) and ``table`` a tab-separated file with
-the columns ``index`` and ``name``, as BIDS derivatives have it beside a ``_dseg.nii.gz``.
+where ``labels`` is a label image in MNI152 space (any grid) and ``table`` names its labels (see
+:mod:`relad.imaging.labels`), or ``{segmentation: [Left-Cerebellum-Cortex, …]}``: names in each
+person's own segmentation (:mod:`relad.imaging.segmentation`), which lies in no common space.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -23,10 +23,9 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from relad.errors import DataError, ReladError
-from relad.fileio import read_table
 from relad.imaging import atlas
 from relad.imaging.atlas import SHAPE, VOXEL_MM
-from relad.imaging.nifti import load_nifti
+from relad.imaging.labels import indices, read_labels, read_names, sha256_of
 from relad.imaging.resample import SIGMA_PER_VOXEL, grid_points
 
 #: Least share of a label image's voxels that must lie in the template's brain, dilated by 10 mm.
@@ -35,7 +34,22 @@ MIN_IN_BRAIN, RIM_MM = 0.8, 10.0
 
 def name_of(region: str | Mapping[str, Any]) -> str:
     """Name of a reference region as it stands in status files."""
-    return region if isinstance(region, str) else "+".join(region["names"])
+    if isinstance(region, str):
+        return region
+    return "+".join(region["segmentation"] if is_own(region) else region["names"])
+
+
+def is_own(region: str | Mapping[str, Any]) -> bool:
+    """Whether a reference region is one of each person's own segmentation."""
+    return not isinstance(region, str) and "segmentation" in region
+
+
+def is_cerebellar(region: str | Mapping[str, Any]) -> bool:
+    """Whether most of a region in MNI space lies in the atlas's cerebellum."""
+    grid = atlas.grid_affine(SHAPE, VOXEL_MM)
+    cerebellum = atlas.region_mask("whole_cerebellum", SHAPE, grid)
+    index = np.rint(apply_affine(np.linalg.inv(grid), points_of(region, 0))).astype(int)
+    return bool(cerebellum[tuple(index.T)].mean() > 0.5)
 
 
 def origin_of(region: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +60,7 @@ def origin_of(region: str | Mapping[str, Any]) -> dict[str, Any]:
     return {
         "Name": name_of(region),
         "Atlas": str(files["labels"]),
-        "SHA256": {k: hashlib.sha256(f.read_bytes()).hexdigest() for k, f in files.items()},
+        "SHA256": {key: sha256_of(file) for key, file in files.items()},
     }
 
 
@@ -86,43 +100,19 @@ def _points(region_json: str, erode_mm: float) -> np.ndarray:
 def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:
     """Boolean mask (x, y, z) of named labels of an image, on the grid of :data:`SHAPE`."""
     file, table = Path(region["labels"]), Path(region["table"])
-    wanted = _indices(table, region["names"])
-    image = load_nifti(file, ndim=3)
-    labels = np.rint(np.asarray(image.dataobj)).astype(np.int64)
-    if np.abs(labels - np.asarray(image.dataobj)).max() > 1e-3:
-        raise ReladError("is no label image: its values are not whole numbers", file=file)
-    _check_space(labels, image.affine, file)
+    wanted = indices(read_names(table), region["names"], file=table)
+    labels, source = read_labels(file)
+    _check_space(labels, source, file)
     for name, index in wanted.items():
         if not (labels == index).any():
             raise ReladError(f"has no voxel of {name} (label {index} in {table.name})", file=file)
-    index = apply_affine(np.linalg.inv(image.affine), grid_points(SHAPE, affine))
+    index = apply_affine(np.linalg.inv(source), grid_points(SHAPE, affine))
     member = np.isin(labels, list(wanted.values())).astype(np.float32)
     # Averaged first where the image is finer than the grid, so that thin regions survive.
-    sigma = SIGMA_PER_VOXEL * np.maximum(VOXEL_MM / voxel_sizes(image.affine) - 1, 0)
+    sigma = SIGMA_PER_VOXEL * np.maximum(VOXEL_MM / voxel_sizes(source) - 1, 0)
     member = ndimage.gaussian_filter(member, sigma)
     share = ndimage.map_coordinates(member, np.moveaxis(index, -1, 0), order=1, cval=0.0)
     return share > 0.5
-
-
-def _indices(table: Path, names: list[str]) -> dict[str, int]:
-    """Index of each named region in a table with the columns ``index`` and ``name``."""
-    rows = read_table(table)
-    if not rows or not {"index", "name"} <= set(rows[0]):
-        raise ReladError(
-            "lacks the columns index and name", file=table, hint="tab-separated, one row a label"
-        )
-    try:
-        known = {str(row["name"]): int(float(row["index"] or "nan")) for row in rows}
-    except ValueError as error:
-        raise ReladError(f"an index is not a number ({error})", file=table) from None
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise ReladError(
-            f"has no region {', '.join(map(repr, missing))}",
-            file=table,
-            hint=f"it has {', '.join(list(known)[:12])}{' …' if len(known) > 12 else ''}",
-        )
-    return {name: known[name] for name in names}
 
 
 def _check_space(labels: np.ndarray, affine: np.ndarray, file: Path) -> None:

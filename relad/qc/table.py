@@ -27,6 +27,8 @@ TRACER = (
     "reference_mean",
     "reference_variation",
     "reference_coverage",
+    "reference_in_cerebellum",
+    "reference_in_cerebellar_grey",
 )
 
 

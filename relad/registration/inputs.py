@@ -10,9 +10,10 @@ from typing import Any
 
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
+from relad.cohort.sources.bids import segmentation_of
 from relad.errors import DataError
 from relad.fileio import beside, read_json
-from relad.study.settings import Tracer
+from relad.study.settings import OwnLabels, Tracer
 
 #: Least share of a frame that lies inside its tracer's window, and least share of the window that
 #: such frames cover: scans rarely start to the minute.
@@ -24,7 +25,9 @@ class Session:
     """Images of one session, of which only the T1w must be there.
 
     ``pets`` maps tracer id to image, ``brain_mask`` is that of the dataset's derivatives,
-    ``unpaired`` maps tracer id to the reason why its PET is left out.
+    ``unpaired`` maps tracer id to the reason why its PET is left out. ``segmentation`` is the
+    person's own label image, which may prove not to be there; ``segmentation_table`` names its
+    labels.
     """
 
     name: str | None
@@ -33,6 +36,8 @@ class Session:
     pets: dict[str, Path]
     brain_mask: Path | None
     unpaired: dict[str, str] = field(default_factory=dict)
+    segmentation: Path | None = None
+    segmentation_table: Path | None = None
 
 
 def sidecar(image: Path) -> dict[str, Any]:
@@ -63,7 +68,9 @@ def _pets(folder: Path, tracers: Mapping[str, Tracer]) -> dict[str, Path]:
     return pets
 
 
-def choose_session(bids: Path, subject: str, tracers: Mapping[str, Tracer]) -> Session:
+def choose_session(
+    bids: Path, subject: str, tracers: Mapping[str, Tracer], own: OwnLabels | None = None
+) -> Session:
     """Choose a subject's scans that are used together.
 
     Where ``pairs.tsv`` of `relad ingest` pairs PET of the subject with a T1w, it decides (see
@@ -81,13 +88,38 @@ def choose_session(bids: Path, subject: str, tracers: Mapping[str, Tracer]) -> S
     tracers
         Section ``tracers`` of the configuration; a PET is taken for the tracer whose ligand or
         alias its sidecar's ``TracerName`` states.
+    own
+        Section ``segmentation``; without it, label images are not looked for.
 
     Raises
     ------
     DataError
         Where no session has a T1w.
     """
-    return replace(_choose(bids, subject, tracers), unpaired=unpaired(bids, subject))
+    session = replace(_choose(bids, subject, tracers), unpaired=unpaired(bids, subject))
+    return session if own is None else _with_labels(session, bids, subject, own)
+
+
+def _with_labels(session: Session, bids: Path, subject: str, own: OwnLabels) -> Session:
+    """Add the person's own label image and its table, by the study's pattern or of derivatives."""
+
+    def file(pattern: str | None) -> Path | None:
+        filled = (pattern or "").replace("{subject}", subject)
+        return Path(filled.replace("{session}", session.name or "")) if filled else None
+
+    labels, table = file(own.labels), file(own.table)
+    if labels is None:
+        found = segmentation_of(bids, session.t1w.parent.parent.relative_to(bids))
+        labels, beside_it = found or (None, None)
+        table = table or beside_it
+    if labels is not None and table is None:
+        table = table_beside(labels)
+    return replace(session, segmentation=labels, segmentation_table=table)
+
+
+def table_beside(labels: Path) -> Path:
+    """Where BIDS has the table that names the labels of an image."""
+    return beside(labels, ".tsv")
 
 
 def _choose(bids: Path, subject: str, tracers: Mapping[str, Tracer]) -> Session:

@@ -15,8 +15,10 @@ from nibabel.affines import apply_affine
 
 from relad.errors import DataError
 from relad.fileio import write_json
+from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points
+from relad.imaging.segmentation import Segmentation
 from relad.registration import brain, engine, extraction, inputs, motion, rigid
 from relad.registration.transforms import names, pet_names, read_affine
 from relad.status import Modality, ScanStatus, State, SubjectStatus, is_simulated
@@ -83,7 +85,7 @@ class Subject:
                     path.unlink()
                 self.status.exclude(self._reason(error))
         self.status.write(folder)
-        used = plain(RegisterSettings(self.seed, self.tracers, self.options))
+        used = plain({"seed": self.seed, "tracers": self.tracers, "registration": self.options})
         write_json(
             folder / "provenance.json",
             describe("register", used, "antspyx", "nibabel", "nilearn", "numpy", "scipy"),
@@ -105,6 +107,11 @@ class Subject:
         chosen = {key: path for key, path in scans.items() if path}
         if session.brain_mask:
             chosen["brain_mask"] = session.brain_mask
+        own = session.segmentation
+        if own is not None and own.is_file():
+            chosen |= {"segmentation": own, "segmentation_table": session.segmentation_table}
+        elif own is not None:
+            status.segmentation.reason = f"there is no {own}"
         status.inputs = {str(key): self._named(path) for key, path in chosen.items()}
         head = status.mri[Modality.T1W]
         head.simulated = _on(session.t1w, lambda: is_simulated(session.t1w))
@@ -114,6 +121,13 @@ class Subject:
         brain_low = _on(session.t1w, lambda: self._brain(t1w, t1w_low, session, folder, scratch))
         self._set(head, {})
 
+        if "segmentation" in chosen:
+            self._try(
+                status.segmentation,
+                chosen["segmentation"],
+                lambda path: self._segmentation(path, session.segmentation_table, t1w, folder),
+                [],
+            )
         if session.flair:
             self._try(
                 status.mri[Modality.FLAIR],
@@ -187,6 +201,18 @@ class Subject:
         self.status.numbers["brain_volume_ml"] = round(float(mask.sum()) * voxel_ml, 1)
         self.status.numbers["brain_overlap_dice"] = round(overlap, 4)
         return low
+
+    def _segmentation(
+        self, path: Path, table: Path, t1w: nib.Nifti1Image, folder: Path
+    ) -> dict[str, Any]:
+        """Keep the person's own labels where they lie in the T1w's space; return what they are."""
+        own = Segmentation.read(path, table)
+        brain_mask = load_nifti(folder / self.names["brain_mask"], allow_constant=True)
+        in_brain = own.require_space(t1w, np.asarray(brain_mask.dataobj) > 0.5)
+        files = [folder / self.names[key] for key in ("segmentation", "segmentation_table")]
+        own.write(*files, note=self.status.mri[Modality.T1W].mark)
+        sums = {"labels_sha256": sha256_of(path), "table_sha256": sha256_of(table)}
+        return {"in_brain": in_brain, **sums}
 
     def _flair(self, path: Path, t1w_low: Any, folder: Path, scratch: Path) -> dict[str, Any]:
         """Correct the FLAIR and register it to the T1w; nothing is measured of it yet."""

@@ -174,6 +174,8 @@ def names(subject: str) -> dict[str, str]:
         "t1w": f"{x}_desc-biascorrected_T1w.nii.gz",
         "flair": f"{x}_desc-biascorrected_FLAIR.nii.gz",
         "brain_mask": f"{x}_space-T1w_desc-brain_mask.nii.gz",
+        "segmentation": f"{x}_space-T1w_dseg.nii.gz",
+        "segmentation_table": f"{x}_space-T1w_dseg.tsv",
         "flair_to_t1w": f"{x}_from-FLAIR_to-T1w_mode-image_xfm.mat",
         "t1w_to_mni_affine": f"{x}_from-T1w_to-MNI_mode-image_desc-affine_xfm.mat",
         "t1w_to_mni_warp": f"{x}_from-T1w_to-MNI_mode-image_desc-warp_xfm.nii.gz",

@@ -56,7 +56,11 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
         gives a value twice; where a cohort's data are of two kinds.
     """
     study = {"cohort": settings.cohorts, "tracer": settings.tracers, "method": settings.methods}
-    fixed = {"data": [str(kind) for kind in Kind], "region": regions(), "metric": METRICS}
+    fixed = {
+        "data": [str(kind) for kind in Kind],
+        "region": regions(settings.segmentation.regions),
+        "metric": METRICS,
+    }
     parts = []
     for file in files:
         part = _read(Path(file))
@@ -69,7 +73,8 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
                     file=file,
                     hint="give the study's own --settings"
                     if column in study
-                    else "evaluate again with this version",
+                    else "evaluate again with this version"
+                    + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
         parts.append(part.assign(value=[_number(text, file) for text in part["value"]], file=file))
     if not parts:

@@ -10,6 +10,10 @@ sampler, fold, seed, subject, tracer, region, metric, value. PSNR (dB), SSIM (3D
 taken inside each subject's brain mask (region "brain"); the data range is the width of the tracer's
 SUVR window, as packed. Data are simulated too where the method was trained on such.
 
+Where the cohort was packed with regions of people's own segmentations, PSNR and MAE are taken in
+each of these too, and a metric of a region of that name is taken there, not in the atlas's: for
+everybody of the cohort, and OUT.json says so (regions_from).
+
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
 compared for the tracers it was scanned with and the method was trained for; a synthetic image
 missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data ranges
@@ -36,6 +40,7 @@ from relad.results.metrics import METRICS, compare, mask_of, regions
 from relad.results.records import Synthesis, read_synthesis
 from relad.results.scores import COLUMNS
 from relad.status import Kind
+from relad.study.catalogue import BRAIN
 from relad.study.config import load_settings
 from relad.study.paths import synthetic_pet
 from relad.study.provenance import describe
@@ -84,7 +89,14 @@ def run(args: argparse.Namespace) -> None:
         out.with_suffix(".json"),
         {
             "kind": Kind.of_parts([dataset.kind, synthesis.kind]),
-            "regions": {name: list(metric.regions) for name, metric in METRICS.items()},
+            "regions": {
+                name: metric.taken_in(dataset.own_regions) for name, metric in METRICS.items()
+            },
+            "regions_from": {
+                region: "own segmentations" if region in dataset.own_regions else "atlas"
+                for region in regions(dataset.own_regions)
+                if region != BRAIN
+            },
             "data_range_suvr": {t: width(w) for t, w in dataset.windows.items()},
             "notes": {name: metric.note for name, metric in METRICS.items() if metric.note},
             "provenance": describe("evaluate", told, "numpy", "scikit-image", "nibabel"),
@@ -137,10 +149,11 @@ def evaluate(synthesis: Synthesis, dataset: PackedDataset) -> Iterator[dict[str,
             "subject": subject,
             "tracer": tracer,
         }
-        for region in regions():
+        own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
+        for region in regions(own):
             try:
-                mask = mask_of(region, brain, dataset.affine)
-                values = compare(*images, mask, width(window), region)
+                mask = mask_of(region, brain, dataset.affine, own)
+                values = compare(*images, mask, width(window), region, own=region in own)
             except DataError as error:
                 raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
             for metric, value in values.items():

@@ -222,7 +222,7 @@ def ingest(
         kept = [r for r in rows if r["status"] == "kept"]
         if not kept:
             raise ReladError(f"no series can be used: {_tally(rows)}", file=source)
-        _copy_masks(contents, kept, root)
+        _copy_derivatives(contents, kept, root)
         write_table(root / "ingest.tsv", rows, INGEST_COLUMNS)
         write_table(root / "pairs.tsv", pair(kept, settings.ingest.max_gap_days), PAIR_COLUMNS)
         people = [
@@ -246,18 +246,21 @@ def _sessions(outcome: Outcome | None) -> str | None:
     return ",".join(outcome.sessions) or None if outcome else None
 
 
-def _copy_masks(contents: Contents, kept: Sequence[Row], root: Path) -> None:
-    """Brain masks of another program go along with the T1w they were made of."""
-    for (subject, session), mask in contents.masks.items():
+def _copy_derivatives(contents: Contents, kept: Sequence[Row], root: Path) -> None:
+    """Brain masks and labels of other programs go along with the T1w they were made of."""
+    files = [(person, mask, "desc-brain_mask.nii.gz") for person, mask in contents.masks.items()]
+    for person, (labels, table) in contents.segmentations.items():
+        files += [(person, labels, "dseg.nii.gz"), (person, table, "dseg.tsv")]
+    for (subject, session), file, ending in files:
         if any((r["subject"], r["session"], r["kind"]) == (subject, session, "T1w") for r in kept):
             parts = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
             folder = root.joinpath("derivatives", "source", *parts, "anat")
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(mask, folder / f"{'_'.join(parts)}_desc-brain_mask.nii.gz")
+            shutil.copyfile(file, folder / "_".join([*parts, ending]))
             write_json(
                 root / "derivatives" / "source" / "dataset_description.json",
                 {
-                    "Name": "Brain masks that came with the source",
+                    "Name": "Brain masks and segmentations that came with the source",
                     "BIDSVersion": bids.VERSION,
                     "DatasetType": "derivative",
                     "GeneratedBy": [{"Name": "unknown"}],

@@ -6,13 +6,15 @@ With grid.deform off the warp is left out: the brain takes the template's place 
 its own shape (ventricles, atrophy), from which methods learn; reference regions always use it.
 Images finer than the grid are first smoothed to its voxel size, so that nothing aliases. PET
 frames are averaged, weighted by duration, and divided by the mean in the tracer's reference
-region, which is measured at 2 mm. Where a cohort's psf says so, frames are first smoothed from the
+region, which is measured at 2 mm, or at the voxels of the person's own segmentation where the study
+names labels of it. Where a cohort's psf says so, frames are first smoothed from the
 scanner's resolution to a common one.
 
 OUT holds what there is of T1w, FLAIR, PET in SUVR (each with a JSON file: window, reference region,
-resolution) and the brain mask on the grid, sub-LABEL_qc.png, and status.json with what the
-registration said and the numbers by which `relad qc` judges. An image that cannot be measured at
-all is excluded here, with the reason.
+resolution) and the brain mask on the grid, the regions of the evaluation that the study takes from
+the person's own segmentation, sub-LABEL_qc.png, and status.json with what the registration said and
+the numbers by which `relad qc` judges. An image that cannot be measured at all is excluded here,
+with the reason.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +32,11 @@ from nibabel.affines import apply_affine
 
 from relad.cli import add_settings
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json, whole_folder, write_json
+from relad.fileio import beside, read_json, whole_folder, write_json
 from relad.imaging import atlas, regions
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, inside, limit_resolution, sample
+from relad.imaging.segmentation import Segmentation
 from relad.imaging.suvr import harmonize, measure_reference
 from relad.qc.measures import Lattice, Scan
 from relad.qc.picture import draw
@@ -45,8 +49,10 @@ from relad.study.provenance import describe
 from relad.study.settings import (
     NormalizedCohort,
     NormalizeSettings,
+    OwnRegions,
     PreprocessSettings,
     Psf,
+    Tracer,
     plain,
 )
 
@@ -101,7 +107,7 @@ def normalize(
     subject
         Label without ``sub-``.
     settings
-        Tracers and grid; what else they hold is not read.
+        Tracers, grid and section ``segmentation``; what else they hold is not read.
     psf
         Tracer id -> resolutions, for tracers to be smoothed.
     """
@@ -127,6 +133,7 @@ def write_normalized(
     status.write(folder)
     used = {
         "tracers": {name: plain(tracer) for name, tracer in settings.tracers.items()},
+        "segmentation": plain(settings.segmentation),
         "grid": plain(settings.grid),
         "psf": {name: plain(of_tracer) for name, of_tracer in psf.items()},
     }
@@ -147,6 +154,7 @@ class Normalization:
     ):
         self.registered, self.subject, self.status = registered, status.subject, status
         self.tracers, self.psf = settings.tracers, psf
+        self.own: OwnRegions = settings.segmentation
         self.names = names(status.subject)
         self.shape, self.voxel_mm = settings.grid.shape, settings.grid.voxel_mm
         self.affine = atlas.grid_affine(self.shape, self.voxel_mm)
@@ -178,6 +186,7 @@ class Normalization:
             write_json(folder / name.replace(".nii.gz", ".json"), self._sidecar(tracer))
         mark = self.status.mri[Modality.T1W].mark
         save_nifti(folder / paths.brain_mask(self.subject), mask, self.affine, note=mark)
+        self._write_regions(folder / paths.own_regions(self.subject), mask, mark)
 
     def _load(self, name: str, **options: Any) -> nib.Nifti1Image:
         return load_nifti(self.registered / self.names[name], ndim=3, **options)
@@ -202,6 +211,72 @@ class Normalization:
             mask &= inside(flair.shape, flair.affine, there)
         numbers["mask_volume_ml"] = round(float(mask.sum()) * self.voxel_mm**3 / 1000, 1)
         return images, mask
+
+    @cached_property
+    def segmentation(self) -> Segmentation:
+        """The person's own labels.
+
+        Raises
+        ------
+        DataError
+            Where there are none that can be used.
+        """
+        status = self.status.segmentation
+        if not status.ok:
+            raise DataError(str(status.reason))
+        return Segmentation.read(
+            *(self.registered / self.names[key] for key in ("segmentation", "segmentation_table"))
+        )
+
+    def _write_regions(self, file: Path, brain: np.ndarray, mark: str) -> None:
+        """Write the regions of the evaluation, or say of the segmentation what it lacks."""
+        if not self.own.regions:
+            return
+        try:
+            masks = {
+                name: self.segmentation.on_grid(labels, self.points, self.voxel_mm) & brain
+                for name, labels in self.own.regions.items()
+            }
+            for name, mask in masks.items():
+                if not mask.any():
+                    raise DataError(f"nothing of the region {name} is left on the grid")
+        except DataError as error:
+            if self.status.segmentation.ok:
+                self.status.segmentation.exclude([_said(error)])
+            return
+        save_nifti(file, np.stack(list(masks.values()), axis=-1), self.affine, note=mark)
+        about = {
+            "Description": "One volume a region, 1 where it fills more than half of a voxel",
+            "Regions": plain(self.own.regions),
+            "SpatialReference": "MNI152NLin2009aSym",
+            **self._origin(),
+        }
+        write_json(beside(file, ".json"), about)
+
+    def _origin(self) -> dict[str, Any]:
+        """Where the person's own labels come from, for sidecars."""
+        numbers = self.status.segmentation.numbers
+        return {
+            "Segmentation": self.status.inputs["segmentation"],
+            "SHA256": {key: numbers[f"{key}_sha256"] for key in ("labels", "table")},
+        }
+
+    def _reference(self, tracer: Tracer, numbers: dict[str, Any]) -> tuple[np.ndarray, float]:
+        """Points (n, 3) of a tracer's reference region in mm of the T1w, and ml of each."""
+        region, erode_mm = tracer.reference_region, tracer.reference_erosion_mm
+        if regions.is_own(region):
+            try:
+                points = self.segmentation.points(region["segmentation"], erode_mm)
+            except DataError as error:
+                raise DataError(
+                    "its reference region is to be one of the person's own segmentation: "
+                    + _said(error)
+                ) from None
+            return points, self.segmentation.voxel_ml
+        if self.status.segmentation.ok:
+            shares = share_in_cerebellum(self.to_t1w, region, self.segmentation, self.own, erode_mm)
+            numbers.update({f"reference_in_{name}": share for name, share in shares.items()})
+        return self.to_t1w(regions.points_of(region, erode_mm)), regions.VOXEL_MM**3 / 1000
 
     def _on_grid(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
         """Sample an image at points (x, y, z, 3) of its own space, without aliasing."""
@@ -233,12 +308,12 @@ class Normalization:
 
         configured, psf = self.tracers[tracer], self.psf.get(tracer)
         numbers["psf"] = None if psf is None else plain(psf)
-        region = regions.points_of(configured.reference_region, configured.reference_erosion_mm)
+        region, voxel_ml = self._reference(configured, numbers)
         on_grid, in_region, in_brain = (
             apply_affine(to_pet, points)
             for points in (
                 self.points,
-                self.to_t1w(region),
+                region,
                 self.lattice.straight[self.lattice.template],
             )
         )
@@ -259,7 +334,7 @@ class Normalization:
         seen = covered(in_region)
         numbers["coverage"] = round(float(covered(in_brain).mean()), 4)
         name = regions.name_of(configured.reference_region)
-        reference = measure_reference(name, uptake[seen], regions.VOXEL_MM**3 / 1000)
+        reference = measure_reference(name, uptake[seen], voxel_ml)
         numbers.update(reference.qc(), reference_coverage=round(float(seen.mean()), 4))
         suvr = average_at(on_grid, smooth, image.affine, poses, weights)
         return suvr / np.float32(reference.mean)
@@ -268,6 +343,8 @@ class Normalization:
         """What made one tracer's SUVR image: the JSON file beside it."""
         scan, configured = self.status.pet[tracer], self.tracers[tracer]
         numbers = scan.numbers
+        region = configured.reference_region
+        own = regions.is_own(region)
         return {
             "Description": "Standardised uptake value ratio (SUVR), mean of the window's frames",
             "Units": "unitless",
@@ -278,7 +355,11 @@ class Normalization:
             "FrameEndSeconds": numbers.get("end_s"),
             "Timing": numbers.get("timing"),
             "ReferenceRegion": {
-                **regions.origin_of(configured.reference_region),
+                **(
+                    {"Name": regions.name_of(region), "PersonsOwn": True, **self._origin()}
+                    if own
+                    else regions.origin_of(region)
+                ),
                 "ErosionMillimetres": configured.reference_erosion_mm,
                 "MeanUptake": numbers["reference_mean"],
                 "VolumeMillilitres": numbers["reference_volume_ml"],
@@ -286,3 +367,47 @@ class Normalization:
             "PointSpreadFunction": numbers["psf"],
             SIMULATED_KEY: scan.simulated,
         }
+
+
+def share_in_cerebellum(
+    to_t1w: MniToT1w,
+    region: str | Mapping[str, Any],
+    own: Segmentation,
+    names: OwnRegions,
+    erode_mm: float = 0.0,
+) -> dict[str, float]:
+    """How much of a reference region lies where it should, once it is carried to the T1w.
+
+    Parameters
+    ----------
+    to_t1w
+        Of a registered folder.
+    region
+        In MNI152 space, see :mod:`relad.imaging.regions`.
+    own
+        The person's own labels.
+    names
+        What makes up the cerebellum and its grey matter, by names or by labels.
+    erode_mm
+        Rim taken off the region.
+
+    Returns
+    -------
+    Share (0 to 1) of the region's points in each of ``cerebellum`` and ``cerebellar_grey``; empty
+    where the region is none of the cerebellum, and without those whose names the table lacks.
+    """
+    shares: dict[str, float] = {}
+    if not regions.is_cerebellar(region):
+        return shares
+    points = to_t1w(regions.points_of(region, erode_mm))
+    for key in ("cerebellum", "cerebellar_grey"):
+        try:
+            shares[key] = round(own.share(points, getattr(names, key)), 4)
+        except DataError:
+            continue  # labels of something else, or under other names
+    return shares
+
+
+def _said(error: DataError) -> str:
+    """A message on the person's own labels in one piece; a scan's status has no hint."""
+    return error.what + (f" ({error.hint})" if error.hint else "")

@@ -5,8 +5,10 @@ folds (training cohort only), and writes mri.npy, pet.npy, mask.npy, subjects.ts
 (relad/data/dataset.py). MRI is brought to [-1, 1] by its median and spread inside the brain; PET in
 SUVR is mapped linearly by the tracer's fixed window, without clipping, so that SUVR can be restored
 exactly. Every subject of the cohort has a row in subjects.tsv, also one that is not included, with
-the reason: methods need T1w, FLAIR and the PET of one tracer at least. With qc.action: fail, a scan
-that failed stops the cohort here.
+the reason: methods need T1w, FLAIR and the PET of one tracer at least. Where regions of the
+evaluation come from people's own segmentations (segmentation.regions), who lacks them is not
+included either, and regions.npy holds them. With qc.action: fail, a scan that failed stops the
+cohort here.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.folds import assign_folds
 from relad.data.window import to_unit
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json, read_table, whole_folder, write_json, write_table
+from relad.fileio import beside, read_json, read_table, whole_folder, write_json, write_table
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
 from relad.status import Modality, State, SubjectStatus, kind_of
@@ -69,14 +71,20 @@ def standardized_mri(data: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _read(folder: Path, name: str, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
     image = load_nifti(folder / name, ndim=3)
-    if image.shape != tuple(shape) or not np.allclose(image.affine, affine, atol=1e-3):
-        raise DataError(
-            "is not on the configured grid", file=folder / name, hint="run `relad normalize` again"
-        )
+    _require_grid(image, shape, affine, folder / name)
     return np.asarray(image.dataobj)
 
 
-def _reason(status: SubjectStatus, tracers: Sequence[str], have: Sequence[str]) -> str | None:
+def _require_grid(image: Any, shape: Sequence[int], affine: np.ndarray, file: Path) -> None:
+    if image.shape[:3] != tuple(shape) or not np.allclose(image.affine, affine, atol=1e-3):
+        raise DataError(
+            "is not on the configured grid", file=file, hint="run `relad normalize` again"
+        )
+
+
+def _reason(
+    status: SubjectStatus, tracers: Sequence[str], have: Sequence[str], *, own_regions: bool
+) -> str | None:
     """Say why a judged subject is not packed; None where it is."""
     if not status.ok:
         return status.reason
@@ -86,14 +94,20 @@ def _reason(status: SubjectStatus, tracers: Sequence[str], have: Sequence[str]) 
     if not have:
         reasons = {t: status.pet[t].reason if t in status.pet else "missing" for t in tracers}
         return "no usable PET: " + "; ".join(f"{t}: {why}" for t, why in reasons.items())
+    if own_regions and not status.segmentation.ok:
+        return (
+            "segmentation.regions asks for regions of the person's own: "
+            f"{status.segmentation.reason}"
+        )
     return None
 
 
-def _failures(status: SubjectStatus) -> list[str]:
-    """Every scan of a subject that was there and could not be used, with its reason."""
+def _failures(status: SubjectStatus, *, own_regions: bool) -> list[str]:
+    """Everything of a subject that was there and could not be used, with its reason."""
     if not status.ok:
         return [str(status.reason)]
-    return [f"{k}: {s.reason}" for k, s in status.scans.items() if s.state is State.EXCLUDED]
+    needed = {**status.scans, **({"segmentation": status.segmentation} if own_regions else {})}
+    return [f"{k}: {s.reason}" for k, s in needed.items() if s.state is State.EXCLUDED]
 
 
 def read_verdicts(quality: Path) -> dict[str, SubjectStatus]:
@@ -133,10 +147,12 @@ def pack(
     """
     role = of_cohort(settings.cohorts, cohort).role
     of_subject = _by_subject(folders, verdicts)
+    own = settings.segmentation.regions
     if settings.qc.action == "fail":
-        _refuse_failures(cohort, [verdicts[subject] for subject in of_subject])
+        judged = [verdicts[subject] for subject in of_subject]
+        _refuse_failures(cohort, judged, own_regions=bool(own))
     rows = [
-        _row(verdicts[subject], participants.get(subject, {}), list(settings.tracers))
+        _row(verdicts[subject], participants.get(subject, {}), list(settings.tracers), bool(own))
         for subject in of_subject
     ]
     usable = [row for row in rows if row["included"] == "yes"]
@@ -164,6 +180,7 @@ def pack(
                 "affine": _affine(settings).tolist(),
                 "shape": list(settings.grid.shape),
                 "folds": settings.folds.count if role == "train" else 0,
+                **({"regions": plain(own)} if own else {}),
                 "sha256": checksums,
                 "provenance": provenance.describe("pack", plain(settings), "numpy", "nibabel"),
             },
@@ -189,8 +206,12 @@ def _by_subject(folders: Sequence[Path], verdicts: Mapping[str, SubjectStatus]) 
     return found
 
 
-def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus]) -> None:
-    failed = [f"{status.subject}: {why}" for status in judged for why in _failures(status)]
+def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus], *, own_regions: bool) -> None:
+    failed = [
+        f"{status.subject}: {why}"
+        for status in judged
+        for why in _failures(status, own_regions=own_regions)
+    ]
     if failed:
         raise ReladError(
             f"{len(failed)} scans of cohort {cohort} failed ({'; '.join(failed)})",
@@ -199,11 +220,11 @@ def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus]) -> None:
 
 
 def _row(
-    status: SubjectStatus, person: Mapping[str, Any], tracers: Sequence[str]
+    status: SubjectStatus, person: Mapping[str, Any], tracers: Sequence[str], own_regions: bool
 ) -> dict[str, Any]:
     """A subject's row of subjects.tsv, without index and fold."""
     have = [t for t in tracers if t in status.pet and status.pet[t].ok]
-    reason = _reason(status, tracers, have)
+    reason = _reason(status, tracers, have, own_regions=own_regions)
     return {
         "subject": status.subject,
         "session": status.session,
@@ -216,6 +237,24 @@ def _row(
     }
 
 
+def _own_regions(
+    file: Path, regions: Mapping[str, Any], shape: Sequence[int], affine: np.ndarray
+) -> np.ndarray:
+    """Read masks (R, x, y, z) of a person's own regions, which must be those of the settings."""
+    about = beside(file, ".json")
+    there = read_json(about)["Regions"] if about.exists() else {}
+    if list(there.items()) != list(plain(regions).items()):
+        raise DataError(
+            f"does not hold the study's regions {', '.join(regions)}",
+            file=file,
+            hint="run `relad normalize` again",
+        )
+    image = load_nifti(file)
+    masks = np.asarray(image.dataobj).reshape(*image.shape[:3], -1) > 0.5
+    _require_grid(image, shape, affine, file)
+    return np.moveaxis(masks, -1, 0)
+
+
 def _affine(settings: PackSettings) -> np.ndarray:
     return atlas.grid_affine(settings.grid.shape, settings.grid.voxel_mm)
 
@@ -226,7 +265,8 @@ def _write_arrays(
     of_subject: Mapping[str, Path],
     settings: PackSettings,
 ) -> dict[str, str]:
-    """Write mri, pet and mask, a subject at a time; returns their SHA-256 by name."""
+    """Write mri, pet, mask and regions, a subject at a time; returns their SHA-256 by name."""
+    own = settings.segmentation.regions
     n, shape, affine = len(usable), settings.grid.shape, _affine(settings)
     arrays = {
         name: np.lib.format.open_memmap(out / f"{name}.npy", "w+", dtype, (n, *rest, *shape))
@@ -234,6 +274,7 @@ def _write_arrays(
             ("mri", np.float32, (len(Modality),)),
             ("pet", np.float32, (len(settings.tracers),)),
             ("mask", bool, ()),
+            *([("regions", bool, (len(own),))] if own else ()),
         )
     }
     for i, row in enumerate(usable):
@@ -242,6 +283,10 @@ def _write_arrays(
         brain = _read(folder, paths.brain_mask(subject), shape, affine) > 0.5
         arrays["mask"][i] = brain
         arrays["pet"][i] = np.nan
+        if own:
+            arrays["regions"][i] = _own_regions(
+                folder / paths.own_regions(subject), own, shape, affine
+            )
         for j, modality in enumerate(Modality):
             name = paths.preprocessed_mri(subject, modality)
             try:

@@ -13,6 +13,9 @@ FrameTimesStart, FrameDuration and InjectionStart in seconds, and the frames ins
 window are realigned and averaged. A static image without that is taken as it is if you state that
 it is the mean of the window already: --pet-window-already-averaged.
 
+Labels of your own in the space of the T1w (--segmentation, --segmentation-table) give what the
+configuration takes from them: reference regions, and the regions of the evaluation.
+
 OUT holds T1w, FLAIR, PET in SUVR and the brain mask on the MNI grid, sub-LABEL_qc.png, status.json,
 and in OUT/registered the transforms and the images on their own grids. The exit status is 1 where a
 scan was given and failed; status.json has the reason and the picture shows it.
@@ -59,6 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--brain-mask", metavar="FILE", type=Path, help="your brain mask, on the grid of the T1w"
     )
     parser.add_argument(
+        "--segmentation",
+        metavar="FILE",
+        type=Path,
+        help="your label image in the space of the T1w, such as FreeSurfer's aparc+aseg",
+    )
+    parser.add_argument(
+        "--segmentation-table",
+        metavar="FILE",
+        type=Path,
+        help="names of its labels: a .tsv with index and name (default: the one beside it), or "
+        "FreeSurferColorLUT.txt",
+    )
+    parser.add_argument(
         "--subject", metavar="LABEL", default="one", help="used in file names (default: one)"
     )
     add_settings(parser)
@@ -96,14 +112,20 @@ def run(args: argparse.Namespace) -> int:
     pets = pet_files(args.pet, settings.tracers)
     if not args.subject.isalnum():
         raise ReladError(f"--subject takes letters and digits, not {args.subject!r}")
-    for path in (args.t1, args.flair, args.brain_mask, *pets.values()):
+    if args.segmentation_table is not None and args.segmentation is None:
+        raise ReladError("--segmentation-table needs --segmentation, whose labels it names")
+    table = args.segmentation_table
+    if args.segmentation is not None and table is None:
+        table = inputs.table_beside(args.segmentation)
+    for path in (args.t1, args.flair, args.brain_mask, args.segmentation, *pets.values()):
         if path is not None and not path.is_file():
             raise ReladError("no such image", file=path)
     engine.configure(settings.registration.threads, settings.seed)
     if args.brain_mask is not None:
         registration = replace(settings.registration, brain_extraction="derivatives")
         settings = replace(settings, registration=registration)
-    session = inputs.Session(None, args.t1, args.flair, pets, args.brain_mask)
+    own = {"segmentation": args.segmentation, "segmentation_table": table}
+    session = inputs.Session(None, args.t1, args.flair, pets, args.brain_mask, **own)
     averaged = args.pet_window_already_averaged
     status = preprocess(session, args.out, args.subject, settings, averaged=averaged)
     return 1 if report(status) else 0
@@ -157,6 +179,7 @@ def _remove_unusable(folder: Path, status: SubjectStatus) -> None:
     names = {t: paths.preprocessed_pet(status.subject, t) for t in status.pet}
     names |= {m: paths.preprocessed_mri(status.subject, m) for m in status.mri}
     unfit = [name for key, name in names.items() if not (status.ok and status.scans[key].ok)]
-    for name in (*unfit, *([] if status.ok else [paths.brain_mask(status.subject)])):
+    of_all = [paths.brain_mask(status.subject), paths.own_regions(status.subject)]
+    for name in (*unfit, *([] if status.ok else of_all)):
         (folder / name).unlink(missing_ok=True)
         beside(folder / name, ".json").unlink(missing_ok=True)

@@ -7,6 +7,8 @@ one, and writes to OUT:
 - the brain mask on the T1w grid: from MNI152 by affine and SyN; or yours, if there is
   BIDS/derivatives/*/sub-LABEL/ses-*/anat/*_desc-brain_mask.nii.gz on the T1w grid; or that of a
   command, such as registration.brain_extraction: "mri_synthstrip -i {t1w} -m {mask}"
+- the person's own segmentation, if there is one in the space of the T1w: a *_dseg.nii.gz of the
+  derivatives, or what segmentation.labels names (FreeSurfer's aparc+aseg, on any grid)
 - FLAIR to T1w (rigid), T1w to MNI (affine, then SyN if registration.to_mni says so)
 - per tracer the frames inside its window, the motion between them, their mean, and PET to T1w
   (rigid)
@@ -55,5 +57,8 @@ def register(bids: Path, out: Path, subject: str, settings: RegisterSettings) ->
     """Register one subject and write its folder; see the module's description."""
     step = Subject(bids, subject, settings)
     with whole_folder(out, mark="status.json") as folder:
-        step.write(folder, lambda: inputs.choose_session(bids, subject, settings.tracers))
+        step.write(
+            folder,
+            lambda: inputs.choose_session(bids, subject, settings.tracers, settings.segmentation),
+        )
     return step.status

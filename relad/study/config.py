@@ -223,8 +223,11 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                 file=file,
                 hint=f"add them here or an entry there; known ligands: {', '.join(table)}",
             )
-        if isinstance(entry["reference_region"], dict):
-            entry["reference_region"] = region = {**(atlas or {}), **entry["reference_region"]}
+        region = entry["reference_region"]
+        if isinstance(region, dict) and "segmentation" in region:
+            _require_real_people(name, config["cohorts"], file=file)
+        elif isinstance(region, dict):
+            entry["reference_region"] = region = {**(atlas or {}), **region}
             absent = [key for key in ("labels", "table") if key not in region]
             if absent:
                 raise ReladError(
@@ -251,6 +254,17 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     file=file,
                     hint="the target of harmonisation is the coarsest scanner's resolution",
                 )
+
+
+def _require_real_people(tracer: str, cohorts: Mapping[str, Any], *, file: str | Path) -> None:
+    simulated = [cohort for cohort, entry in cohorts.items() if entry["source"] == "phantom"]
+    if simulated:
+        raise ReladError(
+            f"tracer {tracer!r}: reference_region asks for people's own segmentations, which the "
+            f"simulated cohort {simulated[0]} has not",
+            file=file,
+            hint="name one of relad's own regions",
+        )
 
 
 def own_groups(methods: Mapping[str, Any]) -> list[str]:

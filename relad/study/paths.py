@@ -105,6 +105,11 @@ def brain_mask(subject: str) -> str:
     return f"sub-{subject}_space-MNI_desc-brain_mask.nii.gz"
 
 
+def own_regions(subject: str) -> str:
+    """Regions of the evaluation from the person's own segmentation, one a volume."""
+    return f"sub-{subject}_space-MNI_desc-regions_mask.nii.gz"
+
+
 def qc_picture(subject: str) -> str:
     return f"sub-{subject}_qc.png"
 

@@ -73,6 +73,8 @@ def _values(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("$ref") == "#/$defs/range":
         return "two numbers"
+    if schema.get("$ref") == "#/$defs/names":
+        return "list of names"
     if "oneOf" in schema:
         return " or ".join(filter(None, map(_values, schema["oneOf"])))
     kind = schema.get("type", "")

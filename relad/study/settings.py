@@ -64,7 +64,7 @@ class Tracer:
     ligand: str
     aliases: tuple[str, ...]
     frames_min: Range
-    reference_region: Any  # a name, or {labels, table, names}
+    reference_region: Any  # a name, {labels, table, names}, or {segmentation}
     reference_erosion_mm: float
     suvr_window: Range
 
@@ -89,6 +89,29 @@ class Registration:
     to_mni: str
     brain_extraction: str
     threads: int
+
+
+@dataclass(frozen=True)
+class OwnLabels:
+    """Section ``segmentation``: where each person's own labels are found."""
+
+    labels: str | None
+    table: str | None
+
+
+@dataclass(frozen=True)
+class OwnRegionNames:
+    """Section ``segmentation``: regions of the evaluation, by name."""
+
+    regions: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OwnRegions(OwnRegionNames):
+    """Section ``segmentation``: what is made of each person's own labels."""
+
+    cerebellum: tuple[str, ...]
+    cerebellar_grey: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -231,22 +254,25 @@ class RegisterSettings:
     seed: int
     tracers: dict[str, Tracer]
     registration: Registration
+    segmentation: OwnLabels
 
 
 @dataclass(frozen=True)
 class NormalizeSettings:
     tracers: dict[str, Tracer]
+    segmentation: OwnRegions
     grid: Grid
     cohorts: dict[str, NormalizedCohort]
 
 
 @dataclass(frozen=True)
 class PreprocessSettings:
-    """What `register`, `normalize` and `qc` read, of one person."""
+    """What `register`, `normalize` and `qc` read, of one person whose files are given."""
 
     seed: int
     tracers: dict[str, Tracer]
     registration: Registration
+    segmentation: OwnRegions
     grid: Grid
     qc: Quality
 
@@ -261,6 +287,7 @@ class QcSettings:
 class PackSettings:
     seed: int
     tracers: dict[str, Tracer]
+    segmentation: OwnRegionNames
     grid: Grid
     folds: Folds
     cohorts: dict[str, ComparedCohort]
@@ -290,6 +317,7 @@ class ResultSettings:
 
     cohorts: dict[str, ComparedCohort]
     tracers: dict[str, NamedTracer]
+    segmentation: OwnRegionNames
     evaluation: Evaluation
     methods: dict[str, ComparedMethod]
 

@@ -256,6 +256,28 @@ def test_a_dataset_without_images_is_one_error(tmp_path: Path):
         ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
 
 
+def test_labels_of_derivatives_go_along_with_their_names(tmp_path: Path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    session(source, "01", "a")
+    session(source, "02", None)
+    smriprep = source / "derivatives" / "smriprep"
+    for name in (
+        "sub-01/ses-a/anat/sub-01_ses-a_dseg.nii.gz",  # tissues, which nothing names
+        "sub-01/ses-a/anat/sub-01_ses-a_desc-aseg_dseg.nii.gz",
+        "sub-01/ses-a/anat/sub-01_ses-a_desc-aparcaseg_dseg.nii.gz",
+        "sub-02/anat/sub-02_space-MNI152NLin2009cAsym_desc-aparcaseg_dseg.nii.gz",
+    ):
+        write_image(smriprep / name)
+    for desc in ("aseg", "aparcaseg"):
+        (smriprep / f"desc-{desc}_dseg.tsv").write_text(f"index\tname\n17\t{desc}\n")
+    ingest(source, out, SETTINGS)
+    labels = out / "derivatives/source/sub-01/ses-a/anat/sub-01_ses-a_dseg.nii.gz"
+    copied = smriprep / "sub-01/ses-a/anat/sub-01_ses-a_desc-aparcaseg_dseg.nii.gz"
+    assert labels.read_bytes() == copied.read_bytes()
+    assert labels.with_name("sub-01_ses-a_dseg.tsv").read_text().endswith("aparcaseg\n")
+    assert not (out / "derivatives/source/sub-02").exists()
+
+
 def test_masks_of_derivatives_go_along(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     session(source, "01", "a", PET)

@@ -57,6 +57,7 @@ def make_settings() -> dict[str, Any]:
             "tau": {"ligand": "AV1451", "suvr_window": [0.0, 4.0]},
             "amyloid": {"ligand": "AV45", "suvr_window": [0.0, 3.0]},
         },
+        "segmentation": {"regions": {}},
         "evaluation": {"interval": 0.95, "bootstrap": 200},
         "methods": {
             "rela": method("RelA-Diffusion", "diffusion"),
@@ -102,7 +103,7 @@ def amend(file: Path, **changes: Any) -> None:
     """Change keys of a JSON file; a dict is merged into the one that stands there."""
     told = read_json(file)
     for key, value in changes.items():
-        told[key] = {**told[key], **value} if isinstance(value, dict) else value
+        told[key] = {**told.get(key, {}), **value} if isinstance(value, dict) else value
     write_json(file, told)
 
 

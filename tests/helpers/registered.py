@@ -13,6 +13,7 @@ from relad.fileio import write_json
 from relad.imaging import atlas
 from relad.imaging.nifti import save_nifti
 from relad.imaging.resample import grid_points, sample
+from relad.imaging.segmentation import Segmentation
 from relad.registration.transforms import names, pet_names, write_affine
 from relad.status import Modality, ScanStatus, State, SubjectStatus
 from tests.helpers.settings import study, tracer
@@ -114,3 +115,41 @@ def write_registered(folder: Path) -> Path:
         numbers={"brain_volume_ml": 1500.0, "brain_overlap_dice": 0.95},
     ).write(folder)
     return folder
+
+
+# --- the person's own labels ---------------------------------------------------------------------
+
+#: Names of the person's own labels: relad's regions, cut into halves.
+OWN_NAMES = {
+    f"{side}-{region}": value + 100 * number
+    for number, side in enumerate(("Left", "Right"))
+    for region, value in atlas.REGIONS.items()
+}
+#: As FreeSurfer conforms heads: 256 mm, its first axis to the left, its second one down.
+CONFORMED_SHAPE = (128, 128, 128)
+CONFORMED = np.array([[-2.0, 0, 0, 130], [0, 0, 2, -140], [0, -2, 0, 125], [0, 0, 0, 1]])
+
+
+def own_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """Labels :data:`OWN_NAMES` (x, y, z) of the person on any grid in the space of the T1w."""
+    points = apply_affine(np.linalg.inv(MNI_TO_T1W), grid_points(shape, affine))
+    grid = atlas.grid_affine(atlas.SHAPE, atlas.VOXEL_MM)
+    index = np.rint(apply_affine(np.linalg.inv(grid), points)).astype(int)
+    there = ((index >= 0) & (index < atlas.SHAPE)).all(axis=-1)
+    labels = np.zeros(shape, np.int16)
+    labels[there] = atlas.region_labels(atlas.SHAPE, grid)[tuple(index[there].T)]
+    return np.where((labels > 0) & (points[..., 0] > 0), labels + 100, labels).astype(np.int16)
+
+
+def write_own_labels(
+    folder: Path, labels: np.ndarray, affine: np.ndarray, known: dict[str, int]
+) -> None:
+    """Add labels to a registered subject, as ``relad register`` does."""
+    files = names(SUBJECT)
+    table = folder / files["segmentation_table"]
+    Segmentation(labels, affine, known, table, table).write(folder / files["segmentation"], table)
+    status = SubjectStatus.read(folder)
+    sums = {"labels_sha256": "0" * 64, "table_sha256": "1" * 64}
+    status.segmentation = ScanStatus(State.OK, numbers={"in_brain": 1.0, **sums})
+    status.inputs |= {"segmentation": "aparc+aseg.mgz", "segmentation_table": "aparc+aseg.tsv"}
+    status.write(folder)

@@ -18,7 +18,11 @@ from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, sample
 from relad.registration import brain, deepbet, engine, extraction
+from relad.registration.inputs import Session
+from relad.registration.subject import Subject, report
 from relad.registration.transforms import names
+from relad.status import State
+from relad.study.settings import PreprocessSettings, typed
 from tests.helpers.registered import pose
 from tests.helpers.settings import file_of, study
 
@@ -294,3 +298,34 @@ def test_bad_words_are_named(t1, settings, tmp_path, capsys, words: list, said: 
     words = ["--t1", t1, *words]
     assert preprocess(tmp_path / "out", settings, *words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_labels_of_the_studys_pattern_that_are_not_there_are_missing(
+    tmp_path, settings, t1
+) -> None:
+    labels = tmp_path / "S1" / "aparc+aseg.mgz"
+    step = Subject(tmp_path, "S1", typed(PreprocessSettings, settings))
+    own = {"segmentation": labels, "segmentation_table": tmp_path / "lut.txt"}
+    (tmp_path / "out").mkdir()
+    step.write(tmp_path / "out", lambda: Session(None, t1, None, {}, None, **own))
+    assert step.status.ok and step.status.segmentation.state is State.MISSING
+    assert step.status.segmentation.reason == f"there is no {labels}"
+    assert "segmentation" not in step.status.inputs
+    assert report(step.status) == []
+
+
+def test_what_is_wrong_with_given_labels_is_one_line(tmp_path, settings, t1, capsys) -> None:
+    labels = tmp_path / "labels.nii.gz"
+    for words, said in (
+        (["--segmentation", labels], "labels.nii.gz: no such image"),
+        (["--segmentation-table", t1], "--segmentation-table needs --segmentation"),
+    ):
+        assert preprocess(tmp_path / "out", settings, "--t1", t1, *words) == 2
+        assert said in capsys.readouterr().err
+    # No table beside it: that image alone is left out, and the exit status tells.
+    save_nifti(labels, (POINTS[..., 2] > 0).astype(np.int16), AFFINE)
+    assert preprocess(tmp_path / "out", settings, "--t1", t1, "--segmentation", labels) == 1
+    status = read_json(tmp_path / "out" / "status.json")
+    assert status["status"] == "ok" and status["segmentation"]["status"] == "excluded"
+    reason = "labels.tsv: no such table of the labels' names"
+    assert reason in status["segmentation"]["reason"] and reason in capsys.readouterr().err

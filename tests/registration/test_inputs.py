@@ -10,6 +10,7 @@ from relad.cohort.pairing import PAIR_COLUMNS
 from relad.errors import DataError
 from relad.fileio import write_json, write_table
 from relad.registration.inputs import choose_frames, choose_session
+from relad.study.settings import OwnLabels
 from tests.helpers.settings import ingest_settings, tracer
 
 TRACERS = ingest_settings(
@@ -18,6 +19,7 @@ TRACERS = ingest_settings(
         "tspo": tracer("PBR28", aliases=["[11C]PBR28"]),
     }
 ).tracers
+DERIVATIVES = OwnLabels(None, None)
 META = {
     "InjectionStart": 0.0,
     "FrameTimesStart": [4500.0, 4800.0, 5100.0, 5400.0, 5700.0, 6000.0],
@@ -113,6 +115,42 @@ def test_a_dataset_without_sessions(tmp_path) -> None:
     own.mkdir(parents=True)
     (own / "sub-S1_desc-brain_mask.nii.gz").touch()
     assert choose_session(tmp_path, "S1", TRACERS).brain_mask is not None
+
+
+def own_labels(bids: Path, own: OwnLabels = DERIVATIVES) -> list[str | None]:
+    """Label image and table that are chosen for S1, relative to the dataset."""
+    session = choose_session(bids, "S1", TRACERS, own)
+    files = session.segmentation, session.segmentation_table
+    return [str(file.relative_to(bids)) if file else None for file in files]
+
+
+def test_labels_of_derivatives_are_those_that_a_table_names(tmp_path) -> None:
+    scan(tmp_path, "bl", "T1w")
+    assert own_labels(tmp_path) == [None, None]
+    root = tmp_path / "derivatives" / "smriprep"
+    anat = root / "sub-S1" / "ses-bl" / "anat"
+    anat.mkdir(parents=True)
+    for part in ("", "space-MNI152NLin6Asym_desc-aparcaseg_", "desc-aseg_", "desc-aparcaseg_"):
+        (anat / f"sub-S1_ses-bl_{part}dseg.nii.gz").touch()
+    assert own_labels(tmp_path) == [None, None]
+    inside = "derivatives/smriprep/sub-S1/ses-bl/anat/sub-S1_ses-bl_"
+    (anat / "sub-S1_ses-bl_dseg.tsv").touch()
+    assert own_labels(tmp_path) == [f"{inside}dseg.nii.gz", f"{inside}dseg.tsv"]
+    for part in ("desc-aseg", "desc-aparcaseg"):  # the second goes before the first
+        (root / f"{part}_dseg.tsv").touch()
+        table = f"derivatives/smriprep/{part}_dseg.tsv"
+        assert own_labels(tmp_path) == [f"{inside}{part}_dseg.nii.gz", table]
+    table = OwnLabels(None, str(tmp_path / "mine.tsv"))
+    assert own_labels(tmp_path, table)[1] == "mine.tsv"
+
+
+def test_labels_by_a_pattern_of_the_study(tmp_path) -> None:
+    scan(tmp_path, "bl", "T1w")
+    pattern = f"{tmp_path}/fs/{{subject}}_{{session}}/mri/aparc+aseg.mgz"
+    found = own_labels(tmp_path, OwnLabels(pattern, f"{tmp_path}/lut.txt"))
+    assert found == ["fs/S1_bl/mri/aparc+aseg.mgz", "lut.txt"]
+    beside_it = own_labels(tmp_path, OwnLabels(f"{tmp_path}/{{subject}}.nii.gz", None))
+    assert beside_it == ["S1.nii.gz", "S1.tsv"]
 
 
 def test_frames_lie_inside_the_window_by_half_at_least() -> None:

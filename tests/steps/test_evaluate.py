@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from relad.cli import main
+from relad.errors import ReladError
 from relad.fileio import read_table, write_json
 from relad.imaging.nifti import load_nifti, save_nifti
-from relad.results.metrics import compare
+from relad.results.metrics import METRICS, compare, mask_of
 from relad.results.scores import COLUMNS
+from relad.results.study import Study
 from relad.study import paths
+from relad.study.settings import ResultSettings, typed
 from tests.helpers.fake_study import AFFINE, FakeStudy, amend
 
 MAIN = ("psnr", "ssim", "mae")
@@ -169,3 +173,81 @@ def test_refuses_a_folder_without_its_record(study, capsys):
 def test_refuses_an_incomplete_record(study, capsys):
     write_json(study.synthesized("study", "unet") / "synthesis.json", {"cohort": "study"})
     assert "lacks method, sampler, fold, seed, kind" in refused(study, capsys)
+
+
+# --- regions of people's own segmentations -------------------------------------------------------
+
+
+@pytest.fixture
+def own(study) -> dict[str, np.ndarray]:
+    """Two regions of everybody's own in the first cohort: a quarter that is not the atlas's."""
+    folder = study.packed("study")
+    quarter = np.zeros((4, 2, *study.shape), bool)
+    for person in range(4):
+        quarter[person, 0, :7, : 5 + person] = True
+        quarter[person, 1, 7:, : 5 + person] = True
+    np.save(folder / "regions.npy", quarter)
+    regions = {"frontal": ["A"], "entorhinal": ["B", "C"]}
+    amend(folder / "dataset.json", regions=regions)
+    study.settings["segmentation"]["regions"] = regions
+    return {f"941S{i + 1:04d}": masks for i, masks in enumerate(quarter)}
+
+
+def values(study: FakeStudy, cohort: str, region: str, metric: str) -> dict[str, float]:
+    return {
+        row["subject"]: float(row["value"])
+        for row in read_table(study.metrics(cohort, "unet"))
+        if (row["region"], row["metric"], row["tracer"]) == (region, metric, "tau")
+    }
+
+
+def test_metrics_are_taken_in_everybodys_own_regions(study, own):
+    assert study.evaluate("study", "unet") == 0
+    window = 4.0
+    for number, region in enumerate(("frontal", "entorhinal")):
+        found = values(study, "study", region, "mae")
+        assert list(found) == ["941S0003", "941S0004"]
+        for subject, value in found.items():
+            file = study.synthesized("study", "unet") / paths.synthetic_pet(subject, "tau")
+            images = load_nifti(file).get_fdata(), study.truth["study", subject, "tau"]
+            mask = study.mask & own[subject][number]
+            assert value == pytest.approx(compare(*images, mask, window)["mae"], rel=1e-5)
+    assert values(study, "study", "entorhinal", "ssim") == {}  # of the brain alone
+    record = json.loads(study.metrics("study", "unet").with_suffix(".json").read_text())
+    assert record["regions_from"] == dict.fromkeys(["frontal", "entorhinal"], "own segmentations")
+    assert record["regions"]["mae"] == ["brain", "frontal", "entorhinal"]
+    assert record["regions"]["ssim"] == ["brain"]
+
+
+def test_a_metric_of_one_of_relads_regions_is_taken_in_the_peoples_own(study, own, monkeypatch):
+    """And in the atlas's where a cohort has none: for all of a cohort the one or the other."""
+    in_frontal = replace(METRICS["ssim"], regions=("brain", "frontal", "occipital"))
+    monkeypatch.setitem(METRICS, "ssim", in_frontal)
+    for cohort, told in (("study", "own segmentations"), ("elsewhere", "atlas")):
+        assert study.evaluate(cohort, "unet") == 0
+        record = json.loads(study.metrics(cohort, "unet").with_suffix(".json").read_text())
+        assert record["regions_from"]["frontal"] == told
+        assert record["regions_from"]["occipital"] == "atlas"
+        for subject, value in values(study, cohort, "frontal", "ssim").items():
+            by_atlas = mask_of("frontal", study.mask, AFFINE)
+            mask = study.mask & own[subject][0] if cohort == "study" else by_atlas
+            assert (mask != by_atlas).any() or cohort == "elsewhere"
+            file = study.synthesized(cohort, "unet") / paths.synthetic_pet(subject, "tau")
+            images = load_nifti(file).get_fdata(), study.truth[cohort, subject, "tau"]
+            assert value == pytest.approx(compare(*images, mask, 4.0)["ssim"], rel=1e-5)
+        assert len(values(study, cohort, "occipital", "ssim")) == (2 if cohort == "study" else 4)
+
+
+def test_tables_know_the_regions_that_the_study_names(study, own):
+    assert study.evaluate("study", "unet") == 0
+    known = typed(ResultSettings, study.settings)
+    scores = Study.read(known, [study.metrics("study", "unet")]).scores
+    assert set(scores["region"]) == {"brain", "frontal", "entorhinal"}
+    study.settings["segmentation"]["regions"] = {}
+    with pytest.raises(ReladError, match="region 'frontal' is not one of brain"):
+        Study.read(typed(ResultSettings, study.settings), [study.metrics("study", "unet")])
+
+
+def test_a_region_that_is_missing_on_disk_is_refused(study, own, capsys):
+    (study.packed("study") / "regions.npy").unlink()
+    assert "regions.npy: cannot be read" in refused(study, capsys)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -23,8 +25,9 @@ AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
 TRACERS = {"tau": [0.0, 4.0], "tspo": [0.0, 2.0]}
 
 
-def settings(role="train", action="exclude") -> dict:
+def settings(role="train", action="exclude", regions=None) -> dict:
     return study(
+        segmentation={"regions": regions or {}},
         seed=3,
         tracers={name: tracer_entry("X", suvr_window=window) for name, window in TRACERS.items()},
         grid={"shape": list(SHAPE), "voxel_mm": VOXEL_MM},
@@ -88,13 +91,13 @@ def cohort(tmp_path):
     return folders, bids
 
 
-def pack(out, cohort, role="train", action="exclude"):
+def pack(out, cohort, role="train", action="exclude", regions=None):
     folders, bids = cohort
     quality = out.with_name(f"{out.name}-qc")
     verdicts = {folder: SubjectStatus.read(folder).as_dict() for folder in folders}
     write_json(quality / "subjects.json", list(verdicts.values()))
     named = ["--bids", str(bids), "--qc", str(quality), "--cohort", "toy"]
-    named += ["--settings", file_of(settings(role, action))]
+    named += ["--settings", file_of(settings(role, action, regions))]
     return cli.main(["pack", str(out), *map(str, folders), *named])
 
 
@@ -237,3 +240,86 @@ def test_a_subject_that_was_not_judged_is_refused(cohort, tmp_path, capsys):
     words = ["pack", str(tmp_path / "again"), str(new), *named, "--settings", file_of(settings())]
     assert cli.main(words) == 2
     assert "subject S9 was not judged -- run `relad qc` on it" in capsys.readouterr().err
+
+
+# --- regions of people's own segmentations -------------------------------------------------------
+
+OWN = {"hippocampus": ["Left-Hippocampus", "Right-Hippocampus"], "mine": ["Left-Hippocampus"]}
+
+
+def write_regions(folder, *, reason=None, regions=OWN):
+    """Regions as `relad normalize` writes them, or why there are none; returns their masks."""
+    status = SubjectStatus.read(folder)
+    state = State.EXCLUDED if reason else State.OK
+    status.segmentation = ScanStatus(state, reason)
+    status.write(folder)
+    if reason:
+        return None
+    file = folder / paths.own_regions(status.subject)
+    masks = np.random.default_rng(int(status.subject[1:])).random((*SHAPE, len(regions))) < 0.3
+    save_nifti(file, masks, AFFINE)
+    write_json(file.with_name(file.name.replace(".nii.gz", ".json")), {"Regions": regions})
+    return masks
+
+
+def test_everybodys_own_regions_are_packed_or_they_are_not_included(cohort, tmp_path):
+    folders, _ = cohort
+    masks = {f"S{i}": write_regions(folders[i]) for i in (0, 1, 3, 4)}
+    write_regions(folders[2], reason="has no region 'Left-Hippocampus'")
+    assert pack(tmp_path / "packed", cohort, regions=OWN) == 0
+    data = PackedDataset(tmp_path / "packed")
+    assert [row["subject"] for row in data.subjects] == list(masks)
+    assert data.own_regions == ["hippocampus", "mine"]
+    assert data.regions.dtype == bool and isinstance(data.regions, np.memmap)
+    for row in data.subjects:
+        expected = np.moveaxis(masks[row["subject"]], -1, 0)
+        np.testing.assert_array_equal(data.regions[row["index"]], expected)
+    (left_out,) = [row for row in data.excluded if row["subject"] == "S2"]
+    assert left_out["reason"] == (
+        "segmentation.regions asks for regions of the person's own: "
+        "has no region 'Left-Hippocampus'"
+    )
+    digest = hashlib.sha256((tmp_path / "packed" / "regions.npy").read_bytes()).hexdigest()
+    assert data.info["sha256"]["regions"] == digest
+    assert data.info["regions"] == OWN
+
+
+def test_labels_that_failed_stop_the_cohort_where_they_are_needed(cohort, tmp_path, capsys):
+    folders, bids = cohort
+    whole = folders[:2], bids
+    write_regions(folders[0])
+    write_regions(folders[1], reason="lies elsewhere")
+    assert pack(tmp_path / "a", whole, role="external", action="fail", regions=OWN) == 2
+    assert "(S1: segmentation: lies elsewhere)" in capsys.readouterr().err
+    assert pack(tmp_path / "b", whole, role="external", action="fail") == 0
+
+
+def test_without_such_regions_nobody_needs_a_segmentation(cohort, tmp_path):
+    write_regions(cohort[0][2], reason="it is broken")
+    assert pack(tmp_path / "packed", cohort) == 0
+    data = PackedDataset(tmp_path / "packed")
+    assert len(data) == 5 and data.own_regions == []
+    assert data.regions.shape == (5, 0, *SHAPE)
+    # As before there were any: what was trained on such a folder stays its own.
+    assert "regions" not in data.info and "regions" not in data.info["sha256"]
+
+
+def test_regions_of_the_evaluation_make_no_model_another_ones(cohort, tmp_path):
+    for folder in cohort[0][:5]:
+        write_regions(folder)
+    assert pack(tmp_path / "a", cohort) == pack(tmp_path / "b", cohort, regions=OWN) == 0
+    a, b = (PackedDataset(tmp_path / name) for name in "ab")
+    assert len(a) == len(b) == 5 and b.own_regions
+    assert a.fingerprint == b.fingerprint
+
+
+@pytest.mark.parametrize("left", [{}, {"hippocampus": ["Other"], "mine": ["Left-Hippocampus"]}])
+def test_regions_of_other_settings_are_refused(cohort, tmp_path, capsys, left):
+    for folder in cohort[0][:5]:
+        write_regions(folder, regions=left or OWN)
+    if not left:
+        for file in cohort[0][1].glob("*desc-regions*"):
+            file.unlink()
+    assert pack(tmp_path / "packed", cohort, regions=OWN) == 2
+    said = capsys.readouterr().err
+    assert "does not hold the study's regions hippocampus, mine -- run `relad normalize`" in said

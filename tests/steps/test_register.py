@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from relad import cli
 from relad.cohort.phantom import scanners
 from relad.fileio import read_json, write_json
 from relad.imaging import atlas
+from relad.imaging.nifti import save_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.registration import engine
 from relad.registration.transforms import MniToT1w, names, pet_names, read_affine
@@ -67,10 +69,31 @@ def study(tmp_path_factory) -> Study:
     step("ingest", made.raw, made.bids, settings=settings)
     (sidecar,) = made.bids.glob("**/*_trc-PBR28_pet.json")
     write_json(sidecar, {**read_json(sidecar), "FrameTimesStart": "unknown"})
+    write_labels(made)
     engine.configure(1, 0)
     step("register", made.bids, made.registered, "--subject", LABEL, settings=settings)
     step("normalize", made.registered, made.normalized, "--subject", LABEL, settings=settings)
     return made
+
+
+def write_labels(study: Study) -> None:
+    """Labels of the left and the right brain in derivatives, on a conformed grid (LIA)."""
+    mask = nib.load(study.truth / f"sub-{LABEL}_space-T1w_desc-brain_mask.nii.gz")
+    (t1w,) = study.bids.glob("**/*_T1w.nii.gz")
+    affine = np.array([[-2.0, 0, 0, 130], [0, 0, 2, -140], [0, -2, 0, 125], [0, 0, 0, 1]])
+    points = grid_points((128, 128, 128), affine)
+    brain = sample(np.asarray(mask.dataobj, np.float32), mask.affine, points) > 0.5
+    tissue = sample(nib.load(t1w).get_fdata(dtype=np.float32), nib.load(t1w).affine, points)
+    labels = np.digitize(tissue, np.quantile(tissue[brain], (0.15, 0.6))) + 1
+    side = points[..., 0] > points[brain][:, 0].mean()
+    anat = study.bids / "derivatives" / "smriprep" / f"sub-{LABEL}" / "ses-bl" / "anat"
+    anat.mkdir(parents=True)
+    image = np.where(brain, labels + 10 * side, 0).astype(np.int16)
+    save_nifti(anat / f"sub-{LABEL}_ses-bl_desc-aparcaseg_dseg.nii.gz", image, affine)
+    names = ["csf", "grey", "white"]
+    rows = [f"{i + 10 * j + 1}\t{'LR'[j]}-{n}" for j in (0, 1) for i, n in enumerate(names)]
+    table = anat.parents[2] / "desc-aparcaseg_dseg.tsv"
+    table.write_text("\n".join(["index\tname", *rows, ""]))
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +146,24 @@ def test_the_brain_mask(study) -> None:
     np.testing.assert_allclose(found.affine, true.affine, atol=1e-4)
     a, b = (np.asarray(image.dataobj) > 0 for image in (found, true))
     assert 2 * (a & b).sum() / (a.sum() + b.sum()) > MASK_DICE
+
+
+def test_the_persons_own_labels_go_along(study) -> None:
+    """As they lie: later steps need the registered folder alone."""
+    (source,) = study.bids.glob("**/*_dseg.nii.gz")
+    given = nib.load(source)
+    kept = nib.load(study.registered / names(LABEL)["segmentation"])
+    np.testing.assert_array_equal(np.asarray(kept.dataobj), np.asarray(given.dataobj))
+    np.testing.assert_allclose(kept.affine, given.affine, atol=1e-4)
+    table = (study.registered / names(LABEL)["segmentation_table"]).read_text()
+    assert table.startswith("index\tname\n1\tL-csf\n")
+    status = study.status(study.normalized)
+    assert status["segmentation"]["status"] == "ok"
+    assert status["segmentation"]["in_brain"] > 0.97
+    sha = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert status["segmentation"]["labels_sha256"] == sha
+    assert status["inputs"]["segmentation"] == source.relative_to(study.bids).as_posix()
+    assert status["inputs"]["segmentation_table"].endswith("smriprep/desc-aparcaseg_dseg.tsv")
 
 
 @pytest.mark.parametrize("tracer", ["tau", "amyloid"])
@@ -223,6 +264,13 @@ def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) 
     content = flair.read_bytes()
     flair.unlink()
     flair.write_bytes(content[:20_000])
+    (labels,) = bids.glob("**/*_dseg.nii.gz")
+    image = nib.load(labels)
+    moved = image.affine.copy()
+    moved[1, 3] += 12
+    data = np.asarray(image.dataobj)
+    labels.unlink()
+    save_nifti(labels, data, moved)
     for pet in bids.glob("**/*_pet.nii.gz"):
         pet.with_name(pet.name.replace(".nii.gz", ".json")).unlink()
         pet.with_name(pet.name.replace(".nii.gz", ".json")).write_text("{", encoding="utf-8")
@@ -233,10 +281,13 @@ def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) 
     assert status["mri"]["FLAIR"]["reason"].startswith(
         f"sub-{LABEL}/ses-bl/anat/{flair.name}: cannot be read"
     )
+    assert status["segmentation"]["status"] == "excluded"
+    assert "not in the space of the T1w" in status["segmentation"]["reason"]
     for tracer in status["tracers"].values():
         assert tracer["status"] == "excluded" and "JSON" in tracer["reason"]
     there = {file.name for file in (tmp_path / "out").iterdir()}
     assert names(LABEL)["brain_mask"] in there and names(LABEL)["flair"] not in there
+    assert not {names(LABEL)[key] for key in ("segmentation", "segmentation_table")} & there
     # Registered twice, the same bytes; FLAIR and PET change nothing of it.
     for key in ("t1w", "brain_mask", "t1w_to_mni_affine", "t1w_to_mni_warp"):
         name = names(LABEL)[key]

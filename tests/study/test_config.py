@@ -389,3 +389,32 @@ def test_names_that_a_schema_lists_are_those_of_the_code(names: Iterable, schema
                 assert listed == wanted, file
                 found.add(name)
     assert found == schemas
+
+
+def test_a_persons_own_reference_region_is_for_real_people(raw: dict[str, Any]) -> None:
+    region = {"segmentation": ["Left-Cerebellum-Cortex", "Right-Cerebellum-Cortex"]}
+    raw["tracers"]["tau"]["reference_region"] = region
+    with pytest.raises(ReladError, match="the simulated cohort sim-train has not"):
+        config.resolve(raw)
+    raw["cohorts"] = {"mine": {"role": "train", "source": "bids", "path": "there"}}
+    raw["segmentation"] = {"regions": {"hippocampus": ["Left-Hippocampus"]}}
+    study = config.resolve(raw)
+    assert study["tracers"]["tau"]["reference_region"] == region
+    assert study["segmentation"]["labels"] is None
+    # What each step sees of it: files are found once, and a new region registers nobody again.
+    register, normalize = (
+        plain(of_job(step, study, cohort="mine"))["segmentation"]
+        for step in ("register", "normalize")
+    )
+    assert set(register) == {"labels", "table"}
+    assert set(normalize) == {"regions", "cerebellum", "cerebellar_grey"}
+    for wrong in ({"names": ["A"], "segmentation": ["A"]}, {"segmentation": []}):
+        raw["tracers"]["tau"]["reference_region"] = wrong
+        with pytest.raises(ReladError, match=r"tracers\.tau\.reference_region"):
+            config.resolve(raw)
+
+
+def test_no_region_of_ones_own_takes_the_name_of_the_brain(raw: dict[str, Any]) -> None:
+    raw["segmentation"] = {"regions": {"brain": ["Left-Hippocampus"]}}
+    with pytest.raises(ReladError, match=r"segmentation\.regions: 'brain' should not be valid"):
+        config.resolve(raw)

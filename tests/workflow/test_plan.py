@@ -253,6 +253,22 @@ def test_other_frames_enroll_and_register_everyone(study: Study) -> None:
     assert rules["enroll"] == 2 and rules["register"] == 6
 
 
+def test_labels_of_ones_own_register_that_person_alone(study: Study) -> None:
+    """By the study's pattern, whether they are new or edited; the table of names is everybody's."""
+    section = "segmentation: {labels: 'labels/{subject}_{session}.nii.gz', table: names.txt}\n"
+    study.configfile.write_text(section + study.configfile.read_text())
+    assert study.snakemake("--touch", "--forceall", "--cores", "1").returncode == 0
+    assert study.plan("all").rules["register"] == 0
+    folder = study.folder / "study"
+    (folder / "labels").mkdir()
+    (folder / "labels" / "951S0002_m00.nii.gz").touch()
+    plan = study.plan("all")
+    assert plan.of("Registering") == ["tiny-train 951S0002"]
+    assert plan.rules["pack"] == 1
+    (folder / "names.txt").touch()
+    assert study.plan("all").rules["register"] == 6
+
+
 def test_other_limits_of_quality_judge_again_but_normalise_nobody(study: Study) -> None:
     edit(study.configfile, "min_brain_overlap_dice: 0.6", "min_brain_overlap_dice: 0.7")
     rules = study.plan("all").rules

@@ -1,6 +1,7 @@
 # Configuration and every helper function of the rules. Needs only what Snakemake itself installs.
 
 import atexit
+import glob
 import hashlib
 import json
 import shlex
@@ -247,6 +248,13 @@ def ingest_options(wildcards):
 def bids_dataset(wildcards):
     cohort_entry(wildcards)
     return paths.bids(wildcards.cohort)
+
+
+def own_labels(wildcards):
+    """A person's labels and the table of their names, where the study says where they are."""
+    patterns = [STUDY["segmentation"][key] for key in ("labels", "table")]
+    of_person = [p.replace("{subject}", wildcards.subject) for p in patterns if p]
+    return [f for p in of_person for f in glob.glob(glob.escape(p).replace("{session}", "*"))]
 
 
 def normalized_subjects(wildcards):

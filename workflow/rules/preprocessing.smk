@@ -33,6 +33,7 @@ rule register:
     input:
         bids=bids_dataset,
         enrolled=paths.enrolled("{cohort}"),
+        labels=own_labels,
     output:
         registered=directory(paths.registered("{cohort}", "{subject}")),
     log:

@@ -94,7 +94,7 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
         where = folder.relative_to(source)
         entry = Entry("", where.parts[0].removeprefix("sub-"), description=where.as_posix())
         contents.rows.append(row(entry, 0, reason=f"{where}: cannot be entered ({why})"))
-    contents.masks = _masks(source)
+    contents.masks, contents.segmentations = _masks(source), _segmentations(source)
     return contents
 
 
@@ -248,6 +248,59 @@ def _people(source: Path) -> dict[str, dict[str, str | None]]:
             },
         )
     return people
+
+
+def segmentation_of(root: Path, inside: Path) -> tuple[Path, Path] | None:
+    """Label image in the space of a session's T1w, of derivatives, and the table of its names.
+
+    Of several, FreeSurfer's ``desc-aparcaseg`` goes first, then its ``desc-aseg``, then by name.
+
+    Parameters
+    ----------
+    root
+        Dataset whose folder ``derivatives`` is searched.
+    inside
+        The session's folder, relative to it.
+    """
+    found = []
+    for image in sorted(root.glob(f"derivatives/*/{inside.as_posix()}/anat/*_dseg.nii.gz")):
+        entities, _ = parse(image.name)
+        table = _names_of(image, root / "derivatives")
+        if entities.get("space") not in (None, "T1w", "orig") or "hemi" in entities or not table:
+            continue
+        order = ("aparcaseg", "aseg")
+        desc = entities.get("desc", "")
+        found.append((order.index(desc) if desc in order else len(order), image, table))
+    return min(found)[1:] if found else None
+
+
+def _names_of(image: Path, derivatives: Path) -> Path | None:
+    """Table of an image's labels: of those nearest above it, the one whose name says most."""
+    entities, suffix = parse(image.name)
+    for folder in image.relative_to(derivatives).parents:
+        tables = [
+            (len(theirs), table)
+            for table in sorted((derivatives / folder).glob("*dseg.tsv"))
+            for theirs, end in [parse(table.name)]
+            if end == suffix
+            and theirs.items() <= entities.items()
+            # Narrower than inheritance: names of tissues are none of FreeSurfer's regions.
+            and theirs.get("desc") == entities.get("desc")
+        ]
+        if tables:
+            return max(tables)[1]
+    return None
+
+
+def _segmentations(source: Path) -> dict[tuple[str, str | None], tuple[Path, Path]]:
+    """Label images that another program left in derivatives, the first of each session."""
+    found = {}
+    for folder in sorted(source.glob("derivatives/*/sub-*/**/anat")):
+        inside = folder.parent.relative_to(source / "derivatives").parts[1:]
+        entities, _ = parse("_".join([*inside, "dseg"]))
+        if own := segmentation_of(source, Path(*inside)):
+            found[entities.get("sub", ""), entities.get("ses")] = own
+    return found
 
 
 def _masks(source: Path) -> dict[tuple[str, str | None], Path]:

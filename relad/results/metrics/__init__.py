@@ -6,7 +6,7 @@ table or figure shows it whose entry of :mod:`relad.study.catalogue` names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -52,6 +52,8 @@ class Metric:
     regions
         Where it is taken: :data:`BRAIN`, the subject's brain mask, or regions of
         :data:`relad.imaging.atlas.REGIONS` inside it.
+    in_own_regions
+        Whether it is also taken in every region of people's own segmentations.
     """
 
     label: str
@@ -60,10 +62,15 @@ class Metric:
     decimals: int
     note: str = ""
     regions: tuple[str, ...] = (BRAIN,)
+    in_own_regions: bool = False
+
+    def taken_in(self, own: Sequence[str]) -> list[str]:
+        """List the regions it is taken in where people have regions ``own``."""
+        return list(dict.fromkeys([*self.regions, *(own if self.in_own_regions else ())]))
 
 
 METRICS = {
-    "psnr": Metric("PSNR (dB)", voxelwise.psnr, Better.HIGHER, decimals=2),
+    "psnr": Metric("PSNR (dB)", voxelwise.psnr, Better.HIGHER, decimals=2, in_own_regions=True),
     "ssim": Metric(
         "SSIM (3D)",
         voxelwise.ssim,
@@ -74,16 +81,19 @@ METRICS = {
             "averaged over the mask"
         ),
     ),
-    "mae": Metric("MAE (SUVR)", voxelwise.mae, Better.LOWER, decimals=3),
+    "mae": Metric("MAE (SUVR)", voxelwise.mae, Better.LOWER, decimals=3, in_own_regions=True),
 }
 
 
-def regions() -> tuple[str, ...]:
-    """Every region that something is measured in."""
-    return tuple(dict.fromkeys(r for metric in METRICS.values() for r in metric.regions))
+def regions(own: Iterable[str] = ()) -> tuple[str, ...]:
+    """Every region that something is measured in; ``own`` are those of people's segmentations."""
+    of_metrics = (r for metric in METRICS.values() for r in metric.regions)
+    return tuple(dict.fromkeys([*of_metrics, *own]))
 
 
-def mask_of(region: str, brain: np.ndarray, affine: np.ndarray) -> np.ndarray:
+def mask_of(
+    region: str, brain: np.ndarray, affine: np.ndarray, own: Mapping[str, np.ndarray] | None = None
+) -> np.ndarray:
     """Part of a subject's brain mask that lies in a region.
 
     Parameters
@@ -94,13 +104,17 @@ def mask_of(region: str, brain: np.ndarray, affine: np.ndarray) -> np.ndarray:
         (x, y, z) boolean mask on a grid in MNI space.
     affine
         (4, 4) of that grid, in mm.
+    own
+        Region -> (x, y, z) boolean mask of the subject's own; the atlas has the others.
 
     Raises
     ------
     DataError
         Where no voxel is left.
     """
-    if region != BRAIN:
+    if own and region in own:
+        brain = brain & own[region]
+    elif region != BRAIN:
         brain = brain & atlas.region_mask(region, brain.shape, affine)
     if not brain.any():
         raise DataError(f"the mask of the region {region} is empty")
@@ -113,15 +127,18 @@ def compare(
     mask: np.ndarray,
     data_range: float,
     region: str = BRAIN,
+    *,
+    own: bool = False,
 ) -> dict[str, float]:
     """All metrics that are taken in a region, for one pair of images.
 
-    Arguments as in :func:`relad.results.metrics.voxelwise.psnr`; ``mask`` is the region's.
+    Arguments as in :func:`relad.results.metrics.voxelwise.psnr`; ``mask`` is the region's, and
+    ``own`` says that it is one of the subject's own segmentation.
     """
     return {
         name: metric.function(prediction, truth, mask, data_range)
         for name, metric in METRICS.items()
-        if region in metric.regions
+        if region in metric.regions or (own and metric.in_own_regions)
     }
 
 
