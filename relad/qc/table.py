@@ -80,4 +80,6 @@ def range_of(column: str, limits: Quality) -> tuple[float | None, float | None]:
             return getattr(limits, key), None
     if column.endswith("reference_variation"):
         return None, limits.max_reference_variation
+    if column.endswith("motion_mm"):
+        return None, limits.max_motion_mm
     return None, None

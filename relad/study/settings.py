@@ -85,6 +85,7 @@ class Registration:
     working_voxel_mm: float
     to_mni: str
     brain_extraction: str
+    motion_correction: bool
     threads: int
 
 
@@ -108,6 +109,7 @@ class Quality:
     min_coverage: float
     min_reference_coverage: float
     max_reference_variation: float
+    max_motion_mm: float
 
 
 @dataclass(frozen=True)
