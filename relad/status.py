@@ -160,6 +160,9 @@ class SubjectStatus:
         What was measured of the MRI and the brain mask, by name.
     brain_mask_from
         Where the brain mask comes from.
+    override
+        What a person decided by hand, where one did: ``decision``, ``who``, ``why``, and ``note``,
+        which says it all in words.
     """
 
     subject: str
@@ -171,6 +174,7 @@ class SubjectStatus:
     inputs: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
     brain_mask_from: str | None = None
+    override: dict[str, str] | None = None
 
     @property
     def ok(self) -> bool:
@@ -217,6 +221,7 @@ class SubjectStatus:
             "inputs": self.inputs,
             "qc": self.numbers,
             "brain_mask_from": self.brain_mask_from,
+            "override": self.override,
         }
 
     @classmethod
@@ -238,6 +243,7 @@ class SubjectStatus:
             inputs=told["inputs"],
             numbers=told["qc"],
             brain_mask_from=told["brain_mask_from"],
+            override=told.get("override"),
         )
 
     def write(self, folder: Path) -> None:

@@ -32,6 +32,7 @@ SUBJECT_COLUMNS = (
     "session",
     "included",
     "reason",
+    "override",
     "index",
     "fold",
     "group",

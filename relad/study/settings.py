@@ -113,6 +113,24 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Override:
+    """What a person decided of one subject; ``decision`` is ``keep`` or ``drop``."""
+
+    cohort: str
+    subject: str
+    decision: str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True)
+class ReviewedQuality(Quality):
+    """Limits, and what a person decided beside them."""
+
+    overrides: tuple[Override, ...]
+
+
+@dataclass(frozen=True)
 class QualityAction:
     action: str
 
@@ -253,7 +271,7 @@ class PreprocessSettings:
 @dataclass(frozen=True)
 class QcSettings:
     tracers: dict[str, Tracer]
-    qc: Quality
+    qc: ReviewedQuality
 
 
 @dataclass(frozen=True)
@@ -391,4 +409,7 @@ def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
                 hint=f"known {section}: {', '.join(study[section])}",
             )
         part[section] = {name: study[section][name]}
+    if "cohort" in wildcards:
+        overrides = [o for o in study["qc"]["overrides"] if o["cohort"] == wildcards["cohort"]]
+        part["qc"] = {**study["qc"], "overrides": overrides}
     return typed(OF_STEP[step], part)
