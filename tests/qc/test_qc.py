@@ -65,7 +65,7 @@ def write_views(folder: Path, subject: str, *, flair: bool) -> None:
     flicker.write(folder, subject, f"SIMULATED DATA sub-{subject}")
 
 
-def write_motion(folder: Path, subject: str) -> None:
+def write_motion(folder: Path, subject: str, *, corrected: bool = True) -> None:
     """Three frames: one that shows no head, two inside the window."""
     keys = ("index", "start_s", "duration_s", "in_window", "displacement_mm", "translation_mm",
             "rotation_deg", "reference_to_frame_ras_mm")  # fmt: skip
@@ -76,7 +76,8 @@ def write_motion(folder: Path, subject: str) -> None:
     ]
     told = [dict(zip(keys, frame, strict=True)) for frame in frames]
     write_json(
-        folder / paths.motion(subject, "tau"), {"corrected": True, "reference": 2, "frames": told}
+        folder / paths.motion(subject, "tau"),
+        {"corrected": corrected, "reference": 2, "frames": told},
     )
 
 
@@ -90,6 +91,7 @@ def page(tmp_path) -> Path:
     write_views(folders[0], "A1", flair=True)
     write_motion(folders[0], "A1")
     write_views(folders[1], "A2", flair=False)
+    write_motion(folders[1], "A2", corrected=False)
     settings = file_of(SETTINGS)
     words = ["qc", str(tmp_path / "out"), *map(str, folders), "--title", "a </script> cohort"]
     assert cli.main([*words, "--settings", settings]) == 0
@@ -126,7 +128,8 @@ def test_the_page_is_whole_and_safe(page) -> None:
 
 
 def test_motion_of_every_frame_is_a_table(page) -> None:
-    first, second, third = read_table(page / "motion.tsv")
+    first, second, third, *others = read_table(page / "motion.tsv")
+    assert [(row["subject"], row["corrected"]) for row in others] == [("A2", "no")] * 3
     assert tuple(first) == MOTION_COLUMNS
     assert (first["subject"], first["tracer"], first["frame"]) == ("A1", "tau", "0")
     # A frame that shows too little of the head has no number.
@@ -282,7 +285,8 @@ said.push(all("svg").length, all(".frame").length, number(moved, "y1") < number(
 said.push(number(shaded, "x") === number(moved, "x1"));
 said.push(Math.abs(number(shaded, "x") + number(shaded, "width") - number(still, "x2")) < 1e-6);
 said.push(all("svg")[0].getAttribute("aria-label"), all("td").map(c => c.textContent).join(";"));
-show(rows()[1]); said.push(all("svg").length);
+show(rows()[1]); said.push(all("summary")[0].textContent.split("; ")[1]);
+show(rows()[2]); said.push(all("svg").length);
 """
     assert in_browser(page, tmp_path, script) == [
         *("1", "2", "true", "true", "true"),
@@ -290,5 +294,5 @@ show(rows()[1]); said.push(all("svg").length);
         "frame 0;0.0 to 10.0 min;not realignable;;"
         "frame 1;10.0 to 15.0 min;3.50 mm;in the window;"
         "frame 2;15.0 to 20.0 min;0.00 mm;in the window",
-        "0",
+        *("motion is NOT corrected", "0"),
     ]

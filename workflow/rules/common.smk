@@ -21,13 +21,8 @@ from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
-from relad.study.subjects import (
-    check_counts,
-    check_overrides,
-    cohort_subjects,
-    collections_of,
-    source_module,
-)
+from relad.study.subjects import check_counts, check_overrides, cohort_subjects
+from relad.study.subjects import collections_of, source_module
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
