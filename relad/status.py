@@ -162,6 +162,9 @@ class SubjectStatus:
         Where the brain mask comes from.
     segmentation
         The person's own labels; what may be wrong with them concerns what is made of them alone.
+    override
+        What a person decided by hand, where one did: ``decision``, ``who``, ``why``, and ``note``,
+        which says it all in words.
     """
 
     subject: str
@@ -176,6 +179,7 @@ class SubjectStatus:
     segmentation: ScanStatus = field(
         default_factory=lambda: ScanStatus(State.MISSING, "there is no segmentation of this person")
     )
+    override: dict[str, str] | None = None
 
     @property
     def ok(self) -> bool:
@@ -226,6 +230,7 @@ class SubjectStatus:
             "qc": self.numbers,
             "brain_mask_from": self.brain_mask_from,
             "segmentation": entry(self.segmentation),
+            "override": self.override,
         }
 
     @classmethod
@@ -248,6 +253,7 @@ class SubjectStatus:
             numbers=told["qc"],
             brain_mask_from=told["brain_mask_from"],
             segmentation=scan(told["segmentation"]),
+            override=told.get("override"),
         )
 
     def write(self, folder: Path) -> None:

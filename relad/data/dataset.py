@@ -34,6 +34,7 @@ SUBJECT_COLUMNS = (
     "session",
     "included",
     "reason",
+    "override",
     "index",
     "fold",
     "group",

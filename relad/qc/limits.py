@@ -83,7 +83,8 @@ def judge_pet(tracer: str, numbers: Mapping[str, Any], limits: Quality) -> list[
     """Say why a PET cannot be used.
 
     ``numbers`` are those of :meth:`relad.qc.measures.Lattice.pet` and
-    :meth:`relad.imaging.suvr.Reference.qc`.
+    :meth:`relad.imaging.suvr.Reference.qc`, and ``motion_mm``: the greatest displacement of a
+    frame inside the window, None where one shows too little to tell (only without correction).
     """
     name = f"{tracer} to T1w"
     reasons = _pose(name, numbers["margin"], limits) + _fit(name, numbers, "", limits)
@@ -99,7 +100,16 @@ def judge_pet(tracer: str, numbers: Mapping[str, Any], limits: Quality) -> list[
             f"{tracer}: uptake in the reference region varies by {variation:.0%} of its mean, "
             f"more than {limits.max_reference_variation:.0%}"
         )
-    return reasons
+    return reasons + _motion(tracer, numbers["motion_mm"], limits)
+
+
+def _motion(tracer: str, moved: float | None, limits: Quality) -> list[str]:
+    if moved is None or moved <= limits.max_motion_mm:
+        return []
+    return [
+        f"{tracer}: a frame of the window lies {moved:.1f} mm from its middle one, "
+        f"more than {limits.max_motion_mm:g} mm"
+    ]
 
 
 def _fit(name: str, numbers: Mapping[str, Any], prefix: str, limits: Quality) -> list[str]:

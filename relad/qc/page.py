@@ -15,7 +15,7 @@ from relad.study.settings import Quality
 #: ``partial``: the subject is used, but an image of it is missing or excluded.
 STATUSES = ("ok", "partial", "excluded")
 #: Columns that are no numbers.
-WORDS = ("subject", "status", "session", "used", "reason")
+WORDS = ("subject", "status", "session", "used", "reason", "override")
 
 _PAGE = Path(__file__).with_name("page.html.j2")
 
@@ -38,11 +38,66 @@ class Range:
         return " to ".join(f"{word} {limit:g}" for word, limit in words if limit is not None)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows of one subject beside its row.
+
+    Attributes
+    ----------
+    picture, tiles, outline
+        Names of files in ``pictures/``; None where there is none.
+    views
+        What :mod:`relad.qc.flicker` says of the tiles.
+    motion
+        Tracer -> motion of its frames, as `relad register` wrote it.
+    """
+
+    picture: str | None
+    tiles: str | None
+    outline: str | None
+    views: Mapping[str, Any] | None
+    motion: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def files(self) -> list[str]:
+        return [name for name in (self.picture, self.tiles, self.outline) if name]
+
+    def as_data(self) -> dict[str, Any]:
+        """As the page's script reads it: of a frame start, end, displacement, in the window."""
+        motion = {
+            tracer: {
+                "corrected": told["corrected"],
+                "frames": [
+                    [frame["start_s"], frame["start_s"] + frame["duration_s"],
+                     frame["displacement_mm"], frame["in_window"]]
+                    for frame in told["frames"]
+                ],
+            }
+            for tracer, told in self.motion.items()
+        }  # fmt: skip
+        if self.views is None:
+            return {"motion": motion}
+        where = {name: index for index, name in enumerate(self.views["views"])}
+        edges = {name: index for index, name in enumerate(self.views["outlines"])}
+        pairs = [
+            [pair["name"], pair["first"], pair["second"], where[pair["first"]],
+             where[pair["second"]], edges[pair["outline"]]]
+            for pair in self.views["pairs"]
+        ]  # fmt: skip
+        return {
+            "motion": motion,
+            "tiles": f"pictures/{self.tiles}",
+            "outline": f"pictures/{self.outline}",
+            "pairs": pairs,
+            "size": self.views["size"],
+        }
+
+
 def render(
     title: str,
     rows: Sequence[Mapping[str, Any]],
     columns: Sequence[str],
-    pictures: Mapping[str, str],
+    shown: Mapping[str, Shown],
     limits: Quality,
     note: str,
 ) -> str:
@@ -54,8 +109,8 @@ def render(
         Name of the cohort.
     rows, columns
         Table of :mod:`relad.qc.table`.
-    pictures
-        Subject -> picture, relative to the page.
+    shown
+        Subject -> what is shown of it.
     limits
         Section ``qc`` of the configuration; values outside them are marked.
     note
@@ -67,16 +122,20 @@ def render(
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["short"] = _short
-    shown = [c for c in columns if c in WORDS or any(row.get(c) is not None for row in rows)]
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # tracers as in the table
+    always = set(WORDS) - {"override"}
+    names = [c for c in columns if c in always or any(row.get(c) is not None for row in rows)]
     return environment.from_string(_PAGE.read_text(encoding="utf-8")).render(
         title=title,
         note=note,
         rows=rows,
-        columns=shown,
+        columns=names,
         words=WORDS,
         statuses=STATUSES,
-        ranges={column: Range(*range_of(column, limits)) for column in shown},
-        pictures=pictures,
+        ranges={column: Range(*range_of(column, limits)) for column in names},
+        pictures={s: f"pictures/{facts.picture}" for s, facts in shown.items() if facts.picture},
+        shown={subject: facts.as_data() for subject, facts in shown.items()},
+        most_mm=limits.max_motion_mm,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relad.status import SubjectStatus
@@ -31,11 +31,32 @@ TRACER = (
     "reference_in_cerebellar_grey",
 )
 
+#: Columns of motion.tsv; those of x, y and z are translations (mm) of the head's centre and the
+#: rotation vector (degrees), both in RAS.
+MOTION_COLUMNS = (
+    *("subject", "tracer", "frame", "start_s", "duration_s", "in_window", "corrected"),
+    *("displacement_mm", "x_mm", "y_mm", "z_mm", "x_deg", "y_deg", "z_deg"),
+)
+
+
+def motion_rows(subject: str, tracer: str, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of motion.tsv from one PET's motion file, a row per frame."""
+    rows = []
+    for frame in told["frames"]:
+        found = [*(frame["translation_mm"] or [None] * 3), *(frame["rotation_deg"] or [None] * 3)]
+        facts = (
+            *(subject, tracer, frame["index"], frame["start_s"], frame["duration_s"]),
+            *("yes" if yes else "no" for yes in (frame["in_window"], told["corrected"])),
+            *(frame["displacement_mm"], *found),
+        )
+        rows.append(dict(zip(MOTION_COLUMNS, facts, strict=True)))
+    return rows
+
 
 def columns(tracers: Sequence[str]) -> list[str]:
     """Columns of the table, in order."""
     of_tracers = [f"{tracer}_{name}" for tracer in tracers for name in TRACER]
-    return ["subject", "status", "session", "used", "reason", *SUBJECT, *of_tracers]
+    return ["subject", "status", "session", "used", "reason", "override", *SUBJECT, *of_tracers]
 
 
 def row_of(status: SubjectStatus, tracers: Sequence[str]) -> dict[str, Any]:
@@ -51,6 +72,7 @@ def row_of(status: SubjectStatus, tracers: Sequence[str]) -> dict[str, Any]:
         "reason": status.reason
         if not status.ok
         else "; ".join(f"{k} {scan.state}: {scan.reason}" for k, scan in left_out.items()) or None,
+        "override": status.override["note"] if status.override else None,
     }
     row |= {name: status.numbers.get(name) for name in SUBJECT}
     for tracer in tracers:
@@ -82,4 +104,6 @@ def range_of(column: str, limits: Quality) -> tuple[float | None, float | None]:
             return getattr(limits, key), None
     if column.endswith("reference_variation"):
         return None, limits.max_reference_variation
+    if column.endswith("motion_mm"):
+        return None, limits.max_motion_mm
     return None, None

@@ -170,11 +170,35 @@ def _seconds(meta: Mapping[str, Any], key: str) -> list[float]:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames inside a tracer's window: their indices in the image, starts and durations in s."""
+    """Frames of an image; those inside a tracer's window are averaged.
+
+    Attributes
+    ----------
+    indices
+        Of the frames inside the window, counted from 0.
+    starts, durations
+        Of every frame, in s; starts are counted from the injection.
+    """
 
     indices: list[int]
     starts: list[float]
     durations: list[float]
+
+    @property
+    def reference(self) -> int:
+        """Index of the frame in the middle of the window, to which the others are realigned."""
+        return self.indices[len(self.indices) // 2]
+
+    @property
+    def weights(self) -> list[float]:
+        """Durations in s of the frames inside the window."""
+        return [self.durations[i] for i in self.indices]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Start of the first and end of the last frame inside the window, in s."""
+        last = self.indices[-1]
+        return self.starts[self.indices[0]], self.starts[last] + self.durations[last]
 
 
 def is_timed(meta: Mapping[str, Any]) -> bool:
@@ -245,4 +269,4 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
             f"its frames cover {covered:.0%} of {window_min[0]:g} to {window_min[1]:g} min after "
             f"injection {scan}, less than {MIN_SHARE:.0%}"
         )
-    return Frames(indices, [starts[i] for i in indices], [durations[i] for i in indices])
+    return Frames(indices, starts, durations)

@@ -253,13 +253,15 @@ class Subject:
             if is_window_mean
             else inputs.choose_frames(meta, data.shape[3], window)
         )
-        frames = [np.ascontiguousarray(data[..., i]) for i in chosen.indices]
+        every = [np.ascontiguousarray(data[..., i]) for i in range(data.shape[3])]
+        frames = [every[i] for i in chosen.indices]
         for index, frame in zip(chosen.indices, frames, strict=True):
             if not frame.max() > 0:
                 raise DataError(f"frame {index} is empty")
-        moved = motion.realign(frames, image.affine)
+        moved = motion.realign(every, image.affine, chosen.reference)
+        poses = [self._pose(moved[i], i) for i in chosen.indices]
         points = grid_points(frames[0].shape, image.affine)
-        mean = motion.average_at(points, frames, image.affine, moved, chosen.durations)
+        mean = motion.average_at(points, frames, image.affine, poses, chosen.weights)
         prefix = scratch / tracer
         rigid.pet_to_t1w(t1w_low, brain_low, mean, image.affine, prefix, seed=self.seed)
 
@@ -271,33 +273,54 @@ class Subject:
         matrix = read_affine(folder / files["pet_to_t1w"])
         at = np.argwhere(brain_low).mean(axis=0)
         centre = apply_affine(matrix, apply_affine(engine.affine_of(t1w_low), at))
-        motions = [motion.displacement_mm(m, centre) for m in moved]
-        write_json(
-            folder / files["motion"],
+        told = [
             {
-                "frames": [
-                    {
-                        "index": index,
-                        "start_s": start,
-                        "duration_s": duration,
-                        "displacement_mm": round(displacement, 3),
-                        "reference_to_frame_ras_mm": m.round(9).tolist(),
-                    }
-                    for index, start, duration, displacement, m in zip(
-                        chosen.indices, chosen.starts, chosen.durations, motions, moved, strict=True
-                    )
-                ]
-            },
-        )
+                "index": index,
+                "start_s": chosen.starts[index],
+                "duration_s": chosen.durations[index],
+                "in_window": index in chosen.indices,
+                **_motion_of(found, centre),
+            }
+            for index, found in enumerate(moved)
+        ]
+        corrected = self.options.motion_correction
+        about = {"corrected": corrected, "reference": chosen.reference}
+        write_json(folder / files["motion"], {**about, "frames": told})
+        seen = [told[i]["displacement_mm"] for i in chosen.indices]
+        start_s, end_s = chosen.span
         return {
             "frames": chosen.indices,
             "timing": ("averaged by the source" if source_says_averaged else "stated by the user")
             if is_window_mean
             else "sidecar",
-            "start_s": chosen.starts[0],
-            "end_s": chosen.starts[-1] + chosen.durations[-1],
-            "motion_mm": round(max(motions), 3),
+            "start_s": start_s,
+            "end_s": end_s,
+            "motion_mm": None if None in seen else max(seen),
+            "motion_corrected": corrected,
         }
+
+    def _pose(self, found: np.ndarray | None, index: int) -> np.ndarray:
+        """Pose at which a frame of the window is averaged; where it lies, if the study says so."""
+        if not self.options.motion_correction:
+            return np.eye(4)
+        if found is None:
+            raise DataError(
+                f"frame {index} cannot be realigned: it shows too little of the head, or has moved "
+                "too far"
+            )
+        return found
+
+
+def _motion_of(found: np.ndarray | None, centre: np.ndarray) -> dict[str, Any]:
+    """Motion of one frame about the head's centre, as numbers; None where none was found."""
+    keys = ("displacement_mm", "translation_mm", "rotation_deg", "reference_to_frame_ras_mm")
+    if found is None:
+        return dict.fromkeys(keys)
+    shift, turn = motion.motion_at(found, centre)
+    displacement = round(motion.displacement_mm(found, centre), 3)
+    values = (displacement, shift.round(3).tolist(), turn.round(4).tolist(),
+              found.round(9).tolist())  # fmt: skip
+    return dict(zip(keys, values, strict=True))
 
 
 def _on(path: Path, work: Callable[[], Any]) -> Any:

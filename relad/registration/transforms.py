@@ -17,6 +17,7 @@ from scipy import io, ndimage
 
 from relad.errors import DataError, ReladError
 from relad.fileio import whole_file, write_text
+from relad.study import paths
 
 #: Turns RAS into LPS coordinates and back.
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -189,6 +190,6 @@ def pet_names(subject: str, tracer: str) -> dict[str, str]:
     return {
         "frames": f"{x}_desc-frames_pet.nii.gz",
         "mean": f"{x}_desc-mean_pet.nii.gz",
-        "motion": f"{x}_desc-motion.json",
+        "motion": paths.motion(subject, tracer),
         "pet_to_t1w": f"{x}_from-PET_to-T1w_mode-image_xfm.mat",
     }

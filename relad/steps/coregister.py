@@ -179,16 +179,18 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
     for index, frame in enumerate(chosen, first):
         if not frame.max() > 0:
             raise DataError(f"frame {index} is empty", file=path, hint="leave it out by --frames")
-    poses = motion.realign(chosen, image.affine)
     centre = apply_affine(image.affine, np.asarray(data.shape[:3]) / 2)
-    for index, pose in enumerate(poses, first):
-        moved = motion.displacement_mm(pose, centre)
-        if not moved <= MOST_MOTION_MM:
+    poses = []
+    for index, pose in enumerate(motion.realign(chosen, image.affine), first):
+        moved = None if pose is None else motion.displacement_mm(pose, centre)
+        if pose is None or not moved <= MOST_MOTION_MM:
+            why = "it shows too little of the head" if moved is None else f"{moved:.0f} mm away"
             raise DataError(
-                f"frame {index} cannot be realigned (it seems to have moved by {moved:.0f} mm)",
+                f"frame {index} cannot be realigned ({why})",
                 file=path,
                 hint="choose frames with uptake in the brain by --frames",
             )
+        poses.append(pose)
     seconds = [float(durations[i]) if known else 1.0 for i in range(first, last + 1)]
     return Moving(chosen, image.affine, poses, seconds, pet)
 

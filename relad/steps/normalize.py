@@ -11,10 +11,11 @@ names labels of it. Where a cohort's psf says so, frames are first smoothed from
 scanner's resolution to a common one.
 
 OUT holds what there is of T1w, FLAIR, PET in SUVR (each with a JSON file: window, reference region,
-resolution) and the brain mask on the grid, the regions of the evaluation that the study takes from
-the person's own segmentation, sub-LABEL_qc.png, and status.json with what the registration said and
-the numbers by which `relad qc` judges. An image that cannot be measured at all is excluded here,
-with the reason.
+resolution, motion correction) and the brain mask on the grid, the regions of the evaluation that the
+study takes from the person's own segmentation, the motion of every PET's frames, and status.json
+with what the registration said and the numbers by which `relad qc` judges. An image that cannot be
+measured at all is excluded here, with the reason. sub-LABEL_qc.png shows the images;
+sub-LABEL_flicker.* hold pairs to flip between, before and after registration, in the same planes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, inside, limit_resolution, sample
 from relad.imaging.segmentation import Segmentation
 from relad.imaging.suvr import harmonize, measure_reference
+from relad.qc.flicker import PIXEL_MM, Flicker, Pair
 from relad.qc.measures import Lattice, Scan
 from relad.qc.picture import draw
 from relad.registration.motion import average_at
@@ -161,6 +163,8 @@ class Normalization:
         self.to_t1w = MniToT1w(registered, status.subject)
         # Without deformation the brain takes the template's place and size, but keeps its shape.
         self.points = self.to_t1w(grid_points(self.shape, self.affine), deform=settings.grid.deform)
+        self.flicker = Flicker()
+        self.shown = self.to_t1w(self.flicker.points, deform=False)
 
     def write(self, folder: Path) -> None:
         """Write images, QC picture and, into the status, numbers."""
@@ -168,10 +172,12 @@ class Normalization:
         if not mask.any():
             self.status.exclude("no brain lies on the grid; T1w to MNI has failed")
             return
-        pet = self._all_pet()
+        pet = self._all_pet(folder)
+        title = f"{self.status.kind.mark} sub-{self.subject}".strip()
+        self.flicker.write(folder, self.subject, title)
         draw(
             folder / paths.qc_picture(self.subject),
-            f"{self.status.kind.mark} sub-{self.subject}".strip(),
+            title,
             {**mri, **pet},
             mask,
             {tracer: self.tracers[tracer].suvr_window for tracer in pet},
@@ -196,6 +202,7 @@ class Normalization:
         t1w, brain = self._load("t1w"), self._load("brain_mask", allow_constant=True)
         mask = self._on_grid(brain, self.points) > 0.5
         images = {"T1w": self._on_grid(t1w, self.points)}
+        self._show_t1w(t1w, brain)
         mask &= inside(t1w.shape, t1w.affine, self.points)
 
         numbers = self.status.numbers
@@ -206,6 +213,11 @@ class Normalization:
             matrix = read_affine(self.registered / self.names["flair_to_t1w"])
             there = apply_affine(matrix, self.points)
             images["FLAIR"] = self._on_grid(flair, there)
+            self._show_pair(
+                "FLAIR",
+                self._at(flair, apply_affine(matrix, self.shown)),
+                self._at(flair, self.shown),
+            )
             scan = Scan.of(np.asarray(flair.dataobj), flair.affine, matrix)
             numbers.update(self.lattice.mri("FLAIR", scan))
             mask &= inside(flair.shape, flair.affine, there)
@@ -283,12 +295,48 @@ class Normalization:
         smooth = limit_resolution(np.asarray(image.dataobj), image.affine, self.voxel_mm)
         return sample(smooth, image.affine, points)
 
-    def _all_pet(self) -> dict[str, np.ndarray]:
+    def _at(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
+        """Values (n,) of an image at points (n, 3) of its own space, as the views show it."""
+        smooth = limit_resolution(np.asarray(image.dataobj), image.affine, PIXEL_MM)
+        return sample(smooth, image.affine, points)
+
+    def _show_t1w(self, t1w: nib.Nifti1Image, brain: nib.Nifti1Image) -> None:
+        """Views of the T1w and of the template to which it was registered."""
+        show = self.flicker
+        mni = atlas.mni("brain"), atlas.mni("t1")
+        template, t1 = (sample(np.asarray(m.dataobj), m.affine, show.points) for m in mni)
+        show.outline("brain", sample(np.asarray(brain.dataobj), brain.affine, self.shown) > 0.5)
+        show.outline("template", template > 0.5)
+        show.view("T1w", self._at(t1w, self.shown))
+        show.view("template", t1)
+        show.pairs.append(Pair("T1w / template, affine", "T1w", "template", "template"))
+        if self.to_t1w.warp is not None:
+            show.view("T1w by SyN", self._at(t1w, self.to_t1w(show.points)), like="T1w")
+            show.pairs.append(Pair("T1w / template, SyN", "T1w by SyN", "template", "template"))
+
+    def _show_pair(self, name: str, after: np.ndarray, before: np.ndarray) -> None:
+        """Views (n,) of an image as registered, and as its header and that of the T1w place it."""
+        show = self.flicker
+        show.view(name, after)
+        show.view(f"{name} as headers place it", before, like=name)
+        show.pairs.append(Pair(f"{name} / T1w", name, "T1w"))
+        show.pairs.append(Pair(f"{name} before / after", f"{name} as headers place it", name))
+
+    def _show_motion(self, name: str, other: np.ndarray, *, corrected: bool) -> None:
+        """View (n,) of the PET whose frames were averaged the other way."""
+        word = "without" if corrected else "with"
+        view = self.flicker.view(f"{name} {word} motion correction", other, like=name)
+        first, second = (view, name) if corrected else (name, view)
+        self.flicker.pairs.append(Pair(f"{name} motion", first, second))
+
+    def _all_pet(self, folder: Path) -> dict[str, np.ndarray]:
         """SUVR of each tracer that has one; what cannot be measured gets its reason."""
         images = {}
         for tracer, scan in self.status.pet.items():
             if not scan.ok:
                 continue
+            name = paths.motion(self.subject, tracer)
+            write_json(folder / name, read_json(self.registered / name))
             try:
                 images[tracer] = self._pet(tracer, scan.numbers)
             except DataError as error:
@@ -301,7 +349,8 @@ class Normalization:
         image = load_nifti(self.registered / files["frames"])
         data = np.asarray(image.dataobj)
         data = data.reshape(*data.shape[:3], -1)
-        frames = read_json(self.registered / files["motion"])["frames"]
+        moved = read_json(self.registered / files["motion"])
+        frames = [frame for frame in moved["frames"] if frame["in_window"]]
         to_pet = read_affine(self.registered / files["pet_to_t1w"])
         mean = load_nifti(self.registered / files["mean"], ndim=3)
         numbers.update(self.lattice.pet(mean, to_pet))
@@ -321,7 +370,9 @@ class Normalization:
         if psf is not None:
             counts = [harmonize(frame, image.affine, **plain(psf)) for frame in counts]
         smooth = (limit_resolution(frame, image.affine, self.voxel_mm) for frame in counts)
-        poses = [np.array(frame["reference_to_frame_ras_mm"]) for frame in frames]
+        found = [frame["reference_to_frame_ras_mm"] for frame in frames]
+        still = [np.eye(4)] * len(frames)
+        poses = [np.array(pose) for pose in found] if moved["corrected"] else still
         seconds = sum(frame["duration_s"] for frame in frames)
         weights = [frame["duration_s"] / seconds for frame in frames]
 
@@ -337,6 +388,16 @@ class Normalization:
         reference = measure_reference(name, uptake[seen], voxel_ml)
         numbers.update(reference.qc(), reference_coverage=round(float(seen.mean()), 4))
         suvr = average_at(on_grid, smooth, image.affine, poses, weights)
+        there = apply_affine(to_pet, self.shown)
+        self._show_pair(
+            tracer,
+            average_at(there, counts, image.affine, poses, weights),
+            average_at(self.shown, counts, image.affine, poses, weights),
+        )
+        if len(frames) > 1 and None not in found:
+            other = still if moved["corrected"] else [np.array(pose) for pose in found]
+            shown = average_at(there, counts, image.affine, other, weights)
+            self._show_motion(tracer, shown, corrected=moved["corrected"])
         return suvr / np.float32(reference.mean)
 
     def _sidecar(self, tracer: str) -> dict[str, Any]:
@@ -365,6 +426,10 @@ class Normalization:
                 "VolumeMillilitres": numbers["reference_volume_ml"],
             },
             "PointSpreadFunction": numbers["psf"],
+            "MotionCorrection": {
+                "Applied": numbers["motion_corrected"],
+                "LargestDisplacementMillimetres": numbers["motion_mm"],
+            },
             SIMULATED_KEY: scan.simulated,
         }
 

@@ -5,10 +5,10 @@ folds (training cohort only), and writes mri.npy, pet.npy, mask.npy, subjects.ts
 (relad/data/dataset.py). MRI is brought to [-1, 1] by its median and spread inside the brain; PET in
 SUVR is mapped linearly by the tracer's fixed window, without clipping, so that SUVR can be restored
 exactly. Every subject of the cohort has a row in subjects.tsv, also one that is not included, with
-the reason: methods need T1w, FLAIR and the PET of one tracer at least. Where regions of the
-evaluation come from people's own segmentations (segmentation.regions), who lacks them is not
-included either, and regions.npy holds them. With qc.action: fail, a scan that failed stops the
-cohort here.
+the reason: methods need T1w, FLAIR and the PET of one tracer at least; column override says what a
+person decided by hand. Where regions of the evaluation come from people's own segmentations
+(segmentation.regions), who lacks them is not included either, and regions.npy holds them. With
+qc.action: fail, a scan that failed stops the cohort here, unless somebody dropped its subject.
 """
 
 from __future__ import annotations
@@ -103,7 +103,12 @@ def _reason(
 
 
 def _failures(status: SubjectStatus, *, own_regions: bool) -> list[str]:
-    """Everything of a subject that was there and could not be used, with its reason."""
+    """Everything of a subject that was there and could not be used, with its reason.
+
+    Of somebody who was dropped by hand there is nothing left to be looked at.
+    """
+    if status.override and status.override["decision"] == "drop":
+        return []
     if not status.ok:
         return [str(status.reason)]
     needed = {**status.scans, **({"segmentation": status.segmentation} if own_regions else {})}
@@ -230,6 +235,7 @@ def _row(
         "session": status.session,
         "included": "no" if reason else "yes",
         "reason": reason,
+        "override": status.override["note"] if status.override else None,
         "group": person.get("group"),
         "age": person.get("age"),
         "sex": person.get("sex"),

@@ -3,10 +3,11 @@
   relad preprocess --t1 T1w.nii.gz --flair FLAIR.nii.gz --pet tau=tau.nii.gz amyloid=av45.nii.gz OUT
 
 Does what `relad register` and `relad normalize` do, by the same code and the same configuration, to
-any NIfTI images of one visit, and judges the result as `relad qc` does. Only the T1w is needed;
-FLAIR and PET are used where they are given. A tracer's name is one of the configuration's (section
-tracers). PET is not brought to another resolution: a study's psf belongs to its cohorts. Scans that
-say they are simulated, in their sidecar or header, leave the mark on what is made of them.
+any NIfTI images of one visit, and judges the result by the limits of `relad qc`; its overrides are
+of a cohort's subjects. Only the T1w is needed; FLAIR and PET are used where they are given. A
+tracer's name is one of the configuration's (section tracers). PET is not brought to another
+resolution: a study's psf belongs to its cohorts. Scans that say they are simulated, in their
+sidecar or header, leave the mark on what is made of them.
 
 A PET needs its frames' times: the BIDS sidecar beside it (the same name with .json) states
 FrameTimesStart, FrameDuration and InjectionStart in seconds, and the frames inside the tracer's

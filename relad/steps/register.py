@@ -10,8 +10,8 @@ one, and writes to OUT:
 - the person's own segmentation, if there is one in the space of the T1w: a *_dseg.nii.gz of the
   derivatives, or what segmentation.labels names (FreeSurfer's aparc+aseg, on any grid)
 - FLAIR to T1w (rigid), T1w to MNI (affine, then SyN if registration.to_mni says so)
-- per tracer the frames inside its window, the motion between them, their mean, and PET to T1w
-  (rigid)
+- per tracer the frames inside its window, the motion of every frame of the scan, the mean of those
+  inside, realigned unless registration.motion_correction is off, and PET to T1w (rigid)
 - status.json: what was used, what was excluded and why, QC numbers
 
 All else hangs on the T1w: a subject whose T1w is missing or broken is excluded, with the reason in

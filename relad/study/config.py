@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from relad.errors import ReladError
-from relad.fileio import read_json
+from relad.fileio import read_json, read_table
 from relad.study import catalogue, subjects
 from relad.study.paths import REPOSITORY
 from relad.study.settings import typed
@@ -123,6 +123,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
         return json.loads(json.dumps(config))  # resolved before
     config = checked(config, "config", file=file)
     _check_cohorts(config, file=file)
+    _resolve_overrides(config, file=file)
     _resolve_tracers(config, file=file)
     config["methods"] = _resolve_methods(config, file=file)
     _resolve_updates(config, file=file)
@@ -200,6 +201,33 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
         }
     _check_groups(resolved, file=methods_file)
     return resolved
+
+
+def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:
+    """Read the table of overrides, if they are one; give each its cohort."""
+    quality, cohorts = config["qc"], list(config["cohorts"])
+    if isinstance(quality["overrides"], str):
+        file = _relative_to_repository(quality["overrides"])
+        rows = [{str(k): v for k, v in row.items() if v is not None} for row in read_table(file)]
+        quality["overrides"] = rows
+        check(config, "config", file=file)
+    seen = set()
+    for entry in quality["overrides"]:
+        subject = entry["subject"]
+        if "cohort" not in entry and len(cohorts) > 1:
+            raise ReladError(
+                f"qc.overrides: {subject} lacks its cohort", file=file,
+                hint=f"cohorts: {', '.join(cohorts)}",
+            )  # fmt: skip
+        cohort = entry.setdefault("cohort", cohorts[0])
+        if cohort not in cohorts:
+            raise ReladError(
+                f"qc.overrides: {subject} is of {cohort!r}, not one of the cohorts", file=file,
+                hint=f"cohorts: {', '.join(cohorts)}",
+            )  # fmt: skip
+        if (cohort, subject) in seen:
+            raise ReladError(f"qc.overrides names {subject} of {cohort} twice", file=file)
+        seen.add((cohort, subject))
 
 
 #: What a tracer's entry holds in the end, from the study or from the table of ligands.

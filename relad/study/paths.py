@@ -114,6 +114,24 @@ def qc_picture(subject: str) -> str:
     return f"sub-{subject}_qc.png"
 
 
+def flicker_picture(subject: str) -> str:
+    """Views of a subject between which the quality page flips, see :mod:`relad.qc.flicker`."""
+    return f"sub-{subject}_flicker.jpg"
+
+
+def flicker_outline(subject: str) -> str:
+    return f"sub-{subject}_flicker.png"
+
+
+def flicker_views(subject: str) -> str:
+    return f"sub-{subject}_flicker.json"
+
+
+def motion(subject: str, tracer: str) -> str:
+    """Motion of every frame of a PET, in the folders of `register` and of `normalize`."""
+    return f"sub-{subject}_trc-{tracer}_desc-motion.json"
+
+
 def synthetic_pet(subject: str, tracer: str) -> str:
     return f"sub-{subject}_trc-{tracer}_space-MNI_desc-synthetic_pet.nii.gz"
 

@@ -88,6 +88,7 @@ class Registration:
     working_voxel_mm: float
     to_mni: str
     brain_extraction: str
+    motion_correction: bool
     threads: int
 
 
@@ -134,6 +135,25 @@ class Quality:
     min_coverage: float
     min_reference_coverage: float
     max_reference_variation: float
+    max_motion_mm: float
+
+
+@dataclass(frozen=True)
+class Override:
+    """What a person decided of one subject; ``decision`` is ``keep`` or ``drop``."""
+
+    cohort: str
+    subject: str
+    decision: str
+    who: str
+    why: str
+
+
+@dataclass(frozen=True)
+class ReviewedQuality(Quality):
+    """Limits, and what a person decided beside them."""
+
+    overrides: tuple[Override, ...]
 
 
 @dataclass(frozen=True)
@@ -280,7 +300,7 @@ class PreprocessSettings:
 @dataclass(frozen=True)
 class QcSettings:
     tracers: dict[str, Tracer]
-    qc: Quality
+    qc: ReviewedQuality
 
 
 @dataclass(frozen=True)
@@ -420,4 +440,7 @@ def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
                 hint=f"known {section}: {', '.join(study[section])}",
             )
         part[section] = {name: study[section][name]}
+    if "cohort" in wildcards:
+        overrides = [o for o in study["qc"]["overrides"] if o["cohort"] == wildcards["cohort"]]
+        part["qc"] = {**study["qc"], "overrides": overrides}
     return typed(OF_STEP[step], part)

@@ -123,6 +123,21 @@ def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:
     return labels
 
 
+def check_overrides(cohort: str, overridden: Iterable[str], people: Iterable[str]) -> None:
+    """Refuse overrides (section ``qc.overrides``) of subjects that a cohort does not have.
+
+    Raises
+    ------
+    ReladError
+        Naming them.
+    """
+    if unknown := sorted(set(overridden) - set(people)):
+        raise ReladError(
+            f"qc.overrides: {cohort} has no subject {', '.join(unknown)}",
+            hint="write the BIDS label without sub-, as qc.tsv has it",
+        )
+
+
 def check_counts(
     cohort: str, people: int, *, folds: int, validation: int, others: str = ""
 ) -> None:

@@ -100,10 +100,21 @@ def write_registered(folder: Path) -> Path:
     write_json(
         folder / pet["motion"],
         {
+            "corrected": True,
+            "reference": 1,
             "frames": [
-                {"index": i, "duration_s": SECONDS[i], "reference_to_frame_ras_mm": m.tolist()}
-                for i, m in enumerate(MOTION)
-            ]
+                {
+                    "index": i,
+                    "start_s": 4800.0 + 300 * i,
+                    "duration_s": SECONDS[i],
+                    "in_window": True,
+                    "displacement_mm": displacement,
+                    "translation_mm": [displacement, 0.0, 0.0],
+                    "rotation_deg": [0.0, 0.0, 0.0],
+                    "reference_to_frame_ras_mm": m.tolist(),
+                }
+                for i, (m, displacement) in enumerate(zip(MOTION, (5.0, 0.0), strict=True))
+            ],
         },
     )
     scan_ok = {"state": State.OK, "simulated": True}
@@ -111,7 +122,7 @@ def write_registered(folder: Path) -> Path:
         SUBJECT,
         session="bl",
         mri={modality: ScanStatus(**scan_ok) for modality in Modality},
-        pet={"tau": ScanStatus(**scan_ok)},
+        pet={"tau": ScanStatus(**scan_ok, numbers={"motion_mm": 5.0, "motion_corrected": True})},
         numbers={"brain_volume_ml": 1500.0, "brain_overlap_dice": 0.95},
     ).write(folder)
     return folder

@@ -156,7 +156,10 @@ def test_labels_by_a_pattern_of_the_study(tmp_path) -> None:
 def test_frames_lie_inside_the_window_by_half_at_least() -> None:
     frames = choose_frames(META, 6, (80, 100))
     assert frames.indices == [1, 2, 3, 4]
-    assert frames.starts[0] == 4800
+    assert frames.reference == 3
+    assert frames.span == (4800, 6000) and frames.weights == [300] * 4
+    # Motion is looked for in all of them.
+    assert len(frames.starts) == len(frames.durations) == 6
     assert choose_frames(META, 6, (82, 100)).indices == [1, 2, 3, 4]
     assert choose_frames(META, 6, (83, 100)).indices == [2, 3, 4]
     # Times count from the injection, not from TimeZero.

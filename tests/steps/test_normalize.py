@@ -112,6 +112,78 @@ def test_same_input_same_bytes(registered, normalized, tmp_path) -> None:
         assert (normalized / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
+def test_frames_outside_the_window_are_told_and_not_averaged(changed, normalized, tmp_path) -> None:
+    name = pet_names(SUBJECT, "tau")["motion"]
+    told = read_json(changed / name)
+    lost = {key: None for key in told["frames"][0]} | {"index": 2, "in_window": False}
+    write_json(changed / name, {**told, "frames": [*told["frames"], lost]})
+    assert normalize(changed, tmp_path / "out") == 0
+    file = paths.preprocessed_pet(SUBJECT, "tau")
+    assert (tmp_path / "out" / file).read_bytes() == (normalized / file).read_bytes()
+    assert read_json(tmp_path / "out" / name)["frames"][2] == lost
+
+
+def test_without_motion_correction_frames_are_averaged_as_they_lie(
+    changed, normalized, tmp_path
+) -> None:
+    name = pet_names(SUBJECT, "tau")["motion"]
+    write_json(changed / name, {**read_json(changed / name), "corrected": False})
+    status = read_json(changed / "status.json")
+    status["tracers"]["tau"]["motion_corrected"] = False
+    write_json(changed / "status.json", status)
+    assert normalize(changed, tmp_path / "out") == 0
+    file = paths.preprocessed_pet(SUBJECT, "tau")
+    mask = image(normalized, paths.brain_mask(SUBJECT)) > 0.5
+    true = truth("SUVR", SHAPE, AFFINE)[mask]
+    on, off = (
+        np.corrcoef(image(folder, file)[mask], true)[0, 1]
+        for folder in (normalized, tmp_path / "out")
+    )
+    assert on > off + 0.02
+    sidecars = [
+        read_json(folder / file.replace(".nii.gz", ".json"))["MotionCorrection"]
+        for folder in (normalized, tmp_path / "out")
+    ]
+    assert [told["Applied"] for told in sidecars] == [True, False]
+    assert sidecars[0]["LargestDisplacementMillimetres"] == 5.0
+    # The pair shows the motion the other way round, as it was not undone.
+    for folder, first in ((normalized, "tau without motion correction"), (tmp_path / "out", "tau")):
+        told = read_json(folder / paths.flicker_views(SUBJECT))
+        assert {p["name"]: p["first"] for p in told["pairs"]}["tau motion"] == first
+
+
+def test_pairs_show_what_registration_did(normalized) -> None:
+    """The tiles of a column are found by their place; a FLAIR before is far from the T1w."""
+    from PIL import Image
+
+    told = read_json(normalized / paths.flicker_views(SUBJECT))
+    assert [pair["name"] for pair in told["pairs"]] == [
+        *("T1w / template, affine", "FLAIR / T1w", "FLAIR before / after"),
+        *("tau / T1w", "tau before / after", "tau motion"),
+    ]
+    width, height = told["size"]
+    column = np.asarray(Image.open(normalized / paths.flicker_picture(SUBJECT)).convert("L"), float)
+    assert column.shape == (height * len(told["views"]), width)
+    tiles = {
+        name: column[height * i + 20 : height * (i + 1)] for i, name in enumerate(told["views"])
+    }
+    edges = np.asarray(Image.open(normalized / paths.flicker_outline(SUBJECT)))[..., 3] > 0
+    assert edges.shape == (height * len(told["outlines"]), width)
+
+    def alike(first: str, second: str) -> float:
+        return float(np.corrcoef(tiles[first].ravel(), tiles[second].ravel())[0, 1])
+
+    # The subject is the template itself, its transforms are the true ones.
+    assert alike("T1w", "template") > 0.98
+    for name in ("FLAIR", "tau"):
+        assert alike(name, "T1w") > alike(f"{name} as headers place it", "T1w") + 0.1
+    brain = tiles["template"] > 40
+    drawn = edges[20:height]
+    assert drawn.any() and brain[drawn].mean() > 0.3
+    size = sum(f.stat().st_size for f in normalized.iterdir() if f.suffix in (".jpg", ".png"))
+    assert size < 400_000
+
+
 def test_a_lost_registration_excludes_the_subject_or_the_tracer(changed, tmp_path) -> None:
     matrix = pose(0, (0, 24, 24)) @ MNI_TO_T1W
     write_affine(changed / pet_names(SUBJECT, "tau")["pet_to_t1w"], matrix)
@@ -181,12 +253,17 @@ def test_limits_of_mri(key: str, value: float, word: str) -> None:
         ("coverage", 0.9, "covers 90% of the brain"),
         ("reference_sd", 1500.0, "varies by 150%"),
         ("reference_coverage", 0.5, "covers 50% of the reference region"),
+        ("motion_mm", 15.5, "lies 15.5 mm from its middle one, more than 15 mm"),
     ],
 )
 def test_limits_of_pet(key: str, value: float, word: str) -> None:
     assert judge_pet("tau", GOOD_PET, LIMITS) == []
     (reason,) = judge_pet("tau", {**GOOD_PET, key: value}, LIMITS)
     assert word in reason
+
+
+def test_motion_that_nothing_measured_is_no_limit_missed() -> None:
+    assert judge_pet("tau", {**GOOD_PET, "motion_mm": None}, LIMITS) == []
 
 
 def test_limits_are_settings() -> None:

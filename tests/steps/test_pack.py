@@ -38,8 +38,9 @@ def settings(role="train", action="exclude", regions=None) -> dict:
 
 
 def write_subject(
-    root, label, *, tracers=("tau", "tspo"), status="ok", reason=None, flair="ok", simulated=True
-):
+    root, label, *, tracers=("tau", "tspo"), status="ok", reason=None, flair="ok", simulated=True,
+    override=None,
+):  # fmt: skip
     folder = root / f"sub-{label}"
     folder.mkdir(parents=True)
     random = np.random.default_rng(int(label[1:]))
@@ -56,6 +57,7 @@ def write_subject(
             ),
         },
         pet={k: ScanStatus(State.OK if k in tracers else missing) for k in TRACERS},
+        override=override,
     ).write(folder)
     if status != "ok":
         return folder
@@ -206,6 +208,26 @@ def test_a_failed_scan_stops_the_cohort_where_that_is_asked_for(cohort, tmp_path
     assert not (tmp_path / "packed").exists()
     # What is not there has not failed.
     assert pack(tmp_path / "packed", (folders[:5] + folders[6:], bids), action="fail") == 0
+
+
+def test_what_a_person_decided_stands_in_subjects_tsv(cohort, tmp_path):
+    folders, bids = cohort
+    by = {"who": "XY", "why": "seen"}
+    kept = {**by, "decision": "keep", "note": "kept by XY although the brain is small: seen"}
+    dropped = {**by, "decision": "drop", "note": "dropped by XY: seen"}
+    root = tmp_path / "normalized"
+    more = [
+        write_subject(root, "S7", override=kept),
+        write_subject(root, "S8", status="excluded", reason=dropped["note"], override=dropped),
+    ]
+    # Who was dropped by hand has not failed: nothing is left to be looked at.
+    some = ([*folders[:5], *folders[6:], *more], bids)
+    assert pack(tmp_path / "packed", some, action="fail") == 0
+    rows = {row["subject"]: row for row in read_table(tmp_path / "packed" / "subjects.tsv")}
+    assert (rows["S7"]["included"], rows["S7"]["reason"]) == ("yes", None)
+    assert rows["S7"]["override"] == kept["note"]
+    assert (rows["S8"]["included"], rows["S8"]["reason"]) == ("no", dropped["note"])
+    assert rows["S8"]["override"] == dropped["note"] and rows["S0"]["override"] is None
 
 
 def test_the_kind_of_the_data_comes_from_the_scans_not_from_the_settings(cohort, tmp_path, capsys):

@@ -114,6 +114,59 @@ def test_fold_that_does_not_exist_is_refused(raw: dict[str, Any]) -> None:
         config.resolve(raw)
 
 
+# --- decisions by hand --------------------------------------------------------------------------
+
+
+KEEP = {"subject": "941S0001", "decision": "keep", "who": "XY", "why": "seen"}
+
+
+def test_an_override_reaches_the_quality_of_its_cohort_alone(raw: dict[str, Any]) -> None:
+    raw["qc"]["overrides"] = [{**KEEP, "cohort": "sim-train"}]
+    study = config.resolve(raw)
+    (override,) = of_job("qc", study, cohort="sim-train").qc.overrides
+    assert (override.cohort, override.subject, override.who) == ("sim-train", "941S0001", "XY")
+    assert of_job("qc", study, cohort="sim-external").qc.overrides == ()
+    for step in set(OF_STEP) - {"qc"}:
+        assert "941S0001" not in str(plain(of_job(step, study, cohort="sim-train"))), step
+
+
+def test_the_only_cohort_need_not_be_named(raw: dict[str, Any]) -> None:
+    del raw["cohorts"]["sim-external"]
+    raw["qc"]["overrides"] = [dict(KEEP)]
+    assert config.resolve(raw)["qc"]["overrides"] == [{**KEEP, "cohort": "sim-train"}]
+
+
+def test_overrides_may_be_a_table(raw: dict[str, Any], tmp_path: Path) -> None:
+    table = tmp_path / "overrides.tsv"
+    raw["qc"]["overrides"] = str(table)
+    with pytest.raises(ReladError, match=r"overrides\.tsv: no such table"):
+        config.resolve(raw)
+    columns = ("subject", "decision", "who", "why", "cohort")
+    table.write_text("\t".join(columns) + "\n941S0001\tdrop\tXY\tit moved\tsim-train\n")
+    (entry,) = config.resolve(raw)["qc"]["overrides"]
+    assert entry == {**KEEP, "decision": "drop", "why": "it moved", "cohort": "sim-train"}
+    table.write_text(table.read_text().replace("drop", "dorp"))
+    with pytest.raises(ReladError, match=r"overrides\.tsv: at qc\.overrides\.0\.decision: 'dorp'"):
+        config.resolve(raw)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([KEEP], "qc.overrides: 941S0001 lacks its cohort -- cohorts: sim-train, sim-external"),
+        ([{**KEEP, "cohort": "x"}], "941S0001 is of 'x', not one of the cohorts"),
+        ([{**KEEP, "cohort": "sim-train"}] * 2, "names 941S0001 of sim-train twice"),
+        ([{**KEEP, "why": ""}], "at qc.overrides.0.why"),
+        ([{"subject": "941S0001", "decision": "keep", "who": "XY"}], "'why' is a required"),
+        ([{**KEEP, "subject": "sub-941S0001"}], "at qc.overrides.0.subject"),
+    ],
+)
+def test_a_bad_override_is_named(raw: dict[str, Any], overrides: list, said: str) -> None:
+    raw["qc"]["overrides"] = overrides
+    with pytest.raises(ReladError, match=said):
+        config.resolve(raw)
+
+
 # --- methods and ablations ----------------------------------------------------------------------
 
 

@@ -276,6 +276,32 @@ def test_other_limits_of_quality_judge_again_but_normalise_nobody(study: Study) 
     assert rules["register"] == rules["normalize"] == 0
 
 
+def overridden(study: Study, subject: str) -> None:
+    """Drop somebody by hand in the study's file."""
+    entry = f"subject: {subject}, cohort: tiny-train, decision: drop, who: XY, why: seen"
+    edit(study.configfile, "qc: #", f"qc:\n  overrides: [{{{entry}}}] #")
+
+
+def test_an_override_judges_its_cohort_again_and_nothing_before(study: Study) -> None:
+    overridden(study, "951S0001")
+    rules = study.plan("all").rules
+    assert rules["qc"] == rules["pack"] == 1
+    assert rules["register"] == rules["normalize"] == 0
+
+
+def test_an_override_of_nobody_is_refused_before_anything_runs(study: Study) -> None:
+    overridden(study, "951S0099")
+    done = study.snakemake("--dry-run", "all")
+    assert done.returncode != 0
+    assert "qc.overrides: tiny-train has no subject 951S0099" in done.stdout + done.stderr
+
+
+def test_motion_correction_registers_everyone_again(study: Study) -> None:
+    edit(study.configfile, "registration:", "registration:\n  motion_correction: false")
+    rules = study.plan("all").rules
+    assert rules["register"] == rules["normalize"] == 6 and rules["ingest"] == 0
+
+
 def test_a_packed_cohort_and_its_models_are_used_where_they_are_carried(
     study: Study, tmp_path: Path
 ) -> None:

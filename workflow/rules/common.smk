@@ -22,8 +22,8 @@ from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
-from relad.study.subjects import check_counts, cohort_subjects, collections_of
-from relad.study.subjects import load_source, source_module
+from relad.study.subjects import check_counts, check_overrides, cohort_subjects
+from relad.study.subjects import collections_of, load_source, source_module
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
@@ -55,6 +55,12 @@ def people_of(cohorts, training):
     validation = STUDY["training"]["validation"]["subjects"]
     count = STUDY["folds"]["count"]
     check_counts(training, len(found[training]), folds=count, validation=validation)
+    for cohort, people in found.items():
+        overridden = [o["subject"] for o in STUDY["qc"]["overrides"] if o["cohort"] == cohort]
+        if cohorts[cohort]["source"] != "packed":
+            check_overrides(cohort, overridden, people)
+        elif overridden:
+            raise ReladError(f"qc.overrides: cohort {cohort} was judged and packed elsewhere")
     return found
 
 

@@ -89,6 +89,7 @@ rule qc:
         paths.quality("{cohort}") / "index.html",
         paths.quality("{cohort}") / "qc.tsv",
         paths.quality("{cohort}") / "subjects.json",
+        paths.quality("{cohort}") / "motion.tsv",
         directory(paths.quality("{cohort}") / "pictures"),
     log:
         paths.log("qc", "{cohort}"),
