@@ -334,9 +334,7 @@ def compared(mask: np.ndarray, labels: nib.Nifti1Image, to_t1w: MniToT1w) -> dic
         "missed": (brain & ~mask).sum() / brain.sum(),
     }
     for region in REFERENCES:
-        points = apply_affine(
-            np.linalg.inv(labels.affine), to_t1w(regions.points_of(region, 0.0))
-        )
+        points = apply_affine(np.linalg.inv(labels.affine), to_t1w(regions.points_of(region, 0.0)))
         there = ndimage.map_coordinates(values, np.rint(points).astype(int).T, order=0)
         found[region] = tuple(
             float(np.isin(there, which).mean()) for which in (CEREBELLUM, CEREBELLAR_GREY)
@@ -363,7 +361,7 @@ def _number(value: float | None, form: str = ".3f") -> str:
 def right(heads: list[Head], settings: PreprocessSettings, jobs: int) -> None:
     """Print the table of real heads."""
     columns = ("person", "case", "included", "Dice", "missed", *REFERENCES, "overlap", "margin",
-               "FLAIR margin", "FLAIR brain", "apart: mean / max (mm)", "s", "GB")  # fmt: skip
+               "FLAIR ratio", "FLAIR margin", "apart: mean / max (mm)", "s", "GB")  # fmt: skip
     print("| " + " | ".join(columns) + " |")
     print("|---|---|---|" + "---:|" * (len(columns) - 3))
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:
@@ -382,7 +380,7 @@ def right(heads: list[Head], settings: PreprocessSettings, jobs: int) -> None:
                     outcome.person, outcome.case, _verdict(outcome.status),
                     _number(told.get("dice")), _number(told.get("missed"), ".2%"), *shares,
                     *(_number(numbers.get(key)) for key in (
-                        "brain_overlap_dice", "T1w_margin", "FLAIR_margin", "FLAIR_brain_dice")),
+                        "brain_overlap_dice", "T1w_margin", "FLAIR_registration", "FLAIR_margin")),
                     apart, f"{outcome.seconds:.0f}", f"{outcome.gigabytes:.1f}",
                 )  # fmt: skip
                 print("| " + " | ".join(cells) + " |", flush=True)
@@ -391,7 +389,7 @@ def right(heads: list[Head], settings: PreprocessSettings, jobs: int) -> None:
 def wrong(heads: list[Head], settings: PreprocessSettings, jobs: int) -> None:
     """Print the table of what has to be refused."""
     keys = ("brain_overlap_dice", "T1w_margin", "T1w_registration", "T1w_half_turn",
-            "FLAIR_margin", "FLAIR_registration", "FLAIR_brain_dice")  # fmt: skip
+            "FLAIR_margin", "FLAIR_registration")  # fmt: skip
     print("| person | what is wrong | accepted | " + " | ".join(keys) + " |")
     print("|---|---|---|" + "---:|" * len(keys))
     with ProcessPoolExecutor(jobs, max_tasks_per_child=1) as pool:

@@ -25,6 +25,9 @@ SHAPE, VOXEL_MM = (40, 48, 40), 4.0
 RIM_MM, OUTLINE_FWHM_MM = 16.0, 8.0
 #: Displacements for T1w to MNI: people differ from the template by some millimetres anyway.
 HEAD_SHIFT_MM, HEAD_TURN_DEG = 16.0, 20.0
+#: Rim around a reference region within which T1w and template are compared: its surroundings tell
+#: where it lies.
+REFERENCE_RIM_MM = 11.0
 #: Full width at half maximum that separates what a tomograph resolves from what an MRI shows.
 DETAIL_FWHM_MM = 6.0
 #: Rim around the template's brain in which a head without its skull shows nothing.
@@ -112,7 +115,8 @@ class Lattice:
         self.t1w = Scan.of(head, t1w.affine)
         bright = float(np.percentile(head[inside_brain], 99.5)) if inside_brain.any() else 0.0
         #: The head without all that is not brain, and without its brightest vessels.
-        self.stripped = Scan.of(np.where(inside_brain, np.minimum(head, bright), 0), t1w.affine)
+        self._native, self._to_t1w = np.where(inside_brain, np.minimum(head, bright), 0), to_t1w
+        self.stripped = Scan.of(self._native, t1w.affine)
         self.brain = Scan.of(inside_brain, t1w.affine).at(self.straight) > 0.5
         affine = atlas.grid_affine(SHAPE, VOXEL_MM)
         self.template = atlas.brain_mask(SHAPE, affine)
@@ -168,7 +172,7 @@ class Lattice:
         ratio = correlation_ratio(scan.at(inside_brain), self.t1w.at(inside_brain))
         return {
             f"{name}_registration": _rounded(ratio),
-            f"{name}_margin": self._margin(scan),
+            f"{name}_margin": self.margin(scan),
             f"{name}_coverage": scan.covers(self.straight[self.template]),
         }
 
@@ -199,11 +203,35 @@ class Lattice:
         )
         return {
             "registration": _rounded(outline),
-            "margin": self._margin(scan),
+            "margin": self.margin(scan),
             "detail": _rounded(1 - correlation(fine, coarse) ** 2),
         }
 
-    def _margin(self, scan: Scan) -> float:
+    def reference_fit(self, points: np.ndarray) -> float:
+        """How well T1w and template match around a reference region, by all transforms.
+
+        Parameters
+        ----------
+        points
+            (n, 3) voxel centres of the region on the atlas's grid, in MNI mm.
+
+        Returns
+        -------
+        Correlation of the brain with the template over the region and a rim of
+        :data:`REFERENCE_RIM_MM`. It falls where the region slips off the cerebellum, which no
+        number of the PET would tell.
+        """
+        affine = atlas.grid_affine(atlas.SHAPE, atlas.VOXEL_MM)
+        region = np.zeros(atlas.SHAPE, bool)
+        region[tuple(np.rint(apply_affine(np.linalg.inv(affine), points)).astype(int).T)] = True
+        near = ndimage.distance_transform_edt(~region, sampling=atlas.VOXEL_MM) < REFERENCE_RIM_MM
+        brain = atlas.brain_mask(atlas.SHAPE, affine)
+        wanted = np.where(brain, atlas.resample_map("t1", atlas.SHAPE, affine), 0)[near]
+        there = self._to_t1w(apply_affine(affine, np.argwhere(near).astype(float)))
+        return _rounded(correlation(sample(self._native, self.t1w.affine, there), wanted))
+
+    def margin(self, scan: Scan) -> float:
+        """Pose margin of another image of the person, in and near the brain."""
         points = self.straight[self.near]
         values = self.t1w.at(points)
         # Scalp fat would take most levels of the measure.

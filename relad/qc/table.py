@@ -22,11 +22,13 @@ SUBJECT = (
 TRACER = (
     "registration",
     "margin",
+    "detail",
     "coverage",
     "motion_mm",
     "reference_mean",
     "reference_variation",
     "reference_coverage",
+    "reference_fit",
     "reference_in_cerebellum",
     "reference_in_cerebellar_grey",
 )
@@ -91,19 +93,24 @@ def range_of(column: str, limits: Quality) -> tuple[float | None, float | None]:
         return low, high
     if column == "T1w_half_turn":
         return None, 0.0
-    if column == "T1w_margin":
-        return limits.min_head_margin, None
     for suffix, key in (
         ("overlap_dice", "min_brain_overlap_dice"),
         ("reference_coverage", "min_reference_coverage"),
+        ("reference_in_cerebellum", "min_reference_in_cerebellum"),
+        ("reference_fit", "min_reference_fit"),
         ("coverage", "min_coverage"),
+        ("FLAIR_registration", "min_flair_correlation_ratio"),
         ("registration", "min_registration_correlation"),
+        ("T1w_margin", "min_head_margin"),
         ("margin", "min_pose_margin"),
     ):
         if column.endswith(suffix):
             return getattr(limits, key), None
-    if column.endswith("reference_variation"):
-        return None, limits.max_reference_variation
-    if column.endswith("motion_mm"):
-        return None, limits.max_motion_mm
+    for suffix, key in (
+        ("detail", "max_pet_detail"),
+        ("reference_variation", "max_reference_variation"),
+        ("motion_mm", "max_motion_mm"),
+    ):
+        if column.endswith(suffix):
+            return None, getattr(limits, key)
     return None, None

@@ -11,10 +11,10 @@ names labels of it. Where a cohort's psf says so, frames are first smoothed from
 scanner's resolution to a common one.
 
 OUT holds what there is of T1w, FLAIR, PET in SUVR (each with a JSON file: window, reference region,
-resolution, motion correction) and the brain mask on the grid, the regions of the evaluation that the
-study takes from the person's own segmentation, the motion of every PET's frames, and status.json
-with what the registration said and the numbers by which `relad qc` judges. An image that cannot be
-measured at all is excluded here, with the reason. sub-LABEL_qc.png shows the images;
+resolution, motion correction) and the brain mask on the grid, the regions of the evaluation that
+the study takes from the person's own segmentation, the motion of every PET's frames, and
+status.json with what the registration said and the numbers by which `relad qc` judges. An image
+that cannot be measured at all is excluded here, with the reason. sub-LABEL_qc.png shows the images;
 sub-LABEL_flicker.* hold pairs to flip between, before and after registration, in the same planes.
 """
 
@@ -288,7 +288,9 @@ class Normalization:
         if self.status.segmentation.ok:
             shares = share_in_cerebellum(self.to_t1w, region, self.segmentation, self.own, erode_mm)
             numbers.update({f"reference_in_{name}": share for name, share in shares.items()})
-        return self.to_t1w(regions.points_of(region, erode_mm)), regions.VOXEL_MM**3 / 1000
+        points = regions.points_of(region, erode_mm)
+        numbers["reference_fit"] = self.lattice.reference_fit(points)
+        return self.to_t1w(points), regions.VOXEL_MM**3 / 1000
 
     def _on_grid(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
         """Sample an image at points (x, y, z, 3) of its own space, without aliasing."""

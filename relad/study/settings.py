@@ -133,7 +133,11 @@ class Quality:
     min_head_margin: float
     min_pose_margin: float
     min_coverage: float
+    min_flair_correlation_ratio: float
+    max_pet_detail: float
     min_reference_coverage: float
+    min_reference_in_cerebellum: float
+    min_reference_fit: float
     max_reference_variation: float
     max_motion_mm: float
 
