@@ -92,8 +92,8 @@ def _head(numbers: Mapping[str, Any], limits: Quality) -> Iterator[str]:
     overlap, least = numbers["brain_overlap_dice"], limits.min_brain_overlap_dice
     if overlap < least:
         yield (
-            f"brain mask and template's overlap by Dice {overlap:.2f}, less than {least:g}: look at "
-            "its outline, and if it is wrong give a better one (registration.brain_extraction)"
+            f"brain mask and template's overlap by Dice {overlap:.2f}, less than {least:g}: look "
+            "at its outline, and if it is wrong give a better one (registration.brain_extraction)"
         )
     low, high = limits.brain_volume_ml
     volume = numbers["brain_volume_ml"]

@@ -36,8 +36,6 @@ SKULL, SCALP = 0.2, 1.2
 RIM_AFFINE_MM, RIM_SYN_MM = 10.0, 4.0
 #: Voxels of the brain brighter than this percentile are vessels and rests of fat.
 BRIGHT_PERCENTILE = 99.5
-#: Heads are pitched further than they are turned: besides the usual turns, these are tried (deg).
-PITCHES_DEG = (-40.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -86,11 +84,10 @@ def to_ants(data: np.ndarray, like: ants.ANTsImage) -> ants.ANTsImage:
     return engine.to_ants(data, engine.affine_of(like))
 
 
-def find_pose(t1w: ants.ANTsImage) -> np.ndarray:
-    """Coarse (4, 4) map of MNI points to those of a head or a brain, see :func:`search.start`."""
+def find_pose(brain: ants.ANTsImage) -> tuple[np.ndarray, float]:
+    """Coarse map of MNI points to those of an extracted brain, see :func:`search.start`."""
     target = template()
-    fixed = target.t1
-    return search.start(fixed, t1w, mask=target.near, pitches_deg=PITCHES_DEG)
+    return search.start(target.t1, brain, mask=target.near, pitches_deg=search.PITCHES_DEG)
 
 
 def to_mni(
@@ -115,7 +112,7 @@ def to_mni(
     target = template()
     moving = stripped(t1w, brain)
     start = prefix.with_name(f"{prefix.name}start.mat")
-    write_affine(start, find_pose(moving))
+    write_affine(start, find_pose(moving)[0])
     coarse = prefix.with_name(prefix.name + "affine") if deform else prefix
     engine.register(
         target.t1,
@@ -169,7 +166,7 @@ def template_mask(t1w: ants.ANTsImage, prefix: Path, *, seed: int) -> np.ndarray
     target = template()
     start = prefix.with_name(f"{prefix.name}start.mat")
     moving = engine.clip_highlights(t1w)
-    found = search.start(target.head, moving, mask=target.near, pitches_deg=PITCHES_DEG)
+    found, _ = search.start(target.head, moving, mask=target.near, pitches_deg=search.PITCHES_DEG)
     write_affine(start, found)
     coarse = prefix.with_name(prefix.name + "affine")
     head_to_mni(t1w, start, coarse, seed=seed)

@@ -25,13 +25,17 @@ from nibabel.orientations import io_orientation
 from scipy.spatial.transform import Rotation
 
 from relad.errors import DataError
-from relad.imaging.resample import finer_than, grid_points, sample, to_grid
+from relad.imaging.resample import finer_than, to_grid
+from relad.imaging.similarity import rigid
 from relad.registration import engine
 
 #: The network sees 256 voxels along each side of the brain: what is finer than this is lost on it.
 VOXEL_MM = 1.0
 #: A head tilted by more than this is set upright; below, it is extracted as it lies.
 TILT_DEG = 20.0
+#: Pitches at which a head is tried, until the brain found fits the template as well as this
+#: (normalised mutual information; real brains 1.106 to 1.143, what is none 1.095 at most).
+PITCHES_DEG, SURE = (0.0, 25.0, -25.0, 50.0, -50.0), 1.1
 #: Grid of an upright head, in MNI mm: room for the skull, and for a neck as in common scans.
 _UPRIGHT_SHAPE, _UPRIGHT_VOXEL_MM, _UPRIGHT_CENTRE = (144, 176, 168), 1.4, (0.0, -17.0, -10.0)
 
@@ -50,7 +54,8 @@ def _network() -> Any:
 
 
 def extract(
-    t1w: nib.Nifti1Image, find_pose: Callable[[nib.Nifti1Image, np.ndarray], np.ndarray]
+    t1w: nib.Nifti1Image,
+    find_pose: Callable[[nib.Nifti1Image, np.ndarray], tuple[np.ndarray, float]],
 ) -> np.ndarray:
     """Brain mask (x, y, z) of a T1w head.
 
@@ -60,7 +65,7 @@ def extract(
         Bias-corrected, in memory.
     find_pose
         Function of an image and the brain mask on its grid that gives the coarse (4, 4) map of MNI
-        points to points of the image.
+        points to points of the image, and how well brain and template match then.
 
     Raises
     ------
@@ -68,19 +73,47 @@ def extract(
         Where the network finds no brain.
     """
     copy = _copy(t1w)
-    mask = _predict(copy)
-    pose = find_pose(copy, mask)
-    if tilt_deg(copy.affine, pose) > TILT_DEG:
+    found: list[tuple[float, nib.Nifti1Image, np.ndarray, np.ndarray]] = []
+    failure = None
+    for pitch in PITCHES_DEG:
+        image = _pitched(copy, pitch)
+        try:
+            mask = _predict(image)
+        except DataError as error:
+            failure = failure or error
+            continue
+        pose, score = find_pose(image, mask)
+        found.append((score, image, mask, pose))
+        if score >= SURE:
+            break
+    if not found:
+        raise failure
+    _, image, mask, pose = max(found, key=lambda one: one[0])
+    if image is not copy or tilt_deg(image.affine, pose) > TILT_DEG:
         grid = np.diag([_UPRIGHT_VOXEL_MM] * 3 + [1.0])
         middle = (np.asarray(_UPRIGHT_SHAPE) - 1) / 2
         grid[:3, 3] = np.asarray(_UPRIGHT_CENTRE) - _UPRIGHT_VOXEL_MM * middle
-        there = apply_affine(pose, grid_points(_UPRIGHT_SHAPE, grid))
-        upright = sample(np.asarray(copy.dataobj), copy.affine, there)
-        mask = _predict(nib.Nifti1Image(upright, grid))
-        return to_grid(mask.astype(np.float32), pose @ grid, t1w.shape, t1w.affine) > 0.5
-    if copy is t1w:
+        image = _resampled(copy, _UPRIGHT_SHAPE, pose @ grid)
+        mask = _predict(image)
+    if image is t1w:
         return mask
-    return to_grid(mask.astype(np.float32), copy.affine, t1w.shape, t1w.affine) > 0.5
+    return to_grid(mask.astype(np.float32), image.affine, t1w.shape, t1w.affine) > 0.5
+
+
+def _pitched(image: nib.Nifti1Image, degrees: float) -> nib.Nifti1Image:
+    """The same head on voxels that are turned about the axis from left to right."""
+    if not degrees:
+        return image
+    middle = apply_affine(image.affine, (np.asarray(image.shape) - 1) / 2)
+    turn = rigid(np.array([degrees, 0.0, 0.0]), np.zeros(3), middle)
+    return _resampled(image, image.shape, turn @ image.affine)
+
+
+def _resampled(
+    image: nib.Nifti1Image, shape: tuple[int, int, int], affine: np.ndarray
+) -> nib.Nifti1Image:
+    data = to_grid(np.asarray(image.dataobj), image.affine, shape, affine)
+    return nib.Nifti1Image(data, affine)
 
 
 def _copy(t1w: nib.Nifti1Image) -> nib.Nifti1Image:

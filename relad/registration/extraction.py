@@ -109,7 +109,7 @@ def extract(
     return Extraction(load_mask(_run(setting, t1w, scratch), t1w), setting)
 
 
-def _pose(image: nib.Nifti1Image, mask: np.ndarray) -> np.ndarray:
+def _pose(image: nib.Nifti1Image, mask: np.ndarray) -> tuple[np.ndarray, float]:
     data = np.where(mask, np.asarray(image.dataobj), 0)
     return brain.find_pose(engine.to_ants(data, image.affine))
 

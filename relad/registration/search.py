@@ -20,8 +20,10 @@ from relad.registration import engine
 
 VOXEL_MM = 6.0
 TURN_DEG = 20.0
+#: Heads are pitched further than they are turned: further turns for those who want them.
+PITCHES_DEG = (-40.0, 40.0)
 #: How many starts are led uphill, and the steps that this takes (mm and degrees alike).
-KEPT, STEPS = 2, (8.0, 4.0)
+KEPT, STEPS = 4, (8.0, 4.0)
 #: A pose that shows less of the fixed image's points than this in the moving image is no match.
 MIN_SHARE = 0.4
 
@@ -80,7 +82,7 @@ def start(
     mask: np.ndarray | None = None,
     centre_of: np.ndarray | None = None,
     pitches_deg: Sequence[float] = (),
-) -> np.ndarray:
+) -> tuple[np.ndarray, float]:
     """Find a pose from which to register.
 
     Parameters
@@ -97,7 +99,7 @@ def start(
 
     Returns
     -------
-    (4, 4) map of RAS mm points from fixed to moving.
+    (4, 4) map of RAS mm points from fixed to moving, and its normalised mutual information.
     """
     score = _Score(fixed, moving, mask)
     here = _centre(fixed.numpy() if centre_of is None else centre_of, engine.affine_of(fixed))
@@ -111,7 +113,16 @@ def start(
     ]  # fmt: skip
     order = np.argsort([-score(matrix) for matrix in tried], kind="stable")
     found = [_uphill(score, tried[i]) for i in order[:KEPT]]
-    return max(found, key=lambda pair: pair[0])[1]
+    highest, matrix = max(found, key=lambda pair: pair[0])
+    return matrix, highest
+
+
+def best(
+    fixed: ants.ANTsImage, moving: ants.ANTsImage, poses: Sequence[np.ndarray], mask: np.ndarray
+) -> np.ndarray:
+    """The one of several (4, 4) poses by which two images match best inside a mask."""
+    score = _Score(fixed, moving, mask)
+    return max(poses, key=score)
 
 
 def _uphill(score: _Score, matrix: np.ndarray) -> tuple[float, np.ndarray]:

@@ -132,7 +132,7 @@ class Subject:
             self._try(
                 status.mri[Modality.FLAIR],
                 session.flair,
-                lambda path: self._flair(path, t1w_low, folder, scratch),
+                lambda path: self._flair(path, t1w_low, brain_low, folder, scratch),
                 [folder / self.names[key] for key in ("flair", "flair_to_t1w")],
             )
         for tracer in session.unpaired.keys() & status.pet.keys() - session.pets.keys():
@@ -214,13 +214,15 @@ class Subject:
         sums = {"labels_sha256": sha256_of(path), "table_sha256": sha256_of(table)}
         return {"in_brain": in_brain, **sums}
 
-    def _flair(self, path: Path, t1w_low: Any, folder: Path, scratch: Path) -> dict[str, Any]:
+    def _flair(
+        self, path: Path, t1w_low: Any, brain_low: np.ndarray, folder: Path, scratch: Path
+    ) -> dict[str, Any]:
         """Correct the FLAIR and register it to the T1w; nothing is measured of it yet."""
         flair = engine.correct_bias(load_nifti(path, ndim=3))
         mark = self.status.mri[Modality.FLAIR].mark
         save_nifti(folder / self.names["flair"], np.asarray(flair.dataobj), flair.affine, note=mark)
         flair_low = engine.working_copy(flair, self.options.working_voxel_mm)
-        rigid.flair_to_t1w(t1w_low, flair_low, scratch / "flair", seed=self.seed)
+        rigid.flair_to_t1w(t1w_low, flair_low, scratch / "flair", seed=self.seed, brain=brain_low)
         shutil.move(scratch / "flair0GenericAffine.mat", folder / self.names["flair_to_t1w"])
         return {}
 
