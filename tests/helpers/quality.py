@@ -14,9 +14,11 @@ GOOD = {
 GOOD_PET = {
     "registration": 0.9,
     "margin": 0.05,
+    "detail": 0.03,
     "coverage": 1.0,
     "motion_mm": 1.0,
     "reference_mean": 1000.0,
     "reference_sd": 200.0,
     "reference_coverage": 1.0,
+    "reference_fit": 0.95,
 }

@@ -84,6 +84,7 @@ def out(table, tmp_path_factory) -> Path:
     own = labels(PERSON, table)
     uptake = np.where(own.labels > 0, 2000.0, 0.0)
     uptake[np.isin(own.labels, own.numbers(THALAMI))] = 5000
+    uptake = ndimage.gaussian_filter(uptake, 1.0)  # voxels of 2 mm, a tomograph of 5 mm
     for name in TRACERS:
         save_nifti(folder / f"{name}.nii.gz", uptake, own.affine, note="SIMULATED PET")
     settings = study(
@@ -104,7 +105,7 @@ def test_a_real_person_is_measured_in_their_own_regions(out, table) -> None:
     assert status["segmentation"]["status"] == "ok"
     tau, amyloid = (status["tracers"][name] for name in TRACERS)
     own = labels(PERSON, table)
-    assert tau["reference_mean"] == pytest.approx(5000, rel=0.03)
+    assert tau["reference_mean"] == pytest.approx(5000, rel=0.1)
     volume = np.isin(own.labels, own.numbers(THALAMI)).sum() * own.voxel_ml
     assert 1 < tau["reference_volume_ml"] < 0.6 * volume
     assert amyloid["reference_mean"] < 2100  # the atlas's, in the cerebellum
@@ -132,4 +133,5 @@ def test_the_atlas_region_is_compared_with_the_persons_cerebellum(out, table) ->
     )
     print(shares)
     assert shares == {k: numbers[f"reference_in_{k}"] for k in ("cerebellum", "cerebellar_grey")}
-    assert 0.6 < shares["cerebellar_grey"] < shares["cerebellum"] < 1
+    assert 0.8 < shares["cerebellar_grey"] < shares["cerebellum"] < 1
+    assert shares["cerebellum"] > 0.92

@@ -15,6 +15,7 @@ from relad import cli
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json, write_json
 from relad.imaging import atlas, similarity
+from relad.imaging.nifti import save_nifti
 from relad.imaging.suvr import harmonize, measure_reference
 from relad.qc.limits import judge, judge_flair, judge_head, judge_pet
 from relad.registration.transforms import names, pet_names, write_affine
@@ -29,6 +30,7 @@ from tests.helpers.registered import (
     SUBJECT,
     T1W_TO_PET,
     pose,
+    scan,
     truth,
     write_registered,
 )
@@ -231,24 +233,26 @@ def test_the_folder_of_another_subject_is_refused(registered, tmp_path, capsys) 
         ("brain_overlap_dice", 0.7, "Dice 0.70"),
         ("T1w_registration", 0.2, "T1w to MNI: correlation"),
         ("T1w_margin", 0.004, "may be no head"),
-        ("T1w_half_turn", 0.1, "orientation codes"),
+        ("T1w_half_turn", 0.1, "turned by 180 degrees"),
         ("T1w_coverage", 0.5, "covers 50%"),
-        ("FLAIR_registration", 0.2, "FLAIR to T1w: correlation"),
+        ("FLAIR_registration", 0.5, "may be another person's"),
         ("FLAIR_margin", -0.01, "fits better when displaced"),
         ("FLAIR_coverage", 0.5, "covers 50%"),
     ],
 )
 def test_limits_of_mri(key: str, value: float, word: str) -> None:
     of = judge_flair if key.startswith("FLAIR") else judge_head
-    assert of(GOOD, LIMITS) == []
-    (reason,) = of({**GOOD, key: value}, LIMITS)
-    assert word in reason
+    assert of(GOOD, LIMITS) is None
+    assert word in of({**GOOD, key: value}, LIMITS)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "word"),
     [
         ("registration", 0.2, "tau to T1w: correlation"),
+        ("detail", 0.3, "is it an MRI?"),
+        ("reference_fit", 0.7, "does not lie where it should"),
+        ("reference_in_cerebellum", 0.8, "only 80% of the reference region lies inside"),
         ("margin", -0.01, "fits better when displaced"),
         ("coverage", 0.9, "covers 90% of the brain"),
         ("reference_sd", 1500.0, "varies by 150%"),
@@ -257,18 +261,54 @@ def test_limits_of_mri(key: str, value: float, word: str) -> None:
     ],
 )
 def test_limits_of_pet(key: str, value: float, word: str) -> None:
-    assert judge_pet("tau", GOOD_PET, LIMITS) == []
-    (reason,) = judge_pet("tau", {**GOOD_PET, key: value}, LIMITS)
-    assert word in reason
+    assert judge_pet("tau", GOOD_PET, LIMITS) is None
+    assert word in judge_pet("tau", {**GOOD_PET, key: value}, LIMITS)
 
 
 def test_motion_that_nothing_measured_is_no_limit_missed() -> None:
-    assert judge_pet("tau", {**GOOD_PET, "motion_mm": None}, LIMITS) == []
+    assert judge_pet("tau", {**GOOD_PET, "motion_mm": None}, LIMITS) is None
 
 
 def test_limits_are_settings() -> None:
-    strict = replace(LIMITS, min_pose_margin=0.06, max_reference_variation=0.1)
-    assert len(judge_pet("tau", GOOD_PET, strict)) == 2
+    strict = replace(LIMITS, max_reference_variation=0.1)
+    assert "varies by 20%" in judge_pet("tau", GOOD_PET, strict)
+
+
+def test_one_cause_is_named_and_not_what_follows_from_it() -> None:
+    """A cut field of view spoils every later number; a failed pose spoils the reference."""
+    cut = {**GOOD, "T1w_coverage": 0.6, "T1w_margin": 0.0, "brain_overlap_dice": 0.5}
+    reason = judge_head({**cut, "brain_volume_ml": 500.0}, LIMITS)
+    assert reason == (
+        "T1w: the scan covers 60% of the brain, less than 95%: its field of view is cut"
+    )
+    lost = {**GOOD_PET, "margin": -0.02, "registration": 0.1, "reference_fit": 0.2}
+    reason = judge_pet("tau", {**lost, "reference_sd": 5000.0}, LIMITS)
+    assert "fits better when displaced" in reason and "reference" not in reason
+
+
+def test_an_mri_that_is_given_for_a_pet_is_told(changed, tmp_path) -> None:
+    """It fits the T1w better than any PET does: only its detail tells it."""
+    data, affine = (np.asarray(x) for x in scan("T1w", T1W_TO_PET @ MNI_TO_T1W))
+    noisy = data + np.random.default_rng(0).normal(0, 120, data.shape)
+    files = pet_names(SUBJECT, "tau")
+    for key, image in (("frames", np.stack([noisy, noisy], -1)), ("mean", noisy)):
+        save_nifti(changed / files[key], image.astype(np.float32), affine)
+    assert normalize(changed, tmp_path / "out") == 0
+    assert "is it an MRI?" in judged(tmp_path / "out").pet["tau"].reason
+
+
+def test_a_reference_region_that_slips_is_told(changed, tmp_path) -> None:
+    """The warp leads the cerebellum away, PET and outline stay where they are."""
+    assert normalize(changed, tmp_path / "right") == 0
+    numbers = judged(tmp_path / "right").pet["tau"].numbers
+    assert numbers["reference_fit"] > 0.95
+    file = changed / names(SUBJECT)["t1w_to_mni_affine"]
+    write_affine(file, pose(0, (0, 0, 8)) @ MNI_TO_T1W)
+    assert normalize(changed, tmp_path / "out") == 0
+    scan_ = judged(tmp_path / "out").pet["tau"]
+    assert scan_.numbers["reference_fit"] < LIMITS.min_reference_fit
+    told = judge_pet("tau", {**GOOD_PET, "reference_fit": 0.5}, LIMITS)
+    assert "does not lie where it should" in told
 
 
 @pytest.mark.parametrize(("shift", "caught"), [(0.0, False), (9.0, True), (16.0, True)])

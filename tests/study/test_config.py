@@ -121,7 +121,7 @@ KEEP = {"subject": "941S0001", "decision": "keep", "who": "XY", "why": "seen"}
 
 
 def test_an_override_reaches_the_quality_of_its_cohort_alone(raw: dict[str, Any]) -> None:
-    raw["qc"]["overrides"] = [{**KEEP, "cohort": "sim-train"}]
+    raw["qc"] = {"overrides": [{**KEEP, "cohort": "sim-train"}]}
     study = config.resolve(raw)
     (override,) = of_job("qc", study, cohort="sim-train").qc.overrides
     assert (override.cohort, override.subject, override.who) == ("sim-train", "941S0001", "XY")
@@ -132,13 +132,13 @@ def test_an_override_reaches_the_quality_of_its_cohort_alone(raw: dict[str, Any]
 
 def test_the_only_cohort_need_not_be_named(raw: dict[str, Any]) -> None:
     del raw["cohorts"]["sim-external"]
-    raw["qc"]["overrides"] = [dict(KEEP)]
+    raw["qc"] = {"overrides": [dict(KEEP)]}
     assert config.resolve(raw)["qc"]["overrides"] == [{**KEEP, "cohort": "sim-train"}]
 
 
 def test_overrides_may_be_a_table(raw: dict[str, Any], tmp_path: Path) -> None:
     table = tmp_path / "overrides.tsv"
-    raw["qc"]["overrides"] = str(table)
+    raw["qc"] = {"overrides": str(table)}
     with pytest.raises(ReladError, match=r"overrides\.tsv: no such table"):
         config.resolve(raw)
     columns = ("subject", "decision", "who", "why", "cohort")
@@ -162,7 +162,7 @@ def test_overrides_may_be_a_table(raw: dict[str, Any], tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_override_is_named(raw: dict[str, Any], overrides: list, said: str) -> None:
-    raw["qc"]["overrides"] = overrides
+    raw["qc"] = {"overrides": overrides}
     with pytest.raises(ReladError, match=said):
         config.resolve(raw)
 

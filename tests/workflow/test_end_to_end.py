@@ -95,7 +95,10 @@ def test_every_cohort_has_a_quality_page(done: Study) -> None:
         page = (done.results / f"qc/{cohort}/index.html").read_text(encoding="utf-8")
         assert page.count("<tr tabindex") == count and "SIMULATED DATA" in page
         pictures = list((done.results / f"qc/{cohort}/pictures").glob("*.png"))
-        assert len(pictures) == count and all(f"pictures/{p.name}" in page for p in pictures)
+        shown = [p for p in pictures if p.name.endswith("_qc.png")]
+        assert len(shown) == count and all(f"pictures/{p.name}" in page for p in shown)
+        flicker = {p.name.partition("_")[0] for p in pictures if "_flicker" in p.name}
+        assert len(flicker) == count
 
 
 def test_sampler_study(done: Study) -> None:

@@ -83,7 +83,10 @@ def test_environment_is_pinned_and_from_one_channel(file: Path) -> None:
     environment = yaml.safe_load(file.read_text(encoding="utf-8"))
     assert set(environment) == {"channels", "dependencies"}
     assert environment["channels"] == ["conda-forge"]
-    for dependency in environment["dependencies"]:
+    *conda, last = environment["dependencies"]
+    for dependency in last["pip"] if isinstance(last, dict) else ():
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+", dependency), dependency
+    for dependency in conda if isinstance(last, dict) else (*conda, last):
         assert re.fullmatch(r"[a-z0-9-]+=[0-9]+\.[0-9.]*[0-9*]", dependency), dependency
 
 
@@ -111,6 +114,8 @@ def test_environment_holds_what_the_step_imports(name: str) -> None:
         modules.append("relad.methods.reladiff")
     (file,) = re.findall(r'"\.\./\.\./(envs/\w+\.yaml)"', rules()[name])
     environment = yaml.safe_load((REPOSITORY / file).read_text(encoding="utf-8"))
-    held = {dependency.partition("=")[0] for dependency in environment["dependencies"]}
+    *conda, last = environment["dependencies"]
+    every = [*conda, *last["pip"]] if isinstance(last, dict) else [*conda, last]
+    held = {dependency.partition("=")[0] for dependency in every}
     needed = {PACKAGES.get(module, module) for module in third_party(sources(*modules))}
     assert needed - OPTIONAL <= held
