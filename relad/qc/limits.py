@@ -13,7 +13,7 @@ from typing import Any
 from relad.status import Modality, SubjectStatus
 from relad.study.settings import Quality
 
-_HEADER = "look at its picture; if it is a head, correct the orientation codes of its header"
+_HEADER = "(look at its picture; if it is a head, correct the orientation codes of its header)"
 
 
 def judge(status: SubjectStatus, limits: Quality) -> SubjectStatus:
@@ -80,27 +80,27 @@ def _head(numbers: Mapping[str, Any], limits: Quality) -> Iterator[str]:
         yield (
             "T1w to MNI: the brain hardly fits better than displaced by 16 mm or 20 degrees "
             f"(margin {margin:.3f}, less than {limits.min_head_margin:g}); it may be no head, or "
-            f"lie the wrong way round: {_HEADER}"
+            f"lie the wrong way round {_HEADER}"
         )
     if turned > 0:
-        yield f"T1w to MNI: the head fits better when turned by 180 degrees: {_HEADER}"
+        yield f"T1w to MNI: the head fits better when turned by 180 degrees {_HEADER}"
     if found < least:
         yield (
-            f"T1w to MNI: correlation after registration is {found:.2f}, less than {least:g}: "
-            "look at its picture; it may be an image of another contrast"
+            f"T1w to MNI: correlation after registration is {found:.2f}, less than {least:g} "
+            "(look at its picture; it may be an image of another contrast)"
         )
     overlap, least = numbers["brain_overlap_dice"], limits.min_brain_overlap_dice
     if overlap < least:
         yield (
-            f"brain mask and template's overlap by Dice {overlap:.2f}, less than {least:g}: look "
-            "at its outline, and if it is wrong give a better one (registration.brain_extraction)"
+            f"brain mask and template's overlap by Dice {overlap:.2f}, less than {least:g} "
+            "(look at its outline; if it is wrong, registration.brain_extraction gives another)"
         )
     low, high = limits.brain_volume_ml
     volume = numbers["brain_volume_ml"]
     if not low <= volume <= high:
         yield (
-            f"brain volume {volume:.0f} ml is outside {low:g} to {high:g} ml: look at the mask's "
-            "outline and at the voxel size in the header"
+            f"brain volume {volume:.0f} ml is outside {low:g} to {high:g} ml (look at the mask's "
+            "outline and at the voxel size in the header)"
         )
 
 
@@ -111,7 +111,7 @@ def _flair(numbers: Mapping[str, Any], limits: Quality) -> Iterator[str]:
     if found < least:
         yield (
             f"FLAIR to T1w: the correlation ratio after registration is {found:.2f}, less than "
-            f"{least:g}: look at its picture; it may be another person's"
+            f"{least:g} (look at its picture; it may be another person's)"
         )
 
 
@@ -120,46 +120,46 @@ def _pet(tracer: str, numbers: Mapping[str, Any], limits: Quality) -> Iterator[s
     if detail > most:
         yield (
             f"{tracer}: {detail:.0%} of its variance in the brain is detail finer than 6 mm, more "
-            f"than {most:.0%}: no tomograph resolves that; is it an MRI?"
+            f"than {most:.0%} (no tomograph resolves that; is it an MRI?)"
         )
     yield from _coverage(tracer, numbers["coverage"], limits)
     moved = numbers["motion_mm"]
     if moved is not None and moved > limits.max_motion_mm:
         yield (
             f"{tracer}: a frame of the window lies {moved:.1f} mm from its middle one, "
-            f"more than {limits.max_motion_mm:g} mm: leave it out of the window"
+            f"more than {limits.max_motion_mm:g} mm (leave it out of the window)"
         )
     yield from _pose(tracer, numbers["margin"], limits)
     found, least = numbers["registration"], limits.min_registration_correlation
     if found < least:
         yield (
             f"{tracer} to T1w: correlation with the brain's outline is {found:.2f}, less than "
-            f"{least:g}: look at its picture"
+            f"{least:g} (look at its picture)"
         )
     seen = numbers["reference_coverage"]
     if seen < limits.min_reference_coverage:
         yield (
             f"{tracer}: the scan covers {seen:.0%} of the reference region, "
-            f"less than {limits.min_reference_coverage:.0%}: another reference_region may be whole"
+            f"less than {limits.min_reference_coverage:.0%} (another one may be whole)"
         )
     share, least = numbers.get("reference_in_cerebellum"), limits.min_reference_in_cerebellum
     if share is not None and share < least:
         yield (
             f"{tracer}: only {share:.0%} of the reference region lies inside the person's own "
-            f"cerebellum, less than {least:.0%}: take it from the segmentation (reference_region)"
+            f"cerebellum, less than {least:.0%} (reference_region may name that segmentation)"
         )
     fit, least = numbers.get("reference_fit"), limits.min_reference_fit
     if fit is not None and fit < least:
         yield (
             f"{tracer}: around the reference region T1w and MNI152 correlate by {fit:.2f}, less "
-            f"than {least:g}: it does not lie where it should; take it from the person's own "
-            "segmentation (reference_region)"
+            f"than {least:g}: it does not lie where it should (reference_region may name the "
+            "person's own segmentation)"
         )
     variation = numbers["reference_sd"] / numbers["reference_mean"]
     if variation > limits.max_reference_variation:
         yield (
             f"{tracer}: uptake in the reference region varies by {variation:.0%} of its mean, "
-            f"more than {limits.max_reference_variation:.0%}: look at its picture"
+            f"more than {limits.max_reference_variation:.0%} (look at its picture)"
         )
 
 
@@ -167,7 +167,7 @@ def _coverage(name: str, coverage: float, limits: Quality) -> Iterator[str]:
     if coverage < limits.min_coverage:
         yield (
             f"{name}: the scan covers {coverage:.0%} of the brain, less than "
-            f"{limits.min_coverage:.0%}: its field of view is cut"
+            f"{limits.min_coverage:.0%} (its field of view is cut)"
         )
 
 
@@ -175,6 +175,5 @@ def _pose(name: str, margin: float, limits: Quality) -> Iterator[str]:
     if margin < limits.min_pose_margin:
         yield (
             f"{name} to T1w: it fits better when displaced by 8 mm or 10 degrees (margin "
-            f"{margin:.3f}, less than {limits.min_pose_margin:g}): look at its picture; relad "
-            "coregister tries again"
+            f"{margin:.3f}, less than {limits.min_pose_margin:g}; look at its picture)"
         )

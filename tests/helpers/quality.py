@@ -22,3 +22,8 @@ GOOD_PET = {
     "reference_coverage": 1.0,
     "reference_fit": 0.95,
 }
+#: What is said of a brain of 500 ml.
+SMALL = (
+    "brain volume 500 ml is outside 800 to 2200 ml (look at the mask's outline and at the voxel "
+    "size in the header)"
+)

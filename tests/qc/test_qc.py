@@ -18,7 +18,7 @@ from relad.qc.table import MOTION_COLUMNS, range_of
 from relad.status import ScanStatus, State, SubjectStatus
 from relad.study import paths
 from relad.study.settings import QcSettings
-from tests.helpers.quality import GOOD, GOOD_PET
+from tests.helpers.quality import GOOD, GOOD_PET, SMALL
 from tests.helpers.registered import SETTINGS
 from tests.helpers.settings import file_of, of
 
@@ -104,7 +104,7 @@ def test_every_subject_has_a_row_and_a_reason(page) -> None:
     assert rows["A1"]["used"] == "T1w,FLAIR,tau"
     assert rows["A2"]["used"] == "T1w,tau"
     assert rows["A2"]["reason"] == "FLAIR missing: it is <b>not</b> there"
-    assert rows["A3"]["reason"] == "brain volume 500 ml is outside 800 to 2200 ml"
+    assert rows["A3"]["reason"] == SMALL
     judged = {told["subject"]: told for told in read_json(page / "subjects.json")}
     assert judged["A3"]["status"] == judged["A3"]["mri"]["T1w"]["status"] == "excluded"
     assert judged["A2"]["status"] == "ok"
@@ -160,7 +160,7 @@ def test_what_a_person_decided_is_told_everywhere(tmp_path, capsys) -> None:
     keep, drop = ({"subject": "A3", "decision": "keep"}, {"subject": "A1", "decision": "drop"})
     assert judge_by_hand(tmp_path, keep, drop) == 0
     rows = {row["subject"]: row for row in read_table(tmp_path / "judged" / "qc.tsv")}
-    note = "kept by XY although brain volume 500 ml is outside 800 to 2200 ml: seen <i>it</i>"
+    note = f"kept by XY although {SMALL}: seen <i>it</i>"
     assert (rows["A3"]["status"], rows["A3"]["override"]) == ("ok", note)
     assert rows["A3"]["used"] == "T1w,FLAIR,tau"
     assert rows["A1"]["status"] == "excluded"

@@ -250,7 +250,7 @@ def test_limits_of_mri(key: str, value: float, word: str) -> None:
     ("key", "value", "word"),
     [
         ("registration", 0.2, "tau to T1w: correlation"),
-        ("detail", 0.3, "is it an MRI?"),
+        ("detail", 0.4, "is it an MRI?"),
         ("reference_fit", 0.7, "does not lie where it should"),
         ("reference_in_cerebellum", 0.8, "only 80% of the reference region lies inside"),
         ("margin", -0.01, "fits better when displaced"),
@@ -279,7 +279,7 @@ def test_one_cause_is_named_and_not_what_follows_from_it() -> None:
     cut = {**GOOD, "T1w_coverage": 0.6, "T1w_margin": 0.0, "brain_overlap_dice": 0.5}
     reason = judge_head({**cut, "brain_volume_ml": 500.0}, LIMITS)
     assert reason == (
-        "T1w: the scan covers 60% of the brain, less than 95%: its field of view is cut"
+        "T1w: the scan covers 60% of the brain, less than 95% (its field of view is cut)"
     )
     lost = {**GOOD_PET, "margin": -0.02, "registration": 0.1, "reference_fit": 0.2}
     reason = judge_pet("tau", {**lost, "reference_sd": 5000.0}, LIMITS)
