@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -36,8 +37,6 @@ TILT_DEG = 20.0
 #: Pitches at which a head is tried, until the brain found fits the template as well as this
 #: (normalised mutual information; real brains 1.106 to 1.143, what is none 1.095 at most).
 PITCHES_DEG, SURE = (0.0, 25.0, -25.0, 50.0, -50.0), 1.1
-#: Grid of an upright head, in MNI mm: room for the skull, and for a neck as in common scans.
-_UPRIGHT_SHAPE, _UPRIGHT_VOXEL_MM, _UPRIGHT_CENTRE = (144, 176, 168), 1.4, (0.0, -17.0, -10.0)
 
 
 def available() -> bool:
@@ -73,46 +72,52 @@ def extract(
         Where the network finds no brain.
     """
     copy = _copy(t1w)
-    found: list[tuple[float, nib.Nifti1Image, np.ndarray, np.ndarray]] = []
+    found: list[_Found] = []
     failure = None
+
+    def attempt(image: nib.Nifti1Image) -> None:
+        mask = _predict(image)
+        pose, score = find_pose(image, mask)
+        found.append(_Found(score, image, mask, pose))
+
     for pitch in PITCHES_DEG:
-        image = _pitched(copy, pitch)
         try:
-            mask = _predict(image)
+            attempt(_turned(copy, Rotation.from_rotvec([pitch, 0, 0], degrees=True)))
         except DataError as error:
             failure = failure or error
             continue
-        pose, score = find_pose(image, mask)
-        found.append((score, image, mask, pose))
-        if score >= SURE:
+        if found[-1].score >= SURE:
             break
     if not found:
         raise failure
-    _, image, mask, pose = max(found, key=lambda one: one[0])
-    if image is not copy or tilt_deg(image.affine, pose) > TILT_DEG:
-        grid = np.diag([_UPRIGHT_VOXEL_MM] * 3 + [1.0])
-        middle = (np.asarray(_UPRIGHT_SHAPE) - 1) / 2
-        grid[:3, 3] = np.asarray(_UPRIGHT_CENTRE) - _UPRIGHT_VOXEL_MM * middle
-        image = _resampled(copy, _UPRIGHT_SHAPE, pose @ grid)
-        mask = _predict(image)
-    if image is t1w:
-        return mask
-    return to_grid(mask.astype(np.float32), image.affine, t1w.shape, t1w.affine) > 0.5
+    best = max(found, key=lambda one: one.score)
+    tilt = _tilt(best.image.affine, best.pose)
+    if np.rad2deg(tilt.magnitude()) > TILT_DEG:
+        attempt(_turned(copy, _tilt(copy.affine, best.pose)))
+        best = max(found, key=lambda one: one.score)
+    if best.image is t1w:
+        return best.mask
+    mask = best.mask.astype(np.float32)
+    return to_grid(mask, best.image.affine, t1w.shape, t1w.affine) > 0.5
 
 
-def _pitched(image: nib.Nifti1Image, degrees: float) -> nib.Nifti1Image:
-    """The same head on voxels that are turned about the axis from left to right."""
-    if not degrees:
+@dataclass(frozen=True)
+class _Found:
+    """A brain on an image's grid, its pose and how well it matches the template there."""
+
+    score: float
+    image: nib.Nifti1Image
+    mask: np.ndarray
+    pose: np.ndarray
+
+
+def _turned(image: nib.Nifti1Image, turn: Rotation) -> nib.Nifti1Image:
+    """The same head on voxels that are turned about the middle of the field of view."""
+    if not turn.magnitude():
         return image
     middle = apply_affine(image.affine, (np.asarray(image.shape) - 1) / 2)
-    turn = rigid(np.array([degrees, 0.0, 0.0]), np.zeros(3), middle)
-    return _resampled(image, image.shape, turn @ image.affine)
-
-
-def _resampled(
-    image: nib.Nifti1Image, shape: tuple[int, int, int], affine: np.ndarray
-) -> nib.Nifti1Image:
-    data = to_grid(np.asarray(image.dataobj), image.affine, shape, affine)
+    affine = rigid(turn.as_rotvec(degrees=True), np.zeros(3), middle) @ image.affine
+    data = to_grid(np.asarray(image.dataobj), image.affine, image.shape, affine)
     return nib.Nifti1Image(data, affine)
 
 
@@ -151,8 +156,13 @@ def tilt_deg(affine: np.ndarray, pose: np.ndarray) -> float:
     pose
         (4, 4) rigid map of MNI points to the image's.
     """
+    return float(np.rad2deg(_tilt(affine, pose).magnitude()))
+
+
+def _tilt(affine: np.ndarray, pose: np.ndarray) -> Rotation:
+    """Turn in RAS mm that takes the voxels' axes to the head's."""
     axes = np.zeros((3, 3))
     for voxel_axis, (world_axis, sign) in enumerate(io_orientation(affine)):
         column = affine[:3, voxel_axis]
         axes[:, int(world_axis)] = sign * column / np.linalg.norm(column)
-    return float(np.rad2deg(Rotation.from_matrix(axes.T @ pose[:3, :3]).magnitude()))
+    return Rotation.from_matrix(pose[:3, :3] @ axes.T)
