@@ -201,6 +201,22 @@ class Frames:
         return self.starts[self.indices[0]], self.starts[last] + self.durations[last]
 
 
+def check_tracer(meta: Mapping[str, Any], tracer: str, tracers: Mapping[str, Tracer]) -> None:
+    """Refuse a PET whose sidecar says that it is an MRI, or of another of the tracers.
+
+    Raises
+    ------
+    DataError
+        Saying which.
+    """
+    if meta.get("Modality") == "MR":
+        raise DataError("is an MRI and no PET, as its sidecar says (Modality)")
+    named = str(meta.get("TracerName", ""))
+    told = tracers_in(named, tracers)
+    if told and tracer not in told:
+        raise DataError(f"is given as {tracer}, but its sidecar says TracerName {named!r}")
+
+
 def is_timed(meta: Mapping[str, Any]) -> bool:
     """Whether a sidecar states when its frames began and how long they took."""
     try:

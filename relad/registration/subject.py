@@ -244,6 +244,7 @@ class Subject:
             raise DataError(f"has {data.ndim} dimensions where 3 or 4 are needed")
         window = self.tracers[tracer].frames_min
         meta = inputs.sidecar(path)
+        inputs.check_tracer(meta, tracer, self.tracers)
         source_says_averaged = meta.get("SourceFramesAveraged") is True
         # An archive's averaged product may carry the times of one frame; the user's word counts for
         # images that nothing times.

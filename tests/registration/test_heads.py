@@ -18,13 +18,13 @@ from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, sample
 from relad.registration import brain, deepbet, engine, extraction
-from relad.registration.inputs import Session
+from relad.registration.inputs import Session, check_tracer
 from relad.registration.subject import Subject, report
 from relad.registration.transforms import names
 from relad.status import State
-from relad.study.settings import PreprocessSettings, typed
+from relad.study.settings import PreprocessSettings, RegisterSettings, typed
 from tests.helpers.registered import pose
-from tests.helpers.settings import file_of, study
+from tests.helpers.settings import file_of, of, study
 
 SHAPE, VOXEL_MM = (60, 70, 60), 4.0
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
@@ -143,6 +143,21 @@ def test_the_statement_does_not_overrule_a_sidecar(one) -> None:
     entry = read_json(one / "status.json")["tracers"]["tau"]
     assert entry["status"] == "excluded"
     assert "no frame lies within 80 to 100 min" in entry["reason"]
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"TracerName": "[18F]Florbetapir"}, "is given as tau, but its sidecar says TracerName"),
+        ({"Modality": "MR"}, "is an MRI and no PET"),
+    ],
+)
+def test_a_pet_of_another_name_is_refused(meta: dict, said: str) -> None:
+    tracers = of(RegisterSettings).tracers
+    with pytest.raises(DataError, match=said):
+        check_tracer(meta, "tau", tracers)
+    check_tracer({"TracerName": "Flortaucipir"}, "tau", tracers)
+    check_tracer({"TracerName": "unknown"}, "tau", tracers)
 
 
 # --- the brain mask ------------------------------------------------------------------------------
