@@ -100,7 +100,7 @@ def plain_calls(
         image = load_nifti(path)
         data = np.asarray(image.dataobj)
         if data.ndim == 4:
-            window = tracers[tracer]["frames_min"]
+            window = tracers[tracer].frames_min
             chosen = inputs.choose_frames(inputs.sidecar(path), data.shape[3], window)
             data = data[..., chosen.indices].mean(axis=-1)
         moving.append(as_ants(nib.Nifti1Image(data, image.affine), voxel_mm))

@@ -100,7 +100,7 @@ _DIFFERENCES = (
     "subjects."
 )
 _PANELS = (
-    "MRI, real PET, every method's synthetic PET and, below it, synthetic minus real. Each tracer "
+    "MRI, true PET, every method's synthetic PET and, below it, synthetic minus true. Each tracer "
     "shows the held-out subject whose PSNR, averaged over methods, is the median. One axial slice "
     "at a fixed height in MNI space, left hemisphere on the left; all PET of a row has one SUVR "
     "range, all differences another."

@@ -49,7 +49,7 @@ def test_the_caption_lies_beside_the_figure(figures: Path):
         .read_text()
         .startswith(
             "**SIMULATED DATA (digital phantoms, no patients)**\n\n"
-            "One subject's images in cohorts that no method was trained on. MRI, real PET"
+            "One subject's images in cohorts that no method was trained on. MRI, true PET"
         )
     )
 

@@ -1,4 +1,4 @@
-"""Figure: MRI, real PET, every method's synthetic PET and its difference, one subject per tracer.
+"""Figure: MRI, true PET, every method's synthetic PET and its difference, one subject per tracer.
 
 The subject is not picked by eye: of the test subjects it is the one whose PSNR, averaged over the
 methods shown, is the median. All PET of a row has one SUVR range, all differences another.
@@ -62,7 +62,7 @@ def draw(study: Study, result: Result) -> Figure | None:
     figure = style.new_figure(style.PANELS, 2 * len(blocks) * panel * tall)
     figure.get_layout_engine().set(**style.BETWEEN_PANELS)
     axes = figure.subplots(2 * len(blocks), columns, squeeze=False)
-    headers = [*modalities, "real PET", *map(study.label, methods)]
+    headers = [*modalities, "true PET", *map(study.label, methods)]
     for ax, text in zip(axes[0], headers, strict=True):
         ax.set_title(text.replace(" (", "\n("), **style.HEADER)
     for k, block in enumerate(blocks):
@@ -98,7 +98,7 @@ def _draw_block(
     _write(lower[0], 0.0, 0.95, study.tracer_label(block.tracer), **style.TRACER)
     where = f"{block.cohort}\nsubject {block.subject}\naxial, z = {block.z_mm:.0f} mm (MNI)"
     _write(lower[0], 0.0, 0.76, where, **style.PLACE)
-    _write(lower[first], 0.97, 0.6, "synthetic\nminus real", ha="right", **style.PLACE)
+    _write(lower[first], 0.97, 0.6, "synthetic\nminus true", ha="right", **style.PLACE)
     bar = style.COLOUR_BAR
     figure.colorbar(pet, ax=list(upper), label="SUVR", ticks=style.few_ticks(), **bar)
     if error is not None:
