@@ -31,7 +31,7 @@ RIGID_MEAN_MM = 1.0
 MNI_MEAN_MM, MNI_P95_MM = 2.5, 5.0
 MASK_DICE = 0.95
 REGION_SUVR = 0.09  # relative, of each region's mean
-BIAS_SUVR = 0.03  # relative, averaged over the regions
+BIAS_SUVR = 0.05  # averaged over regions: a reference region a millimetre off moves them all
 
 
 @dataclass(frozen=True)
