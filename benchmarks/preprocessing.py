@@ -205,7 +205,13 @@ def main() -> None:
     people = dict(list(found.items())[: args.subjects])
     times = measure(people, settings, repeats=args.repeats, native=not args.no_native)
     registration = settings.registration
-    kinds = {Kind.of_scans([("T1w", is_simulated(session.t1w))]) for session in people.values()}
+    kinds = {
+        Kind.of_scans(
+            [("T1w", is_simulated(session.t1w))]
+            + [("PET", is_simulated(path)) for path in session.pets.values()]
+        )
+        for session in people.values()
+    }
     note = (
         f"{note_of(kinds)} Best of {args.repeats}, wall-clock seconds "
         f"(processor seconds), {registration.threads} ITK thread(s), working resolution "
