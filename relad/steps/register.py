@@ -7,6 +7,8 @@ one, and writes to OUT:
 - the brain mask on the T1w grid, by registration.brain_extraction: yours, if there is
   BIDS/derivatives/*/sub-LABEL/ses-*/anat/*_desc-brain_mask.nii.gz on the T1w grid; else that of
   deepbet, a trained network; or that of a command, such as "mri_synthstrip -i {t1w} -m {mask}"
+- the person's own segmentation, if there is one in the space of the T1w: a *_dseg.nii.gz of the
+  derivatives, or what segmentation.labels names (FreeSurfer's aparc+aseg, on any grid)
 - FLAIR to T1w (rigid), T1w to MNI by the brain (affine, then SyN if registration.to_mni says so)
 - per tracer the frames inside its window, the motion of every frame of the scan, the mean of those
   inside, realigned unless registration.motion_correction is off, and PET to T1w (rigid)
