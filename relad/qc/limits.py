@@ -106,7 +106,7 @@ def _head(numbers: Mapping[str, Any], limits: Quality) -> Iterator[str]:
 
 def _flair(numbers: Mapping[str, Any], limits: Quality) -> Iterator[str]:
     yield from _coverage("FLAIR", numbers["FLAIR_coverage"], limits)
-    yield from _pose("FLAIR", numbers["FLAIR_margin"], limits)
+    yield from _pose("FLAIR", numbers["FLAIR_margin"], limits.min_flair_margin)
     found, least = numbers["FLAIR_registration"], limits.min_flair_correlation_ratio
     if found < least:
         yield (
@@ -129,7 +129,7 @@ def _pet(tracer: str, numbers: Mapping[str, Any], limits: Quality) -> Iterator[s
             f"{tracer}: a frame of the window lies {moved:.1f} mm from its middle one, "
             f"more than {limits.max_motion_mm:g} mm (leave it out of the window)"
         )
-    yield from _pose(tracer, numbers["margin"], limits)
+    yield from _pose(tracer, numbers["margin"], limits.min_pose_margin)
     found, least = numbers["registration"], limits.min_registration_correlation
     if found < least:
         yield (
@@ -171,9 +171,9 @@ def _coverage(name: str, coverage: float, limits: Quality) -> Iterator[str]:
         )
 
 
-def _pose(name: str, margin: float, limits: Quality) -> Iterator[str]:
-    if margin < limits.min_pose_margin:
+def _pose(name: str, margin: float, least: float) -> Iterator[str]:
+    if margin < least:
         yield (
-            f"{name} to T1w: it fits better when displaced by 8 mm or 10 degrees (margin "
-            f"{margin:.3f}, less than {limits.min_pose_margin:g}; look at its picture)"
+            f"{name} to T1w: it hardly fits better than displaced by 8 mm or 10 degrees (margin "
+            f"{margin:.3f}, less than {least:g}; look at its picture)"
         )

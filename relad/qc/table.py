@@ -102,6 +102,7 @@ def range_of(column: str, limits: Quality) -> tuple[float | None, float | None]:
         ("FLAIR_registration", "min_flair_correlation_ratio"),
         ("registration", "min_registration_correlation"),
         ("T1w_margin", "min_head_margin"),
+        ("FLAIR_margin", "min_flair_margin"),
         ("margin", "min_pose_margin"),
     ):
         if column.endswith(suffix):

@@ -134,6 +134,7 @@ class Quality:
     min_pose_margin: float
     min_coverage: float
     min_flair_correlation_ratio: float
+    min_flair_margin: float
     max_pet_detail: float
     min_reference_coverage: float
     min_reference_in_cerebellum: float

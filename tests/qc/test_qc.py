@@ -194,7 +194,8 @@ def test_a_subject_given_twice_is_refused(tmp_path, capsys) -> None:
 
 def test_every_limit_is_shown_at_its_column() -> None:
     limits = replace(of(QcSettings).qc, min_pose_margin=0.01, max_reference_variation=0.7)
-    assert range_of("FLAIR_margin", limits) == (0.01, None)
+    assert range_of("FLAIR_margin", limits) == (0.02, None)
+    assert range_of("tau_margin", limits) == (0.01, None)
     assert range_of("T1w_margin", limits) == (0.03, None)
     assert range_of("tau_reference_coverage", limits) == (0.8, None)
     assert range_of("tau_coverage", limits) == (0.95, None)

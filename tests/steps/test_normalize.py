@@ -236,7 +236,7 @@ def test_the_folder_of_another_subject_is_refused(registered, tmp_path, capsys) 
         ("T1w_half_turn", 0.1, "turned by 180 degrees"),
         ("T1w_coverage", 0.5, "covers 50%"),
         ("FLAIR_registration", 0.5, "may be another person's"),
-        ("FLAIR_margin", -0.01, "fits better when displaced"),
+        ("FLAIR_margin", -0.01, "hardly fits better than displaced"),
         ("FLAIR_coverage", 0.5, "covers 50%"),
     ],
 )
@@ -253,7 +253,7 @@ def test_limits_of_mri(key: str, value: float, word: str) -> None:
         ("detail", 0.4, "is it an MRI?"),
         ("reference_fit", 0.7, "does not lie where it should"),
         ("reference_in_cerebellum", 0.8, "only 80% of the reference region lies inside"),
-        ("margin", -0.01, "fits better when displaced"),
+        ("margin", -0.01, "hardly fits better than displaced"),
         ("coverage", 0.9, "covers 90% of the brain"),
         ("reference_sd", 1500.0, "varies by 150%"),
         ("reference_coverage", 0.5, "covers 50% of the reference region"),
@@ -283,7 +283,7 @@ def test_one_cause_is_named_and_not_what_follows_from_it() -> None:
     )
     lost = {**GOOD_PET, "margin": -0.02, "registration": 0.1, "reference_fit": 0.2}
     reason = judge_pet("tau", {**lost, "reference_sd": 5000.0}, LIMITS)
-    assert "fits better when displaced" in reason and "reference" not in reason
+    assert "hardly fits better than displaced" in reason and "reference" not in reason
 
 
 def test_an_mri_that_is_given_for_a_pet_is_told(changed, tmp_path) -> None:
@@ -322,7 +322,7 @@ def test_pet_a_little_off_is_caught_by_its_pose(
     scan = judged(tmp_path / "out").pet["tau"]
     assert scan.numbers["registration"] > LIMITS.min_registration_correlation
     assert (scan.state == "excluded") == caught
-    assert ("fits better when displaced" in (scan.reason or "")) == caught
+    assert ("hardly fits better than displaced" in (scan.reason or "")) == caught
 
 
 def test_a_subject_with_t1w_alone_is_normalised(changed, tmp_path) -> None:
