@@ -75,11 +75,11 @@ def rows(folder: Path) -> Iterator[str]:
     yield f"| {status.subject} | T1w |{'  |' * len(ERRORS)} {detail:.3f} |"
     to_t1w = MniToT1w(folder, status.subject)
     for region in REFERENCES:
-        points = regions.points_of(region, 0.0)
-        cells = {0: lattice.reference_fit(points), 8: -np.inf}
+        cut = regions.mask_of(region, 0.0)
+        cells = {0: lattice.reference_fit(cut), 8: -np.inf}
         for shift in (*(8 * np.eye(3)), *(-8 * np.eye(3))):
             moved = Lattice(t1w, mask, partial(_shifted, to_t1w, shift))
-            cells[8] = max(cells[8], moved.reference_fit(points))
+            cells[8] = max(cells[8], moved.reference_fit(cut))
         shown = [f"{cells[mm]:.3f}" if not turn and mm in cells else "" for mm, turn in ERRORS]
         yield f"| {status.subject} | fit, {region} | {' | '.join(shown)} |  |"
 

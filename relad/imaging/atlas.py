@@ -242,8 +242,9 @@ def region_mask(
 
     fine_affine = grid_affine(SHAPE, VOXEL_MM)
     fine = region_labels(SHAPE, fine_affine)
-    mask = np.isin(fine, [REGIONS[name] for name in REFERENCE_REGIONS.get(region, (region,))])
-    if region in REFERENCE_REGIONS and "cerebell" in region:
+    parts = REFERENCE_REGIONS.get(region, (region,))
+    mask = np.isin(fine, [REGIONS[name] for name in parts])
+    if region in REFERENCE_REGIONS and set(parts) <= set(REFERENCE_REGIONS["whole_cerebellum"]):
         mask &= _cerebellar_depth_mm() > CEREBELLAR_RIM_MM
     if erode_mm > 0:
         mask = ndimage.distance_transform_edt(mask, sampling=VOXEL_MM) > erode_mm

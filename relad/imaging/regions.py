@@ -46,10 +46,7 @@ def is_own(region: str | Mapping[str, Any]) -> bool:
 
 def is_cerebellar(region: str | Mapping[str, Any]) -> bool:
     """Whether most of a region in MNI space lies in the atlas's cerebellum."""
-    grid = atlas.grid_affine(SHAPE, VOXEL_MM)
-    cerebellum = atlas.region_mask("whole_cerebellum", SHAPE, grid)
-    index = np.rint(apply_affine(np.linalg.inv(grid), points_of(region, 0))).astype(int)
-    return bool(cerebellum[tuple(index.T)].mean() > 0.5)
+    return bool(mask_of("whole_cerebellum", 0)[mask_of(region, 0)].mean() > 0.5)
 
 
 def origin_of(region: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +62,13 @@ def origin_of(region: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def points_of(region: str | Mapping[str, Any], erode_mm: float) -> np.ndarray:
-    """MNI points (n, 3) in mm of a region at :data:`VOXEL_MM`, a rim of ``erode_mm`` taken off.
+    """MNI points (n, 3) in mm of the voxels of :func:`mask_of`."""
+    mask = mask_of(region, erode_mm)
+    return apply_affine(atlas.grid_affine(SHAPE, VOXEL_MM), np.argwhere(mask).astype(np.float64))
+
+
+def mask_of(region: str | Mapping[str, Any], erode_mm: float) -> np.ndarray:
+    """Mask of a region on the atlas's grid (SHAPE, VOXEL_MM), a rim of ``erode_mm`` taken off.
 
     Raises
     ------
@@ -73,13 +76,13 @@ def points_of(region: str | Mapping[str, Any], erode_mm: float) -> np.ndarray:
         If a file or a named label is missing, the image is not in MNI space, or nothing is left.
     """
     try:
-        return _points(json.dumps(region, sort_keys=True), float(erode_mm))
+        return _mask(json.dumps(region, sort_keys=True), float(erode_mm))
     except DataError as error:  # no scan's fault: every subject would be excluded for it
         raise ReladError(error.what, file=error.file, hint=error.hint) from None
 
 
 @lru_cache(maxsize=16)
-def _points(region_json: str, erode_mm: float) -> np.ndarray:
+def _mask(region_json: str, erode_mm: float) -> np.ndarray:
     region = json.loads(region_json)
     affine = atlas.grid_affine(SHAPE, VOXEL_MM)
     if isinstance(region, str):
@@ -94,7 +97,8 @@ def _points(region_json: str, erode_mm: float) -> np.ndarray:
             f"after an erosion of {erode_mm:g} mm",
             hint="lower reference_erosion_mm",
         )
-    return apply_affine(affine, np.argwhere(mask).astype(np.float64))
+    mask.flags.writeable = False
+    return mask
 
 
 def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from relad.fileio import write_table
 from relad.imaging.labels import indices, read_labels, read_names
 from relad.imaging.nifti import save_nifti
 from relad.imaging.resample import limit_resolution, sample
-from relad.imaging.similarity import SHIFT_MM, TURN_DEG, best_of, displaced
+from relad.imaging.similarity import SHIFT_MM, TURN_DEG, best_of, displaced, explained_by
 
 #: Least share of the labels that must lie in the person's brain, dilated by so many mm.
 MIN_IN_BRAIN, RIM_MM = 0.8, 5.0
@@ -192,22 +192,13 @@ class Segmentation:
         in_brain = sample(brain.astype(np.float32), t1w.affine, points) > 0.5
         if (labels[in_brain] != 0).mean() >= MIN_FILLED:
             intensities = np.asarray(t1w.dataobj)
+            _, classes = np.unique(labels, return_inverse=True)
 
             def score(matrix: np.ndarray) -> float:
                 there = sample(intensities, t1w.affine, apply_affine(matrix, points))
-                return _explained(there, labels)
+                return explained_by(there, classes)
 
             best, pose = best_of(displaced(points.mean(axis=0), SHIFT_MM, TURN_DEG), score)
             if best > score(np.eye(4)):
                 raise DataError(f"{elsewhere}its labels fit better when {pose}", file=self.file)
         return round(share, 4)
-
-
-def _explained(values: np.ndarray, labels: np.ndarray) -> float:
-    """Share of the variance of values (n,) that lies between labels (n,)."""
-    _, label = np.unique(labels, return_inverse=True)
-    count = np.bincount(label)
-    means = np.bincount(label, weights=values) / count
-    between = float((count * (means - values.mean()) ** 2).sum())
-    total = float(((values - values.mean()) ** 2).sum())
-    return between / total if total > 0 else 0.0

@@ -44,13 +44,19 @@ def correlation_ratio(values: np.ndarray, given: np.ndarray) -> float:
     ----------
     Roche et al., The correlation ratio as a new similarity measure, MICCAI 1998.
     """
-    label = _classes(given)
-    count = np.bincount(label, minlength=_BINS)
-    total = np.bincount(label, weights=values, minlength=_BINS)
-    means = total / np.maximum(count, 1)
+    return float(np.sqrt(explained_by(values, _classes(given))))
+
+
+def explained_by(values: np.ndarray, classes: np.ndarray) -> float:
+    """Share of the variance of values (n,) that lies between classes (n,) of whole numbers from 0.
+
+    It is 0 where the values are constant.
+    """
+    count = np.bincount(classes)
+    means = np.bincount(classes, weights=values) / np.maximum(count, 1)
     between = float((count * (means - values.mean()) ** 2).sum())
-    within = float(((values - values.mean()) ** 2).sum())
-    return float(np.sqrt(between / within)) if within > 0 else 0.0
+    total = float(((values - values.mean()) ** 2).sum())
+    return between / total if total > 0 else 0.0
 
 
 def _classes(values: np.ndarray) -> np.ndarray:
@@ -85,6 +91,19 @@ def _levels(values: np.ndarray) -> np.ndarray:
 def _entropy(share: np.ndarray) -> float:
     positive = share[share > 0]
     return float(-(positive * np.log(positive)).sum())
+
+
+#: Voxels of a brain brighter than this percentile are vessels and rests of fat.
+_BRIGHT_PERCENTILE = 99.5
+
+
+def stripped(head: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """A head (x, y, z) as the template is: its brain alone, without its brightest voxels.
+
+    ``brain`` is a boolean mask on its grid; without any brain, nothing is left.
+    """
+    bright = np.percentile(head[brain], _BRIGHT_PERCENTILE) if brain.any() else 0.0
+    return np.where(brain, np.minimum(head, bright), 0)
 
 
 # --- poses ---------------------------------------------------------------------------------------

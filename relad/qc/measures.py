@@ -6,18 +6,28 @@ numbers and limits mean the same in every study.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
-from relad.imaging import atlas
+from relad.errors import DataError
+from relad.imaging import atlas, regions
 from relad.imaging.resample import FWHM_PER_SIGMA, grid_points, inside, limit_resolution, sample
-from relad.imaging.similarity import correlation, correlation_ratio, half_turns, pose_margin
+from relad.imaging.segmentation import Segmentation
+from relad.imaging.similarity import (
+    correlation,
+    correlation_ratio,
+    half_turns,
+    pose_margin,
+    stripped,
+)
+from relad.study.settings import OwnRegions
 
 #: The lattice: the paper's box around the template's brain.
 SHAPE, VOXEL_MM = (40, 48, 40), 4.0
@@ -113,9 +123,7 @@ class Lattice:
         self.straight, self.deformed = (to_t1w(self.points(), deform=d) for d in (False, True))
         head, inside_brain = np.asarray(t1w.dataobj), np.asarray(mask.dataobj) > 0.5
         self.t1w = Scan.of(head, t1w.affine)
-        bright = float(np.percentile(head[inside_brain], 99.5)) if inside_brain.any() else 0.0
-        #: The head without all that is not brain, and without its brightest vessels.
-        self._native, self._to_t1w = np.where(inside_brain, np.minimum(head, bright), 0), to_t1w
+        self._native, self._to_t1w = stripped(head, inside_brain), to_t1w
         self.stripped = Scan.of(self._native, t1w.affine)
         self.brain = Scan.of(inside_brain, t1w.affine).at(self.straight) > 0.5
         affine = atlas.grid_affine(SHAPE, VOXEL_MM)
@@ -207,13 +215,13 @@ class Lattice:
             "detail": _rounded(1 - correlation(fine, coarse) ** 2),
         }
 
-    def reference_fit(self, points: np.ndarray) -> float:
+    def reference_fit(self, region: np.ndarray) -> float:
         """How well T1w and template match around a reference region, by all transforms.
 
         Parameters
         ----------
-        points
-            (n, 3) voxel centres of the region on the atlas's grid, in MNI mm.
+        region
+            Mask (x, y, z) on the atlas's grid, see :func:`relad.imaging.regions.mask_of`.
 
         Returns
         -------
@@ -222,8 +230,6 @@ class Lattice:
         number of the PET would tell.
         """
         affine = atlas.grid_affine(atlas.SHAPE, atlas.VOXEL_MM)
-        region = np.zeros(atlas.SHAPE, bool)
-        region[tuple(np.rint(apply_affine(np.linalg.inv(affine), points)).astype(int).T)] = True
         near = ndimage.distance_transform_edt(~region, sampling=atlas.VOXEL_MM) < REFERENCE_RIM_MM
         brain = atlas.brain_mask(atlas.SHAPE, affine)
         wanted = np.where(brain, atlas.resample_map("t1", atlas.SHAPE, affine), 0)[near]
@@ -237,6 +243,45 @@ class Lattice:
         # Scalp fat would take most levels of the measure.
         values = np.minimum(values, np.percentile(self.t1w.at(self.straight[self.brain]), 98))
         return _rounded(pose_margin(points, values, scan.data, scan.affine, scan.matrix)[0])
+
+
+def share_in_cerebellum(
+    to_t1w: Callable[[np.ndarray], np.ndarray],
+    region: str | Mapping[str, Any],
+    own: Segmentation,
+    names: OwnRegions,
+    erode_mm: float = 0.0,
+) -> dict[str, float]:
+    """How much of a reference region lies where it should, once it is carried to the T1w.
+
+    Parameters
+    ----------
+    to_t1w
+        Map of MNI points (..., 3) to the T1w.
+    region
+        In MNI152 space, see :mod:`relad.imaging.regions`.
+    own
+        The person's own labels.
+    names
+        What makes up the cerebellum and its grey matter, by names or by labels.
+    erode_mm
+        Rim taken off the region.
+
+    Returns
+    -------
+    Share (0 to 1) of the region's points in each of ``cerebellum`` and ``cerebellar_grey``; empty
+    where the region is none of the cerebellum, and without those whose names the table lacks.
+    """
+    shares: dict[str, float] = {}
+    if not regions.is_cerebellar(region):
+        return shares
+    points = to_t1w(regions.points_of(region, erode_mm))
+    for key in ("cerebellum", "cerebellar_grey"):
+        try:
+            shares[key] = round(own.share(points, getattr(names, key)), 4)
+        except DataError:
+            continue  # labels of something else, or under other names
+    return shares
 
 
 def _affine_through(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from scipy import ndimage
 from relad.imaging import atlas
 from relad.imaging.atlas import SHAPE, VOXEL_MM
 from relad.imaging.resample import grid_points, sample
+from relad.imaging.similarity import stripped
 from relad.registration import engine, search
 from relad.registration.engine import Stage
 from relad.registration.transforms import Warp, read_affine, write_affine
@@ -34,8 +35,6 @@ SCALP_MM = 8.0
 #: Intensity of skull and scalp, as multiples of white matter's.
 SKULL, SCALP = 0.2, 1.2
 RIM_AFFINE_MM, RIM_SYN_MM = 10.0, 4.0
-#: Voxels of the brain brighter than this percentile are vessels and rests of fat.
-BRIGHT_PERCENTILE = 99.5
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,6 @@ def template() -> Template:
     )
 
 
-def stripped(t1w: ants.ANTsImage, brain: np.ndarray) -> ants.ANTsImage:
-    """The T1w inside a brain mask (x, y, z) of its grid, and nothing around it."""
-    data = t1w.numpy()
-    bright = np.percentile(data[brain], BRIGHT_PERCENTILE)
-    return to_ants(np.where(brain, np.minimum(data, bright), 0), t1w)
-
-
-def to_ants(data: np.ndarray, like: ants.ANTsImage) -> ants.ANTsImage:
-    return engine.to_ants(data, engine.affine_of(like))
-
-
 def find_pose(brain: ants.ANTsImage) -> tuple[np.ndarray, float]:
     """Coarse map of MNI points to those of an extracted brain, see :func:`search.start`."""
     target = template()
@@ -110,7 +98,7 @@ def to_mni(
         Of the metric's sampling.
     """
     target = template()
-    moving = stripped(t1w, brain)
+    moving = engine.to_ants(stripped(t1w.numpy(), brain), engine.affine_of(t1w))
     start = prefix.with_name(f"{prefix.name}start.mat")
     write_affine(start, find_pose(moving)[0])
     coarse = prefix.with_name(prefix.name + "affine") if deform else prefix

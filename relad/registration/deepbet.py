@@ -75,26 +75,25 @@ def extract(
     found: list[_Found] = []
     failure = None
 
-    def attempt(image: nib.Nifti1Image) -> None:
-        mask = _predict(image)
-        pose, score = find_pose(image, mask)
-        found.append(_Found(score, image, mask, pose))
-
-    for pitch in PITCHES_DEG:
+    def best_with(turn: Rotation) -> _Found | None:
+        """The best brain so far, once the head has been tried on voxels turned so."""
+        nonlocal failure
+        image = _turned(copy, turn)
         try:
-            attempt(_turned(copy, Rotation.from_rotvec([pitch, 0, 0], degrees=True)))
+            mask = _predict(image)
+            found.append(_Found(*find_pose(image, mask), image, mask))
         except DataError as error:
             failure = failure or error
-            continue
-        if found[-1].score >= SURE:
+        return max(found, key=lambda one: one.score, default=None)
+
+    for pitch in PITCHES_DEG:
+        best = best_with(Rotation.from_rotvec([pitch, 0, 0], degrees=True))
+        if best is not None and best.score >= SURE:
             break
-    if not found:
+    if best is None:
         raise failure
-    best = max(found, key=lambda one: one.score)
-    tilt = _tilt(best.image.affine, best.pose)
-    if np.rad2deg(tilt.magnitude()) > TILT_DEG:
-        attempt(_turned(copy, _tilt(copy.affine, best.pose)))
-        best = max(found, key=lambda one: one.score)
+    if tilt_deg(best.image.affine, best.pose) > TILT_DEG:
+        best = best_with(_tilt(copy.affine, best.pose))
     if best.image is t1w:
         return best.mask
     mask = best.mask.astype(np.float32)
@@ -105,10 +104,10 @@ def extract(
 class _Found:
     """A brain on an image's grid, its pose and how well it matches the template there."""
 
+    pose: np.ndarray
     score: float
     image: nib.Nifti1Image
     mask: np.ndarray
-    pose: np.ndarray
 
 
 def _turned(image: nib.Nifti1Image, turn: Rotation) -> nib.Nifti1Image:

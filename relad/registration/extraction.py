@@ -24,6 +24,7 @@ import numpy as np
 from relad.errors import DataError, ReladError
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, sample, to_grid
+from relad.imaging.similarity import stripped
 from relad.registration import brain, deepbet, engine
 
 #: Lines of a failed command's messages that are passed on.
@@ -110,7 +111,7 @@ def extract(
 
 
 def _pose(image: nib.Nifti1Image, mask: np.ndarray) -> tuple[np.ndarray, float]:
-    data = np.where(mask, np.asarray(image.dataobj), 0)
+    data = stripped(np.asarray(image.dataobj), mask)
     return brain.find_pose(engine.to_ants(data, image.affine))
 
 

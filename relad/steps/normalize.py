@@ -39,9 +39,9 @@ from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, inside, limit_resolution, sample
 from relad.imaging.segmentation import Segmentation
 from relad.imaging.suvr import harmonize, measure_reference
-from relad.qc.flicker import PIXEL_MM, Flicker, Pair
-from relad.qc.measures import Lattice, Scan
+from relad.qc.measures import Lattice, Scan, share_in_cerebellum
 from relad.qc.picture import draw
+from relad.qc.views import Views
 from relad.registration.motion import average_at
 from relad.registration.transforms import MniToT1w, names, pet_names, read_affine
 from relad.status import SIMULATED_KEY, Modality, SubjectStatus
@@ -163,8 +163,7 @@ class Normalization:
         self.to_t1w = MniToT1w(registered, status.subject)
         # Without deformation the brain takes the template's place and size, but keeps its shape.
         self.points = self.to_t1w(grid_points(self.shape, self.affine), deform=settings.grid.deform)
-        self.flicker = Flicker()
-        self.shown = self.to_t1w(self.flicker.points, deform=False)
+        self.views = Views(self.to_t1w)
 
     def write(self, folder: Path) -> None:
         """Write images, QC picture and, into the status, numbers."""
@@ -174,7 +173,7 @@ class Normalization:
             return
         pet = self._all_pet(folder)
         title = f"{self.status.kind.mark} sub-{self.subject}".strip()
-        self.flicker.write(folder, self.subject, title)
+        self.views.write(folder, self.subject, title)
         draw(
             folder / paths.qc_picture(self.subject),
             title,
@@ -202,7 +201,7 @@ class Normalization:
         t1w, brain = self._load("t1w"), self._load("brain_mask", allow_constant=True)
         mask = self._on_grid(brain, self.points) > 0.5
         images = {"T1w": self._on_grid(t1w, self.points)}
-        self._show_t1w(t1w, brain)
+        self.views.add_t1w(t1w, brain)
         mask &= inside(t1w.shape, t1w.affine, self.points)
 
         numbers = self.status.numbers
@@ -213,11 +212,7 @@ class Normalization:
             matrix = read_affine(self.registered / self.names["flair_to_t1w"])
             there = apply_affine(matrix, self.points)
             images["FLAIR"] = self._on_grid(flair, there)
-            self._show_pair(
-                "FLAIR",
-                self._at(flair, apply_affine(matrix, self.shown)),
-                self._at(flair, self.shown),
-            )
+            self.views.add_flair(flair, matrix)
             scan = Scan.of(np.asarray(flair.dataobj), flair.affine, matrix)
             numbers.update(self.lattice.mri("FLAIR", scan))
             mask &= inside(flair.shape, flair.affine, there)
@@ -288,48 +283,13 @@ class Normalization:
         if self.status.segmentation.ok:
             shares = share_in_cerebellum(self.to_t1w, region, self.segmentation, self.own, erode_mm)
             numbers.update({f"reference_in_{name}": share for name, share in shares.items()})
-        points = regions.points_of(region, erode_mm)
-        numbers["reference_fit"] = self.lattice.reference_fit(points)
-        return self.to_t1w(points), regions.VOXEL_MM**3 / 1000
+        numbers["reference_fit"] = self.lattice.reference_fit(regions.mask_of(region, erode_mm))
+        return self.to_t1w(regions.points_of(region, erode_mm)), regions.VOXEL_MM**3 / 1000
 
     def _on_grid(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
         """Sample an image at points (x, y, z, 3) of its own space, without aliasing."""
         smooth = limit_resolution(np.asarray(image.dataobj), image.affine, self.voxel_mm)
         return sample(smooth, image.affine, points)
-
-    def _at(self, image: nib.Nifti1Image, points: np.ndarray) -> np.ndarray:
-        """Values (n,) of an image at points (n, 3) of its own space, as the views show it."""
-        smooth = limit_resolution(np.asarray(image.dataobj), image.affine, PIXEL_MM)
-        return sample(smooth, image.affine, points)
-
-    def _show_t1w(self, t1w: nib.Nifti1Image, brain: nib.Nifti1Image) -> None:
-        """Views of the T1w and of the template to which it was registered."""
-        show = self.flicker
-        mni = atlas.mni("brain"), atlas.mni("t1")
-        template, t1 = (sample(np.asarray(m.dataobj), m.affine, show.points) for m in mni)
-        show.outline("brain", sample(np.asarray(brain.dataobj), brain.affine, self.shown) > 0.5)
-        show.outline("template", template > 0.5)
-        show.view("T1w", self._at(t1w, self.shown))
-        show.view("template", t1)
-        show.pairs.append(Pair("T1w / template, affine", "T1w", "template", "template"))
-        if self.to_t1w.warp is not None:
-            show.view("T1w by SyN", self._at(t1w, self.to_t1w(show.points)), like="T1w")
-            show.pairs.append(Pair("T1w / template, SyN", "T1w by SyN", "template", "template"))
-
-    def _show_pair(self, name: str, after: np.ndarray, before: np.ndarray) -> None:
-        """Views (n,) of an image as registered, and as its header and that of the T1w place it."""
-        show = self.flicker
-        show.view(name, after)
-        show.view(f"{name} as headers place it", before, like=name)
-        show.pairs.append(Pair(f"{name} / T1w", name, "T1w"))
-        show.pairs.append(Pair(f"{name} before / after", f"{name} as headers place it", name))
-
-    def _show_motion(self, name: str, other: np.ndarray, *, corrected: bool) -> None:
-        """View (n,) of the PET whose frames were averaged the other way."""
-        word = "without" if corrected else "with"
-        view = self.flicker.view(f"{name} {word} motion correction", other, like=name)
-        first, second = (view, name) if corrected else (name, view)
-        self.flicker.pairs.append(Pair(f"{name} motion", first, second))
 
     def _all_pet(self, folder: Path) -> dict[str, np.ndarray]:
         """SUVR of each tracer that has one; what cannot be measured gets its reason."""
@@ -390,16 +350,16 @@ class Normalization:
         reference = measure_reference(name, uptake[seen], voxel_ml)
         numbers.update(reference.qc(), reference_coverage=round(float(seen.mean()), 4))
         suvr = average_at(on_grid, smooth, image.affine, poses, weights)
-        there = apply_affine(to_pet, self.shown)
-        self._show_pair(
+        views, there = self.views, apply_affine(to_pet, self.views.points)
+        views.add_pair(
             tracer,
             average_at(there, counts, image.affine, poses, weights),
-            average_at(self.shown, counts, image.affine, poses, weights),
+            average_at(views.points, counts, image.affine, poses, weights),
         )
         if len(frames) > 1 and None not in found:
             other = still if moved["corrected"] else [np.array(pose) for pose in found]
             shown = average_at(there, counts, image.affine, other, weights)
-            self._show_motion(tracer, shown, corrected=moved["corrected"])
+            views.add_motion(tracer, shown, corrected=moved["corrected"])
         return suvr / np.float32(reference.mean)
 
     def _sidecar(self, tracer: str) -> dict[str, Any]:
@@ -434,45 +394,6 @@ class Normalization:
             },
             SIMULATED_KEY: scan.simulated,
         }
-
-
-def share_in_cerebellum(
-    to_t1w: MniToT1w,
-    region: str | Mapping[str, Any],
-    own: Segmentation,
-    names: OwnRegions,
-    erode_mm: float = 0.0,
-) -> dict[str, float]:
-    """How much of a reference region lies where it should, once it is carried to the T1w.
-
-    Parameters
-    ----------
-    to_t1w
-        Of a registered folder.
-    region
-        In MNI152 space, see :mod:`relad.imaging.regions`.
-    own
-        The person's own labels.
-    names
-        What makes up the cerebellum and its grey matter, by names or by labels.
-    erode_mm
-        Rim taken off the region.
-
-    Returns
-    -------
-    Share (0 to 1) of the region's points in each of ``cerebellum`` and ``cerebellar_grey``; empty
-    where the region is none of the cerebellum, and without those whose names the table lacks.
-    """
-    shares: dict[str, float] = {}
-    if not regions.is_cerebellar(region):
-        return shares
-    points = to_t1w(regions.points_of(region, erode_mm))
-    for key in ("cerebellum", "cerebellar_grey"):
-        try:
-            shares[key] = round(own.share(points, getattr(names, key)), 4)
-        except DataError:
-            continue  # labels of something else, or under other names
-    return shares
 
 
 def _said(error: DataError) -> str:

@@ -20,8 +20,8 @@ from relad.errors import DataError
 from relad.fileio import read_json, read_table, write_table
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.segmentation import Segmentation
+from relad.qc.measures import share_in_cerebellum
 from relad.registration.transforms import MniToT1w, names
-from relad.steps.normalize import share_in_cerebellum
 from relad.study import paths
 from relad.study.paths import REPOSITORY
 from relad.study.settings import OwnRegions
