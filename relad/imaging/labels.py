@@ -23,19 +23,20 @@ _LISTED = 12
 _COLOUR = re.compile(r"\s*(\d+)\s+(\S+)(\s+\d+){3,4}\s*")
 
 
-def read_labels(file: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_labels(file: Path, *, allow_constant: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Labels (x, y, z) int32 of an image (NIfTI, or ``.mgz`` of FreeSurfer), and its affine (4, 4).
 
     Raises
     ------
     DataError
-        Where it cannot be read or its values are not whole numbers.
+        Where it cannot be read or its values are not whole numbers from 0; where they are all one
+        and that is not allowed.
     """
-    image = load_nifti(file, ndim=3)
+    image = load_nifti(file, ndim=3, allow_constant=allow_constant)
     values = np.asarray(image.dataobj)
     labels = np.rint(values).astype(np.int32)
-    if np.abs(labels - values).max() > 1e-3:
-        raise DataError("is no label image: its values are not whole numbers", file=file)
+    if np.abs(labels - values).max() > 1e-3 or labels.min() < 0:
+        raise DataError("is no label image: its values are not whole numbers from 0", file=file)
     return labels, image.affine
 
 

@@ -21,7 +21,6 @@ from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import folder as heads_folder
 from relad.cohort.phantom import heads, labels, pet
 from relad.cohort.phantom.scanners import ALPHA
-from relad.errors import ReladError
 from relad.imaging.resample import sample
 from relad.status import Kind, is_simulated
 from relad.steps.phantom import simulate, with_heads
@@ -29,45 +28,27 @@ from relad.study.paths import REPOSITORY
 from relad.study.settings import PhantomSettings, typed
 from relad.study.subjects import cohort_subjects
 from tests.helpers.heads import (
-    CSF,
-    FUSIFORM,
-    MUSE,
+    PEOPLE,
     SHAPE,
-    VENTRICLE,
+    TRACERS,
     VOXEL_MM,
-    add_head,
-    save,
+    hybrid_entry,
+    hybrid_settings,
+    own_scheme,
+    two_heads,
     write_people,
 )
-from tests.helpers.settings import file_of, tracer
+from tests.helpers.settings import file_of
 from tests.helpers.settings import study as settings_of
 
 SHARED = Path(os.environ.get("RELAD_SHARED", REPOSITORY.parent / "shared")) / "data"
 REAL = SHARED / "nichart_t1_flair"
-TRACERS = {
-    "tau": tracer("AV1451", aliases=["AV-1451"], reference_region="inferior_cerebellar_grey"),
-    "tspo": tracer("PBR28", frames_min=[60, 90]),
-}
-PEOPLE = {"old": (88.5, "F"), "Young-1": (71, "M")}
-
-
-def _entry(folder: Path) -> dict:
-    phantom = {"heads": str(folder), "scanner": "alpha"}
-    return {"role": "train", "source": "phantom", "phantom": phantom}
-
-
-def _settings(folder: Path) -> dict:
-    return settings_of(seed=3, tracers=TRACERS, cohorts={"hybrid": _entry(folder)})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Heads of two people."""
-    out = tmp_path_factory.mktemp("of heads")
-    add_head(out, "old", "941_S_0002")
-    add_head(out, "Young-1", "941_S_0001")
-    write_people(out, PEOPLE)
-    return out
+    return two_heads(tmp_path_factory.mktemp("of heads"))
 
 
 @pytest.fixture
@@ -80,7 +61,7 @@ def copy(folder, tmp_path) -> Path:
 def cohort(folder, tmp_path_factory) -> Path:
     """Their download, by the command line and two processes."""
     out = tmp_path_factory.mktemp("hybrid") / "raw"
-    words = ["--cohort", "hybrid", "--jobs", "2", "--settings", file_of(_settings(folder))]
+    words = ["--cohort", "hybrid", "--jobs", "2", "--settings", file_of(hybrid_settings(folder))]
     assert cli.main(["phantom", str(out), *words]) == 0
     return out
 
@@ -120,9 +101,9 @@ def _disease(images: heads.Images, one: heads_folder.Person) -> person.Disease:
 
 
 def test_people_are_known_from_the_folder_alone(folder):
-    found = cohort_subjects("hybrid", _entry(folder))
+    found = cohort_subjects("hybrid", hybrid_entry(folder))
     assert found == sorted(_label(name) for name in PEOPLE)
-    entry = _entry(folder)
+    entry = hybrid_entry(folder)
     entry["phantom"]["site"] = 7
     assert cohort_subjects("hybrid", entry)[0].startswith("007S")
 
@@ -180,7 +161,7 @@ def test_as_bids_it_is_a_hybrid_cohort(bids):
 def test_a_person_depends_on_nobody_else(copy, cohort, tmp_path):
     write_people(copy, {"old": PEOPLE["old"]})
     (copy / "Young-1_T1.nii.gz").unlink()
-    settings = with_heads(typed(PhantomSettings, _settings(copy)), "hybrid", str(copy))
+    settings = with_heads(typed(PhantomSettings, hybrid_settings(copy)), "hybrid", str(copy))
     simulate(tmp_path / "alone", "hybrid", settings)
     for part in (f"loni/{heads_folder.ptid_of('old', 900)}", f"truth/sub-{_label()}"):
         files = sorted(p for p in (tmp_path / "alone" / part).rglob("*") if p.is_file())
@@ -190,7 +171,7 @@ def test_a_person_depends_on_nobody_else(copy, cohort, tmp_path):
             assert same.read_bytes() == file.read_bytes(), file
 
 
-def test_heads_go_with_any_settings():
+def test_heads_go_with_anyhybrid_settings():
     settings = typed(PhantomSettings, settings_of())
     phantom = with_heads(settings, "new", "some/heads").cohorts["new"].phantom
     assert (phantom.heads, phantom.scanner, phantom.subjects) == ("some/heads", "alpha", None)
@@ -427,7 +408,7 @@ def test_who_has_no_flair_gets_pet_of_the_usual_load(copy, tmp_path):
     write_people(copy, {"old": PEOPLE["old"]})
     for suffix in ("FL", "FL_DLWMLS"):
         (copy / f"old_{suffix}.nii.gz").unlink()
-    simulate(tmp_path / "out", "hybrid", typed(PhantomSettings, _settings(copy)))
+    simulate(tmp_path / "out", "hybrid", typed(PhantomSettings, hybrid_settings(copy)))
     facts = _facts(tmp_path / "out")
     assert facts["lesion_load_ml"] is None and "FLAIR" not in facts["scans"]
     assert facts["vascular"] == pytest.approx(0.5)
@@ -437,142 +418,12 @@ def test_who_has_no_flair_gets_pet_of_the_usual_load(copy, tmp_path):
 # --- another scheme of labels -------------------------------------------------------------------
 
 
-def _own_scheme(folder: Path, name: str = "old", *, skip: str = "") -> None:
-    """Rename MUSE's labels of a person by a table of the test's own."""
-    data = nib.load(folder / f"{name}_T1_DLMUSE.nii.gz")
-    numbers = np.asarray(data.dataobj).astype(np.int32)
-    known = [*MUSE.items(), ("lateral_temporal", FUSIFORM), ("cerebellar_grey", (39, 38))]
-    known += [("ventricles", VENTRICLE), ("csf", (CSF, CSF))]
-    rows = ["index\tregion\themisphere"]
-    for region, (left, right) in known:
-        if region in (skip, "superior_cerebellar_grey", "inferior_cerebellar_grey"):
-            continue
-        sided = {left: "left", right: "right"} if left != right else {left: "n/a"}
-        rows += [f"{1000 + label}\t{region}\t{side}" for label, side in sided.items()]
-    (folder / "labels.tsv").write_text("\n".join(rows) + "\n")
-    numbers = np.where(numbers > 0, numbers + 1000, 0).astype(np.int16)
-    save(folder, f"{name}_T1_labels", numbers, data.affine)
-
-
 def test_labels_of_another_scheme_by_a_table(folder, copy):
     write_people(copy, {"old": PEOPLE["old"]})
-    _own_scheme(copy)
+    own_scheme(copy)
     (copy / "old_T1_DLMUSE.nii.gz").unlink()
     ours, muse = heads.read(_one(copy)), heads.read(_one(folder))
     assert (ours.regions == muse.regions).all() and (ours.sides == muse.sides).all()
-
-
-# --- what cannot be used ----------------------------------------------------------------------
-
-
-def _image(folder: Path, suffix: str, change) -> None:
-    file = folder / f"old_{suffix}.nii.gz"
-    image = nib.load(file)
-    data, affine = change(np.asarray(image.dataobj).copy(), image.affine.copy())
-    save(folder, f"old_{suffix}", data, affine)
-
-
-def _shifted(data, affine):
-    affine[0, 3] += 3
-    return data, affine
-
-
-def _without(*numbers):
-    def change(data, affine):
-        data[np.isin(data, numbers)] = 1
-        return data, affine
-
-    return change
-
-
-DAMAGE = {
-    "no folder": (shutil.rmtree, "no such folder of heads"),
-    "no list": (lambda f: (f / "participants.csv").unlink(), r"participants\.csv: no such table"),
-    "nobody": (lambda f: write_people(f, {}), r"participants\.csv: lists nobody"),
-    "no column": (
-        lambda f: (f / "participants.csv").write_text("MRID,Sex\nold,F\n"), "has no column age"
-    ),
-    "age": (lambda f: write_people(f, {"old": ("", "F")}), "the age of old is not given"),
-    "age in words": (lambda f: write_people(f, {"old": ("old", "F")}), "the age of old is old"),
-    "sex": (lambda f: write_people(f, {"old": (80, "x")}), "the sex of old is X, not M, F"),
-    "twice": (
-        lambda f: (f / "participants.csv").write_text("MRID,Age,Sex\nold,80,F\nold,81,F\n"),
-        "lists old twice",
-    ),
-    "name": (lambda f: write_people(f, {"../old": (80, "F")}), "not a person's id"),
-    "no T1w": (lambda f: (f / "old_T1.nii.gz").unlink(), r"old_T1\.nii\.gz: no such file"),
-    "no labels": (
-        lambda f: (f / "old_T1_DLMUSE.nii.gz").unlink(), r"old_T1_DLMUSE\.nii\.gz: no such file"
-    ),
-    "FLAIR without lesions": (
-        lambda f: (f / "old_FL_DLWMLS.nii.gz").unlink(),
-        r"old_FL_DLWMLS\.nii\.gz: no such file, though there is its FLAIR",
-    ),
-    "lesions without FLAIR": (
-        lambda f: (f / "old_FL.nii.gz").unlink(),
-        r"old_FL\.nii\.gz: no such file, though there are its hyperintensities",
-    ),
-    "grid of the labels": (
-        lambda f: _image(f, "T1_DLMUSE", _shifted),
-        r"old_T1_DLMUSE\.nii\.gz: lies on another grid than old_T1\.nii\.gz",
-    ),
-    "grid of the lesions": (
-        lambda f: _image(f, "FL_DLWMLS", lambda d, a: (d[:-1], a)),
-        r"old_FL_DLWMLS\.nii\.gz: lies on another grid than old_FL\.nii\.gz",
-    ),
-    "empty labels": (
-        lambda f: _image(f, "T1_DLMUSE", lambda d, a: (0 * d, a)),
-        r"old_T1_DLMUSE\.nii\.gz: holds no labels",
-    ),
-    "labels of a region": (
-        lambda f: _image(f, "T1_DLMUSE", _without(47, 48)),
-        r"old_T1_DLMUSE\.nii\.gz: holds no label of hippocampus",
-    ),
-    "labels of another scheme": (
-        lambda f: _image(f, "T1_DLMUSE", lambda d, a: ((d + (d > 0) * 1000.0).astype("i2"), a)),
-        "100% of its voxels have labels that are not known, such as 1001",
-    ),
-    "no whole numbers": (
-        lambda f: _image(f, "T1_DLMUSE", lambda d, a: ((d * 0.5).astype("f4"), a)),
-        r"old_T1_DLMUSE\.nii\.gz: holds other values than whole numbers",
-    ),
-    "truncated": (
-        lambda f: (f / "old_T1.nii.gz").write_bytes((f / "old_T1.nii.gz").read_bytes()[:9000]),
-        r"old_T1\.nii\.gz: cannot be read",
-    ),
-    "table of labels": (
-        lambda f: _own_scheme(f, skip="thalamus"), r"labels\.tsv: names no label of thalamus"
-    ),
-    "line of the table": (
-        lambda f: (_own_scheme(f), (f / "labels.tsv").write_text(
-            "index\tregion\themisphere\n7\tcortex\tleft\n")),
-        r"labels\.tsv: line 2 is not a label, a region and a hemisphere",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", DAMAGE)
-def test_what_cannot_be_used_is_told_in_one_line(copy, tmp_path, case):
-    damage, message = DAMAGE[case]
-    write_people(copy, {"old": PEOPLE["old"]})
-    damage(copy)
-    with pytest.raises(ReladError, match=message) as error:
-        simulate(tmp_path / "out", "hybrid", typed(PhantomSettings, _settings(copy)))
-    assert error.value.file is not None and "\n" not in str(error.value)
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("phantom", "message"),
-    [
-        ({"scanner": "alpha"}, "neither subjects nor heads"),
-        ({"scanner": "alpha", "subjects": 2, "site": 1, "heads": "x"}, "both subjects and heads"),
-        ({"scanner": "alpha", "subjects": 2}, "has subjects and no site"),
-    ],
-)
-def test_an_entry_names_subjects_or_heads(phantom, message):
-    with pytest.raises(ReladError, match=message):
-        cohort_subjects("c", {"source": "phantom", "phantom": phantom})
 
 
 # --- heads of real people -----------------------------------------------------------------------
@@ -588,7 +439,7 @@ def test_real_people_become_a_hybrid_cohort(tmp_path):
             (chosen / file.name).symlink_to(file)
     write_people(chosen, people)
     raw, bids = tmp_path / "raw", tmp_path / "bids"
-    simulate(raw, "hybrid", typed(PhantomSettings, _settings(chosen)), jobs=1)
+    simulate(raw, "hybrid", typed(PhantomSettings, hybrid_settings(chosen)), jobs=1)
     settings = file_of(settings_of(tracers=TRACERS))
     words = ["ingest", str(raw), str(bids), "--source", "phantom", "--settings", settings]
     assert cli.main(words) == 0

@@ -12,6 +12,8 @@ from relad.cohort.phantom import geometry, mri
 from relad.cohort.phantom import template as base
 from relad.cohort.phantom.scanners import ALPHA
 from relad.imaging import atlas
+from tests.helpers.settings import study as settings_of
+from tests.helpers.settings import tracer
 
 #: One of MUSE's labels of each region: (left, right).
 MUSE = {
@@ -84,3 +86,44 @@ def empty_heads(folder: Path, people: int = 16) -> None:
     for n in range(people):
         for suffix in ("T1", "T1_DLMUSE", "FL", "FL_DLWMLS"):
             (folder / f"S{n}_{suffix}.nii.gz").touch()
+
+
+TRACERS = {
+    "tau": tracer("AV1451", aliases=["AV-1451"], reference_region="inferior_cerebellar_grey"),
+    "tspo": tracer("PBR28", frames_min=[60, 90]),
+}
+PEOPLE = {"old": (88.5, "F"), "Young-1": (71, "M")}
+
+
+def hybrid_entry(folder: Path) -> dict:
+    phantom = {"heads": str(folder), "scanner": "alpha"}
+    return {"role": "train", "source": "phantom", "phantom": phantom}
+
+
+def hybrid_settings(folder: Path) -> dict:
+    return settings_of(seed=3, tracers=TRACERS, cohorts={"hybrid": hybrid_entry(folder)})
+
+
+def own_scheme(folder: Path, name: str = "old", *, skip: str = "") -> None:
+    """Rename MUSE's labels of a person by a table of the test's own."""
+    data = nib.load(folder / f"{name}_T1_DLMUSE.nii.gz")
+    numbers = np.asarray(data.dataobj).astype(np.int32)
+    known = [*MUSE.items(), ("lateral_temporal", FUSIFORM), ("cerebellar_grey", (39, 38))]
+    known += [("ventricles", VENTRICLE), ("csf", (CSF, CSF))]
+    rows = ["index\tregion\themisphere"]
+    for region, (left, right) in known:
+        if region in (skip, "superior_cerebellar_grey", "inferior_cerebellar_grey"):
+            continue
+        sided = {left: "left", right: "right"} if left != right else {left: "n/a"}
+        rows += [f"{1000 + label}\t{region}\t{side}" for label, side in sided.items()]
+    (folder / "labels.tsv").write_text("\n".join(rows) + "\n")
+    numbers = np.where(numbers > 0, numbers + 1000, 0).astype(np.int16)
+    save(folder, f"{name}_T1_labels", numbers, data.affine)
+
+
+def two_heads(folder: Path) -> Path:
+    """Fill a folder with the heads of :data:`PEOPLE`."""
+    add_head(folder, "old", "941_S_0002")
+    add_head(folder, "Young-1", "941_S_0001")
+    write_people(folder, PEOPLE)
+    return folder

@@ -24,6 +24,7 @@ from relad.cohort.phantom.folder import Person
 from relad.cohort.phantom.template import GREY_REGIONS, WHITE_REGIONS
 from relad.errors import DataError
 from relad.imaging import atlas
+from relad.imaging.labels import read_labels
 from relad.imaging.nifti import load_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 
@@ -84,32 +85,26 @@ def read(one: Person) -> Images:
         Naming the file that cannot be used, and why.
     """
     t1w = load_nifti(one.t1w, ndim=3)
-    numbers = _whole(_on_grid(one.labels, t1w, one.t1w), one.labels)
+    numbers = _labels(one.labels, t1w, one.t1w)
     scheme = labels.read(one.table)
     regions = labels.image(numbers, t1w.affine, scheme, one.labels)
     flair = lesions = None
     if one.flair is not None and one.lesions is not None:
         flair = load_nifti(one.flair, ndim=3)
-        lesions = _whole(_on_grid(one.lesions, flair, one.flair), one.lesions) > 0
+        lesions = _labels(one.lesions, flair, one.flair) > 0
     return Images(t1w, regions, labels.sides(numbers, scheme), flair, lesions)
 
 
-def _on_grid(file: Path, scan: nib.Nifti1Image, of: Path) -> np.ndarray:
-    image = load_nifti(file, ndim=3, allow_constant=True)
-    if image.shape != scan.shape or not np.allclose(image.affine, scan.affine, atol=1e-2):
+def _labels(file: Path, scan: nib.Nifti1Image, of: Path) -> np.ndarray:
+    """Labels (x, y, z) that must lie on the grid of a scan."""
+    found, affine = read_labels(file, allow_constant=True)
+    if found.shape != scan.shape or not np.allclose(affine, scan.affine, atol=1e-2):
         raise DataError(
             f"lies on another grid than {of.name}",
             file=file,
             hint="both must have the same voxels and affine",
         )
-    return np.asarray(image.dataobj)
-
-
-def _whole(data: np.ndarray, file: Path) -> np.ndarray:
-    numbers = np.rint(data).astype(np.int32)
-    if np.abs(data - numbers).max() > 1e-3 or numbers.min() < 0:
-        raise DataError("holds other values than whole numbers from 0", file=file)
-    return numbers
+    return found
 
 
 def volumes_ml(images: Images) -> dict[str, float]:
