@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from relad.errors import ReladError
 from relad.imaging import atlas, regions
@@ -39,6 +40,20 @@ def test_a_users_labels_give_the_same_region_as_ours(user_atlas) -> None:
     np.testing.assert_allclose(theirs.mean(axis=0), ours.mean(axis=0), atol=1.5)
     origin = regions.origin_of({**user_atlas, "names": names})
     assert origin["Name"] == "+".join(names) and len(origin["SHA256"]["labels"]) == 64
+
+
+@pytest.mark.parametrize("region", ["inferior_cerebellar_grey", "whole_cerebellum"])
+def test_cerebellar_references_leave_out_the_rim_of_the_cerebellum(region: str) -> None:
+    affine = atlas.grid_affine(atlas.SHAPE, atlas.VOXEL_MM)
+    labels = atlas.region_labels(atlas.SHAPE, affine)
+    names = ("superior_cerebellar_grey", "inferior_cerebellar_grey", "cerebellar_white")
+    cerebellum = np.isin(labels, [atlas.REGIONS[name] for name in names])
+    closed = ndimage.binary_closing(cerebellum, iterations=3)
+    around = ndimage.binary_dilation(regions.mask_of(region, 0))
+    assert not (around & ~closed).any()
+    # The reference of white matter is none of the cerebellum's.
+    white = labels == atlas.REGIONS["cerebral_white"]
+    assert regions.mask_of("cerebral_white", 0).sum() == pytest.approx(white.sum(), rel=0.01)
 
 
 def test_erosion_takes_the_rim() -> None:

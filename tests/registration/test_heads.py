@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from relad.registration.inputs import Session, check_tracer
 from relad.registration.subject import Subject, report
 from relad.registration.transforms import names
 from relad.status import State
-from relad.study.settings import PreprocessSettings, RegisterSettings, typed
+from relad.study.settings import PreprocessSettings, QcSettings, RegisterSettings, typed
 from tests.helpers.registered import pose
 from tests.helpers.settings import file_of, of, study
 
@@ -117,8 +118,12 @@ def one(t1, settings, tmp_path_factory) -> Path:
     meta = {"InjectionStart": 0, "FrameTimesStart": [0], "FrameDuration": [600]}
     write_json(out.parent / "early.json", meta)
     words = ["--t1", t1, "--pet-window-already-averaged"]
+    other = out.parent / "florbetapir.nii.gz"
+    shutil.copyfile(pet, other)
+    write_json(out.parent / "florbetapir.json", {"TracerName": "Florbetapir"})
     # Something was given that cannot be used: status 1, the rest is there.
-    assert preprocess(out, settings, *words, "--pet", f"amyloid={pet}", f"tau={early}") == 1
+    words += ["--pet", f"amyloid={pet}", f"tau={early}", f"tspo={other}"]
+    assert preprocess(out, settings, *words) == 1
     return out
 
 
@@ -128,7 +133,8 @@ def test_a_head_with_one_tracer_and_no_flair_is_used(one) -> None:
     assert status["mri"]["FLAIR"]["status"] == "missing"
     assert status["tracers"]["amyloid"]["timing"] == "stated by the user"
     assert status["tracers"]["amyloid"]["margin"] > 0.01
-    assert status["tracers"]["tspo"]["status"] == "missing"
+    assert status["tracers"]["tspo"]["status"] == "excluded"
+    assert "its sidecar says TracerName 'Florbetapir'" in status["tracers"]["tspo"]["reason"]
     found = {file.name for file in one.glob("*.nii.gz")}
     assert found == {
         "sub-one_space-MNI_desc-preproc_T1w.nii.gz",
@@ -298,6 +304,18 @@ def test_ones_own_mask(one, t1, settings, tmp_path, capsys) -> None:
     save_nifti(tmp_path / "mask.nii.gz", mask[:-1], AFFINE)
     assert preprocess(tmp_path / "no", settings, *words) == 2
     assert "mask.nii.gz: is not on the grid" in capsys.readouterr().err
+
+
+def test_a_mask_that_is_wrong_is_told_by_the_head_around_it(image, t1, settings, tmp_path) -> None:
+    """The head's own affine has no part in the mask, so it contradicts one that lies elsewhere."""
+    found = {}
+    for name, mask in (("right", truth(image)), ("half", truth(image) & (POINTS[..., 1] < -17))):
+        save_nifti(tmp_path / "mask.nii.gz", mask, AFFINE)
+        words = ["--t1", t1, "--brain-mask", tmp_path / "mask.nii.gz"]
+        preprocess(tmp_path / name, settings, *words)
+        found[name] = read_json(tmp_path / name / "status.json")["qc"]["brain_overlap_dice"]
+    limit = of(QcSettings).qc.min_brain_overlap_dice
+    assert found["half"] < limit < found["right"]
 
 
 @pytest.mark.parametrize(
