@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,14 @@ class Method(nn.Module, ABC):
 
     generator: nn.Module
     optimizers: dict[str, torch.optim.Optimizer]
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Look at every training pair once, unmirrored, before the first update.
+
+        For what a method has to know of the training data as a whole. What it keeps stands in
+        buffers of :attr:`generator`, if synthesis needs it. Nothing is read for a method that does
+        not iterate.
+        """
 
     @abstractmethod
     def update(
