@@ -35,8 +35,9 @@ def named(name: str) -> EntryPoint:
             hint=f"installed: {', '.join(sorted(found)) or 'none'}; see docs/protocol.md",
         )
     if len(found[name]) > 1:
+        who = ", ".join(sorted(map(origin, found[name])))
         raise ReladError(
-            f"several packages bring a method {name!r}: {', '.join(map(origin, found[name]))}",
+            f"several packages bring a method {name!r}: {who}",
             hint="uninstall all but one",
         )
     return found[name][0]
@@ -58,9 +59,9 @@ def entries_beside(point: EntryPoint) -> Path | None:
     return entries if entries.is_file() else None
 
 
-def distributions(module: str) -> list[str]:
-    """Names of the packages that bring methods from where a module lies, for their versions."""
-    package = module.partition(".")[0]
+def distributions(class_: str) -> list[str]:
+    """Names of the installed packages that a method's class, as module:Class, is of."""
+    package = class_.partition(":")[0].partition(".")[0]
     return sorted(
         {
             point.dist.name
