@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,6 @@ from tests.helpers.packing import WINDOWS, write_packed
 from tests.helpers.small_study import Study
 
 PLUGINS = ("--config", 'plugins=["voxelwise"]')
-(VOXELWISE,) = [example for example in EXAMPLES if example.name == "voxelwise"]
 
 
 @pytest.fixture(scope="module")
@@ -55,25 +56,30 @@ def files_of(study: Study) -> str:
 def test_a_method_of_a_package_enters_the_main_table_with_no_file_changed(
     study: Study, tmp_path: Path
 ) -> None:
-    installed = install(VOXELWISE, into=tmp_path / "installed")
+    names = [e.name for e in EXAMPLES if find_spec("monai") or not e.name.startswith("monai")]
+    installed = install(*EXAMPLES, into=tmp_path / "installed")
     env, before = {"PYTHONPATH": str(installed)}, files_of(study)
-    done = study.snakemake("results/tables/main.csv", *PLUGINS, "--cores", "1", env=env)
+    main = ("results/tables/main.csv", "--config", f"plugins={json.dumps(names)}")
+    done = study.snakemake(*main, "--cores", "1", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert files_of(study) == before
     with (study.results / "tables/main.csv").open(newline="", encoding="utf-8") as text:
         table = list(csv.DictReader(text))
-    assert {row["method"] for row in table} == {"template", "voxelwise"}
+    assert {row["method"] for row in table} == {"template", *names}
     assert all(float(row["psnr"]) > 0 for row in table)
+    assert ("DDPM (MONAI)" in (study.results / "tables/main.md").read_text()) == (
+        "monai-ddpm" in names
+    )
     record = read_json(study.results / "models/voxelwise/fold-0_seed-0/train.json")
     assert record["provenance"]["versions"]["relad-voxelwise"] == "0.1.0"
     template = read_json(study.results / "models/template/fold-0_seed-0/train.json")
     assert "relad-voxelwise" not in template["provenance"]["versions"]
 
-    again = study.snakemake("results/tables/main.csv", *PLUGINS, "--dry-run", env=env)
+    again = study.snakemake(*main, "--dry-run", env=env)
     assert "Nothing to be done" in again.stdout + again.stderr
     with (installed / "relad_voxelwise.py").open("a", encoding="utf-8") as file:
         file.write("\n# edited\n")
-    plan = study.snakemake("results/tables/main.csv", *PLUGINS, "--dry-run", env=env)
+    plan = study.snakemake(*main, "--dry-run", env=env)
     assert "methods: train 1, synthesize 1, evaluate 1 (voxelwise)" in plan.stdout
     assert "because of code: " in plan.stdout
 
