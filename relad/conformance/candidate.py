@@ -146,21 +146,32 @@ class Training:
         pairs = self.trainer.data.pairs(FOLD, "test")
         return self.trainer.volumes.batch([pairs[0], pairs[-1]], self.trainer.scaling)
 
-    def channels(self) -> list[str]:
-        """Names of the MRI channels that the method is given."""
+    def channels(self) -> dict[str, list[int]]:
+        """What the method must look at, by name: every MRI channel that it is given.
+
+        Of a closed form every MRI: that it has learnt no weights for one of the two ways in which
+        an MRI is given is no oversight.
+        """
         names = list(self.trainer.entry.inputs)
-        return names + [f"deviation of {n}" for n in names[: self.trainer.inputs - len(names)]]
+        own = {name: [i] for i, name in enumerate(names)}
+        of = {
+            name: [i]
+            for i, name in enumerate(names[: self.trainer.inputs - len(names)], len(names))
+        }
+        if self.method.single_pass:
+            return {name: own[name] + of.get(name, []) for name in names}
+        return own | {f"deviation of {name}": channels for name, channels in of.items()}
 
     # --- the method at work ---------------------------------------------------------------------
 
-    def twin(self) -> Method:
-        """The method anew, restored from its state as a checkpoint would."""
+    def twin(self, device: str = "cpu") -> Method:
+        """The method anew, restored from its state as the training loop would."""
         twin = build(
             self.trainer.name,
             self.trainer.entry,
             inputs=self.trainer.inputs,
             tracers=len(self.trainer.data.tracers),
-        )
+        ).to(device)
         twin.load_state_dict(copied(self.method.state_dict()))
         for key, optimizer in twin.optimizers.items():
             # load_state_dict would share the tensors.

@@ -388,12 +388,10 @@ def mri(of: Candidate) -> None:
     """
     for scaling, training in of.each():
         given = training.test().condition
-        for channel, name in enumerate(training.channels()):
-            swapped = given.mri.clone()
-            theirs = given.mri.flip(0)[:, channel : channel + 1]
-            own = swapped[:, channel : channel + 1]
-            swapped[:, channel : channel + 1] = torch.where(given.mask, theirs, own)
-            other = replace(given, mri=swapped)
+        theirs = torch.where(given.mask, given.mri.flip(0), given.mri)
+        for name, channels in training.channels().items():
+            other = replace(given, mri=given.mri.clone())
+            other.mri[:, channels] = theirs[:, channels]
             what = f"{scaling}: another person's {name}"
             if training.method.reads_mri:
                 _require_dependence(training, given, other, what)
@@ -666,7 +664,7 @@ def cuda(of: Candidate) -> None:
         raise Skip("no CUDA device here")
     batch = training.batch()
     batch = replace(batch, **{name: value.cuda() for name, value in vars(batch).items()})
-    method = training.twin().to("cuda")
+    method = training.twin("cuda")
     for name, value in training.update(method, batch).items():
         if not torch.isfinite(value):
             raise Failure(f"loss {name!r} is {float(value)}")

@@ -56,7 +56,7 @@ def failed(name: str) -> list[Outcome]:
     return [o for o in examine(name, settings(name)) if o.status is Status.FAILED]
 
 
-@pytest.mark.parametrize("name", ["Sound", "SoundDiffusion"])
+@pytest.mark.parametrize("name", ["Sound", "SoundDiffusion", "SoundClosedForm"])
 def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
     assert failed(name) == []
 
