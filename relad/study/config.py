@@ -209,26 +209,6 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
     return resolved
 
 
-def installed_method(name: str) -> dict[str, Any]:
-    """Entry of a method that an installed package brings, as it might stand in a study's methods.
-
-    Raises
-    ------
-    ReladError
-        Where no package or several bring it, or its entry is wrong.
-    """
-    point = plugins.named(name)
-    beside = plugins.entries_beside(point)
-    own = (read_yaml(beside) or {}).get(name, {}) if beside else {}
-    if "class" in own:
-        raise ReladError(
-            f"the entry of {name!r} names a class", file=beside, hint="the entry point does that"
-        )
-    entry = {**own, "class": point.value}
-    file = beside or f"entry point of {plugins.origin(point)}"
-    return checked({name: entry}, "methods", file=file)[name]
-
-
 def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:
     """Read the table of overrides, if they are one; give each its cohort."""
     quality, cohorts = config["qc"], list(config["cohorts"])
@@ -319,6 +299,26 @@ def _require_real_people(tracer: str, cohorts: Mapping[str, Any], *, file: str |
             file=file,
             hint="name one of relad's own regions",
         )
+
+
+def installed_method(name: str) -> dict[str, Any]:
+    """Entry of a method that an installed package brings, as it might stand in a study's methods.
+
+    Raises
+    ------
+    ReladError
+        Where no package or several bring it, or its entry is wrong.
+    """
+    point = plugins.named(name)
+    beside = plugins.entries_beside(point)
+    own = (read_yaml(beside) or {}).get(name, {}) if beside else {}
+    if "class" in own:
+        raise ReladError(
+            f"the entry of {name!r} names a class", file=beside, hint="the entry point does that"
+        )
+    entry = {**own, "class": point.value}
+    file = beside or f"entry point of {plugins.origin(point)}"
+    return checked({name: entry}, "methods", file=file)[name]
 
 
 def own_groups(methods: Mapping[str, Any]) -> list[str]:
