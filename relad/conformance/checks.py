@@ -47,9 +47,9 @@ from relad.training.validation import with_generator
 LEAST = 1e-3
 #: Largest change by rounding alone, where the same is computed in another order.
 ROUNDING = 1e-4
-#: Largest change inside the brain where its outline loses a voxel, a third of so small a brain. Local
-#: averages over the brain change by 0.13, diffusion, which sets the outside, by 0.01; division by
-#: the brain's volume makes 1.
+#: Largest change inside the brain where its outline loses a voxel, a third of so small a brain.
+#: Local averages over the brain change by 0.13, diffusion, which sets the outside, by 0.01;
+#: division by the brain's volume makes 1.
 OUTLINE = 0.3
 
 
