@@ -51,6 +51,9 @@ class Method(nn.Module, ABC):
     #: a mean and a spread.
     stochastic: bool = False
 
+    #: False for a floor that is to know nothing of the person but the outline of the brain.
+    reads_mri: bool = True
+
     #: Fewest sampling steps whose images tell one set of weights from another in validation.
     least_validation_steps: int = 1
 

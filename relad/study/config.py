@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
-from relad.study import catalogue, subjects
+from relad.study import catalogue, plugins, subjects
 from relad.study.paths import REPOSITORY
 from relad.study.settings import typed
 
@@ -179,6 +179,12 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
     ablations_file = _relative_to_repository(config.pop("ablations"))
     methods = checked(read_yaml(methods_file) or {}, "methods", file=methods_file)
     ablations = checked(read_yaml(ablations_file) or {}, "ablations", file=ablations_file)
+    for name in config.pop("plugins"):
+        if name in methods:
+            raise ReladError(
+                f"plugins names {name!r}, which is a method of {methods_file} already", file=file
+            )
+        methods[name] = installed_method(name)
     resolved: dict[str, Any] = {
         name: {"label": name, **entry, "ablates": None} for name, entry in methods.items()
     }
@@ -293,6 +299,26 @@ def _require_real_people(tracer: str, cohorts: Mapping[str, Any], *, file: str |
             file=file,
             hint="name one of relad's own regions",
         )
+
+
+def installed_method(name: str) -> dict[str, Any]:
+    """Entry of a method that an installed package brings, as it might stand in a study's methods.
+
+    Raises
+    ------
+    ReladError
+        Where no package or several bring it, or its entry is wrong.
+    """
+    point = plugins.named(name)
+    beside = plugins.entries_beside(point)
+    own = (read_yaml(beside) or {}).get(name, {}) if beside else {}
+    if "class" in own:
+        raise ReladError(
+            f"the entry of {name!r} names a class", file=beside, hint="the entry point does that"
+        )
+    entry = {**own, "class": point.value}
+    file = beside or f"entry point of {plugins.origin(point)}"
+    return checked({name: entry}, "methods", file=file)[name]
 
 
 def own_groups(methods: Mapping[str, Any]) -> list[str]:

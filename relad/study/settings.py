@@ -358,6 +358,7 @@ OF_STEP: dict[str, type] = {
     "qc": QcSettings,
     "pack": PackSettings,
     "train": TrainSettings,
+    "check-method": TrainSettings,
     "synthesize": SynthesizeSettings,
     "evaluate": EvaluateSettings,
     "tables": ResultSettings,

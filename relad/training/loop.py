@@ -28,7 +28,7 @@ from relad.data.scaling import Scaling
 from relad.errors import ReladError
 from relad.fileio import write_json
 from relad.methods.method import Method, build
-from relad.study import provenance
+from relad.study import plugins, provenance
 from relad.study.fingerprints import fingerprint
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings, plain
@@ -313,5 +313,7 @@ class Trainer:
                 "processes": parallel.size(),
                 "threads": torch.get_num_threads(),
             },
-            "provenance": provenance.describe("train", self.used, *PACKAGES),
+            "provenance": provenance.describe(
+                "train", self.used, *PACKAGES, *plugins.distributions(self.entry.class_)
+            ),
         }

@@ -14,7 +14,7 @@ from relad.fileio import write_table
 from relad.study import config
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
-from tests.helpers.small_study import Plan, Study
+from tests.helpers.small_study import DIRECT, Plan, Study
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
@@ -49,11 +49,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all").rules) == set(STEPS) - {
-        "metrics",
-        "coregister",
-        "preprocess",
-    }
+    assert set(empty_study.plan("all").rules) == set(STEPS) - DIRECT
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
