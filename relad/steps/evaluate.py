@@ -13,8 +13,8 @@ trained on such.
 
 Of several samples the synthetic PET is the mean. CRPS (of a single image the MAE), spread/skill and
 the coverage of intervals are taken of all of them, and the first one is compared as an image too,
-in rows whose sampler is that of one sample: ddim-25 beside ddim-25x8. --image-only leaves these out,
-for a study of samplers that has them from a run of their own.
+in rows whose sampler is that of one sample: ddim-25 beside ddim-25x8. --image-only leaves these
+out, for a study of samplers that has them from a run of their own.
 
 Where the cohort was packed with regions of people's own segmentations, PSNR, MAE and CRPS are taken
 in each of these too, and a metric of a region of that name is taken there, not in the atlas's: for

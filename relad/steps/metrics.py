@@ -47,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="range of the data in the images' unit, e.g. 4 for a SUVR window of [0, 4]",
     )
 
-
     parser.add_argument(
         "--samples",
         metavar="SAMPLE",

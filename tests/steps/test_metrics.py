@@ -69,7 +69,7 @@ def test_samples_have_a_spread(pair, tmp_path, capsys):
     assert printed["crps"] < printed["mae"]
     assert "two or more, or none" in refused(capsys, *arguments, "--samples", files[0])
     save_nifti(files[0], noise[0], np.diag([-4.0, 4.0, 4.0, 1.0]))
-    assert "sample0.nii.gz: affine differs" in refused(capsys, *arguments, "--samples", *files)
+    assert "sample0.nii.gz: its affine differs" in refused(capsys, *arguments, "--samples", *files)
 
 
 def test_mask(pair, tmp_path, capsys):

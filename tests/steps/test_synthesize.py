@@ -211,7 +211,13 @@ def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path
 
 def test_another_entry_samples_the_model_under_its_own_name(models, packed, tmp_path, capsys):
     sampled = {"sampling": {"sampler": "ddim", "steps": 2, "samples": 2}, "trained_as": "rela"}
-    settings = file_of(study(methods={"rela-sampled": sampled, }))
+    settings = file_of(
+        study(
+            methods={
+                "rela-sampled": sampled,
+            }
+        )
+    )
     given = ["synthesize", str(models / "rela"), str(packed), str(tmp_path / "out")]
     given += ["--settings", settings, "--method"]
     assert cli.main([*given, "rela-sampled"]) == 0
