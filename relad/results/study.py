@@ -122,10 +122,8 @@ class Study:
         methods = self.settings.methods
         names = [(entry.label, entry.trained_as) for entry in methods.values()]
         label, trained_as = methods[method].label, methods[method].trained_as
-        samplers = self.samplers(method)
-        if names.count((label, trained_as)) == 1 or len(samplers) != 1:
-            return label
-        return f"{label}, {described(samplers[0])}"
+        samplers = self.samplers(method) if names.count((label, trained_as)) > 1 else []
+        return f"{label}, {described(samplers[0])}" if len(samplers) == 1 else label
 
     def samplers(self, method: str) -> list[str]:
         """How a method's images were made: one name, where it was sampled in one way."""

@@ -93,6 +93,13 @@ class Metric:
         return list(dict.fromkeys([*self.regions, *(own if self.in_own_regions else ())]))
 
 
+_EDGES = list(dict.fromkeys(edge for band in detail.BANDS.values() for edge in band))
+_SPECTRAL = (
+    "spectral ratio: power over that of the truth between two wavelengths, below 1 is blurred "
+    f"({', '.join(f'{1 / k:g}' for k in _EDGES)} mm are {', '.join(f'{k:g}' for k in _EDGES)} "
+    "cycles/mm)"
+)
+
 METRICS = {
     "psnr": Metric("PSNR (dB)", voxelwise.psnr, Better.HIGHER, decimals=2, in_own_regions=True),
     "ssim": Metric(
@@ -122,10 +129,7 @@ METRICS = {
             partial(detail.spectral_ratio, band=(low, high)),
             Better.NEARER_1,
             decimals=2,
-            note=(
-                f"spectral ratio: power over that of the truth at {low:g} to {high:g} cycles/mm, "
-                "below 1 is blurred"
-            ),
+            note=_SPECTRAL,
             in_mm=True,
         )
         for name, (low, high) in detail.BANDS.items()
@@ -154,8 +158,8 @@ METRICS = {
             better,
             decimals=2,
             note=(
-                f"coverage: voxels whose truth lies in the central {percent}% interval of the "
-                "samples (normal, Student's t)"
+                "coverage: voxels whose truth lies in the central interval of the samples (normal, "
+                "Student's t)"
             ),
             least_samples=2,
         )

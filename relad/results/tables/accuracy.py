@@ -183,7 +183,8 @@ def metrics_note(result: Result, settings: ResultSettings, tracers: Iterable[str
         f"All metrics inside {where}, voxels of {voxel_mm:g} mm, data range "
         f"{same_or_listed(ranges)} SUVR (width of the tracer's fixed window)"
     )
-    return "; ".join([ranged, *filter(None, (METRICS[m].said(voxel_mm) for m in result.metrics))])
+    notes = dict.fromkeys(METRICS[metric].said(voxel_mm) for metric in result.metrics)
+    return "; ".join([ranged, *filter(None, notes)])
 
 
 def same_or_listed(values: dict[str, object]) -> str:

@@ -247,7 +247,7 @@ def test_fidelity_shows_one_evaluation_one_sample_and_the_mean(twice):
     last = [row[-1] for row in table.groups[0]]
     assert [cell.text == "n/a" for cell in last] == [True, True, False, True]
     assert not any(cell.bold for cell in last)  # the only one is not the best
-    for part in ("sigma 1.5 voxels, 12 mm", "0.0625 to 0.125 cycles/mm", "voxels of 8 mm"):
+    for part in ("sigma 1.5 voxels, 12 mm", "0.0625, 0.125 cycles/mm", "voxels of 8 mm"):
         assert part in table.caption
 
 
