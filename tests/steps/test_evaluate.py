@@ -252,16 +252,16 @@ def test_a_missing_sample_is_named(sampled, capsys):
 def test_samples_are_scored_in_regions_of_peoples_own_too(sampled):
     folder = sampled.packed("study")
     half = np.zeros((4, 1, *sampled.shape), bool)
-    half[:, 0, :7] = True
+    half[:, 0, 7:] = True
     np.save(folder / "regions.npy", half)
-    sampled.settings["segmentation"]["regions"] = {"left": ["A"]}
-    amend(folder / "dataset.json", regions={"left": ["A"]})
+    sampled.settings["segmentation"]["regions"] = {"right": ["A"]}
+    amend(folder / "dataset.json", regions={"right": ["A"]})
     assert sampled.evaluate("study", "rela") == 0
     rows = read_table(sampled.metrics("study", "rela"))
     found = {
         (row["sampler"], row["metric"]): float(row["value"])
         for row in rows
-        if (row["subject"], row["tracer"], row["region"]) == ("941S0003", "tau", "left")
+        if (row["subject"], row["tracer"], row["region"]) == ("941S0003", "tau", "right")
     }
     samples = np.stack(
         [

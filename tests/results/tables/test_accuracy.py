@@ -14,7 +14,7 @@ from relad.results.statistics import bootstrap_interval
 from relad.results.study import Study
 from relad.results.tables.accuracy import accuracy_table, main_table
 from relad.results.tables.runtime import runtime_table
-from relad.study.settings import ResultSettings, typed
+from relad.study.settings import ResultSettings, plain, typed
 from tests.helpers.fake_study import FakeStudy, entry, make_settings, score, scores_of
 
 MAIN = entry("table", "main")
@@ -200,7 +200,7 @@ def twice(tmp_path_factory) -> Study:
     """One model in one evaluation and as the mean of eight samples; and a floor."""
     settings = make_settings()
     del settings["methods"]["rela-no-t1w"]
-    sampled = {**settings["methods"]["rela"], "ablates": "rela"}
+    sampled = {**settings["methods"]["rela"], "ablates": "rela", "groups": ["main", "alone"]}
     settings["methods"] = {"rela": settings["methods"]["rela"], "rela-sampled": sampled} | {
         "template": settings["methods"]["template"]
     }
@@ -259,15 +259,12 @@ def test_a_tables_missing_values_are_empty_cells(twice, tmp_path):
 
 
 def test_the_models_that_both_sample_are_looked_at(twice):
-    models = twice.models
-    twice.models = [
-        replace(model, data="packed again") if model.method == "rela" else model for model in models
-    ]
-    try:
-        with pytest.raises(ReladError, match="were trained on different packed data"):
-            twice.note(MAIN)
-    finally:
-        twice.models = models
+    """Also where the entry that has them is not shown."""
+    (model,) = [model for model in twice.models if model.method == "rela"]
+    other = replace(model, seed=1, data="packed again")
+    study = replace(twice, models=[model, other])
+    with pytest.raises(ReladError, match="were trained on different packed data"):
+        study.note(entry("table", "alone", plain(twice.settings)))
 
 
 def test_both_samplings_have_the_costs_of_the_one_model(twice):
