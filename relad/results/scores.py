@@ -190,13 +190,13 @@ def subject_values(
 def _require_same_subjects(values: pd.DataFrame, where: str) -> None:
     """Refuse methods of which one has values for subjects that another has none for."""
     tested = {
-        (method, metric): set(of["subject"][of[metric].notna()])
-        for (method, _), of in values.groupby(["method", "sampler"], observed=True)
+        (method, sampler, metric): set(of["subject"][of[metric].notna()])
+        for (method, sampler), of in values.groupby(["method", "sampler"], observed=True)
         for metric in metrics_in(values)
         if METRICS[metric].of_single or of[metric].notna().any()
     }
-    (first, _), subjects = next(iter(tested.items()))
-    for (method, metric), others in tested.items():
+    (first, *_), subjects = next(iter(tested.items()))
+    for (method, _, metric), others in tested.items():
         odd = sorted(subjects ^ others)
         if odd:
             raise ReladError(

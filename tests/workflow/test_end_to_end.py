@@ -71,7 +71,9 @@ def test_samplings_of_one_model_stand_beside_each_other(done: Study) -> None:
     assert float(mean["spread_skill"]) > 0 and float(mean["crps"]) < float(mean["mae"])
     assert not (done.results / "models" / "rela-sampled").exists()
     folder = done.results / "synthesized" / "tiny-train" / "rela-sampled" / "fold-0_seed-0"
-    assert len(list(folder.glob("*desc-sample?_pet.nii.gz"))) == 3 * 2 * 2  # samples, subjects, tracers
+    assert (
+        len(list(folder.glob("*desc-sample?_pet.nii.gz"))) == 3 * 2 * 2
+    )  # samples, subjects, tracers
 
 
 def test_every_table_and_figure_says_that_it_is_simulated(done: Study) -> None:

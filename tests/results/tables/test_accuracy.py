@@ -277,8 +277,10 @@ def test_both_samplings_have_the_costs_of_the_one_model(twice):
     assert list(costs["train_seconds"]) == [100.5, 100.5]
 
 
-def test_samples_that_lack_a_subject_are_not_compared(twice):
+@pytest.mark.parametrize(("sampler", "metric"), [("ddim-25x8", "spread_skill"), ("ddim-25", "mae")])
+def test_samples_that_lack_a_subject_are_not_compared(twice, sampler, metric):
     scores = twice.scores
-    lacking = (scores["metric"] == "spread_skill") & (scores["subject"] == "941S0004")
-    with pytest.raises(ReladError, match=r"rela-sampled \(spread_skill\) and rela .*941S0004"):
+    lacking = (scores["metric"] == metric) & (scores["subject"] == "941S0004")
+    lacking &= scores["sampler"] == sampler
+    with pytest.raises(ReladError, match=rf"rela-sampled \({metric}\) and rela .*941S0004"):
         twice.values(entry("table", "fidelity"), list(twice.settings.methods), scores[~lacking])
