@@ -117,7 +117,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     -------
     A new dict of the shape that :mod:`relad.study.settings` types. ``methods`` maps every id,
     ablations included, to ``{class, label, family, groups, inputs, params, updates, sampling,
-    ablates}``; ``tracers`` holds every tracer's whole entry.
+    ablates, trained_as}``; ``tracers`` holds every tracer's whole entry.
     """
     if isinstance(config.get("methods"), dict):
         return json.loads(json.dumps(config))  # resolved before
@@ -127,6 +127,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     _resolve_tracers(config, file=file)
     config["methods"] = _resolve_methods(config, file=file)
     _resolve_updates(config, file=file)
+    config["methods"] = _resolve_models(config["methods"])
     for name in config.get("sampler_study", {}).get("methods", []):
         if config["methods"].get(name, {}).get("family") != "diffusion":
             raise ReladError(
@@ -200,13 +201,38 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
         base = resolved[entry["base"]]
         resolved[name] = {
             **base,
-            "label": name,
+            "label": base["label"] if _samples_only(entry) else name,
             **{k: v for k, v in entry.items() if k != "base"},
             "params": {**base["params"], **entry["params"]},
             "ablates": entry["base"],
         }
     _check_groups(resolved, file=methods_file)
     return resolved
+
+
+def _samples_only(ablation: Mapping[str, Any]) -> bool:
+    """Whether an entry samples its base in another way and changes nothing that is trained."""
+    return "sampling" in ablation and "inputs" not in ablation and not ablation["params"]
+
+
+def _resolve_models(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Give every method the entry whose models it samples, ``trained_as``: its own, or its base's.
+
+    An entry that is trained as its base is not trained again. One that is also compared with its
+    base, and so another sampling of it, comes right after it in tables and figures.
+    """
+    trained = ("class", "inputs", "params", "updates")
+    order: list[str] = []
+    for name, entry in methods.items():
+        base = methods.get(entry["ablates"], {})
+        shared = all(base.get(key) == entry[key] for key in trained)
+        entry["trained_as"] = base["trained_as"] if shared else name
+        if shared and set(entry["groups"]) & set(base["groups"]):
+            beside = [n for n in order if methods[n]["trained_as"] == entry["trained_as"]]
+            order.insert(order.index(beside[-1]) + 1, name)
+        else:
+            order.append(name)
+    return {name: methods[name] for name in order}
 
 
 def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:
