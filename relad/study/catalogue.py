@@ -115,7 +115,8 @@ _DISTRIBUTIONS = (
 )
 #: What an adversary and a sampler change, and PSNR hardly sees.
 _FIDELITY = ("psnr", "mae", "hfen", "spectral_high", "crps", "spread_skill")
-_DETAIL = ("hfen", "spectral_high", "crps")
+_SHARP = ("hfen", "spectral_high")
+_DETAIL = (*_SHARP, "crps")
 _SHARPNESS = "Error of fine structure, its power, and the score of all samples"
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"
@@ -275,6 +276,7 @@ GROUPS = ("main", "ablation")
 
 #: Titles of groups of methods; that of another group is its name.
 _GROUP_TITLES = {
+    "adversary": "The adversary at different strengths",
     "presets": "The method as we set it, as its paper sets it, and as its release has it",
     "release_ladder": "The published release, and one error less on every row",
 }
@@ -297,6 +299,7 @@ def of_study(kind: str, methods: Mapping[str, ComparedMethod]) -> dict[str, Resu
     for group in own_groups(entry.groups for entry in methods.values()):
         title = _GROUP_TITLES.get(group, group.replace("_", " "))
         shared = {"name": group, "group": group, "title": title, "of_all": False}
+        shared["metrics"] = (*found["ablation"].metrics, *_SHARP)
         if kind == FIGURE:
             shared["caption"] = _DIFFERENCES.format("the first method")
         found[group] = replace(found["ablation"], **shared)
