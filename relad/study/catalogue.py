@@ -276,6 +276,7 @@ GROUPS = ("main", "ablation")
 
 #: Titles of groups of methods; that of another group is its name.
 _GROUP_TITLES = {
+    "preconditioning": "What the network predicts and what it is given",
     "adversary": "The adversary at different strengths",
     "presets": "The method as we set it, as its paper sets it, and as its release has it",
     "release_ladder": "The published release, and one error less on every row",
