@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,15 +27,10 @@ from pathlib import Path
 from relad.errors import ReladError
 from relad.fileio import read_json, write_json
 from relad.study.paths import REPOSITORY
+from tests.mutants import running
 from tests.mutants.faults import Fault, copy_sources, load
 
 RESULTS = REPOSITORY / ".pytest_cache" / "mutants.json"
-#: Seconds after which tests that do not end have noticed a fault too.
-LIMIT = 600
-HANGS = f"no end within {LIMIT} s"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-#: Exit statuses of pytest: all passed, some failed. Any other says that nothing was tested.
-PASSED, FAILED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -49,33 +42,6 @@ class Outcome:
     seconds: float
 
 
-def run_tests(root: Path, tests: Iterable[str]) -> str | None:
-    """Run tests in a copy of the repository; return the first that fails, None where all pass.
-
-    Raises
-    ------
-    ReladError
-        Where pytest could not run them.
-    """
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short", *tests]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=root,
-            env={**os.environ, **ONE_THREAD},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
-    except subprocess.TimeoutExpired:
-        return HANGS
-    if done.returncode not in (PASSED, FAILED):
-        raise ReladError(f"pytest ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr}")
-    if done.returncode == PASSED:
-        return None
-    return next(iter(read_json(root / ".pytest_cache" / "v" / "cache" / "lastfailed")))
-
-
 def try_fault(fault: Fault) -> Outcome:
     """Plant a fault in a copy of its own and run its tests there."""
     key = fault.fingerprint(REPOSITORY)
@@ -84,7 +50,7 @@ def try_fault(fault: Fault) -> Outcome:
         fault.plant(Path(folder))
         started = time.perf_counter()
         try:
-            caught_by = run_tests(Path(folder), fault.tests)
+            caught_by = running.run_tests(Path(folder), fault.tests)
         except ReladError as error:
             raise ReladError(f"fault {fault.name!r}: {error}") from None
         return Outcome(key, caught_by, round(time.perf_counter() - started, 1))
@@ -120,7 +86,7 @@ def require_sound(faults: Sequence[Fault], results: Results) -> None:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="relad-mutant-") as folder:
         copy_sources(Path(folder))
-        failed = run_tests(Path(folder), tests)
+        failed = running.run_tests(Path(folder), tests)
     if failed is not None:
         raise ReladError(f"{failed} fails without any fault", hint="mend it first")
     seconds = round(time.perf_counter() - started, 1)
@@ -176,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for fault in faults:
             print(f"{fault.name}\t{fault.file}\t{json.dumps([fault.old, fault.new])}")
         return 0
+    running.prepare()
     results = Results(args.results)
     require_sound(faults, results)
     waiting = [fault for fault in faults if results.of(fault) is None]

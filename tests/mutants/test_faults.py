@@ -14,6 +14,7 @@ import pytest
 from relad.errors import ReladError
 from relad.study.paths import REPOSITORY
 from tests.mutants import __main__ as mutants
+from tests.mutants import running
 from tests.mutants.faults import Fault, load
 
 FAULTS = load()
@@ -68,7 +69,7 @@ def test_survivors_are_told_and_what_is_known_is_not_run_again(monkeypatch, tmp_
         Fault(name, "Kind", file, "10 *", f"{factor} *", (f"tests/{name}.py",))
         for name, factor in factors.items()
     ]
-    outcomes = {"lives": None, "caught": "tests/caught.py::test[a|b]", "hangs": mutants.HANGS}
+    outcomes = {"lives": None, "caught": "tests/caught.py::test[a|b]", "hangs": running.HANGS}
     ran = []
 
     def run_tests(root, tests):
@@ -84,7 +85,7 @@ def test_survivors_are_told_and_what_is_known_is_not_run_again(monkeypatch, tmp_
         (root / file).parent.mkdir(parents=True)
         shutil.copyfile(REPOSITORY / file, root / file)
 
-    monkeypatch.setattr(mutants, "run_tests", run_tests)
+    monkeypatch.setattr(running, "run_tests", run_tests)
     monkeypatch.setattr(mutants, "copy_sources", copy_sources)
     monkeypatch.setattr(mutants, "load", lambda: faults)
     monkeypatch.setattr(Fault, "fingerprint", lambda self, root: repr(self))
@@ -105,7 +106,7 @@ def test_survivors_are_told_and_what_is_known_is_not_run_again(monkeypatch, tmp_
 
 
 def test_tests_that_fail_without_a_fault_are_refused(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(mutants, "run_tests", lambda root, tests: "tests/a.py::test")
+    monkeypatch.setattr(running, "run_tests", lambda root, tests: "tests/a.py::test")
     monkeypatch.setattr(mutants, "copy_sources", lambda root: None)
     with pytest.raises(ReladError, match=r"tests/a\.py::test fails without any fault"):
         mutants.main(["--results", str(tmp_path / "results.json"), "--only", FAULTS[0].name])
