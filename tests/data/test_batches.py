@@ -14,7 +14,7 @@ from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from tests.helpers.packing import write_packed
 
-PAIRS = [(3, 1), (0, 2), (4, 0)]
+PAIRS = [(3, 1), (0, 2), (3, 0)]
 CHANNELS = [1, 0]
 
 
@@ -59,6 +59,7 @@ def test_a_batch_is_its_pairs_and_mirrors_mri_pet_and_mask_alike(data, scaling, 
 
 def test_channels_stand_as_the_inputs_name_them(data):
     assert input_channels(data, ["FLAIR", "T1w"]) == [1, 0]
+    assert input_channels(data, ["T1w", "FLAIR"]) == [0, 1]
     assert input_channels(data, ["T1w"]) == [0]
 
 
