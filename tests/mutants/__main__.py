@@ -5,7 +5,7 @@ should fail for it. Prints a table in Markdown; the exit status is 1 where a fau
 where one cannot be planted or the tests fail without any. The checkout itself is never changed.
 
 Example:
-  python -m tests.mutants -n 2 > table.md
+  python -m tests.mutants -n 2 > docs/planted_faults.md
   python -m tests.mutants --only adversary-detached --only penalty-left-out
 
 Outcomes are kept in a file until something changes on which they depend (the fault, the sources,
@@ -30,6 +30,14 @@ from relad.study.paths import REPOSITORY
 from tests.mutants import running
 from tests.mutants.faults import Fault, copy_sources, load
 
+HEAD = """# Planted faults
+
+Each replaces a few words of one file in a copy of the sources, and the tests that it names are run
+there. Made by `python -m tests.mutants`, whose exit status is 1 where one survives; the faults stand in
+[tests/mutants/faults.yaml](../tests/mutants/faults.yaml).
+"""
+#: Seconds after which tests that do not end have noticed a fault too.
+LIMIT = 600
 RESULTS = REPOSITORY / ".pytest_cache" / "mutants.json"
 
 
@@ -50,7 +58,7 @@ def try_fault(fault: Fault) -> Outcome:
         fault.plant(Path(folder))
         started = time.perf_counter()
         try:
-            caught_by = running.run_tests(Path(folder), fault.tests)
+            caught_by = running.run_tests(Path(folder), fault.tests, LIMIT)
         except ReladError as error:
             raise ReladError(f"fault {fault.name!r}: {error}") from None
         return Outcome(key, caught_by, round(time.perf_counter() - started, 1))
@@ -99,8 +107,9 @@ def table(faults: Sequence[Fault], results: Results) -> str:
     survivors = sum(outcome.caught_by is None for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
     lines = [
+        HEAD,
         f"{len(faults)} faults, {len(faults) - survivors} caught, {survivors} survive; "
-        f"{seconds / 60:.0f} min on one thread."
+        f"{seconds / 60:.0f} min on one thread.",
     ]
     kind = None
     for fault, outcome in zip(faults, outcomes, strict=True):
