@@ -33,8 +33,8 @@ from tests.mutants.faults import Fault, copy_sources, load
 HEAD = """# Planted faults
 
 Each replaces a few words of one file in a copy of the sources, and the tests that it names are run
-there. Made by `python -m tests.mutants`, whose exit status is 1 where one survives; the faults stand in
-[tests/mutants/faults.yaml](../tests/mutants/faults.yaml).
+there. Made by `python -m tests.mutants`, whose exit status is 1 where one survives; the faults
+stand in [tests/mutants/faults.yaml](../tests/mutants/faults.yaml).
 """
 #: Seconds after which tests that do not end have noticed a fault too.
 LIMIT = 600
@@ -155,16 +155,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = Results(args.results)
     require_sound(faults, results)
     waiting = [fault for fault in faults if results.of(fault) is None]
+    wrong: list[str] = []
     with ThreadPoolExecutor(args.n) as pool:
         trials = {pool.submit(try_fault, fault): fault for fault in waiting}
         try:
             for trial in as_completed(trials):
-                name, outcome = trials[trial].name, trial.result()
-                results.add(name, outcome)
-                told = f"caught by {outcome.caught_by}" if outcome.caught_by else "SURVIVES"
-                print(f"{name}: {told} ({outcome.seconds} s)", file=sys.stderr, flush=True)
-        finally:  # of an error or an interruption: what has not begun need not begin
+                name = trials[trial].name
+                try:
+                    outcome = trial.result()
+                except ReladError as error:  # told again at the end
+                    wrong.append(str(error))
+                    told = "could not be tried"
+                else:
+                    results.add(name, outcome)
+                    by = f"caught by {outcome.caught_by}" if outcome.caught_by else "SURVIVES"
+                    told = f"{by} ({outcome.seconds} s)"
+                print(f"{name}: {told}", file=sys.stderr, flush=True)
+        finally:  # of an interruption: what has not begun need not begin
             pool.shutdown(wait=True, cancel_futures=True)
+    if wrong:
+        raise ReladError("; ".join(wrong))
     print(table(faults, results))
     return int(any(results.outcomes[fault.name].caught_by is None for fault in faults))
 

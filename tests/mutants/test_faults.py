@@ -110,10 +110,27 @@ def test_survivors_are_told_and_what_is_known_is_not_run_again(monkeypatch, tmp_
 
 
 def test_tests_that_fail_without_a_fault_are_refused(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(running, "run_tests", lambda root, tests: "tests/a.py::test")
+    monkeypatch.setattr(running, "run_tests", lambda root, tests, limit=None: "tests/a.py::test")
     monkeypatch.setattr(mutants, "copy_sources", lambda root: None)
     with pytest.raises(ReladError, match=r"tests/a\.py::test fails without any fault"):
         mutants.main(["--results", str(tmp_path / "results.json"), "--only", FAULTS[0].name])
+
+
+def test_faults_that_cannot_be_tried_do_not_keep_others_from_it(monkeypatch, tmp_path, capsys):
+    file, tests = "relad/imaging/psnr.py", ("tests/a.py",)
+    faults = [Fault(name, "", file, old, "x", tests) for name, old in (("a", "no"), ("b", "math."))]
+
+    def copy_sources(root):
+        (root / file).parent.mkdir(parents=True)
+        (root / file).write_text("import math.inf\n")
+
+    monkeypatch.setattr(running, "run_tests", lambda root, tests, limit=None: None)
+    monkeypatch.setattr(mutants, "copy_sources", copy_sources)
+    monkeypatch.setattr(mutants, "load", lambda: faults)
+    monkeypatch.setattr(Fault, "fingerprint", lambda self, root: repr(self))
+    with pytest.raises(ReladError, match="fault 'a': 'no' stands 0 times"):
+        mutants.main(["--results", str(tmp_path / "results.json")])
+    assert "b: SURVIVES" in capsys.readouterr().err
 
 
 def test_an_unknown_fault_is_refused() -> None:
