@@ -70,18 +70,18 @@ def test_the_gradient_of_g_is_the_weighted_sum_of_each_terms_own(adversary, x0_w
         adversary=adversary,
         x0_weighting=x0_weighting,
         prediction="epsilon",
-        weighting="truncated",
+        weighting="v",
     )
     x_t, t = method.noised(b, torch.Generator().manual_seed(3))
     x0_hat = method.x0_hat(x_t, t, b)
-    snr = method.schedule.exact[t] / (1 - method.schedule.exact[t])
+    snr = method.schedule.snr[t].double()
     w = snr.sqrt().clamp(max=1) if x0_weighting == "snr" else torch.ones(2)
     fake, real = (
         method.discriminator(x, b.mri, b.tracer, t).flatten(1).mean(1) for x in (x0_hat, b.pet)
     )
     advantage = fake - real if adversary == "relativistic" else fake
     terms = {
-        "denoising": (snr.clamp(min=1) * brain_mean((x0_hat - b.pet).square(), b.mask)).mean(),
+        "denoising": ((snr + 1) * brain_mean((x0_hat - b.pet).square(), b.mask)).mean(),
         "l1": (w * brain_mean((x0_hat - b.pet).abs(), b.mask)).mean(),
         "adversarial": (w * F.softplus(-advantage)).mean(),
     }
