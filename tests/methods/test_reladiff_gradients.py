@@ -69,7 +69,7 @@ def test_the_gradient_of_g_is_the_weighted_sum_of_each_terms_own(adversary, x0_w
         lambda_adv=weights["adversarial"],
         adversary=adversary,
         x0_weighting=x0_weighting,
-        prediction="epsilon",
+        prediction="v",
         weighting="v",
     )
     x_t, t = method.noised(b, torch.Generator().manual_seed(3))
@@ -87,11 +87,12 @@ def test_the_gradient_of_g_is_the_weighted_sum_of_each_terms_own(adversary, x0_w
     }
     own = {name: gradients(term, method.generator) for name, term in terms.items()}
     method.update(b, progress=0.5, random=torch.Generator().manual_seed(3))
+    sizes = {name: weights[name] * max(float(g.abs().max()) for g in own[name]) for name in terms}
     for i, parameter in enumerate(method.generator.parameters()):
         expected = sum(weights[name] * own[name][i] for name in terms)
-        torch.testing.assert_close(parameter.grad, expected, rtol=1e-5, atol=1e-9)
-    for name in terms:  # each counts: without it the gradient would be another
-        assert max(float(g.abs().max()) for g in own[name]) > 1e-4, name
+        # Weights over t are float32.
+        assert (parameter.grad - expected).abs().max() < 1e-6 * max(sizes.values())
+    assert min(sizes.values()) > 1e-3 * max(sizes.values()), "a term that was lost would not show"
 
 
 @pytest.mark.parametrize("adversary", ["relativistic", "standard"])
