@@ -108,17 +108,21 @@ class ReleasedRelADiffusion(RelADiffusion):
     def constrained(self, x0_hat: Volume) -> Volume:
         return x0_hat.clamp(-1.0, 1.0) if self.clamp else x0_hat
 
-    def penalty(self, x: Volume, batch: Batch, t: Index) -> Scalar:
+    def penalty(
+        self, x: Volume, batch: Batch, t: Index, random: torch.Generator | None = None
+    ) -> Scalar:
         values = []
         for i in range(len(x)):  # one by one, as released; without batch norm it is all the same
-            values.append(self._penalty_of_one(x[i : i + 1], batch.sample(i), t[i : i + 1]))
+            values.append(self._penalty_of_one(x[i : i + 1], batch.sample(i), t[i : i + 1], random))
         return torch.stack(values).mean()
 
-    def _penalty_of_one(self, x: Tensor, batch: Batch, t: Tensor) -> Tensor:
+    def _penalty_of_one(
+        self, x: Tensor, batch: Batch, t: Tensor, random: torch.Generator | None
+    ) -> Tensor:
         def value(x: Tensor) -> Tensor:
             logits = self.discriminator(x, batch.mri, batch.tracer, t).to(x.dtype)
             return critic(logits, "sum" if self.penalty_sums_logits else self.critic_reduction)
 
-        penalty = gradient_penalty(value, x)
+        penalty = gradient_penalty(value, x, random)
         # Summing the axes 1 to 3 and averaging the last is the full sum over its length.
         return penalty / x.shape[-1] if self.penalty_over_three_axes else penalty

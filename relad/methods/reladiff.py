@@ -26,9 +26,17 @@ from relad.data.batch import Batch
 from relad.methods.diffusion.conditional import ConditionalDiffusion
 from relad.methods.diffusion.schedule import X0_WEIGHTINGS
 from relad.methods.losses.gradient_penalty import gradient_penalty
-from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, critic
+from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, Values, critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
 from relad.shapes import Index, PerSample, Scalar, Volume
+
+#: What a loss or a norm that may underflow is divided by at least.
+TINY = torch.finfo(torch.float32).eps
+
+
+def per_sample(values: Values) -> PerSample:
+    """Mean over patches, where a loss has a value for each."""
+    return values.flatten(1).mean(1) if values.ndim > 1 else values
 
 
 class RelADiffusion(ConditionalDiffusion):
@@ -46,6 +54,10 @@ class RelADiffusion(ConditionalDiffusion):
         Weights of the L1 and of the adversarial loss on x0_hat; 0 leaves the term out.
     x0_weighting
         w(t) of these two terms, see :meth:`NoiseSchedule.x0_weight`.
+    balance
+        Whether lambda_adv is the ratio of the adversarial loss's gradient at x0_hat to that of the
+        other terms, both as norms and per sample, so that it means the same at every size of
+        volume, t and prediction (for x0_hat what Esser et al. 2021, eq. 7, do for the last layer).
     adversary
         ``relativistic`` or ``standard`` (non-saturating GAN), both with the penalty.
     gamma
@@ -58,7 +70,8 @@ class RelADiffusion(ConditionalDiffusion):
         The penalty enters every k-th update, k times as strong (lazy regularisation, Karras et
         al. 2020).
     critic_reduction
-        ``mean`` or ``sum`` over patches; gamma is stated for this reduction.
+        ``mean`` or ``sum`` over patches before the losses, or ``patch``: a loss for every patch.
+        gamma is stated for this reduction.
     adversary_from
         Share of the training after which the adversary starts (20 of 100 epochs in the paper).
     discriminator
@@ -82,6 +95,7 @@ class RelADiffusion(ConditionalDiffusion):
         lambda_l1: float = 1.0,
         lambda_adv: float = 0.003,
         x0_weighting: str = "uniform",
+        balance: bool = False,
         adversary: str = "relativistic",
         gamma: float = 1.0,
         gamma_end: float | None = None,
@@ -104,6 +118,7 @@ class RelADiffusion(ConditionalDiffusion):
         self.lambda_l1 = lambda_l1
         self.lambda_adv = lambda_adv
         self.x0_weighting = x0_weighting
+        self.balance = balance
         self.loss_g, self.loss_d = ADVERSARIES[adversary]
         self.gamma, self.gamma_end = gamma, gamma_end
         self.beta2, self.beta2_end = betas_discriminator[1], beta2_end
@@ -133,8 +148,8 @@ class RelADiffusion(ConditionalDiffusion):
     def set_extra_state(self, state: Tensor) -> None:
         self.discriminator_updates = int(state)
 
-    def critic(self, pet: Volume, batch: Batch, t: Index) -> PerSample:
-        """D of PET given the batch's MRI and tracer, and t: one value per sample."""
+    def critic(self, pet: Volume, batch: Batch, t: Index) -> Values:
+        """D of PET given the batch's MRI and tracer, and t: one value per sample, or per patch."""
         logits = self.discriminator(pet, batch.mri, batch.tracer, t).to(pet.dtype)
         return critic(logits, self.critic_reduction)
 
@@ -152,7 +167,9 @@ class RelADiffusion(ConditionalDiffusion):
         adversarial = self.lambda_adv > 0 and progress >= self.adversary_from
 
         # Discriminator: L_D on (x0, x0_hat)
-        log = self.update_discriminator(fake.detach(), batch, t, progress) if adversarial else {}
+        log = {}
+        if adversarial:
+            log = self.update_discriminator(fake.detach(), batch, t, progress, random)
 
         # Generator: L_G
         loss = log["denoising"] = self.denoising_loss(x0_hat, batch, t)
@@ -163,26 +180,42 @@ class RelADiffusion(ConditionalDiffusion):
             self.discriminator.requires_grad_(False)
             with torch.no_grad():
                 real = self.critic(x0, batch, t)
-            log["adversarial"] = (w * self.loss_g(self.critic(fake, batch, t), real)).mean()
-            loss = loss + self.lambda_adv * log["adversarial"]
+            each = w * per_sample(self.loss_g(self.critic(fake, batch, t), real))
+            log["adversarial"] = each.mean()
+            strength, log["adversarial_share"] = self.strength(loss, log["adversarial"], x0_hat)
+            loss = loss + (strength * each).mean()
             self.discriminator.requires_grad_(True)
         self.descend("generator", loss)
         return {name: value.detach() for name, value in log.items()}
 
+    def strength(
+        self, others: Scalar, adversarial: Scalar, x0_hat: Volume
+    ) -> tuple[PerSample, Scalar]:
+        """lambda_adv of each sample, and the adversary's share of the gradient norms at x0_hat."""
+        of_others, of_adversary = (
+            torch.autograd.grad(term, x0_hat, retain_graph=True)[0].flatten(1).norm(dim=1)
+            for term in (others, adversarial)
+        )
+        strength = torch.full_like(of_others, self.lambda_adv)
+        if self.balance:
+            strength = strength * of_others / of_adversary.clamp(min=TINY)
+        of_adversary = strength * of_adversary
+        return strength, (of_adversary / (of_others + of_adversary).clamp(min=TINY)).mean()
+
     def update_discriminator(
-        self, fake: Volume, batch: Batch, t: Index, progress: float
+        self, fake: Volume, batch: Batch, t: Index, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
         """One step of D on the truth and on the detached clean prediction."""
         log = {}
-        loss = log["discriminator"] = self.loss_d(
-            self.critic(fake, batch, t), self.critic(batch.pet, batch, t)
-        ).mean()
+        of_fake, of_real = self.critic(fake, batch, t), self.critic(batch.pet, batch, t)
+        loss = log["discriminator"] = self.loss_d(of_fake, of_real).mean()
+        log["discriminator_accuracy"] = (of_real > of_fake).to(loss.dtype).mean()
         if self.gamma > 0 and self.discriminator_updates % self.penalty_every == 0:
             gamma = self.annealed(self.gamma, self.gamma_end, progress)
-            r1, r2 = (self.penalty(x, batch, t) for x in (batch.pet, fake))
+            r1, r2 = (self.penalty(x, batch, t, random) for x in (batch.pet, fake))
             log["penalty"] = 0.5 * gamma * (r1 + r2)
             # Tells whether gamma binds at all. The loss of a D that has won underflows to 0.
-            log["penalty_ratio"] = log["penalty"] / loss.clamp(min=torch.finfo(loss.dtype).eps)
+            log["penalty_ratio"] = log["penalty"] / loss.clamp(min=TINY)
             loss = loss + self.penalty_every * log["penalty"]
         self.discriminator_updates += 1
         for group in self.optimizers["discriminator"].param_groups:
@@ -191,9 +224,11 @@ class RelADiffusion(ConditionalDiffusion):
         self.descend("discriminator", loss)
         return log
 
-    def penalty(self, x: Volume, batch: Batch, t: Index) -> Scalar:
+    def penalty(
+        self, x: Volume, batch: Batch, t: Index, random: torch.Generator | None = None
+    ) -> Scalar:
         """R1 (x real) or R2 (x synthetic) of D given the batch's MRI and tracer, and t."""
-        return gradient_penalty(lambda x: self.critic(x, batch, t), x)
+        return gradient_penalty(lambda x: self.critic(x, batch, t), x, random)
 
     def annealed(self, start: float, end: float | None, progress: float) -> float:
         """A setting of the adversary at ``progress``; constant where it has no ``end``."""

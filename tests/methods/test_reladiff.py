@@ -19,6 +19,7 @@ from relad.study.sampling import Sampling
 from relad.study.settings import TrainedMethod
 
 NETWORK = {"channels": [8, 16]}
+RANDOM = torch.Generator()
 
 
 def batch(seed: int = 0) -> Batch:
@@ -92,7 +93,7 @@ def test_penalty_is_lazy_and_can_be_left_out():
 def test_generator_step_leaves_the_discriminator_alone_and_the_reverse():
     method = rela(adversary_from=0.0)
     generator = [p.clone() for p in method.generator.parameters()]
-    method.update_discriminator(batch().pet + 0.1, batch(), torch.tensor([5, 900]), 0.5)
+    method.update_discriminator(batch().pet + 0.1, batch(), torch.tensor([5, 900]), 0.5, RANDOM)
     assert all(
         torch.equal(a, b) for a, b in zip(generator, method.generator.parameters(), strict=True)
     )
@@ -169,7 +170,7 @@ def softplus(x: float) -> float:
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "patch"])
 @pytest.mark.parametrize("weighting", ["uniform", "snr", "alpha_bar"])
 def test_every_logged_loss_equals_an_independent_float64_computation(weighting, reduction):
     """L_D, the penalty and each term of L_G, voxel by voxel from what the networks answer."""
@@ -222,18 +223,26 @@ def test_every_logged_loss_equals_an_independent_float64_computation(weighting, 
             )
             reduced = logits.sum() / (logits.numel() if reduction == "mean" else 1)
             reduced.backward()
-            value[name].append(reduced.item())
+            value[name].append(
+                logits.flatten().tolist() if reduction == "patch" else [reduced.item()]
+            )
             norms.append(float(volume.grad.square().sum()))
-    pairs = list(zip(value["fake"], value["real"], strict=True))
+    pairs = [
+        list(zip(*both, strict=True)) for both in zip(value["fake"], value["real"], strict=True)
+    ]
+    adversarial = [np.mean([softplus(r - f) for f, r in patches]) for patches in pairs]
     expected = {
         "denoising": np.mean(denoising),
         "l1": np.mean(np.multiply(w, l1)),
-        "adversarial": np.mean([k * softplus(r - f) for k, (f, r) in zip(w, pairs, strict=True)]),
-        "discriminator": np.mean([softplus(f - r) for f, r in pairs]),
+        "adversarial": np.mean(np.multiply(w, adversarial)),
+        "discriminator": np.mean([[softplus(f - r) for f, r in patches] for patches in pairs]),
+        "discriminator_accuracy": np.mean([[r > f for f, r in patches] for patches in pairs]),
         "penalty": 0.5 * 0.7 * sum(norms) / len(root),
     }
     expected["penalty_ratio"] = expected["penalty"] / expected["discriminator"]
-    assert set(log) == set(expected)
+    assert set(log) == {*expected, "adversarial_share"}
+    if reduction == "patch":  # drawn; see test_gradient_penalty.py
+        del expected["penalty"], expected["penalty_ratio"]
     for name, number in expected.items():
         assert log[name].item() == pytest.approx(number, rel=1e-6), name
 
@@ -254,7 +263,7 @@ def test_gamma_and_beta2_run_to_their_ends_while_the_adversary_trains():
     x0_hat = batch().pet + 0.1
     for progress, gamma, beta2 in ((0.2, 1.0, 0.9), (0.4, 0.55, 0.945), (0.8, 0.1, 0.99)):
         plain = sum(method.penalty(x, batch(), t) for x in (batch().pet, x0_hat))
-        log = method.update_discriminator(x0_hat, batch(), t, progress)
+        log = method.update_discriminator(x0_hat, batch(), t, progress, RANDOM)
         assert log["penalty"].item() == pytest.approx(0.5 * gamma * plain.item(), rel=1e-5)
         group = method.optimizers["discriminator"].param_groups[0]
         assert group["betas"] == pytest.approx((0.0, beta2))
@@ -270,7 +279,7 @@ def test_the_log_stays_finite_when_the_discriminator_has_won():
     with torch.no_grad():  # move each sample to where D finds it false
         up, down = (method.critic(b.pet + shift, b, t) for shift in (3.0, -3.0))
     shift = torch.where(up < down, 3.0, -3.0)[:, None, None, None, None]
-    log = method.update_discriminator(b.pet + shift, b, t, 0.5)
+    log = method.update_discriminator(b.pet + shift, b, t, 0.5, RANDOM)
     assert log["discriminator"] == 0 and log["penalty"] > 0
     assert all(torch.isfinite(value) for value in log.values())
 
@@ -283,3 +292,63 @@ def test_generator_and_discriminator_have_their_own_optimisers_and_schedules():
     assert method.lr_factor(0.99, "discriminator") == 1.0
     assert method.lr_factor(0.99, "generator") < 0.05
     assert rela().lr_factor(0.99, "discriminator") < 0.05
+
+
+def gradients(method: RelADiffusion) -> torch.Tensor:
+    """What one update finds, of all parameters of the generator."""
+    with torch.no_grad():  # an output other than zero
+        method.generator.last.weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    method.update(batch(), progress=0.5, random=torch.Generator().manual_seed(0))
+    return torch.cat([p.grad.flatten() for p in method.generator.parameters()])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "patch"])
+@pytest.mark.parametrize("x0_weighting", ["uniform", "snr"])
+def test_balanced_the_adversary_pulls_lambda_times_as_hard_whatever_its_size(
+    reduction, x0_weighting
+):
+    """Per sample at x0_hat: so for any scale of the logits, weight over t and number of patches."""
+    shares = []
+    for scale in (1.0, 100.0):
+        method = rela(
+            balance=True,
+            lambda_adv=0.5,
+            critic_reduction=reduction,
+            x0_weighting=x0_weighting,
+            adversary_from=0.0,
+            lr_discriminator=0.0,
+        )
+        with torch.no_grad():
+            method.discriminator.last.weight.mul_(scale)
+        log = train(method, 1)[0]
+        shares.append(log["adversarial_share"].item())
+    assert shares == pytest.approx([1 / 3, 1 / 3], rel=1e-4)
+
+
+def test_the_logged_share_is_that_of_the_gradients_at_the_clean_prediction():
+    """Of one voxel's bias, which every voxel of x0_hat moves with: signs and sizes by hand."""
+    terms = {"lambda_l1": 0.0, "lr_discriminator": 0.0, "adversary_from": 0.0, "gamma": 0.0}
+    method = rela(lambda_adv=2.0, **terms)
+    b, t = batch(), torch.tensor([300, 800])
+    x0_hat = (b.pet + 0.3).requires_grad_(True)
+    fake, real = method.critic(x0_hat, b, t), method.critic(b.pet, b, t)
+    adversarial = torch.nn.functional.softplus(real - fake).mean()
+    of_adversary = torch.autograd.grad(adversarial, x0_hat)[0].flatten(1).norm(dim=1)
+    voxels = b.mask.flatten(1).sum(1)
+    snr = method.schedule.snr[t].clamp(1.0, 5.0)
+    of_denoising = snr * 2 * 0.3 / voxels.sqrt() / len(voxels)  # 0.3 off in every voxel
+    loss = method.denoising_loss(x0_hat, b, t)
+    strength, share = method.strength(
+        loss, method.loss_g(method.critic(x0_hat, b, t), real).mean(), x0_hat
+    )
+    expected = (2 * of_adversary / (2 * of_adversary + of_denoising)).mean()
+    torch.testing.assert_close(share, expected)
+    assert strength.tolist() == [2.0, 2.0]
+
+
+def test_the_adversary_moves_the_generator_by_lambda_times_its_own_gradient():
+    """Without balance: linear in lambda_adv, and nothing at 0."""
+    terms = {"adversary_from": 0.0, "lr_discriminator": 0.0, "lr": 0.0}
+    none, one, three = (gradients(rela(lambda_adv=k, **terms)) for k in (1e-12, 1.0, 3.0))
+    assert (one - none).norm() > 1e-3 * none.norm()
+    torch.testing.assert_close(three - none, 3 * (one - none), rtol=1e-3, atol=1e-6)

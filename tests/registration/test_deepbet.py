@@ -101,6 +101,16 @@ def test_where_the_second_try_finds_nothing_the_first_is_kept(extract) -> None:
     np.testing.assert_array_equal(extract(network), posed("brain", network.pose) > 0.5)
 
 
+@pytest.mark.parametrize("best", [1, 3])
+def test_of_several_poor_fits_the_best_is_kept(extract, best: int) -> None:
+    """Whenever it was found: here at the first or at the third of the pitches tried."""
+    network = Network(pitched(0), lambda tilt: network.asked == best)
+    fits = network.find_pose
+    network.find_pose = lambda image, mask: (network.pose, fits(image, mask)[1] - 0.03)
+    assert dice(extract(network), posed("brain", network.pose) > 0.5) > 0.95
+    assert network.asked >= len(deepbet.PITCHES_DEG)
+
+
 def test_where_no_pitch_shows_a_brain_the_first_reason_is_told(extract) -> None:
     network = Network(pitched(0), lambda tilt: True)
 

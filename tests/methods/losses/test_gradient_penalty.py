@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,6 +42,26 @@ def test_summing_patches_is_their_number_squared_times_the_mean():
     }
     assert patches > 1
     torch.testing.assert_close(by["sum"], by["mean"] * patches**2)
+
+
+def test_by_patch_it_is_the_mean_of_every_patch_alone():
+    """In expectation over the signs; patches overlap, so that single draws differ."""
+    torch.manual_seed(0)
+    network = PatchDiscriminator(0, tracers=1, channels=(4, 4)).double()
+    pet = torch.randn(2, 1, 8, 8, 4, dtype=torch.float64)
+    mri, tracer = pet.new_zeros(2, 0, 8, 8, 4), torch.zeros(2, dtype=torch.long)
+
+    def patches(x):
+        return critic(network(x, mri, tracer, tracer), "patch")
+
+    count = patches(pet).shape[1]
+    exact = [gradient_penalty(lambda x, p=p: patches(x)[:, p], pet) for p in range(count)]
+    drawn = [
+        gradient_penalty(patches, pet, torch.Generator().manual_seed(i)).item() for i in range(400)
+    ]
+    mean, error = np.mean(drawn), np.std(drawn) / 20
+    assert error < 0.05 * mean
+    assert mean == pytest.approx(torch.stack(exact).mean().item(), abs=4 * error)
 
 
 def test_penalty_of_a_batch_is_the_mean_over_its_samples():

@@ -50,5 +50,6 @@ def test_critic_reduces_every_dimension_but_the_batch():
     logits = torch.arange(24.0).view(2, 1, 2, 2, 3)
     torch.testing.assert_close(relativistic.critic(logits, "mean"), torch.tensor([5.5, 17.5]))
     torch.testing.assert_close(relativistic.critic(logits, "sum"), torch.tensor([66.0, 210.0]))
+    torch.testing.assert_close(relativistic.critic(logits, "patch"), logits.flatten(1))
     with pytest.raises(ValueError, match="median"):
         relativistic.critic(logits, "median")
