@@ -120,7 +120,7 @@ def test_the_gradient_of_d_is_that_of_its_loss_and_of_the_penalty_k_times(advers
     penalty = 0.5 * gamma * sum(norms) + 0 * loss
     own = [gradients(term, method.discriminator) for term in (loss, penalty)]
     for update in range(2 * every):
-        method.update_discriminator(x0_hat, b, T, 0.5)
+        method.update_discriminator(x0_hat, b, T, 0.5, torch.Generator())
         factor = every if update % every == 0 else 0
         for i, parameter in enumerate(method.discriminator.parameters()):
             expected = own[0][i] + factor * own[1][i]
@@ -134,7 +134,7 @@ def test_the_discriminator_learns_from_the_update_and_sends_nothing_to_the_gener
         group["lr"] = 1e-3
     before = method.discriminator.first.weight.clone()
     x0_hat = method.x0_hat(batch().pet, T, batch())
-    method.update_discriminator(x0_hat.detach(), batch(), T, 0.5)
+    method.update_discriminator(x0_hat.detach(), batch(), T, 0.5, torch.Generator())
     assert all(p.grad is None for p in method.generator.parameters())
     assert not torch.equal(method.discriminator.first.weight, before)
 

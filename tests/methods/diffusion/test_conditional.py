@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
-import pytest
 import torch
 
 from baselines.ddpm import DDPM
 from relad.data.batch import Batch
-from relad.methods.diffusion import samplers
 from relad.study.sampling import Sampling
 
 
@@ -26,37 +25,60 @@ def batch(*size: int, count: int = 2) -> Batch:
     return Batch(mri, tracer, mask, torch.tensor(-1.0), torch.randn(mask.shape))
 
 
-@pytest.mark.parametrize("sigma", [None, 1 / 3])
-def test_the_network_is_shown_x_t_scaled_beside_the_mri_and_told_tracer_and_time(sigma):
-    method, b, t = model(sigma_data=sigma), batch(4, 6, 4), torch.tensor([3, 800])
-    seen = []
-    method.generator.register_forward_pre_hook(lambda _, given: seen.extend(given))
-    x_t = torch.randn(b.pet.shape)
+def shown(method: DDPM) -> list[tuple[torch.Tensor, ...]]:
+    """What the network is given from now on, call by call."""
+    seen: list[tuple[torch.Tensor, ...]] = []
+    method.generator.register_forward_pre_hook(lambda _, given: seen.append(given))
+    return seen
+
+
+def test_the_network_is_shown_x_t_beside_the_mri_and_told_tracer_and_time():
+    method, b, t = model(), batch(4, 6, 4), torch.tensor([3, 800])
+    seen, x_t = shown(method), torch.randn(b.pet.shape)
     x0_hat = method.x0_hat(x_t, t, b)
-    abar = method.schedule.exact[t]
-    scale = (
-        torch.ones(2) if sigma is None else abar.sqrt() * sigma**2 / (abar * sigma**2 + 1 - abar)
-    )
-    shown, tracer, time = seen
-    expected = x_t * scale.float()[:, None, None, None, None]
-    torch.testing.assert_close(shown, torch.cat([expected, b.mri], dim=1))
+    ((volumes, tracer, time),) = seen
+    assert torch.equal(volumes, torch.cat([x_t, b.mri], dim=1))
     assert torch.equal(tracer, b.tracer) and torch.equal(time, t)
     assert (x0_hat[~b.mask] == -1).all()
 
 
-def test_sampling_starts_from_normal_noise_of_every_volumes_own(monkeypatch):
-    method, b, seen = model(), batch(16, 16, 16, count=3), {}
+def test_with_the_spread_of_the_data_the_network_is_shown_the_best_linear_estimate():
+    """sqrt(abar) sigma^2 / (abar sigma^2 + 1 - abar) times x_t."""
+    sigma = 1 / 3
+    method, b, t = model(sigma_data=sigma), batch(4, 6, 4), torch.tensor([3, 800])
+    seen, x_t = shown(method), torch.randn(b.pet.shape)
+    method.x0_hat(x_t, t, b)
+    abar = method.schedule.exact[t]
+    scale = abar.sqrt() * sigma**2 / (abar * sigma**2 + 1 - abar)
+    expected = x_t * scale.float()[:, None, None, None, None]
+    torch.testing.assert_close(seen[0][0][:, :1], expected)
 
-    def sample(predict_x0, schedule, x_T, **how):
-        seen.update(x_T=x_T, **how)
-        return x_T
 
-    monkeypatch.setattr(samplers, "sample", sample)
+def synthesized(sampler: str, steps: int) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
+    """Three volumes of a network that is awake, and what it was shown."""
+    method, b = model(), batch(16, 16, 16, count=3)
+    with torch.no_grad():
+        method.generator.last.weight.normal_(0, 0.05)
+    seen = shown(method)
     random = [torch.Generator().manual_seed(i) for i in range(3)]
-    method.synthesize(b.condition, sampling=Sampling("ddpm", 7), random=random)
-    assert (seen["sampler"], seen["steps"], seen["random"]) == ("ddpm", 7, random)
+    return method.synthesize(b.condition, sampling=Sampling(sampler, steps), random=random), seen
+
+
+def test_sampling_starts_from_normal_noise_of_every_volumes_own():
+    _, seen = synthesized("ddpm", 7)
+    assert len(seen) == 7
+    x_T = seen[0][0][:, 0]
     normal, n = torch.distributions.Normal(0.0, 1.0), 16**3
-    for volume in seen["x_T"]:
+    for volume in x_T:
         distance = normal.cdf(volume.flatten().sort().values) - torch.arange(1, n + 1) / n
         assert distance.abs().max() < 1.95 / math.sqrt(n)  # Kolmogorov and Smirnov, 0.1 %
-    assert len({volume.sum().item() for volume in seen["x_T"]}) == 3
+    assert len({volume.sum().item() for volume in x_T}) == 3
+
+
+def test_sampling_takes_the_sampler_and_the_steps_that_are_asked_for():
+    volumes = []
+    for sampler, steps in (("ddpm", 3), ("ddim", 3), ("dpmpp", 3), ("ddim", 4)):
+        volume, seen = synthesized(sampler, steps)
+        assert len(seen) == steps
+        volumes.append(volume)
+    assert not any(torch.equal(a, b) for a, b in combinations(volumes, 2))

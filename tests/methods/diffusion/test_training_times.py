@@ -39,7 +39,7 @@ def test_times_have_the_density_that_t_power_says(power):
 
 
 def test_x_t_is_signal_and_normal_noise_in_the_schedules_shares():
-    x_t, t, model = noised(t_power=1.0)
+    x_t, t, model = noised()
     abar = model.schedule.exact[t]
     epsilon = (x_t - abar.sqrt() * 0.3) / (1 - abar).sqrt()
     normal = torch.distributions.Normal(0.0, 1.0)
