@@ -95,6 +95,32 @@ def test_the_gradient_of_g_is_the_weighted_sum_of_each_terms_own(adversary, x0_w
     assert min(sizes.values()) > 1e-3 * max(sizes.values()), "a term that was lost would not show"
 
 
+def test_a_balanced_adversary_weighs_every_sample_by_its_own_gradients():
+    """lambda_adv is, for each sample, the ratio of the two gradients at x0_hat."""
+    b, lambda_adv = batch(), 0.4
+    method = rela(lambda_adv=lambda_adv, balance=True, prediction="v", weighting="v")
+    x_t, t = method.noised(b, torch.Generator().manual_seed(3))
+    x0_hat = method.x0_hat(x_t, t, b)
+    fake, real = (
+        method.discriminator(x, b.mri, b.tracer, t).flatten(1).mean(1) for x in (x0_hat, b.pet)
+    )
+    error = (x0_hat - b.pet).abs()
+    snr = method.schedule.snr[t].double()
+    others = ((snr + 1) * brain_mean(error.square(), b.mask) + brain_mean(error, b.mask)).mean()
+    each = F.softplus(real - fake)
+    norms = [
+        torch.autograd.grad(loss, x0_hat, retain_graph=True)[0].flatten(1).norm(dim=1)
+        for loss in (others, each.mean())
+    ]
+    strength = lambda_adv * norms[0] / norms[1]
+    assert strength.max() > 1.2 * strength.min(), "samples are weighted alike"
+    own = gradients(others + (strength * each).mean(), method.generator)
+    method.update(b, progress=0.5, random=torch.Generator().manual_seed(3))
+    size = max(float(g.abs().max()) for g in own)
+    for parameter, expected in zip(method.generator.parameters(), own, strict=True):
+        assert (parameter.grad - expected).abs().max() < 1e-6 * size
+
+
 @pytest.mark.parametrize("adversary", ["relativistic", "standard"])
 def test_the_gradient_of_d_is_that_of_its_loss_and_of_the_penalty_k_times(adversary):
     """And every k-th update alone has the penalty."""
