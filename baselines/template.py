@@ -52,6 +52,7 @@ class MeanTemplate(Method):
     """Averages the training PET; the MRI serves only for its brain mask."""
 
     single_pass = True
+    reads_mri = False
 
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__()

@@ -4,8 +4,10 @@
 
 Columns: median of penalty / D's loss while the adversary is on, in the first and in the second half
 of its updates; means over the last quarter of all updates of L_D (log 2 = 0.69 for a D that cannot
-tell), of the adversarial loss and of the denoising loss (eps-MSE under noise prediction); best PSNR
-of the validation subjects and the update it was reached at.
+tell), of D's accuracy (how often it finds the truth the truer of a pair; 0.5 for one that cannot
+tell), of the adversary's share of the gradient norms at x0_hat, of the adversarial loss and of the
+denoising loss (eps-MSE under noise prediction); best PSNR of the validation subjects and the update
+it was reached at.
 """
 
 from __future__ import annotations
@@ -42,10 +44,13 @@ def line(folder: Path) -> dict[str, Any]:
         row[f"penalty / L_D, {name}"] = f"{statistics.median(ratios):.2g}" if ratios else ""
     for name, key in (
         ("L_D", "discriminator"),
+        ("D's accuracy", "discriminator_accuracy"),
+        ("share of gradient", "adversarial_share"),
         ("adversarial", "adversarial"),
         ("denoising", "denoising"),
     ):
-        row[f"{name}, last quarter"] = f"{statistics.mean(numbers(last, key)):.3g}"
+        if found := numbers(last, key):  # older logs hold fewer
+            row[f"{name}, last quarter"] = f"{statistics.mean(found):.3g}"
     best = max((r for r in rows if r.get("validation_psnr")), key=psnr, default=None)
     if best is not None:
         row["best validation PSNR (dB)"] = f"{psnr(best):.2f}"

@@ -156,7 +156,7 @@ class ReleaseStep(Method):
             self.schedule,
             randn(given.mask.shape, random),
             sampler=sampling.sampler,
-            steps=sampling.steps,
+            times=samplers.timesteps(self.schedule.steps, sampling.steps),
             random=random,
         )
 

@@ -18,15 +18,15 @@ from pathlib import Path
 from relad import __version__
 from relad.errors import ReladError
 
-#: Step, with a module of its name in :mod:`relad.steps`, -> one line of help. In the order of the
-#: study.
+#: Step, with a module of its name in :mod:`relad.steps` (``_`` for ``-``), -> one line of help. In
+#: the order of the study.
 STEPS: dict[str, str] = {
     "phantom": "simulate a multi-tracer study as a LONI download",
     "ingest": "turn a LONI download into BIDS, every series accounted for",
     "enroll": "list who of a cohort may be of use",
     "register": "register one subject's scans: FLAIR, PET, MNI",
     "normalize": "resample a subject to MNI and SUVR, measure quality",
-    "qc": "judge a cohort's quality, and show it as one page to go through",
+    "qc": "judge a cohort's quality, shown as one page to go through",
     "pack": "pack a cohort into one memory-mapped dataset with folds",
     "train": "train one method on one fold",
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
@@ -36,6 +36,7 @@ STEPS: dict[str, str] = {
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "metrics": "PSNR, SSIM and MAE of one image against another",
+    "check-method": "tell whether a method keeps the protocol, and what to mend",
 }
 
 
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         if name != wanted:
             steps.add_parser(name, help=summary)
             continue
-        step = importlib.import_module(f"relad.steps.{name}")
+        step = importlib.import_module(f"relad.steps.{name.replace('-', '_')}")
         sub = steps.add_parser(
             name,
             help=summary,

@@ -16,6 +16,7 @@ from jaxtyping import install_import_hook  # noqa: E402
 CHECKED = ("relad.data", "relad.methods", "relad.training", "baselines")
 install_import_hook(CHECKED, "beartype.beartype")
 
+from tests.helpers.packages import EXAMPLES, install  # noqa: E402
 from tests.helpers.packing import write_packed  # noqa: E402
 
 
@@ -35,3 +36,9 @@ def packed_external(tmp_path_factory: pytest.TempPathFactory) -> Path:
         role="external",
         seed=1,
     )
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for sys.path in which the packages below examples/ are installed; read only."""
+    return install(*EXAMPLES, into=tmp_path_factory.mktemp("installed"))

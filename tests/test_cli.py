@@ -22,7 +22,7 @@ def test_help_of_every_step_teaches(step: str, capsys: pytest.CaptureFixture[str
         main([step, "--help"])
     assert done.value.code == 0
     shown = capsys.readouterr().out
-    module = importlib.import_module(f"relad.steps.{step}")
+    module = importlib.import_module(f"relad.steps.{step.replace('-', '_')}")
     assert f"usage: relad {step}" in shown
     assert (module.__doc__ or "").strip() in shown
     assert ("--settings" in shown) == (step in OF_STEP)

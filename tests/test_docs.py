@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -47,7 +48,7 @@ def test_make_targets_exist(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", commands("snakemake"))
-def test_snakemake_commands_plan(line: str, tmp_path: Path) -> None:
+def test_snakemake_commands_plan(line: str, tmp_path: Path, installed: Path) -> None:
     # The reader's own study stands here for the small one; --use-conda needs conda even to plan.
     small = shlex.quote(str(REPOSITORY / "config" / "test.yaml"))
     line = re.sub(r"config/(my-study|test)\.yaml", lambda _: small, line).replace("--use-conda", "")
@@ -64,6 +65,7 @@ def test_snakemake_commands_plan(line: str, tmp_path: Path) -> None:
             *("--directory", str(tmp_path)),
         ],
         cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
         check=False,

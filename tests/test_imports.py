@@ -35,10 +35,12 @@ def files(*patterns: str) -> list[Path]:
     files(
         "relad/methods/**/*.py",
         "relad/training/*.py",
+        "relad/conformance/*.py",
         "relad/compute/*.py",
         "relad/data/*.py",
         "relad/steps/train.py",
         "relad/steps/synthesize.py",
+        "relad/steps/check_method.py",
         "baselines/*.py",
     ),
     ids=lambda file: file.relative_to(REPOSITORY).as_posix(),

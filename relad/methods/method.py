@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,11 +51,22 @@ class Method(nn.Module, ABC):
     #: a mean and a spread.
     stochastic: bool = False
 
+    #: False for a floor that is to know nothing of the person but the outline of the brain.
+    reads_mri: bool = True
+
     #: Fewest sampling steps whose images tell one set of weights from another in validation.
     least_validation_steps: int = 1
 
     generator: nn.Module
     optimizers: dict[str, torch.optim.Optimizer]
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Look at every training pair once, unmirrored, before the first update.
+
+        For what a method has to know of the training data as a whole. What it keeps stands in
+        buffers of :attr:`generator`, if synthesis needs it. Nothing is read for a method that does
+        not iterate.
+        """
 
     @abstractmethod
     def update(

@@ -64,6 +64,8 @@ class Synthesis:
         Whose PET was synthesised, and what it is: simulated too where the method learnt from that.
     method, sampler, fold, seed
         What it was synthesised with.
+    samples
+        Images whose mean the synthetic PET is; with more than one, they lie beside it.
     evaluations
         Network evaluations per volume.
     seconds_per_volume, peak_memory_mb, device
@@ -81,6 +83,7 @@ class Synthesis:
     fold: int
     seed: int
     kind: Kind
+    samples: int
     evaluations: int | None = None
     seconds_per_volume: float | None = None
     peak_memory_mb: float | None = None
@@ -105,7 +108,7 @@ def read_training(folder: str | Path) -> Training:
 
 def read_synthesis(folder: str | Path) -> Synthesis:
     """Read ``synthesis.json`` of a folder of ``relad synthesize``; refuses one not whole."""
-    needed = ("cohort", "method", "sampler", "fold", "seed", "kind")
+    needed = ("cohort", "method", "sampler", "fold", "seed", "kind", "samples")
     file = Path(folder) / "synthesis.json"
     return Synthesis(Path(folder), **_read(file, Synthesis, needed, "synthesize"))
 
@@ -221,6 +224,8 @@ class Cost:
         Wall-clock time of one training.
     train_memory_mb
         Peak memory of training.
+    sampler
+        How its images were made, as in result rows.
     evaluations
         Network evaluations per synthesised volume.
     seconds_per_volume
@@ -240,6 +245,7 @@ class Cost:
     updates: int | None
     train_seconds: float | None
     train_memory_mb: float | None
+    sampler: str | None
     evaluations: int | None
     seconds_per_volume: float | None
     synthesis_memory_mb: float | None
@@ -254,14 +260,14 @@ def cost_of(trainings: Sequence[Training], syntheses: Sequence[Synthesis]) -> Co
     Parameters
     ----------
     trainings
-        Of the method, at least one.
+        Of the method or of the one whose models it samples, at least one.
     syntheses
         Of the method for the training cohort, so that all methods are timed on the same volumes.
     """
     counts = [training.counts for training in trainings]
     measured = [training.measured for training in trainings]
     made = [vars(synthesis) for synthesis in syntheses]
-    method = trainings[0].method
+    method = syntheses[0].method if syntheses else trainings[0].method
     devices = [record.get("device") for record in [*measured, *made]]
     return Cost(
         parameters=_count(counts, "parameters_generator", method),
@@ -269,6 +275,7 @@ def cost_of(trainings: Sequence[Training], syntheses: Sequence[Synthesis]) -> Co
         updates=_count(counts, "updates", method),
         train_seconds=_mean(measured, "seconds"),
         train_memory_mb=_mean(measured, "peak_memory_mb"),
+        sampler=", ".join(dict.fromkeys(s.sampler for s in syntheses)) or None,
         evaluations=_count(made, "evaluations", method),
         seconds_per_volume=_mean(made, "seconds_per_volume"),
         synthesis_memory_mb=_mean(made, "peak_memory_mb"),

@@ -16,6 +16,7 @@ import pandas as pd
 from relad.errors import DataError, ReladError
 from relad.results.metrics import METRICS, metrics_in, regions
 from relad.status import Kind
+from relad.study.sampling import whole
 from relad.study.settings import ResultSettings
 
 #: Columns of a table of ``relad evaluate``: one value a row. ``data`` is a :class:`Kind`.
@@ -139,6 +140,8 @@ def subject_values(
     methods: Sequence[str],
     metrics: Sequence[str],
     region: str,
+    *,
+    single_samples: bool = False,
 ) -> pd.DataFrame:
     """Values of every subject for methods that are compared.
 
@@ -150,11 +153,14 @@ def subject_values(
         Those to compare; what has no values is left out.
     metrics, region
         What to compare them by, and where it was measured.
+    single_samples
+        Whether a method whose image is the mean of several samples also has rows of one of them.
 
     Returns
     -------
-    One row per subject, with the columns cohort, data, tracer, method, subject and the metrics, in
-    the settings' order and by subject.
+    One row per subject, with the columns cohort, data, tracer, method, sampler, subject and the
+    metrics, in the settings' order and by subject. A metric of several samples is NaN for a method
+    that has one image.
 
     Raises
     ------
@@ -164,14 +170,16 @@ def subject_values(
     """
     chosen = scores[scores["cohort"].isin(cohorts) & scores["method"].isin(methods)]
     chosen = chosen[(chosen["region"] == region) & chosen["metric"].isin(metrics)]
-    runs = chosen.groupby(["cohort", "method"], observed=True)["sampler"].unique()
-    for (cohort, method), samplers in runs.items():
+    for (cohort, method), of in chosen.groupby(["cohort", "method"], observed=True):
+        samplers = whole(of["sampler"])
         if len(samplers) > 1:
             raise ReladError(
                 f"{method} was sampled with {' and '.join(samplers)} in cohort {cohort}",
                 hint="give the tables of one sampler",
             )
-    keys = ["cohort", "data", "tracer", "method", "subject"]
+        if not single_samples:
+            chosen = chosen.drop(of.index[of["sampler"] != samplers[0]])
+    keys = ["cohort", "data", "tracer", "method", "sampler", "subject"]
     means = chosen.groupby([*keys, "metric"], observed=True)["value"].mean()
     values = means.unstack("metric").reindex(columns=list(metrics)).reset_index()
     for (cohort, tracer), group in values.groupby(["cohort", "tracer"], observed=True):
@@ -182,12 +190,13 @@ def subject_values(
 def _require_same_subjects(values: pd.DataFrame, where: str) -> None:
     """Refuse methods of which one has values for subjects that another has none for."""
     tested = {
-        (method, metric): set(of["subject"][of[metric].notna()])
-        for method, of in values.groupby("method", observed=True)
+        (method, sampler, metric): set(of["subject"][of[metric].notna()])
+        for (method, sampler), of in values.groupby(["method", "sampler"], observed=True)
         for metric in metrics_in(values)
+        if METRICS[metric].of_single or of[metric].notna().any()
     }
-    (first, _), subjects = next(iter(tested.items()))
-    for (method, metric), others in tested.items():
+    (first, *_), subjects = next(iter(tested.items()))
+    for (method, _, metric), others in tested.items():
         odd = sorted(subjects ^ others)
         if odd:
             raise ReladError(

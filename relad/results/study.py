@@ -28,6 +28,7 @@ from relad.results.scores import read_scores, subject_values
 from relad.study import catalogue
 from relad.study.catalogue import Result
 from relad.study.config import load_settings
+from relad.study.sampling import described, whole
 from relad.study.settings import ResultSettings
 
 _FOLDERS = {"models": "train", "synthesized": "synthesize", "packed": "pack"}
@@ -91,7 +92,14 @@ class Study:
         ``scores``: a part of the study's; all where it is not given.
         """
         scores = self.scores if scores is None else scores
-        return subject_values(scores, self.cohorts(result), methods, result.metrics, result.region)
+        return subject_values(
+            scores,
+            self.cohorts(result),
+            methods,
+            result.metrics,
+            result.region,
+            single_samples=result.single_samples,
+        )
 
     def note(self, result: Result) -> str:
         """What a caption must say of the models that a result compares.
@@ -103,14 +111,24 @@ class Study:
         """
         shown = []
         for methods in self.comparisons(result):
-            trainings = [training for training in self.models if training.method in methods]
+            trained = {self.settings.methods[method].trained_as for method in methods}
+            trainings = [training for training in self.models if training.method in trained]
             require_alike(trainings)
             shown += trainings
         return code_note(shown, self.settings.methods)
 
     def label(self, method: str) -> str:
-        """Name of a method for reading."""
-        return self.settings.methods[method].label
+        """Name of a method for reading; with its sampling where another shares model and name."""
+        methods = self.settings.methods
+        names = [(entry.label, entry.trained_as) for entry in methods.values()]
+        label, trained_as = methods[method].label, methods[method].trained_as
+        samplers = self.samplers(method) if names.count((label, trained_as)) > 1 else []
+        return f"{label}, {described(samplers[0])}" if len(samplers) == 1 else label
+
+    def samplers(self, method: str) -> list[str]:
+        """How a method's images were made: one name, where it was sampled in one way."""
+        of_scores = self.scores.loc[self.scores["method"] == method, "sampler"].unique()
+        return whole([*of_scores, *(s.sampler for s in self.synthesized if s.method == method)])
 
     def tracer_label(self, tracer: str) -> str:
         """The tracer's id with its ligand, ``tau (AV1451)``."""

@@ -6,12 +6,18 @@ Example:
 
 reads the PET that `relad synthesize` wrote and the real PET of the packed cohort (mapped back from
 network units to SUVR), and writes the columns cohort, data (real, hybrid or simulated), method,
-sampler, fold, seed, subject, tracer, region, metric, value. PSNR (dB), SSIM (3D) and MAE (SUVR) are
-taken inside each subject's brain mask (region "brain"); the data range is the width of the tracer's
-SUVR window, as packed. Data are simulated too where the method was trained on such.
+sampler, fold, seed, subject, tracer, region, metric, value. PSNR (dB), SSIM (3D), MAE (SUVR), HFEN
+and the spectral ratios are taken inside each subject's brain mask (region "brain"); the data range
+is the width of the tracer's SUVR window, as packed. Data are simulated too where the method was
+trained on such.
 
-Where the cohort was packed with regions of people's own segmentations, PSNR and MAE are taken in
-each of these too, and a metric of a region of that name is taken there, not in the atlas's: for
+Of several samples the synthetic PET is the mean. CRPS (of a single image the MAE), spread/skill and
+the coverage of intervals are taken of all of them, and the first one is compared as an image too,
+in rows whose sampler is that of one sample: ddim-25 beside ddim-25x8. --image-only leaves these
+out, for a study of samplers that has them from a run of their own.
+
+Where the cohort was packed with regions of people's own segmentations, PSNR, MAE and CRPS are taken
+in each of these too, and a metric of a region of that name is taken there, not in the atlas's: for
 everybody of the cohort, and OUT.json says so (regions_from).
 
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
@@ -23,12 +29,15 @@ and the provenance.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr, width
@@ -42,9 +51,10 @@ from relad.results.scores import COLUMNS
 from relad.status import Kind
 from relad.study.catalogue import BRAIN
 from relad.study.config import load_settings
-from relad.study.paths import synthetic_pet
+from relad.study.paths import sample_pet, synthetic_pet
 from relad.study.provenance import describe
-from relad.study.settings import EvaluateSettings, NamedTracer, plain
+from relad.study.sampling import one_of
+from relad.study.settings import EvaluateSettings, plain
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings",
         metavar="FILE",
-        help="a study's configuration; if given, its SUVR windows must be those of the packed data",
+        help="a study's configuration; if given, its SUVR windows and voxels must be those of the "
+        "packed data",
+    )
+    parser.add_argument(
+        "--image-only",
+        action="store_true",
+        help="of several samples, no rows of the first one alone",
     )
 
 
@@ -66,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     told: dict[str, Any] = {}
     if args.settings is not None:
         settings = load_settings(args.settings, EvaluateSettings)
-        _require_windows(dataset, settings.tracers)
+        _require_packed_as(dataset, settings)
         told = plain(settings)
     synthesis = read_synthesis(args.synthesized)
     if synthesis.cohort != dataset.cohort:
@@ -83,8 +99,9 @@ def run(args: argparse.Namespace) -> None:
         )
     for tracer in synthesis.untrained:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
-    rows = list(evaluate(synthesis, dataset))
+    rows = list(evaluate(synthesis, dataset, image_only=args.image_only))
     write_table(out, rows, COLUMNS)
+    voxel_mm = voxel_sizes(dataset.affine)
     write_json(
         out.with_suffix(".json"),
         {
@@ -98,29 +115,94 @@ def run(args: argparse.Namespace) -> None:
                 if region != BRAIN
             },
             "data_range_suvr": {t: width(w) for t, w in dataset.windows.items()},
-            "notes": {name: metric.note for name, metric in METRICS.items() if metric.note},
-            "provenance": describe("evaluate", told, "numpy", "scikit-image", "nibabel"),
+            "voxel_mm": voxel_mm.tolist(),
+            "notes": {
+                name: metric.said(voxel_mm.mean())
+                for name, metric in METRICS.items()
+                if metric.note
+            },
+            "provenance": describe("evaluate", told, "numpy", "scipy", "scikit-image", "nibabel"),
         },
     )
     subjects = len({row["subject"] for row in rows})
     print(f"evaluate: {len(rows)} values of {subjects} subjects -> {out}", file=sys.stderr)
 
 
-def evaluate(synthesis: Synthesis, dataset: PackedDataset) -> Iterator[dict[str, Any]]:
+def evaluate(
+    synthesis: Synthesis, dataset: PackedDataset, *, image_only: bool = False
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of one folder of synthetic PET, in the dataset's order.
+
+    ``image_only``: of several samples, no rows of the first one alone.
 
     Raises
     ------
     ReladError
-        Where a synthetic image is missing, unreadable or on another grid than the real one.
+        Where a synthetic image is missing, unreadable or on another grid than the real one, or a
+        value is not a number.
     """
     part = "test" if dataset.role == "train" else "all"
     kind = Kind.of_parts([dataset.kind, synthesis.kind])
+    voxel_mm = voxel_sizes(dataset.affine)
     for index, k in dataset.pairs(fold=synthesis.fold, part=part):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
         if tracer in synthesis.untrained:
             continue
-        file = synthesis.folder / synthetic_pet(subject, tracer)
+        window = dataset.windows[tracer]
+        truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
+        brain = np.asarray(dataset.mask[index])
+        own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
+        images = _images(synthesis, dataset, subject, tracer, brain, image_only)
+        for (sampler, image, samples), region in product(images, regions(own)):
+            try:
+                mask = mask_of(region, brain, dataset.affine, own)
+                values = compare(
+                    image,
+                    truth,
+                    mask,
+                    width(window),
+                    region,
+                    own=region in own,
+                    voxel_mm=voxel_mm,
+                    samples=None if samples is None else samples[:, mask[brain]],
+                )
+                undefined = [metric for metric, value in values.items() if math.isnan(value)]
+                if undefined:
+                    raise DataError(f"{', '.join(undefined)} of the {region} is not a number")
+            except DataError as error:
+                file = synthesis.folder / synthetic_pet(subject, tracer)
+                raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
+            for metric, value in values.items():
+                yield {
+                    "cohort": dataset.cohort,
+                    "data": kind,
+                    "method": synthesis.method,
+                    "sampler": sampler,
+                    "fold": synthesis.fold,
+                    "seed": synthesis.seed,
+                    "subject": subject,
+                    "tracer": tracer,
+                    "region": region,
+                    "metric": metric,
+                    "value": repr(value),
+                }
+
+
+def _images(
+    synthesis: Synthesis,
+    dataset: PackedDataset,
+    subject: str,
+    tracer: str,
+    brain: np.ndarray,
+    image_only: bool,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+    """Yield what rows are of: their sampler, image (x, y, z), and samples (K, n) in the brain.
+
+    The synthetic image with all its samples, if there are several, and then the first alone.
+    """
+
+    def read(name: str) -> np.ndarray:
+        file = synthesis.folder / name
         if not file.exists():
             raise ReladError(
                 f"no synthetic {tracer} PET of subject {subject}, who was scanned with it",
@@ -129,44 +211,39 @@ def evaluate(synthesis: Synthesis, dataset: PackedDataset) -> Iterator[dict[str,
             )
         image = load_nifti(file, ndim=3, allow_constant=True)
         require_same_grid(
-            image.shape,
-            image.affine,
-            dataset.shape,
-            dataset.affine,
-            file=file,
-            other=dataset.path,
+            image.shape, image.affine, dataset.shape, dataset.affine, file=file, other=dataset.path
         )
-        window = dataset.windows[tracer]
-        truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
-        images, brain = (np.asarray(image.dataobj), truth), np.asarray(dataset.mask[index])
-        about = {
-            "cohort": dataset.cohort,
-            "data": kind,
-            "method": synthesis.method,
-            "sampler": synthesis.sampler,
-            "fold": synthesis.fold,
-            "seed": synthesis.seed,
-            "subject": subject,
-            "tracer": tracer,
-        }
-        own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
-        for region in regions(own):
-            try:
-                mask = mask_of(region, brain, dataset.affine, own)
-                values = compare(*images, mask, width(window), region, own=region in own)
-            except DataError as error:
-                raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
-            for metric, value in values.items():
-                yield {**about, "region": region, "metric": metric, "value": repr(value)}
+        return np.asarray(image.dataobj)
+
+    image = read(synthetic_pet(subject, tracer))
+    if synthesis.samples == 1:
+        yield synthesis.sampler, image, None
+        return
+    first = read(sample_pet(subject, tracer, 1))
+    others = range(2, synthesis.samples + 1)
+    samples = [first[brain], *(read(sample_pet(subject, tracer, n))[brain] for n in others)]
+    yield synthesis.sampler, image, np.stack(samples)
+    of_one = one_of(synthesis.sampler)
+    if of_one is not None and not image_only:
+        yield of_one, first, None
 
 
-def _require_windows(dataset: PackedDataset, tracers: dict[str, NamedTracer]) -> None:
-    """Refuse settings whose SUVR windows are not those the cohort was packed with."""
+def _require_packed_as(dataset: PackedDataset, settings: EvaluateSettings) -> None:
+    """Refuse settings whose SUVR windows or voxels are not those the cohort was packed with."""
     for tracer, window in dataset.windows.items():
-        wanted = list(tracers[tracer].suvr_window) if tracer in tracers else None
+        known = settings.tracers
+        wanted = list(known[tracer].suvr_window) if tracer in known else None
         if wanted != list(window):
             raise ReladError(
                 f"{tracer} was packed with SUVR window {list(window)}, the settings say {wanted}",
                 file=dataset.path,
                 hint="pack the cohort again",
             )
+    voxel = voxel_sizes(dataset.affine)
+    if not np.allclose(voxel, settings.grid.voxel_mm, atol=1e-3):
+        raise ReladError(
+            f"was packed with voxels of {' x '.join(f'{mm:g}' for mm in voxel)} mm, the settings "
+            f"say {settings.grid.voxel_mm:g}",
+            file=dataset.path,
+            hint="pack the cohort again",
+        )

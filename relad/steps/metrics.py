@@ -1,14 +1,19 @@
-"""PSNR (dB), SSIM and MAE of one 3D NIfTI image against another, as JSON on stdout.
+"""How one 3D NIfTI image, or several samples of it, compare with another, as JSON on stdout.
 
 Example:
   relad metrics synthetic.nii.gz real.nii.gz --mask brain.nii.gz --data-range 4
+  relad metrics mean.nii.gz real.nii.gz --mask brain.nii.gz --data-range 4 --samples sample*.nii.gz
 
-prints one object with exactly the keys psnr, ssim and mae. The data range R is always given: PSNR
-is 10 log10(R^2 / MSE), and R sets the constants of SSIM; for SUVR images use the width of the
-tracer's window in the configuration (suvr_window). Identical images have an infinite PSNR, which
-JSON cannot hold: psnr is then null. SSIM is three-dimensional (Gaussian window, sigma 1.5 voxels,
-11 taps, population covariance), its map averaged over the mask. Images on different grids (shape
-or affine) are refused.
+prints one object of numbers: psnr (dB), ssim, mae, hfen, spectral_low, spectral_middle,
+spectral_high and crps, and with --samples also spread_skill, coverage_80 and coverage_90. The data
+range R is always given: PSNR is 10 log10(R^2 / MSE), and R sets the constants of SSIM; for SUVR
+images use the width of the tracer's window in the configuration (suvr_window). SSIM is
+three-dimensional (Gaussian window, sigma 1.5 voxels, 11 taps, population covariance), its map
+averaged over the mask; HFEN is ||LoG(error)|| / ||LoG(truth)|| in the mask (sigma 1.5 voxels); a
+spectral ratio is the power of PRED over that of TRUTH in a band of spatial frequency (octaves from
+1/64 to 1/8 cycles/mm); crps is the MAE unless there are samples. What is not a finite number is
+null: PSNR of identical images, which is infinite, and detail over that of a constant truth. Images
+on different grids (shape or affine) are refused.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import json
 import math
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from relad.errors import DataError, ReladError
 from relad.imaging.grid import require_same_grid
@@ -41,37 +47,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="range of the data in the images' unit, e.g. 4 for a SUVR window of [0, 4]",
     )
 
+    parser.add_argument(
+        "--samples",
+        metavar="SAMPLE",
+        nargs="+",
+        default=[],
+        help="the images whose mean PRED is (3D NIfTI, two or more)",
+    )
+
 
 def run(args: argparse.Namespace) -> None:
     if not (math.isfinite(args.data_range) and args.data_range > 0):
         raise ReladError(f"--data-range {args.data_range:g} is not a positive number")
-    prediction = load_nifti(args.prediction, ndim=3, allow_constant=True)
+    if len(args.samples) == 1:
+        raise ReladError("--samples names one image", hint="give two or more, or none")
     truth = load_nifti(args.truth, ndim=3, allow_constant=True)
-    require_same_grid(
-        prediction.shape,
-        prediction.affine,
-        truth.shape,
-        truth.affine,
-        file=args.prediction,
-        other=args.truth,
-    )
+
+    def read(file: str) -> np.ndarray:
+        image = load_nifti(file, ndim=3, allow_constant=True)
+        require_same_grid(
+            image.shape, image.affine, truth.shape, truth.affine, file=file, other=args.truth
+        )
+        return np.asarray(image.dataobj)
+
+    prediction = read(args.prediction)
     mask = np.ones(truth.shape, dtype=bool)
     if args.mask is not None:
-        image = load_nifti(args.mask, ndim=3, allow_constant=True)
-        require_same_grid(
-            image.shape,
-            image.affine,
-            truth.shape,
-            truth.affine,
-            file=args.mask,
-            other=args.truth,
-        )
-        mask = np.asarray(image.dataobj) != 0
+        mask = read(args.mask) != 0
         if not mask.any():
             raise DataError("the mask is empty (all voxels are zero)", file=args.mask)
+    samples = [read(file)[mask] for file in args.samples]
     try:
         values = compare(
-            np.asarray(prediction.dataobj), np.asarray(truth.dataobj), mask, args.data_range
+            prediction,
+            np.asarray(truth.dataobj),
+            mask,
+            args.data_range,
+            voxel_mm=voxel_sizes(truth.affine),
+            samples=np.stack(samples) if samples else None,
         )
     except DataError as error:
         raise DataError(error.what, file=args.prediction) from None

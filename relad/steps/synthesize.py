@@ -8,13 +8,17 @@ synthesis.json with the measured time and memory.
 
 Diffusion methods sample as --sampler, --steps and --samples say, without being trained again. Of
 several samples the mean is the synthetic PET, and their standard deviation (SUVR) is written beside
-it as its uncertainty, desc-spread. Methods that are not random make one image, whatever is asked.
+it as its uncertainty, desc-spread; each sample is written too, desc-sample1 and on, for the
+evaluation (int16 with a scale). Methods that are not random make one image, whatever is asked.
 
 Example:
   relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
       --sampler dpmpp --steps 10
   relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
       --sampler ddim --steps 5 --samples 8
+
+--method names another entry of the configuration that samples the same model in another way; the
+results then stand under its id.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -55,11 +60,12 @@ def synthesize(
     packed: Path,
     out: Path,
     *,
+    name: str,
     sampling: Sampling,
     batch_size: int,
     device: torch.device,
 ) -> None:
-    """Write the synthetic PET of a cohort, see the module's docstring."""
+    """Write the synthetic PET of a cohort under a method's ``name``, see the module's docstring."""
     method, scaling, info = load_model(model, device)
     data = PackedDataset(packed)
     if data.tracers != info["tracers"]:
@@ -88,23 +94,33 @@ def synthesize(
     # What a model learnt from simulated scans is no patient's PET, whoever's MRI it is given.
     learnt = Kind(info.get("kind", data.kind))  # of models older than this key
     kind = Kind.of_parts([data.kind, learnt])
-    note = ", ".join(filter(None, [kind.mark, "{}, SUVR", info["method"]]))
+    note = ", ".join(filter(None, [kind.mark, "{}, SUVR", name]))
+    samples = sampling.samples if method.stochastic else 1
+    unfinished: defaultdict[Pair, Samples] = defaultdict(Samples)
     seconds = []
     bar = tqdm(
         total=len(pairs),
-        desc=f"synthesize {info['method']}",
+        desc=f"synthesize {name}",
         unit="volume",
         mininterval=0.5 if sys.stderr.isatty() else 10,
     )
     with whole_folder(out, mark="synthesis.json") as folder, bar:
-        for (i, k), done in _volumes(
-            method, scaling, info, data, pairs, sampling, batch_size, device
+        for pair, number, volume, each in _volumes(
+            method, scaling, info, data, pairs, samples, sampling, batch_size, device
         ):
-            name = data.subjects[i]["subject"], data.tracers[k]
+            of = data.subjects[pair[0]]["subject"], data.tracers[pair[1]]
+            if samples > 1:
+                said = note.format(f"synthetic PET, sample {number} of {samples}")
+                file = folder / paths.sample_pet(*of, number)
+                save_nifti(file, volume, data.affine, note=said, compact=True)
+            unfinished[pair].add(volume, each)
+            if unfinished[pair].count < samples:
+                continue
+            done = unfinished.pop(pair)
             seconds.append(done.seconds)
             for what, file, image in (
-                ("synthetic PET", paths.synthetic_pet(*name), done.mean),
-                ("spread of samples", paths.spread_pet(*name), done.spread),
+                ("synthetic PET", paths.synthetic_pet(*of), done.mean),
+                ("spread of samples", paths.spread_pet(*of), done.spread),
             ):
                 if image is not None:
                     save_nifti(folder / file, image, data.affine, note=note.format(what))
@@ -114,9 +130,10 @@ def synthesize(
             {
                 "cohort": data.cohort,
                 "kind": kind,
-                "method": info["method"],
+                "method": name,
                 "sampler": method.sampler_name(sampling),
                 "evaluations": method.evaluations(sampling),
+                "samples": samples,
                 "fold": info["fold"],
                 "seed": info["seed"],
                 "subjects": data.names(pairs),
@@ -142,14 +159,16 @@ def _volumes(
     info: Mapping[str, Any],
     data: PackedDataset,
     pairs: Sequence[Pair],
+    samples: int,
     sampling: Sampling,
     batch_size: int,
     device: torch.device,
-) -> Iterator[tuple[Pair, Samples]]:
-    """Yield each pair with all its samples, each of its own noise, whatever the batch."""
+) -> Iterator[tuple[Pair, int, np.ndarray, float]]:
+    """Yield every sample of each pair: its number (from 1), (x, y, z) SUVR, and its seconds.
+
+    Each is of its own noise, whatever the batch.
+    """
     channels = input_channels(data, info["entry"]["inputs"])
-    samples = sampling.samples if method.stochastic else 1
-    unfinished: defaultdict[Pair, Samples] = defaultdict(Samples)
     for draws in in_batches([(p, k) for p in pairs for k in range(samples)], batch_size):
         names = [(data.subjects[i]["subject"], data.tracers[k]) for (i, k), _ in draws]
         batch = load_batch(data, [pair for pair, _ in draws], channels, scaling)
@@ -167,10 +186,8 @@ def _volumes(
             info.get("precision", "auto"),  # of models older than this key
         )
         each = (time.perf_counter() - started) / len(draws)
-        for (pair, _), volume in zip(draws, volumes, strict=True):
-            unfinished[pair].add(volume, each)
-            if unfinished[pair].count == samples:
-                yield pair, unfinished.pop(pair)
+        for (pair, number), volume in zip(draws, volumes, strict=True):
+            yield pair, number + 1, volume, each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,25 +204,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=int, help="samples whose mean is the image and whose spread is written"
     )
+    parser.add_argument(
+        "--method", metavar="ID", help="entry of the configuration (default: the one trained)"
+    )
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, SynthesizeSettings)
     set_threads(settings.sampling.threads)
+    trained = read_json(args.model / "train.json")["method"]
+    name = args.method or trained
+    if args.method is not None:
+        _require_trained_as(name, trained, settings, args.model)
     synthesize(
         args.model,
         args.packed,
         args.out,
-        sampling=choose_sampling(args, settings),
+        name=name,
+        sampling=choose_sampling(name, args, settings),
         batch_size=settings.sampling.batch_size,
         device=choose_device("auto"),
     )
 
 
-def choose_sampling(args: argparse.Namespace, settings: SynthesizeSettings) -> Sampling:
+def _require_trained_as(name: str, trained: str, settings: SynthesizeSettings, model: Path) -> None:
+    """Refuse an entry that does not sample this model."""
+    if name not in settings.methods:
+        raise ReladError(f"no method {name!r}", hint=f"known: {', '.join(settings.methods)}")
+    wanted = settings.methods[name].trained_as
+    if wanted != trained:
+        raise ReladError(f"is a model of {trained}, but {name} samples one of {wanted}", file=model)
+
+
+def choose_sampling(
+    method: str, args: argparse.Namespace, settings: SynthesizeSettings
+) -> Sampling:
     """The sampling of the command line, else of the method's entry, else of the study."""
-    method = read_json(args.model / "train.json")["method"]
     entry = settings.methods[method].sampling if method in settings.methods else {}
     options = {}
     for name in ("sampler", "steps", "samples"):

@@ -48,6 +48,8 @@ class Result:
         the methods of the sampler study, each for itself.
     metrics, region
         What it shows of :data:`relad.results.metrics.METRICS`, and where that was measured.
+    single_samples
+        Whether a method that gives the mean of several samples also has rows of one of them.
     needs
         What it is made of, of ``metrics``, ``models``, ``synthesized`` and ``packed``.
     of_all
@@ -63,6 +65,7 @@ class Result:
     group: str | None = "main"
     metrics: tuple[str, ...] = ("psnr", "ssim", "mae")
     region: str = BRAIN
+    single_samples: bool = False
     needs: tuple[str, ...] = ("metrics",)
     of_all: bool = True
 
@@ -110,6 +113,11 @@ _DISTRIBUTIONS = (
     "quartiles (box) and whiskers to 1.5 interquartile ranges; data range as wide as the tracer's "
     "SUVR window."
 )
+#: What an adversary and a sampler change, and PSNR hardly sees.
+_FIDELITY = ("psnr", "mae", "hfen", "spectral_high", "crps", "spread_skill")
+_SHARP = ("hfen", "spectral_high")
+_DETAIL = (*_SHARP, "crps")
+_SHARPNESS = "Error of fine structure, its power, and the score of all samples"
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"
 
@@ -125,6 +133,40 @@ RESULTS = (
     ),
     Result(
         TABLE,
+        "fidelity",
+        _ACCURACY,
+        "Fidelity of each image, and of one sample where the image is a mean",
+        metrics=_FIDELITY,
+        single_samples=True,
+    ),
+    Result(
+        TABLE,
+        "fidelity_ablation",
+        _ACCURACY,
+        "Fidelity of ablations, each against its full method (first of its group)",
+        group="ablation",
+        metrics=_FIDELITY,
+        single_samples=True,
+    ),
+    Result(
+        TABLE,
+        "spectrum",
+        _ACCURACY,
+        "Power by spatial frequency",
+        metrics=("spectral_low", "spectral_middle", "spectral_high"),
+        single_samples=True,
+        of_all=False,
+    ),
+    Result(
+        TABLE,
+        "calibration",
+        _ACCURACY,
+        "Calibration of the samples' spread",
+        metrics=("crps", "spread_skill", "coverage_80", "coverage_90"),
+        of_all=False,
+    ),
+    Result(
+        TABLE,
         "runtime",
         "relad.results.tables.runtime:runtime_table",
         "Cost of every method, written by its own runs",
@@ -136,6 +178,7 @@ RESULTS = (
         "relad.results.tables.samplers:sampler_table",
         _SAMPLERS,
         group=None,
+        metrics=("psnr", "ssim", *_FIDELITY[1:]),
         of_all=False,
     ),
     Result(
@@ -172,11 +215,30 @@ RESULTS = (
     ),
     Result(
         FIGURE,
+        "fidelity",
+        "relad.results.figures.distributions:draw",
+        _SHARPNESS,
+        "HFEN, spectral ratio and CRPS of every subject inside the brain mask (points), with "
+        "median and quartiles (box) and whiskers to 1.5 interquartile ranges. Of a method with one "
+        "image the CRPS is its MAE.",
+        metrics=_DETAIL,
+    ),
+    Result(
+        FIGURE,
         "ablation",
         "relad.results.figures.ablation:draw",
         "What each ablation changes",
         _DIFFERENCES.format("the full method"),
         group="ablation",
+    ),
+    Result(
+        FIGURE,
+        "fidelity_ablation",
+        "relad.results.figures.ablation:draw",
+        _SHARPNESS + ": what each ablation changes",
+        _DIFFERENCES.format("the full method"),
+        group="ablation",
+        metrics=_DETAIL,
     ),
     Result(
         FIGURE,
@@ -214,6 +276,7 @@ GROUPS = ("main", "ablation")
 
 #: Titles of groups of methods; that of another group is its name.
 _GROUP_TITLES = {
+    "adversary": "The adversary at different strengths",
     "presets": "The method as we set it, as its paper sets it, and as its release has it",
     "release_ladder": "The published release, and one error less on every row",
 }
@@ -236,6 +299,7 @@ def of_study(kind: str, methods: Mapping[str, ComparedMethod]) -> dict[str, Resu
     for group in own_groups(entry.groups for entry in methods.values()):
         title = _GROUP_TITLES.get(group, group.replace("_", " "))
         shared = {"name": group, "group": group, "title": title, "of_all": False}
+        shared["metrics"] = (*found["ablation"].metrics, *_SHARP)
         if kind == FIGURE:
             shared["caption"] = _DIFFERENCES.format("the first method")
         found[group] = replace(found["ablation"], **shared)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
-from relad.study import catalogue, subjects
+from relad.study import catalogue, plugins, subjects
 from relad.study.paths import REPOSITORY
 from relad.study.settings import typed
 
@@ -117,7 +117,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     -------
     A new dict of the shape that :mod:`relad.study.settings` types. ``methods`` maps every id,
     ablations included, to ``{class, label, family, groups, inputs, params, updates, sampling,
-    ablates}``; ``tracers`` holds every tracer's whole entry.
+    ablates, trained_as}``; ``tracers`` holds every tracer's whole entry.
     """
     if isinstance(config.get("methods"), dict):
         return json.loads(json.dumps(config))  # resolved before
@@ -127,6 +127,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     _resolve_tracers(config, file=file)
     config["methods"] = _resolve_methods(config, file=file)
     _resolve_updates(config, file=file)
+    config["methods"] = _resolve_models(config["methods"])
     for name in config.get("sampler_study", {}).get("methods", []):
         if config["methods"].get(name, {}).get("family") != "diffusion":
             raise ReladError(
@@ -179,6 +180,12 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
     ablations_file = _relative_to_repository(config.pop("ablations"))
     methods = checked(read_yaml(methods_file) or {}, "methods", file=methods_file)
     ablations = checked(read_yaml(ablations_file) or {}, "ablations", file=ablations_file)
+    for name in config.pop("plugins"):
+        if name in methods:
+            raise ReladError(
+                f"plugins names {name!r}, which is a method of {methods_file} already", file=file
+            )
+        methods[name] = installed_method(name)
     resolved: dict[str, Any] = {
         name: {"label": name, **entry, "ablates": None} for name, entry in methods.items()
     }
@@ -194,13 +201,38 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
         base = resolved[entry["base"]]
         resolved[name] = {
             **base,
-            "label": name,
+            "label": base["label"] if _samples_only(entry) else name,
             **{k: v for k, v in entry.items() if k != "base"},
             "params": {**base["params"], **entry["params"]},
             "ablates": entry["base"],
         }
     _check_groups(resolved, file=methods_file)
     return resolved
+
+
+def _samples_only(ablation: Mapping[str, Any]) -> bool:
+    """Whether an entry samples its base in another way and changes nothing that is trained."""
+    return "sampling" in ablation and "inputs" not in ablation and not ablation["params"]
+
+
+def _resolve_models(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Give every method the entry whose models it samples, ``trained_as``: its own, or its base's.
+
+    An entry that is trained as its base is not trained again. One that is also compared with its
+    base, and so another sampling of it, comes right after it in tables and figures.
+    """
+    trained = ("class", "inputs", "params", "updates")
+    order: list[str] = []
+    for name, entry in methods.items():
+        base = methods.get(entry["ablates"], {})
+        shared = all(base.get(key) == entry[key] for key in trained)
+        entry["trained_as"] = base["trained_as"] if shared else name
+        if shared and set(entry["groups"]) & set(base["groups"]):
+            beside = [n for n in order if methods[n]["trained_as"] == entry["trained_as"]]
+            order.insert(order.index(beside[-1]) + 1, name)
+        else:
+            order.append(name)
+    return {name: methods[name] for name in order}
 
 
 def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:
@@ -293,6 +325,26 @@ def _require_real_people(tracer: str, cohorts: Mapping[str, Any], *, file: str |
             file=file,
             hint="name one of relad's own regions",
         )
+
+
+def installed_method(name: str) -> dict[str, Any]:
+    """Entry of a method that an installed package brings, as it might stand in a study's methods.
+
+    Raises
+    ------
+    ReladError
+        Where no package or several bring it, or its entry is wrong.
+    """
+    point = plugins.named(name)
+    beside = plugins.entries_beside(point)
+    own = (read_yaml(beside) or {}).get(name, {}) if beside else {}
+    if "class" in own:
+        raise ReladError(
+            f"the entry of {name!r} names a class", file=beside, hint="the entry point does that"
+        )
+    entry = {**own, "class": point.value}
+    file = beside or f"entry point of {plugins.origin(point)}"
+    return checked({name: entry}, "methods", file=file)[name]
 
 
 def own_groups(methods: Mapping[str, Any]) -> list[str]:

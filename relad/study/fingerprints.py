@@ -26,7 +26,15 @@ PLUMBING = frozenset(
     {"relad", "relad.cli", "relad.errors", "relad.steps", "relad.study"}
     | {
         f"relad.study.{name}"
-        for name in ("catalogue", "config", "fingerprints", "paths", "plan", "provenance")
+        for name in (
+            "catalogue",
+            "config",
+            "fingerprints",
+            "paths",
+            "plan",
+            "plugins",
+            "provenance",
+        )
     }
     | {"relad.study.settings", "relad.study.subjects"}
 )
@@ -43,7 +51,7 @@ def file_of(module: str, root: Path) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _root_of(package: str) -> Path | None:
+def root_of(package: str) -> Path | None:
     """Folder that holds an installed top-level package or module; None where there is none."""
     try:
         spec = importlib.util.find_spec(package)
@@ -104,7 +112,7 @@ def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
         package = module.partition(".")[0]
         if package in PACKAGES and file_of(module, root) is None:
             raise ReladError(f"there is no module {module}", file=root)
-        if package not in roots and (place := _root_of(package)) is not None:
+        if package not in roots and (place := root_of(package)) is not None:
             roots[package] = place
     found: dict[str, Path] = {}
     queue = list(modules)

@@ -139,3 +139,8 @@ def synthetic_pet(subject: str, tracer: str) -> str:
 def spread_pet(subject: str, tracer: str) -> str:
     """Standard deviation of several samples in SUVR, beside :func:`synthetic_pet`, their mean."""
     return f"sub-{subject}_trc-{tracer}_space-MNI_desc-spread_pet.nii.gz"
+
+
+def sample_pet(subject: str, tracer: str, number: int) -> str:
+    """One of several samples (from 1) in SUVR, beside :func:`synthetic_pet`, their mean."""
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-sample{number}_pet.nii.gz"

@@ -6,8 +6,8 @@ Standard library only: the workflow builds file names from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: Sampler -> what it is. :mod:`relad.methods.diffusion.samplers` holds them.
@@ -17,6 +17,10 @@ SAMPLERS = {
     "dpmpp": "DPM-Solver++(2M), Lu et al. 2022",
     "regression": "the clean prediction from pure noise: one evaluation, arXiv 2505.02048",
 }
+
+
+#: Name in result rows of what is not sampled: one pass through the network.
+FORWARD = "forward"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,50 @@ class Sampling:
         if sampling.name != name:
             raise ValueError(f"{name!r} names no sampling; is it {sampling.name!r}?")
         return sampling
+
+
+# --- names in result rows, among which may be a method's own ------------------------------------
+
+
+def _parsed(name: str) -> Sampling | None:
+    try:
+        return Sampling.parse(name)
+    except ValueError:
+        return None
+
+
+def evaluations_of(name: str) -> int | None:
+    """Network evaluations of an image of this name; None for a name of a method's own."""
+    sampling = _parsed(name)
+    return sampling.evaluations if sampling else 1 if name == FORWARD else None
+
+
+def one_of(name: str) -> str | None:
+    """Name of one sample of those that a mean is of, ``ddim-10`` of ``ddim-10x5``; else None."""
+    sampling = _parsed(name)
+    return None if sampling is None or sampling.samples == 1 else replace(sampling, samples=1).name
+
+
+def whole(names: Iterable[str]) -> list[str]:
+    """Names without those that are one sample of another among them, in order."""
+    found = dict.fromkeys(names)
+    singles = {one_of(name) for name in found}
+    return [name for name in found if name not in singles]
+
+
+def described(name: str) -> str:
+    """A name for reading: ``25 ddim steps, mean of 8``."""
+    sampling = _parsed(name)
+    if sampling is None:
+        return "one pass" if name == FORWARD else name
+    single = sampling.sampler == "regression"
+    drawn = "one evaluation" if single else f"{sampling.steps} {sampling.sampler} steps"
+    if sampling.samples > 1:
+        return f"{drawn}, mean of {sampling.samples}"
+    return drawn if single else f"{drawn}, one sample"
+
+
+# --- samplings of the configuration -------------------------------------------------------------
 
 
 def samplings(study: Mapping[str, Any]) -> list[Sampling]:

@@ -123,6 +123,13 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class VoxelSize:
+    """Section ``grid``, as evaluation and captions tell it."""
+
+    voxel_mm: float
+
+
+@dataclass(frozen=True)
 class Quality:
     """Section ``qc``: limits, and what happens to a scan that misses one."""
 
@@ -236,7 +243,10 @@ class TrainedMethod:
 
 @dataclass(frozen=True)
 class SampledMethod:
+    """A method as it is sampled; ``trained_as`` is the entry of which it samples the models."""
+
     sampling: dict[str, Any]
+    trained_as: str
 
 
 @dataclass(frozen=True)
@@ -248,6 +258,7 @@ class ComparedMethod:
     groups: tuple[str, ...]
     ablates: str | None
     updates: int | None
+    trained_as: str
 
 
 # --- steps ------------------------------------------------------------------------------------
@@ -334,6 +345,7 @@ class SynthesizeSettings:
 @dataclass(frozen=True)
 class EvaluateSettings:
     tracers: dict[str, NamedTracer]
+    grid: VoxelSize
 
 
 @dataclass(frozen=True)
@@ -343,6 +355,7 @@ class ResultSettings:
     cohorts: dict[str, ComparedCohort]
     tracers: dict[str, NamedTracer]
     segmentation: OwnRegionNames
+    grid: VoxelSize
     evaluation: Evaluation
     methods: dict[str, ComparedMethod]
 
@@ -358,6 +371,7 @@ OF_STEP: dict[str, type] = {
     "qc": QcSettings,
     "pack": PackSettings,
     "train": TrainSettings,
+    "check-method": TrainSettings,
     "synthesize": SynthesizeSettings,
     "evaluate": EvaluateSettings,
     "tables": ResultSettings,

@@ -14,13 +14,21 @@ from relad.compute import parallel
 from relad.compute.devices import autocast, choose_device, device_name, peak_memory_mb
 from relad.compute.randomness import generator_for
 from relad.data import scaling as scalings
-from relad.data.batches import BatchSampler, Loader, PairsInTurn, Volumes, fits_on, input_channels
+from relad.data.batches import (
+    BatchSampler,
+    Loader,
+    PairsInTurn,
+    Volumes,
+    fits_on,
+    in_batches,
+    input_channels,
+)
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
 from relad.fileio import write_json
 from relad.methods.method import Method, build
-from relad.study import provenance
+from relad.study import plugins, provenance
 from relad.study.fingerprints import fingerprint
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings, plain
@@ -123,7 +131,10 @@ class Trainer:
     # --- one update --------------------------------------------------------------------------
 
     def step(self) -> dict[str, Tensor]:
-        """Do the next update."""
+        """Do the next update; before the first, let the method see all pairs."""
+        if self.done == 0:
+            parts = in_batches(self.pairs, self.options.batch_size)
+            self.method.prepare(self.volumes.batch(list(part), self.scaling) for part in parts)
         progress = self.done / self.total
         for key, optimizer in self.method.optimizers.items():
             for group, lr in zip(optimizer.param_groups, self.base_lr[key], strict=True):
@@ -302,5 +313,7 @@ class Trainer:
                 "processes": parallel.size(),
                 "threads": torch.get_num_threads(),
             },
-            "provenance": provenance.describe("train", self.used, *PACKAGES),
+            "provenance": provenance.describe(
+                "train", self.used, *PACKAGES, *plugins.distributions(self.entry.class_)
+            ),
         }

@@ -20,6 +20,8 @@ def test_the_table_tells_what_the_adversary_did(tmp_path, capsys):
                 "denoising": i,
                 "discriminator": 10 * i,
                 "adversarial": 0.5,
+                "discriminator_accuracy": 0.8,
+                "adversarial_share": 0.25 * (i > 6),
                 "penalty_ratio": ratio,
                 "validation_psnr": {4: 21.0, 6: 23.456, 8: 22.0}.get(i),
             }
@@ -27,7 +29,7 @@ def test_the_table_tells_what_the_adversary_did(tmp_path, capsys):
     assert adversary.main([folder(tmp_path / "rela", rows)]) == 0
     names, _, values = capsys.readouterr().out.splitlines()
     cells = [cell.strip() for cell in values.strip("|").split("|")]
-    assert cells == ["rela", "8", "3", "0.2", "75", "0.5", "7.5", "23.46", "6"]
+    assert cells == ["rela", "8", "3", "0.2", "75", "0.8", "0.25", "0.5", "7.5", "23.46", "6"]
     assert names.startswith("| training | updates | penalty / L_D, first half |")
 
 

@@ -51,6 +51,12 @@ def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any
 
 def make_settings() -> dict[str, Any]:
     """What tables and figures read of the configuration."""
+    methods = {
+        "rela": method("RelA-Diffusion", "diffusion"),
+        "unet": method("U-Net (L1)", "regression"),
+        "template": method("Mean template", "floor"),
+        "rela-no-t1w": method("w/o T1w", "diffusion", "rela"),
+    }
     return {
         "cohorts": {"study": {"role": "train"}, "elsewhere": {"role": "external"}},
         "tracers": {
@@ -58,13 +64,9 @@ def make_settings() -> dict[str, Any]:
             "amyloid": {"ligand": "AV45", "suvr_window": [0.0, 3.0]},
         },
         "segmentation": {"regions": {}},
+        "grid": {"voxel_mm": 8.0},
         "evaluation": {"interval": 0.95, "bootstrap": 200},
-        "methods": {
-            "rela": method("RelA-Diffusion", "diffusion"),
-            "unet": method("U-Net (L1)", "regression"),
-            "template": method("Mean template", "floor"),
-            "rela-no-t1w": method("w/o T1w", "diffusion", "rela"),
-        },
+        "methods": {name: {**entry, "trained_as": name} for name, entry in methods.items()},
     }
 
 
@@ -204,8 +206,8 @@ class FakeStudy:
             folder = self.root / paths.sampled(cohort, "rela", sampler, 0, 0)
             self.synthesize(cohort, "rela", folder=folder, sampler=sampler, size=error)
             files.append(folder.with_suffix(".csv"))
-            packed = str(self.packed(cohort))
-            assert main(["evaluate", str(folder), str(files[-1]), "--packed", packed]) == 0
+            given = [str(folder), str(files[-1]), "--packed", str(self.packed(cohort))]
+            assert main(["evaluate", *given, "--image-only"]) == 0
         return files
 
     def evaluate_all(self) -> None:
@@ -308,6 +310,8 @@ class FakeStudy:
         folder = folder or self.synthesized(cohort, name, seed)
         size = self.errors[name] if size is None else size
         number = list(self.errors).index(name)
+        sampler = sampler if "rela" in name else "forward"
+        samples = int(sampler.partition("x")[2] or 1)
         for i, subject in enumerate(self.tested(cohort)):
             for k, tracer in enumerate(self.tracers):
                 truth = self.truth.get((cohort, subject, tracer))
@@ -321,13 +325,24 @@ class FakeStudy:
                     np.where(self.mask, suvr, 0).astype(np.float32),
                     self.affine,
                 )
+                # Around the image with a deviation as large as its error; their mean is the image.
+                drawn = np.stack([self.smooth(9000 + 10 * i + n) for n in range(samples)])
+                for n, deviation in enumerate(size * (drawn - drawn.mean(axis=0)), start=1):
+                    if samples > 1:
+                        save_nifti(
+                            folder / paths.sample_pet(subject, tracer, n),
+                            np.where(self.mask, suvr + deviation, 0),
+                            self.affine,
+                            compact=True,
+                        )
         write_json(
             folder / "synthesis.json",
             {
                 "cohort": cohort,
                 "kind": self.kind,
                 "method": name,
-                "sampler": sampler if "rela" in name else "forward",
+                "sampler": sampler,
+                "samples": samples,
                 "evaluations": 10 if "rela" in name else 1,
                 "fold": 0,
                 "seed": seed,

@@ -49,10 +49,14 @@ def train(method, updates: int = 4) -> list[dict]:
 
 DIFFUSION = [
     {},
-    {"prediction": "epsilon", "weighting": "epsilon", "t_power": 1.0},
+    {"prediction": "epsilon", "weighting": "epsilon"},
     {"prediction": "v", "weighting": "v", "schedule": {"zero_terminal_snr": True}},
     {"schedule": {"kind": "cosine"}, "weighting": "truncated"},
-    {"weighting": "sample", "sigma_data": 0.3},
+    {
+        "prediction": "preconditioned",
+        "weighting": "unit",
+        "schedule": {"zero_terminal_snr": True},
+    },
     {"network": {**NETWORK, "attention": [1], "checkpointing": True}},
 ]
 

@@ -52,6 +52,7 @@ def synthesis(folder: Path, **changes) -> Synthesis:
             "kind": "simulated",
             "method": "unet",
             "sampler": "forward",
+            "samples": 1,
             "fold": 0,
             "seed": 0,
             "evaluations": 1,

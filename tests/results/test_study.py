@@ -16,7 +16,7 @@ from relad.study.settings import ResultSettings, typed
 from tests.helpers.fake_study import FakeStudy, amend, entry
 
 STEPS = {TABLE: "tables", FIGURE: "figures"}
-COMPARED = [(r.kind, r.name) for r in RESULTS if r.of_all and r.name != "ablation"]
+COMPARED = [(r.kind, r.name) for r in RESULTS if r.of_all and r.group == "main"]
 
 
 @pytest.fixture

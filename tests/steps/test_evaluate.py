@@ -14,6 +14,7 @@ from relad.errors import ReladError
 from relad.fileio import read_table, write_json
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.results.metrics import METRICS, compare, mask_of
+from relad.results.metrics.ensemble import crps
 from relad.results.scores import COLUMNS
 from relad.results.study import Study
 from relad.study import paths
@@ -21,6 +22,7 @@ from relad.study.settings import ResultSettings, typed
 from tests.helpers.fake_study import AFFINE, FakeStudy, amend
 
 MAIN = ("psnr", "ssim", "mae")
+VOXEL = (8.0, 8.0, 8.0)
 
 
 @pytest.fixture
@@ -91,9 +93,8 @@ def test_values_are_those_of_the_real_suvr_inside_the_mask(study):
             study.synthesized("study", "unet") / paths.synthetic_pet(subject, tracer)
         )
         width = {"tau": 4.0, "amyloid": 3.0}[tracer]
-        expected = compare(
-            np.asarray(image.dataobj), study.truth["study", subject, tracer], study.mask, width
-        )
+        images = np.asarray(image.dataobj), study.truth["study", subject, tracer]
+        expected = compare(*images, study.mask, width, voxel_mm=VOXEL)
         written = {
             row["metric"]: float(row["value"])
             for row in read_table(study.metrics("study", "unet"))
@@ -121,6 +122,8 @@ def test_the_record_states_data_range_and_kind(study):
     study.evaluate("study", "unet")
     record = json.loads(study.metrics("study", "unet").with_suffix(".json").read_text())
     assert record["data_range_suvr"] == {"tau": 4.0, "amyloid": 3.0}
+    assert record["voxel_mm"] == pytest.approx(VOXEL)
+    assert "sigma 1.5 voxels, 12 mm" in record["notes"]["hfen"]
     assert record["kind"] == "simulated"
     assert record["provenance"]["step"] == "evaluate"
 
@@ -165,6 +168,21 @@ def test_refuses_settings_of_another_window(study, capsys):
     assert "was packed with SUVR window [0.0, 4.0]" in refused(study, capsys)
 
 
+def test_refuses_settings_of_other_voxels(study, capsys):
+    study.settings["grid"]["voxel_mm"] = 4.0
+    assert "packed with voxels of 8 x 8 x 8 mm, the settings say 4" in refused(study, capsys)
+
+
+def test_a_value_that_is_no_number_is_refused_with_its_image(study, capsys):
+    pet = np.load(study.packed("study") / "pet.npy")
+    pet[2, 0] = 0.5  # the whole brain of one value, which has no detail to be compared with
+    np.save(study.packed("study") / "pet.npy", pet)
+    told = "tau: hfen, spectral_low, spectral_middle, spectral_high of the brain is not a number"
+    message = refused(study, capsys)
+    assert f"subject 941S0003, {told}" in message
+    assert paths.synthetic_pet("941S0003", "tau") in message
+
+
 def test_refuses_a_folder_without_its_record(study, capsys):
     (study.synthesized("study", "unet") / "synthesis.json").unlink()
     assert "synthesis.json: no such file" in refused(study, capsys)
@@ -173,6 +191,94 @@ def test_refuses_a_folder_without_its_record(study, capsys):
 def test_refuses_an_incomplete_record(study, capsys):
     write_json(study.synthesized("study", "unet") / "synthesis.json", {"cohort": "study"})
     assert "lacks method, sampler, fold, seed, kind" in refused(study, capsys)
+
+
+# --- several samples ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sampled(tmp_path: Path) -> FakeStudy:
+    """A diffusion method whose image is the mean of eight samples."""
+    study = FakeStudy(tmp_path, subjects=4, errors={"rela": 0.2})
+    study.synthesize("study", "rela", sampler="ddim-25x8")
+    return study
+
+
+def by_sampler(file: Path) -> dict[str, dict[str, float]]:
+    """Sampler -> values of one scan."""
+    found: dict[str, dict[str, float]] = {}
+    for row in read_table(file):
+        if (row["subject"], row["tracer"]) == ("941S0003", "tau"):
+            found.setdefault(row["sampler"], {})[row["metric"]] = float(row["value"])
+    return found
+
+
+def test_all_samples_are_scored_and_the_first_is_an_image_of_its_own(sampled):
+    assert sampled.evaluate("study", "rela") == 0
+    found = by_sampler(sampled.metrics("study", "rela"))
+    assert list(found) == ["ddim-25x8", "ddim-25"]
+    folder, scan = sampled.synthesized("study", "rela"), ("941S0003", "tau")
+    truth = sampled.truth["study", *scan]
+    files = [folder / paths.sample_pet(*scan, n) for n in range(1, 9)]
+    samples = [load_nifti(file).get_fdata(dtype=np.float32) for file in files]
+    image = load_nifti(folder / paths.synthetic_pet(*scan)).get_fdata()
+    inside = np.stack(samples)[:, sampled.mask]
+    of_mean = compare(image, truth, sampled.mask, 4.0, voxel_mm=VOXEL, samples=inside)
+    of_one = compare(samples[0], truth, sampled.mask, 4.0, voxel_mm=VOXEL)
+    assert found["ddim-25x8"] == pytest.approx(of_mean, rel=1e-5)
+    assert found["ddim-25"] == pytest.approx(of_one, rel=1e-5)
+    assert found["ddim-25"]["crps"] == pytest.approx(found["ddim-25"]["mae"])
+    assert found["ddim-25x8"]["crps"] < found["ddim-25x8"]["mae"]
+    assert found["ddim-25x8"]["psnr"] > found["ddim-25"]["psnr"]
+    spread = {"spread_skill", "coverage_80", "coverage_90"}
+    assert set(found["ddim-25x8"]) - set(found["ddim-25"]) == spread
+
+
+def test_the_first_sample_alone_is_left_out_where_it_has_a_run_of_its_own(sampled, tmp_path):
+    given = [sampled.synthesized("study", "rela"), tmp_path / "x.csv"]
+    given += ["--packed", sampled.packed("study"), "--image-only"]
+    assert main(["evaluate", *map(str, given)]) == 0
+    assert list(by_sampler(tmp_path / "x.csv")) == ["ddim-25x8"]
+
+
+def test_a_missing_sample_is_named(sampled, capsys):
+    missing = sampled.synthesized("study", "rela") / paths.sample_pet("941S0004", "tau", 8)
+    missing.unlink()
+    assert sampled.evaluate("study", "rela") == 2
+    assert missing.name in capsys.readouterr().err
+    assert not sampled.metrics("study", "rela").exists()
+
+
+def test_samples_are_scored_in_regions_of_peoples_own_too(sampled):
+    folder = sampled.packed("study")
+    half = np.zeros((4, 1, *sampled.shape), bool)
+    half[:, 0, 7:] = True
+    np.save(folder / "regions.npy", half)
+    sampled.settings["segmentation"]["regions"] = {"right": ["A"]}
+    amend(folder / "dataset.json", regions={"right": ["A"]})
+    assert sampled.evaluate("study", "rela") == 0
+    rows = read_table(sampled.metrics("study", "rela"))
+    found = {
+        (row["sampler"], row["metric"]): float(row["value"])
+        for row in rows
+        if (row["subject"], row["tracer"], row["region"]) == ("941S0003", "tau", "right")
+    }
+    samples = np.stack(
+        [
+            load_nifti(
+                sampled.synthesized("study", "rela") / paths.sample_pet("941S0003", "tau", n)
+            ).get_fdata(dtype=np.float32)
+            for n in range(1, 9)
+        ]
+    )
+    mask = sampled.mask & half[2, 0]
+    expected = crps(samples[:, mask], sampled.truth["study", "941S0003", "tau"][mask])
+    assert found["ddim-25x8", "crps"] == pytest.approx(expected, rel=1e-5)
+    assert set(found) == {
+        (sampler, metric)
+        for sampler in ("ddim-25x8", "ddim-25")
+        for metric in ("psnr", "mae", "crps")
+    }
 
 
 # --- regions of people's own segmentations -------------------------------------------------------

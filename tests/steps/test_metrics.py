@@ -39,12 +39,37 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return captured.err
 
 
-def test_prints_exactly_three_keys(pair, capsys):
+ONE = ["psnr", "ssim", "mae", "hfen", "spectral_low", "spectral_middle", "spectral_high", "crps"]
+VOXEL = (4.0, 4.0, 4.0)
+
+
+def test_prints_every_metric_of_one_image(pair, capsys):
     assert main(["metrics", *map(str, pair), "--data-range", "4"]) == 0
     printed = json.loads(capsys.readouterr().out)
     everywhere = np.ones(SHAPE, bool)
-    assert printed == compare(values(pair[0]), values(pair[1]), everywhere, 4.0)
-    assert list(printed) == ["psnr", "ssim", "mae"]
+    images = values(pair[0]), values(pair[1])
+    assert printed == compare(*images, everywhere, 4.0, voxel_mm=VOXEL)
+    assert list(printed) == ONE
+
+
+def test_samples_have_a_spread(pair, tmp_path, capsys):
+    mask = values(pair[1]) > 0.5
+    save_nifti(tmp_path / "mask.nii.gz", mask, AFFINE)
+    noise = np.random.default_rng(2).normal(0, 0.3, (3, *SHAPE)).astype(np.float32)
+    files = [str(tmp_path / f"sample{n}.nii.gz") for n in range(3)]
+    for file, sample in zip(files, values(pair[1]) + noise, strict=True):
+        save_nifti(file, sample, AFFINE)
+    arguments = [*map(str, pair), "--mask", str(tmp_path / "mask.nii.gz"), "--data-range", "4"]
+    assert main(["metrics", *arguments, "--samples", *files]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    samples = np.stack([values(Path(file))[mask] for file in files])
+    images = values(pair[0]), values(pair[1])
+    assert printed == compare(*images, mask, 4.0, voxel_mm=VOXEL, samples=samples)
+    assert list(printed) == [*ONE, "spread_skill", "coverage_80", "coverage_90"]
+    assert printed["crps"] < printed["mae"]
+    assert "two or more, or none" in refused(capsys, *arguments, "--samples", files[0])
+    save_nifti(files[0], noise[0], np.diag([-4.0, 4.0, 4.0, 1.0]))
+    assert "sample0.nii.gz: its affine differs" in refused(capsys, *arguments, "--samples", *files)
 
 
 def test_mask(pair, tmp_path, capsys):
@@ -57,13 +82,21 @@ def test_mask(pair, tmp_path, capsys):
     arguments = [*map(str, pair), "--mask", str(tmp_path / "mask.nii.gz"), "--data-range", "4"]
     assert main(["metrics", *arguments]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == compare(prediction, values(pair[1]), mask > 0, 4.0)
+    assert printed == compare(prediction, values(pair[1]), mask > 0, 4.0, voxel_mm=VOXEL)
     assert printed["mae"] == pytest.approx(0.2, abs=1e-6)
 
 
 def test_identical_images_have_null_psnr(pair, capsys):
     assert main(["metrics", str(pair[1]), str(pair[1]), "--data-range", "4"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"psnr": None, "ssim": 1.0, "mae": 0.0}
+    same = [None, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    assert json.loads(capsys.readouterr().out) == dict(zip(ONE, same, strict=True))
+
+
+def test_a_constant_truth_has_null_detail(pair, capsys):
+    save_nifti(pair[1], np.ones(SHAPE, np.float32), AFFINE)
+    assert main(["metrics", *map(str, pair), "--data-range", "4"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [name for name, value in printed.items() if value is None] == ONE[3:7]
 
 
 def test_a_constant_prediction_is_judged(pair, capsys):

@@ -122,12 +122,14 @@ def test_a_volume_does_not_depend_on_its_batch(models, packed, tmp_path):
         assert cli.main([*command, "--settings", settings]) == 0
         assert json.loads((out / "synthesis.json").read_text())["batch_size"] == size
     alone = sorted((tmp_path / "1").glob("*.nii.gz"))
-    assert len(alone) == 12  # image and spread of two subjects and three tracers
+    assert len(alone) == 24  # image, spread and two samples of two subjects and three tracers
     for file in alone:
         expected = nib.load(file).get_fdata()
+        # A sample is rounded to steps of its scale.
+        step = float(np.abs(expected).max()) / 32767 if "desc-sample" in file.name else 0.0
         for size in (3, 4):
             image = nib.load(tmp_path / str(size) / file.name).get_fdata()
-            np.testing.assert_allclose(image, expected, atol=1e-5)
+            np.testing.assert_allclose(image, expected, atol=1e-5 + step)
 
 
 def test_synthesis_repeats_to_the_bit_and_volumes_differ(models, packed, tmp_path):
@@ -188,14 +190,47 @@ def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path
         np.testing.assert_allclose(image.get_fdata(), expected, atol=1e-5)
         np.testing.assert_allclose(image.affine, data.affine)
         assert "SUVR" in str(image.header["descrip"])
+    for number, expected in enumerate(samples, start=1):
+        file = tmp_path / "3" / paths.sample_pet(subject["subject"], "amyloid", number)
+        written = nib.load(file)
+        step = np.abs(expected).max() / 65534  # an int16 and a scale
+        np.testing.assert_allclose(written.get_fdata(), expected, atol=1e-5 + step)
+        assert not written.get_fdata()[~data.mask[i]].any()
+        assert written.get_data_dtype() == np.int16
+        note = written.header["descrip"].tobytes()
+        assert note.startswith(b"SIMULATED DATA, synthetic PET, sample %d of 3, SUVR" % number)
     spread = image.get_fdata()
     assert spread[data.mask[i]].max() > 0 and not spread[~data.mask[i]].any()
     written = json.loads((tmp_path / "3" / "synthesis.json").read_text())
-    assert (written["sampler"], written["evaluations"]) == ("ddpm-3x3", 9)
+    assert [written[key] for key in ("sampler", "evaluations", "samples")] == ["ddpm-3x3", 9, 3]
     assert synthesize(models / "rela", packed, tmp_path / "1", *options) == 0
     one = nib.load(tmp_path / "1" / paths.synthetic_pet(subject["subject"], "amyloid"))
     np.testing.assert_allclose(one.get_fdata(), samples[0], atol=1e-5)
-    assert not list((tmp_path / "1").glob("*desc-spread*"))
+    assert not [*(tmp_path / "1").glob("*desc-spread*"), *(tmp_path / "1").glob("*desc-sample*")]
+
+
+def test_another_entry_samples_the_model_under_its_own_name(models, packed, tmp_path, capsys):
+    sampled = {"sampling": {"sampler": "ddim", "steps": 2, "samples": 2}, "trained_as": "rela"}
+    settings = file_of(
+        study(
+            methods={
+                "rela-sampled": sampled,
+            }
+        )
+    )
+    given = ["synthesize", str(models / "rela"), str(packed), str(tmp_path / "out")]
+    given += ["--settings", settings, "--method"]
+    assert cli.main([*given, "rela-sampled"]) == 0
+    told = read_synthesis(tmp_path / "out")
+    assert (told.method, told.sampler, told.samples) == ("rela-sampled", "ddim-2x2", 2)
+    header = nib.load(next((tmp_path / "out").glob("*desc-synthetic*"))).header
+    assert header["descrip"].tobytes().rstrip(b"\0").endswith(b"SUVR, rela-sampled")
+    settings = file_of(study(methods={"mine": {**sampled, "trained_as": "mine"}}))
+    given[given.index("--settings") + 1] = settings
+    assert cli.main([*given, "mine"]) == 2
+    assert "is a model of rela, but mine samples one of mine" in capsys.readouterr().err
+    assert cli.main([*given, "nope"]) == 2
+    assert "no method 'nope' -- known: mine" in capsys.readouterr().err
 
 
 def test_a_method_that_is_not_random_makes_one_image_and_no_spread(models, packed, tmp_path):
@@ -218,13 +253,14 @@ def test_samples_are_summed_without_loss():
     assert one.spread is None
 
 
-def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study(models):
+def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study():
     def chosen(own, **given):
         given = {"sampler": None, "steps": None, "samples": None, **given}
-        args = argparse.Namespace(model=models / "rela", **given)
+        args = argparse.Namespace(**given)
         sampling = {"sampler": "ddim", "steps": 7, "samples": 1}
-        settings = of(SynthesizeSettings, sampling=sampling, methods={"rela": {"sampling": own}})
-        return choose_sampling(args, settings).name
+        methods = {"rela": {"sampling": own, "trained_as": "rela"}}
+        settings = of(SynthesizeSettings, sampling=sampling, methods=methods)
+        return choose_sampling("rela", args, settings).name
 
     assert chosen({}) == "ddim-7"
     assert chosen({"sampler": "dpmpp"}) == "dpmpp-7"

@@ -36,8 +36,9 @@ def test_tables_need_no_drawing_and_no_metrics_library():
 
 
 def test_every_table_has_three_forms(tables):
-    names = {f"{n}.{s}" for n in ("main", "external", "ablation", "runtime") for s in FORMS}
-    assert {file.name for file in tables.iterdir()} == names
+    names = ("main", "external", "ablation", "fidelity", "fidelity_ablation", "runtime")
+    files = {f"{name}.{suffix}" for name in names for suffix in FORMS}
+    assert {file.name for file in tables.iterdir()} == files
 
 
 def test_every_form_says_that_data_are_simulated(tables):

@@ -138,6 +138,8 @@ def made(tmp_path_factory):
         assert study.summarize(step, root / step) == 0
         assert study.summarize(step, root / step, "--only", "my_group") == 0
         assert study.call(step, root / step, sampled, "--only", "samplers") == 0
+    for name in ("spectrum", "calibration"):
+        assert study.summarize("tables", root / "tables", "--only", name) == 0
     return study
 
 

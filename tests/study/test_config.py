@@ -181,7 +181,39 @@ def test_ablation_changes_its_base_and_nothing_else() -> None:
         "inputs": ["FLAIR"],
         "groups": ["ablation"],
         "ablates": "rela",
+        "trained_as": "rela-no-t1w",
     }
+
+
+def test_another_sampling_of_a_method_trains_nothing_and_stands_beside_it(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    eight = {"sampler": "ddim", "steps": 25, "samples": 8}
+    ablations = {
+        "sampled": {"base": "rela", "sampling": eight, "groups": ["main"]},
+        "sampled-twice": {"base": "sampled", "sampling": {"steps": 50}, "groups": ["main"]},
+        "named": {"base": "rela", "label": "Mine", "sampling": eight},
+        "trained": {"base": "rela", "sampling": eight, "params": {"gamma": 2.0}},
+        "given": {"base": "rela", "sampling": eight, "inputs": ["T1w"]},
+    }
+    raw["ablations"] = write(tmp_path / "ablations.yaml", ablations)
+    del raw["training"]["group_updates"]
+    methods = config.resolve(raw)["methods"]
+    assert list(methods)[:4] == ["rela", "sampled", "sampled-twice", "rela-paper"]
+    trained_as = {name: methods[name]["trained_as"] for name in ablations}
+    assert trained_as == {
+        **dict.fromkeys(("sampled", "sampled-twice", "named"), "rela"),
+        **{name: name for name in ("trained", "given")},
+    }
+    labels = [methods[name]["label"] for name in ablations]
+    assert labels == ["RelA-Diffusion", "RelA-Diffusion", "Mine", "trained", "given"]
+    assert methods["sampled"]["sampling"] == eight and methods["rela"]["sampling"] == {}
+
+
+def test_a_longer_training_is_one_of_its_own(raw: dict[str, Any]) -> None:
+    assert config.resolve(raw)["methods"]["ladder-rela"]["trained_as"] == "ladder-rela"
+    del raw["training"]["group_updates"]
+    assert config.resolve(raw)["methods"]["ladder-rela"]["trained_as"] == "rela"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +240,7 @@ def test_groups_name_comparisons_and_not_tables_that_exist(
     raw: dict[str, Any], tmp_path: Path
 ) -> None:
     study = config.load()
-    assert config.own_groups(study["methods"]) == ["presets", "release_ladder"]
+    assert config.own_groups(study["methods"]) == ["presets", "adversary", "release_ladder"]
     assert members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
     assert not set(members(study, "main")) & {"rela-paper", "rela-as-released"}
     methods = {**config.read_yaml(REPOSITORY / "config" / "methods.yaml")}
@@ -267,7 +299,7 @@ def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
     trained = plain(of_job("train", study, method="rela"))["methods"]["rela"]
     assert set(trained) == {"class", "inputs", "params", "updates"}
     drawn = plain(of_job("synthesize", study, method="rela"))["methods"]["rela"]
-    assert set(drawn) == {"sampling"}
+    assert set(drawn) == {"sampling", "trained_as"}
 
 
 def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from relad.study.sampling import SAMPLERS, Sampling, samplings
+from relad.study.sampling import (
+    FORWARD,
+    SAMPLERS,
+    Sampling,
+    described,
+    evaluations_of,
+    one_of,
+    samplings,
+    whole,
+)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -33,3 +42,24 @@ def test_a_study_lists_each_sampling_once():
     }
     names = [sampling.name for sampling in samplings(study)]
     assert names == ["regression-1", "regression-1x4", "ddim-1", "ddim-5", "ddim-5x2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluations", "one", "said"),
+    [
+        ("ddim-25x8", 200, "ddim-25", "25 ddim steps, mean of 8"),
+        ("ddim-25", 25, None, "25 ddim steps, one sample"),
+        ("regression-1", 1, None, "one evaluation"),
+        ("regression-1x4", 4, "regression-1", "one evaluation, mean of 4"),
+        (FORWARD, 1, None, "one pass"),
+        ("my-own", None, None, "my-own"),
+    ],
+)
+def test_a_name_in_result_rows_tells_how_an_image_was_made(name, evaluations, one, said):
+    assert (evaluations_of(name), one_of(name), described(name)) == (evaluations, one, said)
+
+
+def test_one_sample_of_a_mean_is_no_sampling_of_its_own():
+    assert whole(["ddim-25", "ddim-25x8", "ddim-25"]) == ["ddim-25x8"]
+    assert whole(["ddim-25", "ddim-10x8"]) == ["ddim-25", "ddim-10x8"]
+    assert whole(["forward"]) == ["forward"]

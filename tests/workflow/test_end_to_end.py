@@ -17,9 +17,9 @@ from tests.helpers.small_study import Study
 
 #: Columns of runtime.csv that are measured and so differ from run to run.
 MEASURED = re.compile("seconds|time|memory|_mb$|_s$")
-TABLES = ("main", "ablation", "external", "runtime")
+TABLES = ("main", "ablation", "external", "fidelity", "fidelity_ablation", "runtime")
 FIGURES = ("panels", "panels_external", "distributions", "distributions_external")
-FIGURES += ("ablation", "training_curves", "runtime")
+FIGURES += ("fidelity", "ablation", "fidelity_ablation", "training_curves", "runtime")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,25 @@ def test_tables(done: Study) -> None:
             assert float(row["psnr_low"]) <= float(row["psnr"]) <= float(row["psnr_high"])
             assert -1 <= float(row["ssim"]) <= 1 and float(row["mae"]) >= 0
     assert {row["method"] for row in rows(done.results / "tables/runtime.csv")} == methods
+
+
+def test_samplings_of_one_model_stand_beside_each_other(done: Study) -> None:
+    for name, samplers in (
+        ("main", ["ddim-2", "dpmpp-2x3"]),
+        ("fidelity", ["ddim-2", "dpmpp-2", "dpmpp-2x3"]),
+    ):
+        table = rows(done.results / f"tables/{name}.csv")
+        first = [row for row in table if row["tracer"] == "tau"][: len(samplers)]
+        assert [row["sampler"] for row in first] == samplers
+        assert {row["method"] for row in first} == {"rela", "rela-sampled"}
+    *single, mean = first
+    assert all(row["crps"] == row["mae"] and not row["spread_skill"] for row in single)
+    assert float(mean["spread_skill"]) > 0 and float(mean["crps"]) < float(mean["mae"])
+    assert not (done.results / "models" / "rela-sampled").exists()
+    folder = done.results / "synthesized" / "tiny-train" / "rela-sampled" / "fold-0_seed-0"
+    assert (
+        len(list(folder.glob("*desc-sample?_pet.nii.gz"))) == 3 * 2 * 2
+    )  # samples, subjects, tracers
 
 
 def test_every_table_and_figure_says_that_it_is_simulated(done: Study) -> None:

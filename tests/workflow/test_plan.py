@@ -14,12 +14,12 @@ from relad.fileio import write_table
 from relad.study import config
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
-from tests.helpers.small_study import Plan, Study
+from tests.helpers.small_study import DIRECT, Plan, Study
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
-FIGURES = ["ablation", "distributions", "distributions_external", "panels", "panels_external"]
-FIGURES += ["runtime", "training_curves"]
+FIGURES = ["ablation", "distributions", "distributions_external", "fidelity", "fidelity_ablation"]
+FIGURES += ["panels", "panels_external", "runtime", "training_curves"]
 
 
 def edit(file: Path, old: str, new: str) -> None:
@@ -39,27 +39,26 @@ def test_all_from_nothing(empty_study: Study) -> None:
         qc=2,
         pack=2,
         train=6,
-        synthesize=10,
-        evaluate=10,
-        tables=4,
-        figures=7,
+        synthesize=12,
+        evaluate=12,
+        tables=6,
+        figures=9,
     )
-    assert plan.of("Table") == ["ablation", "external", "main", "runtime"]
+    assert plan.of("Table") == [
+        *("ablation", "external", "fidelity", "fidelity_ablation", "main", "runtime")
+    ]
     assert plan.of("Figure") == FIGURES
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all").rules) == set(STEPS) - {
-        "metrics",
-        "coregister",
-        "preprocess",
-    }
+    assert set(empty_study.plan("all").rules) == set(STEPS) - DIRECT
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
     default = config.load()
     of_all = members(default, "main") + members(default, "ablation")
-    trained = len(of_all) * len(default["folds"]["run"]) * len(default["seeds"])
+    models = {default["methods"][name]["trained_as"] for name in of_all}
+    trained = len(models) * len(default["folds"]["run"]) * len(default["seeds"])
     plan = Study(empty_study.folder, config=None).plan("all")
     assert plan.rules["train"] == trained
     assert plan.of("Packing") == sorted(default["cohorts"])
@@ -89,6 +88,25 @@ def test_sampler_study_trains_each_method_once(empty_study: Study, target: str) 
     assert plan.of("Training") == ["rela, fold 0, seed 0"]
     assert plan.rules["synthesize_sampler"] == plan.rules["evaluate_sampler"] == 3
     assert plan.rules["synthesize"] == 0
+
+
+def test_another_sampling_of_a_method_is_sampled_from_its_model(empty_study: Study) -> None:
+    plan = empty_study.plan("results/tables/fidelity.csv", "-p")
+    assert "rela-sampled, fold 0, seed 0" not in plan.of("Training")
+    made = {f"tiny-train with {m}, fold 0, seed 0" for m in ("rela", "rela-sampled")}
+    assert made < set(plan.of("Synthesising PET of"))
+    model = "results/models/rela/fold-0_seed-0 results/packed/tiny-train"
+    out = "results/synthesized/tiny-train/rela-sampled/fold-0_seed-0"
+    assert f"synthesize {model} {out} --method rela-sampled" in plan.output
+
+
+def test_a_changed_sampling_draws_that_entry_again_and_trains_nothing(study: Study) -> None:
+    edit(study.repository / "config/test/ablations.yaml", "samples: 3", "samples: 4")
+    plan = study.plan("all")
+    assert set(plan.rules) == {"synthesize", "evaluate", "tables", "figures"}
+    assert plan.of("Synthesising PET of") == [
+        f"{cohort} with rela-sampled, fold 0, seed 0" for cohort in ("tiny-external", "tiny-train")
+    ]
 
 
 def test_changed_sampler_study_reruns_nothing_of_all(study: Study) -> None:
@@ -207,7 +225,7 @@ def test_a_plan_writes_nothing_and_ends_with_what_would_run(empty_study: Study) 
     assert [line.partition(":")[0] for line in said] == [
         *("scans", "people", "methods", "results", "because of missing output")
     ]
-    assert "train 6, synthesize 10, evaluate 10" in said[2]
+    assert "train 6, synthesize 12, evaluate 12" in said[2]
     assert not empty_study.results.exists()
 
 
@@ -331,8 +349,10 @@ def test_study_of_one_cohort_without_ablations(study: Study) -> None:
     start, end = text.index("  tiny-external:"), text.index("tracers:")
     study.configfile.write_text(text[:start] + text[end:], encoding="utf-8")
     plan = study.plan("all", "--forceall")
-    assert plan.of("Table") == ["main", "runtime"]
-    assert plan.of("Figure") == ["distributions", "panels", "runtime", "training_curves"]
+    assert plan.of("Table") == ["fidelity", "main", "runtime"]
+    assert plan.of("Figure") == [
+        *("distributions", "fidelity", "panels", "runtime", "training_curves")
+    ]
 
 
 def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:

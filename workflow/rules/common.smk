@@ -187,7 +187,8 @@ def sampling_of(wildcards):
 
 
 def no_sampling_of_its_own(wildcards):
-    return {wildcards.method: {"sampling": {}}}
+    trained_as = STUDY["methods"][wildcards.method]["trained_as"]
+    return {wildcards.method: {"sampling": {}, "trained_as": trained_as}}
 
 
 def code(step):
@@ -324,6 +325,26 @@ def runs(cohorts, methods):
     ]
 
 
+def model(method, fold, seed):
+    """Folder of the trained model that a method samples: its own, or that of the entry it shares."""
+    return paths.model(STUDY["methods"][method]["trained_as"], fold, seed)
+
+
+def model_file(name):
+    """Input function: a file of the model that ``wildcards.method`` samples."""
+
+    def of_wildcards(wildcards):
+        told(of_job, "synthesize", STUDY, **dict(wildcards.items()))  # refuses an unknown method
+        return model(wildcards.method, wildcards.fold, wildcards.seed) / name
+
+    return of_wildcards
+
+
+def models_of(every):
+    """Folders of the models of some runs, each once."""
+    return list(dict.fromkeys(model(*run) for _, *run in every))
+
+
 def results_of(step):
     """Input function of ``tables`` and ``figures``: the results that ``wildcards.name`` shows."""
 
@@ -345,7 +366,7 @@ def results_of(step):
         }
         given = {part: made_of[part] if part in result.needs else [] for part in made_of}
         # Whatever compares methods is given their models: it tells whether they can be compared.
-        models = dict.fromkeys(paths.model(*run[1:]) for run in every)
+        models = models_of(every)
         return given | {"models": [model / file for model in models for file in MODEL_FILES]}
 
     return of_job
@@ -385,7 +406,7 @@ def all_runs():
 
 def all_models():
     """Weights of every method: asked for, or Snakemake would not miss one that was deleted."""
-    return list(dict.fromkeys(paths.model(*run[1:]) / "model.safetensors" for run in all_runs()))
+    return [folder / "model.safetensors" for folder in models_of(all_runs())]
 
 
 def all_synthetic_pet():

@@ -35,8 +35,8 @@ rule train:
 
 rule synthesize:
     input:
-        weights=paths.model("{method}", "{fold}", "{seed}") / "model.safetensors",
-        record=paths.model("{method}", "{fold}", "{seed}") / "train.json",
+        weights=model_file("model.safetensors"),
+        record=model_file("train.json"),
         packed=packed_cohort,
     output:
         synthesized=directory(paths.synthesized("{cohort}", "{method}", "{fold}", "{seed}")),
@@ -59,7 +59,8 @@ rule synthesize:
         "Synthesising PET of {wildcards.cohort} with {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
         "LIBRARY_THREADS={params.threads} relad synthesize {params.model:q} {input.packed:q} "
-        "{output.synthesized:q} --settings {params.settings:q} > {log:q} 2>&1"
+        "{output.synthesized:q} --method {wildcards.method} --settings {params.settings:q} "
+        "> {log:q} 2>&1"
 
 
 # The sampler study: the same step for one of its samplings. Thousands of images, so they go when

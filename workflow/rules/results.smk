@@ -19,13 +19,14 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=240,
     params:
+        options="",
         settings=settings("evaluate"),
         code=code("evaluate"),
     message:
         "Evaluating {wildcards.method} on {wildcards.cohort}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
         "relad evaluate {input.synthesized:q} {output.metrics:q} --packed {input.packed:q} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "{params.options} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 use rule evaluate as evaluate_sampler with:
@@ -43,6 +44,10 @@ use rule evaluate as evaluate_sampler with:
         paths.log("evaluate", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}"),
     benchmark:
         paths.benchmark("evaluate", "{cohort}", "{method}", "{sampler}", "{fold}", "{seed}")
+    params:
+        options="--image-only",  # one sample is a sampling of its own
+        settings=settings("evaluate"),
+        code=code("evaluate"),
     message:
         "Evaluating {wildcards.sampler} of {wildcards.method} on {wildcards.cohort}, fold {wildcards.fold}, seed {wildcards.seed}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,11 +12,15 @@ from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
 from relad.methods.diffusion import samplers
+from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
 from relad.shapes import Index, Scalar, Volume
 from relad.study.sampling import Sampling
+
+#: The prediction and the weighting that :mod:`relad.methods.diffusion.preconditioning` adds.
+PRECONDITIONED, UNIT = "preconditioned", "unit"
 
 
 class ConditionalDiffusion(Method):
@@ -26,16 +30,11 @@ class ConditionalDiffusion(Method):
     ----------
     prediction
         What the network's output is: ``epsilon``, ``v`` or ``sample`` (x0), see
-        :meth:`NoiseSchedule.x0`.
+        :meth:`NoiseSchedule.x0`; or ``preconditioned``: what a linear estimate of x0 leaves, see
+        :mod:`relad.methods.diffusion.preconditioning`.
     weighting
-        Of the denoising loss over t, see :meth:`NoiseSchedule.denoising_weight`.
-    t_power
-        In training t = floor(T (1 - u^t_power)) with u uniform: 1 draws t uniformly, more draws the
-        noisy end more often, where the MRI and not x_t has to tell what the PET looks like.
-    sigma_data
-        Standard deviation of x_0; where given, the network sees the best linear estimate of x_0
-        from x_t instead of x_t, see :meth:`NoiseSchedule.input_scale`. Meant for ``sample``, which
-        does not have to tell the noise; about 1/3 in either scaling of :mod:`relad.data.scaling`.
+        Of the denoising loss over t, see :meth:`NoiseSchedule.denoising_weight`; or ``unit``: the
+        squared error of what a preconditioned network has to tell.
     clip_sample
         Where given, clean predictions are clipped to [-clip_sample, clip_sample] while sampling, as
         the release's library does; never in training. With ``epsilon`` an untrained network's
@@ -53,46 +52,57 @@ class ConditionalDiffusion(Method):
         tracers: int,
         prediction: str = "sample",
         weighting: str = "clipped",
-        t_power: float = 2.0,
-        sigma_data: float | None = None,
         clip_sample: float | None = None,
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if weighting not in DENOISING_WEIGHTINGS:
+        self.preconditioned = prediction == PRECONDITIONED
+        weightings = (*DENOISING_WEIGHTINGS, *([UNIT] if self.preconditioned else []))
+        if weighting not in weightings:
             raise ValueError(
-                f"weighting {weighting!r} is none of {', '.join(DENOISING_WEIGHTINGS)}"
+                f"weighting {weighting!r} is none of {', '.join(weightings)} "
+                f"of prediction {prediction!r}"
             )
         self.prediction = prediction
         self.weighting = weighting
-        self.t_power = t_power
-        self.sigma_data = sigma_data
         self.clip_sample = clip_sample
         # One step from pure noise shows 48 times the error of eps_hat and nothing else.
         self.least_validation_steps = 10 if prediction == "epsilon" else 1
         self.schedule = NoiseSchedule(**(schedule or {}))
-        self.schedule.check(prediction)
-        self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
+        if not self.preconditioned:
+            self.schedule.check(prediction)
+        self.generator = UNet3d(
+            1 + self.preconditioned + inputs, 1, tracers=tracers, timed=True, **(network or {})
+        )
+        if self.preconditioned:
+            self.generator = PreconditionedNetwork(self.generator)
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        if self.preconditioned:
+            self.generator.spectrum.measure(batches)
 
     def x0_hat(self, x_t: Volume, t: Index, given: Condition) -> Volume:
         """The clean prediction; outside the brain it is the known value."""
-        scaled = x_t * self.schedule.input_scale(t, self.sigma_data)
-        output = self.generator(torch.cat([scaled, given.mri], dim=1), given.tracer, t)
+        if self.preconditioned:
+            return given.in_brain(self.generator(x_t, given, t, *self.schedule.levels(t)))
+        output = self.generator(torch.cat([x_t, given.mri], dim=1), given.tracer, t)
         output = output.to(x_t.dtype)
         return given.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Volume, Index]:
-        """Draw t and epsilon; return (x_t, t)."""
+        """Draw t, uniformly, and epsilon; return (x_t, t)."""
         x0 = batch.pet
-        u = rand(x0.shape[:1], random)
-        t = (self.schedule.steps * (1 - u**self.t_power)).long().clamp(max=self.schedule.steps - 1)
+        t = (self.schedule.steps * rand(x0.shape[:1], random)).long()
         epsilon = randn(x0.shape, random)
         return self.schedule.x_t(x0, epsilon, t), t
 
     def denoising_loss(self, x0_hat: Volume, batch: Batch, t: Index) -> Scalar:
         """||epsilon - eps_hat||^2 over the brain, written in x0 and weighted over t."""
-        weight = self.schedule.denoising_weight(t, self.weighting)
+        if self.weighting == UNIT:
+            weight = self.generator.weight(x0_hat.shape[2:], *self.schedule.levels(t))
+        else:
+            weight = self.schedule.denoising_weight(t, self.weighting)
         return (weight * batch.brain_mean((x0_hat - batch.pet).square())).mean()
 
     @torch.no_grad()
@@ -109,7 +119,7 @@ class ConditionalDiffusion(Method):
             self.schedule,
             randn(given.mask.shape, random),
             sampler=sampling.sampler,
-            steps=sampling.steps,
+            times=samplers.timesteps(self.schedule.steps, sampling.steps),
             random=random,
         )
 

@@ -1,10 +1,9 @@
 """Samplers: from noise x_T to a clean volume, given a clean prediction x0_hat(x_t, t).
 
-All visit the times tau_1 = T-1 > tau_2 > ... > tau_S, evenly spaced, and return the clean
-prediction at tau_S, so that S is the number of network evaluations. S = T is the full chain; S = 1
-is "regression sampling" whatever the sampler: x0_hat at t = T-1 (arXiv 2505.02048). Coefficients
-are computed in float64 from abar alone, so all samplers take every schedule, zero terminal SNR
-included.
+All visit times tau_1 > tau_2 > ... > tau_S and return the clean prediction at tau_S, so that S is
+the number of network evaluations. S = T is the full chain; S = 1 is "regression sampling" whatever
+the sampler: x0_hat at t = T-1 (arXiv 2505.02048). Coefficients are computed in float64 from abar
+alone, so all samplers take every schedule, zero terminal SNR included.
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from relad.methods.diffusion.schedule import NoiseSchedule
 
 
 def timesteps(total: int, steps: int) -> list[int]:
-    """``steps`` times from T-1 down, evenly spaced.
+    """``steps`` times from T-1 to 0, evenly spaced (``linspace`` of Lin et al. 2024, table 2).
 
-    The ``trailing`` spacing of Lin et al. 2024: it starts at T-1, where x_T is noise.
+    It starts where x_T is noise and ends where x_t is clean: a clean prediction is a mean, and one
+    made at a later time than 0 lacks what is finer than the noise of that time.
     """
     if not 1 <= steps <= total:
         raise ValueError(f"{steps} sampling steps are not between 1 and {total}")
-    return [round(total * (1 - i / steps)) - 1 for i in range(steps)]
+    return [round((total - 1) * (1 - i / max(steps - 1, 1))) for i in range(steps)]
 
 
 def sample(
@@ -36,7 +36,7 @@ def sample(
     x_T: Tensor,
     *,
     sampler: str,
-    steps: int,
+    times: Sequence[int],
     random: Sequence[torch.Generator],
 ) -> Tensor:
     """Sample x_0.
@@ -49,20 +49,19 @@ def sample(
         Standard normal noise (b, 1, x, y, z).
     sampler
         One of :data:`relad.study.sampling.SAMPLERS`.
-    steps
-        Network evaluations S; ``regression`` takes 1.
+    times
+        tau_1 > ... > tau_S, such as :func:`timesteps`; ``regression`` takes one.
     random
         Sources of the ancestral sampler's noise, one per volume.
 
     Returns
     -------
-    x_0 of x_T's shape, from ``steps`` evaluations of ``predict_x0``.
+    x_0 of x_T's shape, from S evaluations of ``predict_x0``.
     """
     if sampler not in STEPS:
         raise ValueError(f"sampler {sampler!r} is none of {', '.join(STEPS)}")
-    if sampler == "regression" and steps != 1:
-        raise ValueError(f"regression is one evaluation, not {steps}")
-    times = timesteps(schedule.steps, steps)
+    if sampler == "regression" and len(times) != 1:
+        raise ValueError(f"regression is one evaluation, not {len(times)}")
     abar = [float(schedule.exact[t]) for t in times]
 
     def clean(x: Tensor, now: int) -> Tensor:

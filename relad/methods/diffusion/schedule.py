@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from relad.shapes import Float, Index, PerSample
 
+#: One number per sample, for its volume.
+Level = Float[Tensor, "b 1 1 1 1"]
+
 PREDICTIONS = ("epsilon", "sample", "v")
 
 #: Kind of schedule -> its published first and last beta (None: it has none).
@@ -115,8 +118,12 @@ class NoiseSchedule(nn.Module):
         if prediction == "epsilon" and float(self.exact[-1]) == 0:
             raise ValueError(
                 "prediction 'epsilon' has no clean prediction at zero terminal SNR; "
-                "take 'v' or 'sample'"
+                "take 'v', 'sample' or 'preconditioned'"
             )
+
+    def levels(self, t: Index) -> tuple[Level, Level]:
+        """Return sqrt(abar_t) and sqrt(1 - abar_t), each (b, 1, 1, 1, 1)."""
+        return self._at(self.signal, t), self._at(self.noise, t)
 
     @staticmethod
     def _at(values: Tensor, t: Tensor) -> Tensor:
@@ -200,16 +207,3 @@ class NoiseSchedule(nn.Module):
         if weighting == "alpha_bar":
             return self.alpha_bar[t]
         raise ValueError(f"x0_weighting {weighting!r} is none of {', '.join(X0_WEIGHTINGS)}")
-
-    def input_scale(self, t: Index, sigma_data: float | None) -> Float[Tensor, "b 1 1 1 1"]:
-        """Factor of x_t where a network takes it in, (b, 1, 1, 1, 1).
-
-        With the standard deviation sigma of x_0 it is sqrt(abar) sigma^2 / (abar sigma^2 + 1 -
-        abar): the best linear estimate of x_0 from x_t alone (c_skip of Karras et al. 2022, for a
-        variance-preserving process). Where x_t is noise, the network is then given nothing instead
-        of noise that its layers, which do not know t, cannot take out. None: 1.
-        """
-        signal, noise = self._at(self.signal, t), self._at(self.noise, t)
-        if sigma_data is None:
-            return torch.ones_like(signal)
-        return signal * sigma_data**2 / ((signal * sigma_data).square() + noise.square())

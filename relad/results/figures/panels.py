@@ -64,7 +64,7 @@ def draw(study: Study, result: Result) -> Figure | None:
     axes = figure.subplots(2 * len(blocks), columns, squeeze=False)
     headers = [*modalities, "true PET", *map(study.label, methods)]
     for ax, text in zip(axes[0], headers, strict=True):
-        ax.set_title(text.replace(" (", "\n("), **style.HEADER)
+        ax.set_title(text.replace(" (", "\n(").replace(", ", ",\n"), **style.HEADER)
     for k, block in enumerate(blocks):
         _draw_block(figure, axes[2 * k : 2 * k + 2], block, methods, study)
     shown = study.scores["cohort"].isin([block.cohort for block in blocks])

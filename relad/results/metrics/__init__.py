@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from relad.errors import DataError
 from relad.imaging import atlas
-from relad.results.metrics import voxelwise
+from relad.results.metrics import detail, ensemble, voxelwise
 from relad.study.catalogue import BRAIN
 
 
@@ -25,49 +26,79 @@ class Better(Enum):
     HIGHER = "higher is better →"
     LOWER = "← lower is better"
     NEARER_0 = "→ 0 is best ←"
+    NEARER_1 = "→ 1 is best ←"
+    NEARER_80 = "→ 0.8 is best ←"
+    NEARER_90 = "→ 0.9 is best ←"
 
     def best(self, values: pd.Series) -> float:
-        """Best of some values."""
+        """Best of some values: of ratios with a right value, the one off by the smallest factor."""
+        if self is Better.HIGHER or self is Better.LOWER:
+            return values.max() if self is Better.HIGHER else values.min()
         if self is Better.NEARER_0:
             return values.loc[values.abs().idxmin()]
-        return values.max() if self is Better.HIGHER else values.min()
+        right = {Better.NEARER_1: 1.0, Better.NEARER_80: 0.8, Better.NEARER_90: 0.9}[self]
+        with np.errstate(divide="ignore"):
+            return values.loc[np.log(values / right).abs().idxmin()]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that compares two images.
+    """One number that compares an image, or several samples of it, with the true one.
 
     Attributes
     ----------
     label
         Its name and unit, in tables and figures.
     function
-        Takes prediction, truth, mask and data range, see :mod:`relad.results.metrics.voxelwise`.
+        Takes prediction, truth, mask and data range, see :mod:`relad.results.metrics.voxelwise`;
+        one of samples takes these and the truth, see :mod:`relad.results.metrics.ensemble`.
     better
         Which of two values is the better one.
     decimals
         In tables for reading.
     note
-        What a caption must say of it.
+        What a caption must say of it, see :meth:`said`.
     regions
         Where it is taken: :data:`BRAIN`, the subject's brain mask, or regions of
         :data:`relad.imaging.atlas.REGIONS` inside it.
     in_own_regions
         Whether it is also taken in every region of people's own segmentations.
+    in_mm
+        Whether its function is also given ``voxel_mm``.
+    least_samples
+        Of a metric of samples, the fewest that have a value; None for a metric of one image.
     """
 
     label: str
-    function: Callable[[np.ndarray, np.ndarray, np.ndarray, float], float]
+    function: Callable[..., float]
     better: Better
     decimals: int
     note: str = ""
     regions: tuple[str, ...] = (BRAIN,)
     in_own_regions: bool = False
+    in_mm: bool = False
+    least_samples: int | None = None
+
+    @property
+    def of_single(self) -> bool:
+        """Whether a single image has a value."""
+        return self.least_samples is None or self.least_samples < 2
+
+    def said(self, voxel_mm: float) -> str:
+        """Its note for voxels of this size; ``{sigma_mm}`` in it is HFEN's sigma in mm."""
+        return self.note.format(sigma_mm=f"{detail.HFEN_SIGMA * voxel_mm:g}")
 
     def taken_in(self, own: Sequence[str]) -> list[str]:
         """List the regions it is taken in where people have regions ``own``."""
         return list(dict.fromkeys([*self.regions, *(own if self.in_own_regions else ())]))
 
+
+_EDGES = list(dict.fromkeys(edge for band in detail.BANDS.values() for edge in band))
+_SPECTRAL = (
+    "spectral ratio: power over that of the truth between two wavelengths, below 1 is blurred "
+    f"({', '.join(f'{1 / k:g}' for k in _EDGES)} mm are {', '.join(f'{k:g}' for k in _EDGES)} "
+    "cycles/mm)"
+)
 
 METRICS = {
     "psnr": Metric("PSNR (dB)", voxelwise.psnr, Better.HIGHER, decimals=2, in_own_regions=True),
@@ -82,6 +113,58 @@ METRICS = {
         ),
     ),
     "mae": Metric("MAE (SUVR)", voxelwise.mae, Better.LOWER, decimals=3, in_own_regions=True),
+    "hfen": Metric(
+        "HFEN",
+        detail.hfen,
+        Better.LOWER,
+        decimals=3,
+        note=(
+            f"HFEN: norm of the error over that of the truth, both under the Laplacian of a "
+            f"Gaussian (sigma {detail.HFEN_SIGMA:g} voxels, {{sigma_mm}} mm)"
+        ),
+    ),
+    **{
+        f"spectral_{name}": Metric(
+            f"Spectral ratio ({1 / low:g} to {1 / high:g} mm)",
+            partial(detail.spectral_ratio, band=(low, high)),
+            Better.NEARER_1,
+            decimals=2,
+            note=_SPECTRAL,
+            in_mm=True,
+        )
+        for name, (low, high) in detail.BANDS.items()
+    },
+    "crps": Metric(
+        "CRPS (SUVR)",
+        ensemble.crps,
+        Better.LOWER,
+        decimals=3,
+        note="CRPS (fair form) of the samples, of a single image the MAE",
+        in_own_regions=True,
+        least_samples=1,
+    ),
+    "spread_skill": Metric(
+        "Spread/skill",
+        ensemble.spread_skill,
+        Better.NEARER_1,
+        decimals=2,
+        note="spread/skill: spread of the samples over the error of their mean, below 1 too sure",
+        least_samples=2,
+    ),
+    **{
+        f"coverage_{percent}": Metric(
+            f"Coverage of {percent}%",
+            partial(ensemble.coverage, level=percent / 100),
+            better,
+            decimals=2,
+            note=(
+                "coverage: voxels whose truth lies in the central interval of the samples (normal, "
+                "Student's t)"
+            ),
+            least_samples=2,
+        )
+        for percent, better in ((80, Better.NEARER_80), (90, Better.NEARER_90))
+    },
 }
 
 
@@ -129,17 +212,39 @@ def compare(
     region: str = BRAIN,
     *,
     own: bool = False,
+    voxel_mm: Sequence[float] | None = None,
+    samples: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """All metrics that are taken in a region, for one pair of images.
+    """All metrics that are taken in a region, for one image and its samples against the truth.
 
-    Arguments as in :func:`relad.results.metrics.voxelwise.psnr`; ``mask`` is the region's, and
-    ``own`` says that it is one of the subject's own segmentation.
+    Parameters
+    ----------
+    prediction, truth, mask, data_range
+        As in :func:`relad.results.metrics.voxelwise.psnr`; ``mask`` is the region's.
+    region
+        One of :func:`regions`.
+    own
+        Whether the region is of the subject's own segmentation.
+    voxel_mm
+        (3,) voxel sizes in mm; without them, metrics in cycles/mm are left out.
+    samples
+        (K, n) samples whose mean the prediction is, in the n voxels of the mask and in their order;
+        without them the prediction is the only one, and metrics of a spread are left out.
     """
-    return {
-        name: metric.function(prediction, truth, mask, data_range)
-        for name, metric in METRICS.items()
-        if region in metric.regions or (own and metric.in_own_regions)
-    }
+    voxelwise.checked(prediction, truth, mask, data_range)
+    samples = prediction[mask][None] if samples is None else samples
+    values = {}
+    for name, metric in METRICS.items():
+        if region not in metric.regions and not (own and metric.in_own_regions):
+            continue
+        if metric.least_samples is not None:
+            if len(samples) >= metric.least_samples:
+                values[name] = metric.function(samples, truth[mask])
+        elif not metric.in_mm:
+            values[name] = metric.function(prediction, truth, mask, data_range)
+        elif voxel_mm is not None:
+            values[name] = metric.function(prediction, truth, mask, data_range, voxel_mm=voxel_mm)
+    return values
 
 
 def metrics_in(values: pd.DataFrame) -> list[str]:

@@ -36,7 +36,7 @@ def psnr(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
     -------
     dB; infinity where the images are identical inside the mask.
     """
-    prediction, truth = _checked(prediction, truth, mask, data_range)
+    prediction, truth = checked(prediction, truth, mask, data_range)
     return psnr_of(float(np.mean((prediction[mask] - truth[mask]) ** 2)), data_range)
 
 
@@ -47,7 +47,7 @@ def mae(
 
     Arrays as in :func:`psnr`; it does not depend on the data range, which every metric is given.
     """
-    prediction, truth = _checked(prediction, truth, mask, data_range)
+    prediction, truth = checked(prediction, truth, mask, data_range)
     return float(np.mean(np.abs(prediction[mask] - truth[mask])))
 
 
@@ -64,7 +64,7 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
     """
     from skimage.metrics import structural_similarity  # tables need the names of metrics alone
 
-    prediction, truth = _checked(prediction, truth, mask, data_range)
+    prediction, truth = checked(prediction, truth, mask, data_range)
     if min(truth.shape) < SSIM_TAPS:
         raise DataError(
             f"images of shape {truth.shape} are smaller than SSIM's window of {SSIM_TAPS} voxels"
@@ -81,10 +81,17 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
     return float(similarity[mask].mean())
 
 
-def _checked(
+def checked(
     prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check one comparison's inputs and return both images in float64."""
+    """Check one comparison's inputs, see :func:`psnr`, and return both images in float64.
+
+    Raises
+    ------
+    DataError
+        Where shapes differ, the mask is empty, the range is no positive number or a voxel, inside
+        the mask or outside, is NaN or infinite.
+    """
     if truth.ndim != 3 or not prediction.shape == truth.shape == mask.shape:
         raise DataError(
             f"shapes of prediction {prediction.shape}, truth {truth.shape} and mask {mask.shape} "

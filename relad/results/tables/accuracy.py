@@ -11,9 +11,10 @@ from relad.data.window import width
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.statistics import FEW_SUBJECTS, bootstrap_interval
 from relad.results.study import Study
-from relad.results.tables.rendering import Cell, Table
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
 from relad.status import Kind, note_of
 from relad.study.catalogue import BRAIN, Result
+from relad.study.sampling import described, evaluations_of
 from relad.study.settings import Evaluation, ResultSettings
 
 _ENDS = ("", "_low", "_high")
@@ -32,18 +33,25 @@ def accuracy_table(study: Study, result: Result) -> Table | None:
         values = study.values(result, methods)
         if result.group == "ablation" and set(values["method"]) <= {methods[0]}:
             continue  # a full method alone
-        rows = summarized(values, ["cohort", "tracer", "method"], study.settings.evaluation)
+        by = ["cohort", "tracer", "method", "sampler"]
+        rows = summarized(values, by, study.settings.evaluation)
         groups += [group for _, group in rows.groupby(["cohort", "tracer"], observed=True)]
     if not groups:
         return None
     rows = pd.concat(groups)
+    rows["evaluations"] = rows["sampler"].map(evaluations_of).astype("Int64")
+    columns = ["cohort", "tracer", "method", "sampler", "evaluations", "n"]
     return Table(
         name=result.name,
         caption=_caption(result, rows, study),
         warning=note_of(map(Kind, rows["data"])),
-        rows=rows[["cohort", "tracer", "method", "n", *metric_columns(result.metrics)]],
-        headers=("Cohort", "Tracer", "Method", "n", *(METRICS[m].label for m in result.metrics)),
+        rows=rows[[*columns, *metric_columns(result.metrics)]],
+        headers=(
+            *("Cohort", "Tracer", "Method", "Sampling", "Evaluations", "n"),
+            *(METRICS[m].label for m in result.metrics),
+        ),
         groups=[_cells(group, study) for group in groups],
+        numbers_from=4,
     )
 
 
@@ -77,9 +85,11 @@ def summarized(values: pd.DataFrame, by: list[str], evaluation: Evaluation) -> p
     for key, of in values.groupby(by, observed=True):
         row = {**dict(zip(by, key, strict=True)), "n": len(of), "data": of["data"].iloc[0]}
         for metric in metrics:
-            interval = bootstrap_interval(
-                of[metric], level=evaluation.interval, resamples=evaluation.bootstrap
-            )
+            interval = None
+            if of[metric].notna().all():  # NaN is one of several samples, where there is one image
+                interval = bootstrap_interval(
+                    of[metric], level=evaluation.interval, resamples=evaluation.bootstrap
+                )
             low, high = interval or (np.nan, np.nan)
             row |= {metric: np.mean(of[metric]), f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
@@ -93,7 +103,9 @@ def _cells(rows: pd.DataFrame, study: Study) -> list[list[Cell]]:
         [
             Cell(row.cohort),
             Cell(study.tracer_label(row.tracer)),
-            Cell(study.label(row.method)),
+            Cell(study.settings.methods[row.method].label),
+            Cell(described(row.sampler)),
+            Cell(str(evaluations_of(row.sampler) or NOT_AVAILABLE)),
             Cell(str(row.n)),
             *metrics,
         ]
@@ -105,18 +117,22 @@ def metric_cells(rows: pd.DataFrame) -> Iterator[list[Cell]]:
     """Yield each row's metrics with their intervals, the best mean of each metric in bold."""
     # Compared as printed: a difference nobody can read makes no winner.
     metrics = metrics_in(rows)
-    best = {m: _printed(m, METRICS[m].better.best(rows[m])) for m in metrics}
+    best = {
+        metric: _printed(metric, METRICS[metric].better.best(values))
+        for metric in metrics
+        if len(values := rows[metric].dropna()) > 1
+    }
     for row in rows.to_dict("records"):
         line = []
         for metric in metrics:
             mean, low, high = (_printed(metric, row[metric + end]) for end in _ENDS)
-            text = mean if low == "nan" else f"{mean} [{low}, {high}]"
-            line.append(Cell(text, bold=len(rows) > 1 and mean == best[metric]))
+            text = mean if low == NOT_AVAILABLE else f"{mean} [{low}, {high}]"
+            line.append(Cell(text, bold=mean == best.get(metric)))
         yield line
 
 
 def _printed(metric: str, value: float) -> str:
-    return f"{value:.{METRICS[metric].decimals}f}"
+    return NOT_AVAILABLE if pd.isna(value) else f"{value:.{METRICS[metric].decimals}f}"
 
 
 def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
@@ -132,11 +148,15 @@ def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
         "first averaged over seeds"
         + (" and over the folds' models" if result.role == "external" else ""),
         metrics_note(result, settings, counts.index.unique("tracer")),
+        "Evaluations: passes through the network for one image",
         "Bold: best mean per cohort and tracer",
     ]
-    shown = set(rows["method"])
-    of_group = any(settings.methods[method].updates for method in shown)
-    updates = {m.counts["updates"] for m in study.models if m.method in shown and not m.single_pass}
+    entries = [settings.methods[method] for method in rows["method"].unique()]
+    of_group = any(entry.updates for entry in entries)
+    trained = {entry.trained_as for entry in entries}
+    updates = {
+        m.counts["updates"] for m in study.models if m.method in trained and not m.single_pass
+    }
     if of_group and updates:  # all alike, or they would not be compared
         sentences.append(f"Trained for {updates.pop():,} updates each")
     if counts.min() < FEW_SUBJECTS:
@@ -158,11 +178,13 @@ def metrics_note(result: Result, settings: ResultSettings, tracers: Iterable[str
     """How and where the metrics of a result were taken."""
     ranges = {t: f"{width(settings.tracers[t].suvr_window):g}" for t in tracers}
     where = "the brain mask" if result.region == BRAIN else f"{result.region} in the brain mask"
+    voxel_mm = settings.grid.voxel_mm
     ranged = (
-        f"All metrics inside {where}, data range {same_or_listed(ranges)} SUVR (width of the "
-        "tracer's fixed window)"
+        f"All metrics inside {where}, voxels of {voxel_mm:g} mm, data range "
+        f"{same_or_listed(ranges)} SUVR (width of the tracer's fixed window)"
     )
-    return "; ".join([ranged, *filter(None, (METRICS[m].note for m in result.metrics))])
+    notes = dict.fromkeys(METRICS[metric].said(voxel_mm) for metric in result.metrics)
+    return "; ".join([ranged, *filter(None, notes)])
 
 
 def same_or_listed(values: dict[str, object]) -> str:

@@ -28,6 +28,10 @@ _TEX = {
 }
 
 
+#: Text of a cell that has no value.
+NOT_AVAILABLE = "n/a"
+
+
 @dataclass(frozen=True)
 class Cell:
     """Text of one cell for reading, bold where it is the best of its group."""
@@ -102,8 +106,9 @@ class Table:
             for i, row in enumerate(group):
                 cells = []
                 for j, cell in enumerate(row):
-                    # A group's name stands once; "method" (the last text column) on every row.
-                    repeated = i > 0 and j < self.numbers_from - 1
+                    # What several rows share stands once; the last text column on every row.
+                    above = group[i - 1][: j + 1] if i > 0 else None
+                    repeated = j < self.numbers_from - 1 and row[: j + 1] == above
                     text = "" if repeated else _tex(cell.text)
                     cells.append(rf"\textbf{{{text}}}" if cell.bold and text else text)
                 lines.append(" & ".join(cells) + r" \\")

@@ -8,13 +8,15 @@ import pandas as pd
 
 from relad.results.records import Cost, cost_of
 from relad.results.study import Study
-from relad.results.tables.rendering import Cell, Table
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
 from relad.status import note_of
 from relad.study.catalogue import Result
+from relad.study.sampling import described
 
 COLUMNS = (
     "method",
     "family",
+    "sampler",
     "parameters",
     "parameters_total",
     "updates",
@@ -30,6 +32,7 @@ COLUMNS = (
 _HEADERS = (
     "Method",
     "Family",
+    "Sampling",
     "Parameters",
     "with discriminator",
     "Updates",
@@ -46,7 +49,8 @@ def costs(study: Study, result: Result) -> dict[str, Cost]:
     cohorts = study.cohorts(result)
     found = {}
     for method in (m for of in study.comparisons(result) for m in of):
-        trainings = [training for training in study.models if training.method == method]
+        trained_as = study.settings.methods[method].trained_as
+        trainings = [training for training in study.models if training.method == trained_as]
         made = [s for s in study.synthesized if s.method == method and s.cohort in cohorts]
         if trainings:
             found[method] = cost_of(trainings, made)
@@ -60,6 +64,7 @@ def runtime_table(study: Study, result: Result) -> Table | None:
         return None
     rows = [{"method": m, "family": methods[m].family, **asdict(c)} for m, c in found.items()]
     runs = [cost.runs for cost in found.values()]
+    trained = {methods[method].trained_as for method in found}
     devices = ", ".join(dict.fromkeys(cost.device for cost in found.values()))
     return Table(
         name=result.name,
@@ -70,11 +75,11 @@ def runtime_table(study: Study, result: Result) -> Table | None:
             "Evaluations: passes through that network per synthesised volume. "
             f"Device: {devices}. Times and memory are measured and vary from run to run."
         ),
-        warning=note_of(training.kind for training in study.models if training.method in found),
+        warning=note_of(training.kind for training in study.models if training.method in trained),
         rows=pd.DataFrame(rows, columns=COLUMNS, dtype=object),  # counts stay whole
         headers=_HEADERS,
         groups=[[_line(study, method, cost) for method, cost in found.items()]],
-        numbers_from=2,
+        numbers_from=3,
     )
 
 
@@ -90,18 +95,19 @@ def _line(study: Study, method: str, cost: Cost) -> list[Cell]:
         _three_digits(cost.seconds_per_volume),
         _whole(cost.synthesis_memory_mb),
     )
-    family = study.settings.methods[method].family
-    return [Cell(study.label(method)), Cell(family), *map(Cell, numbers)]
+    entry = study.settings.methods[method]
+    sampling = NOT_AVAILABLE if cost.sampler is None else described(cost.sampler)
+    return [Cell(entry.label), Cell(entry.family), Cell(sampling), *map(Cell, numbers)]
 
 
 def _whole(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:,.0f}"
+    return NOT_AVAILABLE if value is None else f"{value:,.0f}"
 
 
 def _three_digits(value: float | None) -> str:
     """Three significant digits, without an exponent."""
     if value is None:
-        return "n/a"
+        return NOT_AVAILABLE
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}" if value >= 1e-3 else "< 0.001"

@@ -36,7 +36,8 @@ def draw(schedule, sampler, steps, *, predict=None, shape=(2, 1, 20, 20, 20), se
     x_T = torch.randn(shape, generator=random, dtype=dtype)
     predict = predict or optimal_x0(schedule)
     each = [torch.Generator().manual_seed(seed + 1 + i) for i in range(shape[0])]
-    return sample(predict, schedule, x_T, sampler=sampler, steps=steps, random=each)
+    times = timesteps(1000, steps)
+    return sample(predict, schedule, x_T, sampler=sampler, times=times, random=each)
 
 
 def test_every_sampler_of_the_settings_exists():
@@ -58,7 +59,7 @@ def test_deterministic_samplers_follow_the_flow_and_second_order_follows_it_clos
     """For a Gaussian the flow is known: it keeps every voxel's quantile at every time."""
     schedule = NoiseSchedule()
     x_T = torch.randn(1, 1, 10, 10, 10, dtype=torch.float64)
-    times = timesteps(1000, 20)
+    times = range(999, -1, -50)
     abar = [float(schedule.exact[t]) for t in times]
 
     def spread(abar):
@@ -123,7 +124,7 @@ def ours(schedule, sampler, steps, x_T, random=None):
         schedule,
         x_T,
         sampler=sampler,
-        steps=steps,
+        times=steps if isinstance(steps, list) else timesteps(1000, steps),
         random=[random or torch.Generator()],
     )
 
@@ -158,7 +159,7 @@ def test_a_whole_run_equals_diffusers(sampler, steps, kind, zero_snr):
     }[sampler]
     theirs = diffusers_scheduler(name, kind, zero_snr, **options)
     theirs.set_timesteps(steps)
-    assert theirs.timesteps.tolist() == timesteps(1000, steps)
+    times = theirs.timesteps.tolist()  # their own: they take a step back from t to t - T / S
     x_T = torch.randn(1, 1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     x = x_T
     random = torch.Generator().manual_seed(5)
@@ -168,7 +169,7 @@ def test_a_whole_run_equals_diffusers(sampler, steps, kind, zero_snr):
     schedule = NoiseSchedule(kind, zero_terminal_snr=zero_snr)
     # Theirs is in float32 and replaces an abar_T of zero by 2^-24; test_schedule compares the two.
     schedule.exact = theirs.alphas_cumprod.double()
-    result = ours(schedule, sampler, steps, x_T, torch.Generator().manual_seed(5))
+    result = ours(schedule, sampler, times, x_T, torch.Generator().manual_seed(5))
     torch.testing.assert_close(result, x, rtol=1e-4, atol=1e-4)
 
 
@@ -213,7 +214,7 @@ def test_ancestral_step_is_algorithm_2_of_ho_et_al():
         schedule,
         x_T,
         sampler="ddpm",
-        steps=2,
+        times=[1, 0],
         random=[torch.Generator().manual_seed(3)],
     )
     mean = abar[0].sqrt() * beta[1] / (1 - abar[1]) * x0
@@ -225,7 +226,7 @@ def test_ancestral_step_is_algorithm_2_of_ho_et_al():
 
 def test_timesteps_start_at_the_end_and_fall():
     assert timesteps(1000, 1) == [999]
-    assert timesteps(1000, 4) == [999, 749, 499, 249]
+    assert timesteps(1000, 4) == [999, 666, 333, 0]
     assert timesteps(1000, 1000) == list(range(999, -1, -1))
     for steps in (0, 1001):
         with pytest.raises(ValueError, match="between 1 and 1000"):
@@ -238,7 +239,9 @@ def test_only_the_ancestral_sampler_follows_its_seed():
 
     def run(sampler, seed):
         random = [torch.Generator().manual_seed(seed)]
-        return sample(optimal_x0(schedule), schedule, x_T, sampler=sampler, steps=5, random=random)
+        x0 = optimal_x0(schedule)
+        times = timesteps(1000, 5)
+        return sample(x0, schedule, x_T, sampler=sampler, times=times, random=random)
 
     for sampler in ("ddim", "dpmpp"):
         assert torch.equal(run(sampler, 0), run(sampler, 1))

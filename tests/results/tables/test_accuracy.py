@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from relad.errors import ReladError
 from relad.fileio import read_table
 from relad.results.statistics import bootstrap_interval
+from relad.results.study import Study
 from relad.results.tables.accuracy import accuracy_table, main_table
+from relad.results.tables.runtime import runtime_table
+from relad.study.settings import ResultSettings, plain, typed
 from tests.helpers.fake_study import FakeStudy, entry, make_settings, score, scores_of
 
 MAIN = entry("table", "main")
@@ -23,13 +28,18 @@ def rows(table, *columns: str) -> list[tuple]:
 def test_main_table_has_a_row_per_tracer_and_method(study):
     table = main_table(study, MAIN)
     assert " ".join(table.rows) == (
-        "cohort tracer method n psnr psnr_low psnr_high ssim ssim_low ssim_high mae mae_low "
-        "mae_high data"
+        "cohort tracer method sampler evaluations n psnr psnr_low psnr_high ssim ssim_low "
+        "ssim_high mae mae_low mae_high data"
     )
     assert rows(table, "cohort", "tracer", "method", "n", "data") == [
         ("study", tracer, method, n, "simulated")
         for tracer, n in (("tau", 4), ("amyloid", 3))
         for method in ("rela", "unet", "template")
+    ]
+    made = {("ddim-10", 10), ("forward", 1)}
+    assert set(rows(table, "sampler", "evaluations")) == made
+    assert [cell.text for cell in table.groups[0][0][:5]] == [
+        *("study", "tau (AV1451)", "RelA-Diffusion", "10 ddim steps, one sample", "10")
     ]
 
 
@@ -113,13 +123,13 @@ def test_methods_that_read_the_same_share_the_bold(tmp_path):
         for subject in "AB"
     ]
     table = main_table(scores_of(tmp_path, *every), MAIN)
-    assert all(cell.bold for row in table.groups[0] for cell in row[4:])
+    assert all(cell.bold for row in table.groups[0] for cell in row[6:])
 
 
 def test_one_subject_has_no_interval_and_one_method_is_not_the_best(tmp_path):
     every = [score(metric=metric, value=value) for metric, value in VALUES.items()]
     table = main_table(scores_of(tmp_path, *every), MAIN)
-    assert [(cell.text, cell.bold) for cell in table.groups[0][0][4:]] == [
+    assert [(cell.text, cell.bold) for cell in table.groups[0][0][6:]] == [
         ("20.00", False),
         ("0.500", False),
         ("0.100", False),
@@ -136,7 +146,7 @@ def test_infinite_psnr_is_shown(tmp_path):
         for subject in "AB"
     ]
     table = main_table(scores_of(tmp_path, *every), MAIN)
-    assert table.groups[0][0][4].text == "inf [inf, inf]"
+    assert table.groups[0][0][6].text == "inf [inf, inf]"
     table.write(tmp_path)
     assert read_table(tmp_path / "main.csv")[0]["psnr"] == "inf"
 
@@ -180,3 +190,97 @@ def test_without_a_floor_and_in_other_tables_there_is_no_summary(study):
     assert accuracy_table(study, entry("table", "external")).summary == []
     study.scores = study.scores[study.scores["method"] != "template"]
     assert main_table(study, replace(MAIN)).summary == []
+
+
+# --- several samplings of one model -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory) -> Study:
+    """One model in one evaluation and as the mean of eight samples; and a floor."""
+    settings = make_settings()
+    del settings["methods"]["rela-no-t1w"]
+    sampled = {**settings["methods"]["rela"], "ablates": "rela", "groups": ["main", "alone"]}
+    settings["methods"] = {"rela": settings["methods"]["rela"], "rela-sampled": sampled} | {
+        "template": settings["methods"]["template"]
+    }
+    errors = {"rela": 0.1, "rela-sampled": 0.12, "template": 0.4}
+    fake = FakeStudy(tmp_path_factory.mktemp("twice"), 6, settings, errors)
+    for cohort in settings["cohorts"]:
+        fake.synthesize(cohort, "rela", sampler="regression-1")
+        fake.synthesize(cohort, "rela-sampled", sampler="ddim-25x8")
+    shutil.rmtree(fake.model("rela-sampled"))  # it has none of its own
+    fake.errors = {"rela": 0.1, "template": 0.4}
+    models = [fake.model(name) for name in fake.errors]
+    fake.errors = errors
+    fake.evaluate_all()
+    known = typed(ResultSettings, settings)
+    every = [[where(*run) for run in fake.runs] for where in (fake.metrics, fake.synthesized)]
+    return Study.read(known, every[0], models, every[1])
+
+
+def test_two_samplings_of_a_model_stand_beside_each_other(twice):
+    table = main_table(twice, MAIN)
+    first = [[cell.text for cell in row[2:5]] for row in table.groups[0]]
+    assert first == [
+        ["RelA-Diffusion", "one evaluation", "1"],
+        ["RelA-Diffusion", "25 ddim steps, mean of 8", "200"],
+        ["Mean template", "one pass", "1"],
+    ]
+    assert [line.split("  ")[1] for line in table.summary[1:]] == [
+        "RelA-Diffusion, one evaluation",
+        "RelA-Diffusion, 25 ddim steps, mean of 8",
+    ]
+
+
+def test_fidelity_shows_one_evaluation_one_sample_and_the_mean(twice):
+    table = accuracy_table(twice, entry("table", "fidelity"))
+    tau = table.rows[table.rows["tracer"] == "tau"].set_index("sampler")
+    assert list(tau.index) == ["regression-1", "ddim-25", "ddim-25x8", "forward"]
+    assert list(tau["evaluations"]) == [1, 25, 200, 1]
+    assert list(tau["method"]) == ["rela", "rela-sampled", "rela-sampled", "template"]
+    # One image has its MAE as CRPS, and no spread.
+    single = tau.drop("ddim-25x8")
+    assert list(single["crps"]) == pytest.approx(list(single["mae"]))
+    assert single["spread_skill"].isna().all() and tau.loc["ddim-25x8", "spread_skill"] > 0.5
+    assert tau.loc["ddim-25x8", "crps"] < tau.loc["ddim-25x8", "mae"] < tau.loc["ddim-25", "mae"]
+    last = [row[-1] for row in table.groups[0]]
+    assert [cell.text == "n/a" for cell in last] == [True, True, False, True]
+    assert not any(cell.bold for cell in last)  # the only one is not the best
+    for part in ("sigma 1.5 voxels, 12 mm", "0.0625, 0.125 cycles/mm", "voxels of 8 mm"):
+        assert part in table.caption
+
+
+def test_a_tables_missing_values_are_empty_cells(twice, tmp_path):
+    accuracy_table(twice, entry("table", "fidelity")).write(tmp_path)
+    written = read_table(tmp_path / "fidelity.csv")
+    assert [row["spread_skill"] is None for row in written[:4]] == [True, True, False, True]
+    assert written[2]["evaluations"] == "200"
+
+
+def test_the_models_that_both_sample_are_looked_at(twice):
+    """Also where the entry that has them is not shown."""
+    (model,) = [model for model in twice.models if model.method == "rela"]
+    other = replace(model, seed=1, data="packed again")
+    study = replace(twice, models=[model, other])
+    with pytest.raises(ReladError, match="were trained on different packed data"):
+        study.note(entry("table", "alone", plain(twice.settings)))
+
+
+def test_both_samplings_have_the_costs_of_the_one_model(twice):
+    table = runtime_table(twice, entry("table", "runtime"))
+    assert [[cell.text for cell in row[:3]] for row in table.groups[0]][:2] == [
+        ["RelA-Diffusion", "diffusion", "one evaluation"],
+        ["RelA-Diffusion", "diffusion", "25 ddim steps, mean of 8"],
+    ]
+    costs = table.rows.set_index("method").loc[["rela", "rela-sampled"]]
+    assert list(costs["train_seconds"]) == [100.5, 100.5]
+
+
+@pytest.mark.parametrize(("sampler", "metric"), [("ddim-25x8", "spread_skill"), ("ddim-25", "mae")])
+def test_samples_that_lack_a_subject_are_not_compared(twice, sampler, metric):
+    scores = twice.scores
+    lacking = (scores["metric"] == metric) & (scores["subject"] == "941S0004")
+    lacking &= scores["sampler"] == sampler
+    with pytest.raises(ReladError, match=rf"rela-sampled \({metric}\) and rela .*941S0004"):
+        twice.values(entry("table", "fidelity"), list(twice.settings.methods), scores[~lacking])

@@ -46,4 +46,7 @@ def test_a_groups_name_stands_once_in_latex():
     groups = [[[Cell("study"), Cell("one", bold=True)], [Cell("study"), Cell("two")]]]
     made = Table("t", "c", "", pd.DataFrame(), ["a", "b"], groups, numbers_from=2)
     assert "study & \\textbf{one} \\\\\n & two \\\\" in made.tex()
+    groups[0][1][0] = Cell("other")  # methods of a table without cohorts
+    assert "\\\\\nother & two \\\\" in made.tex()
+    groups[0][1][0] = Cell("study")
     assert made.markdown().count("study") == 2

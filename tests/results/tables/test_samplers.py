@@ -48,7 +48,9 @@ def test_the_best_is_bold_and_the_caption_says_what_is_shown(sampler_study):
     assert table.caption.startswith("Quality against network evaluations: study, n = 4 subjects.")
     assert "SIMULATED DATA" in table.warning
     bold = [[cell.text for cell in row if cell.bold] for row in table.groups[0]]
-    assert [len(cells) for cells in bold] == [0, 0, 3, 0]
+    assert [len(cells) for cells in bold] == [0, 0, 6, 0]  # and its spread has no other beside it
+    spread = [row[-1].text for row in table.groups[0]]
+    assert [text == "n/a" for text in spread] == [True, True, False, True]
 
 
 def test_metrics_of_no_sampling_are_refused(study):

@@ -1,0 +1,299 @@
+"""A method under examination: how the checks train it, copy it, and have it make images."""
+
+from __future__ import annotations
+
+import random as python_random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from relad.compute.devices import autocast
+from relad.compute.randomness import generator_for
+from relad.conformance.cohort import write_cohort
+from relad.data.batch import Batch, Condition
+from relad.data.dataset import PackedDataset
+from relad.data.scaling import KINDS
+from relad.methods.method import Method, build
+from relad.study.sampling import Sampling
+from relad.study.settings import TrainSettings
+from relad.training.loop import Trainer
+
+#: Voxels of the grid on which all is checked, and of one that suits no stride.
+GRID = (16, 24, 16)
+ODD_GRID = (13, 22, 15)
+#: Updates of the training; zero-initialised layers, one behind the other, have opened by then.
+UPDATES = 8
+#: Several evaluations, so that a method in time is asked at several times.
+SAMPLING = Sampling("ddim", 3)
+FOLD = 0
+
+
+class Failure(Exception):  # noqa: N818, as Skip: what a check says, no error of its own
+    """What a check found wrong."""
+
+
+class Skip(Exception):  # noqa: N818
+    """Why a check does not apply."""
+
+
+class Unfit(Exception):  # noqa: N818
+    """The check without which this one cannot be made."""
+
+
+class Candidate:
+    """A method of a study's settings, with trainings of it that the checks share.
+
+    Parameters
+    ----------
+    name
+        Key of ``settings.methods``.
+    folder
+        Where its made-up cohort and its models are written.
+    """
+
+    def __init__(self, name: str, settings: TrainSettings, folder: Path):
+        self.name, self.folder = name, folder
+        self.settings = settings
+        self.cohort = cache(self._cohort)
+        self.trained = cache(self._trained)
+
+    def _cohort(self, shape: tuple[int, int, int]) -> PackedDataset:
+        return write_cohort(self.folder / "x".join(map(str, shape)), shape)
+
+    def trainer(
+        self, scaling: str = KINDS[0], *, grid: tuple[int, int, int] = GRID, seed: int = 0
+    ) -> Trainer:
+        """A training that has not begun."""
+        options = self.settings.training
+        training = replace(
+            options,
+            updates=UPDATES,
+            batch_size=2,
+            device="cpu",
+            scaling=scaling,
+            validation=replace(options.validation, subjects=0),
+            compile=False,
+            tensorboard=False,
+        )
+        entry = replace(self.settings.methods[self.name], updates=None)
+        settings = TrainSettings(training=training, methods={self.name: entry})
+        return Trainer(self.cohort(grid), self.name, settings, fold=FOLD, seed=seed)
+
+    def _trained(self, scaling: str) -> Training:
+        try:
+            return Training(self.trainer(scaling), self.folder / f"{scaling}.pt")
+        except Exception:  # told by the check of this name
+            raise Unfit("trains") from None
+
+    def each(self) -> Iterator[tuple[str, Training]]:
+        """Finished trainings in both data scalings."""
+        for scaling in KINDS:
+            yield scaling, self.trained(scaling)
+
+
+class Training:
+    """A training that has come to its end, and what was seen on the way.
+
+    Attributes
+    ----------
+    trainer, method
+        As they are at the end.
+    initial
+        State of the generator before the first update.
+    losses
+        What every update returned.
+    moved
+        Ids of the parameters that ever had a gradient.
+    checkpoint
+        File of the state after half of the updates.
+    """
+
+    def __init__(self, trainer: Trainer, checkpoint: Path):
+        self.trainer, self.method, self.checkpoint = trainer, trainer.method, checkpoint
+        self.initial = copied(trainer.method.generator.state_dict())
+        self.losses: list[dict[str, Tensor]] = []
+        self.moved: set[int] = set()
+        with before_steps(self._note):
+            while trainer.done < trainer.total:
+                if trainer.done == self.half:
+                    trainer.save_checkpoint(checkpoint)
+                self.losses.append(trainer.step())
+
+    @property
+    def half(self) -> int:
+        return self.trainer.total // 2
+
+    def _note(self, optimizer: torch.optim.Optimizer) -> None:
+        self.moved |= {id(p) for p in with_gradient(optimizer) if p.grad.any()}
+
+    # --- batches --------------------------------------------------------------------------------
+
+    def batch(self, part: slice = slice(2)) -> Batch:
+        """A batch of some training pairs, in tensors of its own."""
+        return self.trainer.volumes.batch(self.trainer.pairs[part], self.trainer.scaling)
+
+    def test(self) -> Batch:
+        """Two people whom no training saw, one of each tracer that has PET."""
+        pairs = self.trainer.data.pairs(FOLD, "test")
+        return self.trainer.volumes.batch([pairs[0], pairs[-1]], self.trainer.scaling)
+
+    def channels(self) -> dict[str, list[int]]:
+        """What the method must look at, by name: every MRI channel that it is given.
+
+        Of a closed form every MRI: that it has learnt no weights for one of the two ways in which
+        an MRI is given is no oversight.
+        """
+        names = list(self.trainer.entry.inputs)
+        own = {name: [i] for i, name in enumerate(names)}
+        of = {
+            name: [i]
+            for i, name in enumerate(names[: self.trainer.inputs - len(names)], len(names))
+        }
+        if self.method.single_pass:
+            return {name: own[name] + of.get(name, []) for name in names}
+        return own | {f"deviation of {name}": channels for name, channels in of.items()}
+
+    # --- the method at work ---------------------------------------------------------------------
+
+    def twin(self, device: str = "cpu") -> Method:
+        """The method anew, restored from its state as the training loop would."""
+        twin = build(
+            self.trainer.name,
+            self.trainer.entry,
+            inputs=self.trainer.inputs,
+            tracers=len(self.trainer.data.tracers),
+        ).to(device)
+        twin.load_state_dict(copied(self.method.state_dict()))
+        for key, optimizer in twin.optimizers.items():
+            # load_state_dict would share the tensors.
+            optimizer.load_state_dict(deepcopy(self.method.optimizers[key].state_dict()))
+        twin.clip_norm = self.method.clip_norm
+        return twin
+
+    def update(self, method: Method, batch: Batch) -> dict[str, Tensor]:
+        """One update in the middle of the training, of always the same random numbers."""
+        random = generator_for("conformance", device=batch.mri.device)
+        with self.arithmetic(batch):
+            return method.update(batch, progress=0.5, random=random)
+
+    def images(
+        self,
+        given: Condition,
+        method: Method | None = None,
+        *,
+        sampling: Sampling = SAMPLING,
+        seed: int = 0,
+        samples: range | None = None,
+    ) -> Tensor:
+        """Images as ``relad synthesize`` has them made; ``samples`` as in :meth:`random`."""
+        method = method or self.method
+        method.eval()
+        try:
+            with self.arithmetic(given):
+                random = self.random(given, seed=seed, samples=samples)
+                return method.synthesize(given, sampling=sampling, random=random)
+        finally:
+            method.train()
+
+    def random(
+        self, given: Condition, *, seed: int = 0, samples: range | None = None
+    ) -> list[torch.Generator]:
+        """Generators of the volumes, which ``samples`` numbers (from 0 where it is left out)."""
+        numbers = range(len(given.tracer)) if samples is None else samples
+        return [generator_for("conformance", seed, i, device=given.mri.device) for i in numbers]
+
+    def arithmetic(self, given: Condition) -> torch.autocast:
+        return autocast(given.mri.device, self.trainer.options.precision)
+
+
+# --- what is compared ---------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def change(a: Tensor, b: Tensor, mask: Tensor) -> float:
+    """RMS of b - a over the brain, as a share of the standard deviation of a there."""
+    a, b = a[mask].double(), b[mask].double()
+    difference = float((b - a).square().mean().sqrt())
+    return difference if difference == 0 else difference / float(a.std())
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two states (tensors in dicts and lists) are equal to the bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.shape == b.shape and torch.equal(a, b)
+    if isinstance(a, Mapping):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+
+
+# --- what is watched ----------------------------------------------------------------------------
+
+
+def with_gradient(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    weights = (p for group in optimizer.param_groups for p in group["params"])
+    return [p for p in weights if p.grad is not None]
+
+
+@contextmanager
+def before_steps(look: Any) -> Iterator[None]:
+    """Call ``look(optimizer)`` before every step of every optimiser."""
+    handle = register_optimizer_step_pre_hook(lambda optimizer, *_: look(optimizer))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def put(place: Any, **values: Any) -> Iterator[None]:
+    """Set attributes, and set them back."""
+    before = {name: getattr(place, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(place, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(place, name, value)
+
+
+@contextmanager
+def global_seed(seed: int) -> Iterator[None]:
+    """Seed the global random states of PyTorch, NumPy and Python; afterwards they are as before."""
+    numpy_state, python_state = np.random.get_state(), python_random.getstate()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            np.random.seed(seed)
+            python_random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        python_random.setstate(python_state)
+
+
+def without_mixing(method: nn.Module) -> None:
+    """Turn off dropout, which draws from the global state, and statistics over the batch."""
+    for module in method.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+        elif isinstance(module, nn.MultiheadAttention):
+            module.dropout = 0.0
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 0.0
+            module.eval()

@@ -1,0 +1,402 @@
+"""Small methods of three kinds that keep the protocol, and faults planted in two of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from relad.compute.randomness import rand, randn
+from relad.data.batch import Batch, Condition
+from relad.methods.method import Method
+from relad.study.sampling import Sampling
+
+
+class Network(nn.Module):
+    """Two convolutions, and between them the tracer (and the time) as a modulation."""
+
+    def __init__(self, channels: int, tracers: int, width: int = 8):
+        super().__init__()
+        self.first = nn.Conv3d(channels, width, 3, padding=1)
+        self.tracer = nn.Embedding(tracers, width)
+        self.last = nn.Conv3d(width, 1, 3, padding=1)
+
+    def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+        embedding = self.tracer(tracer)
+        if t is not None:
+            embedding = embedding + torch.stack([t, t.cos()], 1).repeat(1, 4)
+        h = self.first(x)
+        return self.last(F.silu(h * embedding[..., None, None, None] + h))
+
+
+class Sound(Method):
+    """L1 regression; nothing is wrong with it."""
+
+    network: type[nn.Module] = Network
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__()
+        self.generator = self.network(inputs, tracers)
+        self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=1e-2)}
+
+    def loss(self, batch: Batch) -> Tensor:
+        image = self.generator(batch.mri, batch.tracer)
+        return batch.brain_mean((image.float() - batch.pet).abs()).mean()
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        loss = self.loss(batch)
+        self.descend("generator", loss)
+        return {"l1": loss.detach()}
+
+    @torch.no_grad()
+    def synthesize(
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
+        return self.generator(given.mri, given.tracer).float()
+
+
+class SoundDiffusion(Sound):
+    """Rectified flow in as few lines as can be; nothing is wrong with it."""
+
+    stochastic = True
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=1 + inputs, tracers=tracers)
+
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        return self.generator(torch.cat([x, given.mri], 1), given.tracer, t).float()
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        t = rand(batch.pet.shape[:1], random)
+        noise, s = randn(batch.pet.shape, random), t[:, None, None, None, None]
+        error = self.velocity((1 - s) * batch.pet + s * noise, t, batch) - (noise - batch.pet)
+        loss = batch.brain_mean(error.square()).mean()
+        self.descend("generator", loss)
+        return {"flow": loss.detach()}
+
+    @torch.no_grad()
+    def synthesize(
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
+        x = self.start(given, random)
+        for step in range(sampling.steps):
+            t = torch.full(given.tracer.shape, 1 - step / sampling.steps)
+            x = x - self.velocity(x, t, given) / sampling.steps
+        return x
+
+    def start(self, given: Condition, random: Sequence[torch.Generator]) -> Tensor:
+        return randn(given.mask.shape, random)
+
+    def evaluations(self, sampling: Sampling) -> int:
+        return sampling.evaluations
+
+
+class SoundClosedForm(Method):
+    """Least squares at every voxel from the MRI themselves, without their deviations."""
+
+    single_pass = True
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__()
+        self.generator = nn.Module()
+        self.generator.register_buffer("products", torch.zeros(tracers, 3, 3))
+        self.generator.register_buffer("targets", torch.zeros(tracers, 3, 1))
+        self.optimizers = {}
+
+    @staticmethod
+    def terms(given: Condition) -> Tensor:
+        return torch.cat([given.mri[:, :2], torch.ones_like(given.mri[:, :1])], 1)
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        for k, terms, pet, mask in zip(
+            batch.tracer, self.terms(batch), batch.pet, batch.mask[:, 0], strict=True
+        ):
+            self.generator.products[k] += terms[:, mask] @ terms[:, mask].T
+            self.generator.targets[k] += terms[:, mask] @ pet[:, mask].T
+        return {"volumes": torch.tensor(float(len(batch.tracer)))}
+
+    @torch.no_grad()
+    def synthesize(
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
+        weights = torch.linalg.solve(
+            self.generator.products + 1e-3 * torch.eye(3), self.generator.targets
+        )
+        return torch.einsum("bcxyz,bco->boxyz", self.terms(given), weights[given.tracer])
+
+
+# --- what an image depends on ---------------------------------------------------------------------
+
+
+class ConstantChannels(Network):
+    """The tracer as constant channels before an instance normalisation, which removes them."""
+
+    def __init__(self, channels: int, tracers: int):
+        super().__init__(channels + tracers, tracers)
+        del self.tracer
+        self.tracers = tracers
+        self.first.padding_mode = "replicate"
+
+    def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+        maps = F.one_hot(tracer, self.tracers).to(x.dtype)[..., None, None, None]
+        x = torch.cat([x, maps.expand(-1, -1, *x.shape[2:])], 1)
+        p = F.pad(x, (1,) * 6, mode="replicate")
+        return self.last(F.silu(F.instance_norm(F.conv3d(p, self.first.weight, self.first.bias))))
+
+
+class TracerLost(Sound):
+    network = ConstantChannels
+
+
+class FlairLost(Sound):
+    """Takes the first channel alone."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        image = self.seen(batch)
+        return batch.brain_mean((image.float() - batch.pet).abs()).mean()
+
+    def seen(self, given: Condition) -> Tensor:
+        only = given.mri.clone()
+        only[:, 1] = 0
+        return self.generator(only, given.tracer)
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return self.seen(given)
+
+
+class FloorThatLooks(Sound):
+    reads_mri = False
+
+
+class NoiseDeclaredOnly(Sound):
+    stochastic = True
+
+
+class NoiseUndeclared(SoundDiffusion):
+    stochastic = False
+
+
+class TimeLost(SoundDiffusion):
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        return self.generator(torch.cat([x, given.mri], 1), given.tracer).float() + 0 * t.mean()
+
+
+class TimeIgnored(SoundDiffusion):
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            return super().forward(x, tracer)
+
+
+class EvaluationsUntold(SoundDiffusion):
+    def evaluations(self, sampling: Sampling) -> int:
+        return 2 * sampling.evaluations
+
+
+# --- what it may not depend on --------------------------------------------------------------------
+
+
+class Peeks(Sound):
+    """Uses the true PET where it can get it."""
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        image = super().synthesize(given, sampling=sampling, random=random)
+        return image + 0.01 * getattr(given, "pet", 0.0)
+
+
+class KeepsTheLastPet(Sound):
+    """What it remembers of training is not in the model."""
+
+    last: Tensor | float = 0.0
+
+    def update(self, batch, *, progress, random):
+        self.last = batch.pet.mean()
+        return super().update(batch, progress=progress, random=random)
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return super().synthesize(given, sampling=sampling, random=random) + self.last
+
+
+class OtherName(Sound):
+    """Synthesises with a network that the moving average does not replace."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.net = self.generator
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return self.net(given.mri, given.tracer)
+
+
+class MasksAsInput(Sound):
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        image = super().synthesize(given, sampling=sampling, random=random)
+        return image / given.mask.float().mean((1, 2, 3, 4), keepdim=True)
+
+
+class MixesTheBatch(Sound):
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        image = super().synthesize(given, sampling=sampling, random=random)
+        return image - 0.1 * image.mean(0, keepdim=True)
+
+
+class SharesNoise(SoundDiffusion):
+    def start(self, given: Condition, random: Sequence[torch.Generator]) -> Tensor:
+        return torch.randn(given.mask.shape, generator=random[0])
+
+
+class ChangesItsBatch(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        batch.mri.clamp_(-0.5, 0.5)
+        return super().loss(batch)
+
+
+class GlobalNoise(Sound):
+    """Its update draws from the global state, which the training loop happens to seed."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (1 + 1e-3 * torch.rand(()))
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+class GraphInTheLog(Sound):
+    def update(self, batch, *, progress, random):
+        super().update(batch, progress=progress, random=random)
+        return {"l1": self.loss(batch)}
+
+
+class DeadLayer(Sound):
+    class network(Network):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__(channels, tracers)
+            self.unused = nn.Linear(2, 2)
+
+
+class OwnSteps(Sound):
+    def descend(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad()
+        loss.backward()
+        self.optimizers[name].step()
+
+
+class Unlimited(Sound):
+    """Averages its gradients, but limits none."""
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        limit, self.clip_norm = self.clip_norm, None
+        super().descend(name, loss)
+        self.clip_norm = limit
+
+
+class HiddenOptimizer(Sound):
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.hidden = {"generator": torch.optim.SGD(self.generator.parameters(), lr=1e-2)}
+        self.optimizers = {}
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        loss.backward()
+        self.hidden[name].step()
+        self.hidden[name].zero_grad()
+
+
+class ByHand(Sound):
+    def descend(self, name: str, loss: Tensor) -> None:
+        weights = list(self.generator.parameters())
+        with torch.no_grad():
+            for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                weight -= 1e-2 * gradient
+
+
+class StandsStill(Sound):
+    def descend(self, name: str, loss: Tensor) -> None:
+        pass
+
+
+class SumsLosses(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * len(batch.tracer)
+
+
+_INSTANCES = itertools.count()
+
+
+class NotTwiceTheSame(Sound):
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.number = next(_INSTANCES)
+        self.first = True
+
+    def update(self, batch, *, progress, random):
+        if self.first and progress == 0:
+            self.generator.last.bias.data += self.number
+        self.first = False
+        return super().update(batch, progress=progress, random=random)
+
+
+class Forgets(Sound):
+    """A counter that no checkpoint holds decides what is learnt."""
+
+    count = 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.count += 1
+        return super().loss(batch) * (2 if self.count > 5 else 1)
+
+
+class NeedsEvenSizes(Sound):
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            return F.interpolate(super().forward(F.avg_pool3d(x, 2), tracer), scale_factor=2.0)
+
+
+class SqueezesTheBatch(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        image = self.generator(batch.mri, batch.tracer)
+        error = (image - batch.pet).abs().squeeze()
+        return error.mean((1, 2, 3)).mean() if error.ndim == 4 else error.mean(2)[0]
+
+
+class DividesByNothing(Sound):
+    """Scales each tracer by its number of training volumes."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.generator.register_buffer("count", torch.zeros(tracers))
+
+    def update(self, batch, *, progress, random):
+        self.generator.count += F.one_hot(batch.tracer, len(self.generator.count)).sum(0)
+        return super().update(batch, progress=progress, random=random)
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        image = super().synthesize(given, sampling=sampling, random=random)
+        count = self.generator.count[given.tracer]
+        return image * (count / count)[:, None, None, None, None]
+
+
+class KeepsAGraph(Sound):
+    def synthesize(self, given, *, sampling, random):
+        return self.generator(given.mri, given.tracer)
+
+
+class NoMethod(nn.Module):
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__()
+        self.generator, self.optimizers = nn.Conv3d(inputs, 1, 1), {}

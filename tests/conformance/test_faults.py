@@ -1,0 +1,79 @@
+"""Every planted fault is caught by the check meant for it, in the right words, and by no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from relad.conformance import CHECKS, Outcome, Status, examine, words_of
+from relad.study.settings import TrainedMethod, TrainSettings
+from tests.conformance import faults
+from tests.helpers.settings import of
+
+#: Faulty class -> the check that fails, and words of what it says.
+FAULTS = {
+    "NoMethod": ("builds", "NoMethod"),
+    "GraphInTheLog": ("trains", "voxel_mean: loss 'l1' is not detached"),
+    "DeadLayer": ("learns", "no gradient ever reaches unused.weight, unused.bias of the generator"),
+    "OwnSteps": ("descends", "gradients of optimizer 'generator' are not averaged over processes"),
+    "Unlimited": ("descends", "passes the limit 1e-06 at 'generator'"),
+    "HiddenOptimizer": ("descends", "a SGD outside of optimizers takes a step"),
+    "ByHand": ("descends", "the generator changes without a step of any optimizer"),
+    "StandsStill": ("learns", "8 updates leave the generator as it was"),
+    "SumsLosses": ("shares", "and is 0.5 times as large"),
+    "NotTwiceTheSame": ("repeats", "after 4 updates two trainings of one seed differ"),
+    "Forgets": ("resumes", "the method differs at the end from that of an unbroken training"),
+    "KeepsTheLastPet": ("reloads", "voxel_mean: images of the saved model are off by"),
+    "OtherName": ("reloads", "voxel_mean: images of the saved model are off by"),
+    "KeepsAGraph": ("images", "voxel_mean, ddpm: the image carries a gradient"),
+    "NeedsEvenSizes": ("odd_sizes", "Error: "),
+    "SqueezesTheBatch": ("one_volume", "Error: "),
+    "DividesByNothing": ("new_tracer", "voxel_mean: not finite in the brain"),
+    "TracerLost": ("tracer", "voxel_mean: the other tracer changes the image by"),
+    "FlairLost": ("mri", "voxel_mean: another person's FLAIR changes the image by 0 of its sd"),
+    "FloorThatLooks": ("mri", "T1w changes the image, though reads_mri is False"),
+    "NoiseDeclaredOnly": ("noise", "by 0 of its sd (at least 0.001), though stochastic is True"),
+    "NoiseUndeclared": ("noise", "though stochastic is False"),
+    "TimeLost": ("time", "no argument of the generator changes from step to step"),
+    "TimeIgnored": ("time", "another time changes the network's output by 0 of its sd"),
+    "EvaluationsUntold": ("evaluations", "by ddim-3 the generator runs 3 times, not 6"),
+    "Peeks": ("target", "the image changes where the true PET is passed along"),
+    "MasksAsInput": ("outline", "with a mask one voxel narrower the image inside changes by"),
+    "MixesTheBatch": ("neighbours", "voxel_mean: alone an image differs by"),
+    "SharesNoise": ("neighbours", "voxel_mean: alone an image differs by"),
+    "ChangesItsBatch": ("history", "voxel_mean: mri of the batch is changed in place"),
+    "GlobalNoise": ("global_random", "updates change with the global seed"),
+}
+
+
+def settings(name: str) -> TrainSettings:
+    entry = TrainedMethod(f"{faults.__name__}:{name}", ("T1w", "FLAIR"), {}, None)
+    return replace(of(TrainSettings), methods={name: entry})
+
+
+def failed(name: str) -> list[Outcome]:
+    return [o for o in examine(name, settings(name)) if o.status is Status.FAILED]
+
+
+@pytest.mark.parametrize("name", ["Sound", "SoundDiffusion", "SoundClosedForm"])
+def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
+    assert failed(name) == []
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named(name: str) -> None:
+    check, said = FAULTS[name]
+    found = failed(name)
+    assert [outcome.check for outcome in found] == [check], [str(outcome) for outcome in found]
+    assert said in found[0].told
+    (remedy,) = [words_of(c)[1] for c in CHECKS if c.__name__ == check]
+    assert found[0].told.endswith(f" -- {remedy}") and "\n" not in str(found[0])
+
+
+def test_every_check_catches_something_and_says_what_to_do() -> None:
+    caught = {check for check, _ in FAULTS.values()}
+    assert caught == {check.__name__ for check in CHECKS} - {"cuda"}
+    for check in CHECKS:
+        holds, remedy = words_of(check)
+        assert holds and len(remedy) > 60, check.__name__
