@@ -42,18 +42,6 @@ def test_the_network_is_shown_x_t_beside_the_mri_and_told_tracer_and_time():
     assert (x0_hat[~b.mask] == -1).all()
 
 
-def test_with_the_spread_of_the_data_the_network_is_shown_the_best_linear_estimate():
-    """sqrt(abar) sigma^2 / (abar sigma^2 + 1 - abar) times x_t."""
-    sigma = 1 / 3
-    method, b, t = model(sigma_data=sigma), batch(4, 6, 4), torch.tensor([3, 800])
-    seen, x_t = shown(method), torch.randn(b.pet.shape)
-    method.x0_hat(x_t, t, b)
-    abar = method.schedule.exact[t]
-    scale = abar.sqrt() * sigma**2 / (abar * sigma**2 + 1 - abar)
-    expected = x_t * scale.float()[:, None, None, None, None]
-    torch.testing.assert_close(seen[0][0][:, :1], expected)
-
-
 def synthesized(sampler: str, steps: int) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
     """Three volumes of a network that is awake, and what it was shown."""
     method, b = model(), batch(16, 16, 16, count=3)
