@@ -13,7 +13,7 @@ from relad.data.window import to_suvr
 from relad.errors import DataError
 from relad.fileio import read_table, write_json, write_table
 from relad.imaging import atlas
-from relad.imaging.nifti import save_nifti
+from relad.imaging.nifti import load_nifti, save_nifti
 from relad.status import ScanStatus, State, SubjectStatus
 from relad.steps.pack import standardized_mri
 from relad.study import paths
@@ -190,6 +190,17 @@ def test_mri_is_standardised_inside_the_brain_and_clipped():
     np.testing.assert_allclose(a, standardized_mri(7 * data + 100, mask), atol=1e-5)
     with pytest.raises(DataError, match="one intensity"):
         standardized_mri(np.full(mask.shape, 5.0), mask)
+
+
+def test_every_modality_stands_in_its_channel(cohort, tmp_path):
+    assert pack(tmp_path / "packed", cohort) == 0
+    data = PackedDataset(tmp_path / "packed")
+    for row in data.subjects:
+        i, label = row["index"], row["subject"]
+        for j, modality in enumerate(data.modalities):
+            image = load_nifti(cohort[0][i] / paths.preprocessed_mri(label, modality))
+            expected = standardized_mri(np.asarray(image.dataobj), data.mask[i])
+            np.testing.assert_array_equal(data.mri[i, j], expected)
 
 
 def test_a_subject_without_flair_has_a_row_with_its_reason(cohort, tmp_path):

@@ -1,0 +1,61 @@
+"""A checkpoint belongs to one training: its settings, fold, seed, people and data."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from relad.data.dataset import PackedDataset
+from relad.fileio import read_table, write_table
+from tests.helpers.fake_study import amend
+from tests.helpers.trainings import settings, trainer
+
+
+@pytest.fixture
+def checkpoint(packed, tmp_path):
+    one = trainer(PackedDataset(packed), "unet", settings())
+    one.step()
+    one.save_checkpoint(tmp_path / "checkpoint.pt")
+    return tmp_path / "checkpoint.pt"
+
+
+def test_the_same_training_takes_it_up(packed, checkpoint):
+    again = trainer(PackedDataset(packed), "unet", settings())
+    assert again.load_checkpoint(checkpoint) and again.done == 1
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"fold": 1}])
+def test_another_fold_or_seed_does_not(packed, checkpoint, other):
+    assert not trainer(PackedDataset(packed), "unet", settings(), **other).load_checkpoint(
+        checkpoint
+    )
+
+
+@pytest.mark.parametrize("option", [{"updates": 13}, {"batch_size": 3}, {"clip_norm": 1.0}])
+def test_other_settings_do_not(packed, checkpoint, option):
+    assert not trainer(PackedDataset(packed), "unet", settings(**option)).load_checkpoint(
+        checkpoint
+    )
+
+
+def test_other_parameters_of_the_method_do_not(packed, checkpoint):
+    part = settings()
+    part["methods"]["unet"]["params"] = {**part["methods"]["unet"]["params"], "lr": 1e-3}
+    assert not trainer(PackedDataset(packed), "unet", part).load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("what", ["windows", "checksums", "people"])
+def test_other_data_do_not(packed, checkpoint, tmp_path, what):
+    other = tmp_path / "packed"
+    shutil.copytree(packed, other)
+    if what == "people":
+        table = other / "subjects.tsv"
+        rows = read_table(table)
+        rows[-1]["subject"] = "another"
+        write_table(table, rows, list(rows[0]))
+    elif what == "windows":
+        amend(other / "dataset.json", windows={"tau": [0.0, 5.0]})
+    else:
+        amend(other / "dataset.json", sha256={"pet": "another"})
+    assert not trainer(PackedDataset(other), "unet", settings()).load_checkpoint(checkpoint)
