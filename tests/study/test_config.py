@@ -208,7 +208,11 @@ def test_groups_name_comparisons_and_not_tables_that_exist(
     raw: dict[str, Any], tmp_path: Path
 ) -> None:
     study = config.load()
-    assert config.own_groups(study["methods"]) == ["presets", "release_ladder"]
+    assert config.own_groups(study["methods"]) == [
+        "presets",
+        "baselines",
+        "release_ladder",
+    ]
     assert members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
     assert not set(members(study, "main")) & {"rela-paper", "rela-as-released"}
     methods = {**config.read_yaml(REPOSITORY / "config" / "methods.yaml")}

@@ -95,7 +95,7 @@ def test_expectation_approximation_is_the_posterior_mean_with_the_posterior_spre
     assert samples.mean().item() == pytest.approx(MEAN, abs=0.005)
 
 
-@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s != "regression"])
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if s not in ("regression", "heun")])
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])
 def test_evaluations_are_exactly_the_steps_at_the_given_times(sampler, steps):
     seen = []
@@ -107,6 +107,57 @@ def test_evaluations_are_exactly_the_steps_at_the_given_times(sampler, steps):
     x0 = draw(NoiseSchedule(), sampler, steps, predict=predict, shape=(3, 1, 2, 2, 2))
     assert seen == [[t] * 3 for t in timesteps(1000, steps)]
     assert (x0 == 0.25).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "visited"),
+    [
+        (1, [999]),
+        (2, [999, 499]),
+        (3, [999, 499, 499]),  # predicted, corrected, answered
+        (4, [999, 666, 666, 332]),
+        (5, [999, 666, 666, 332, 332]),
+    ],
+)
+def test_heun_spends_as_many_evaluations_as_the_others(steps, visited):
+    seen = []
+
+    def predict(x_t, t):
+        seen.append(int(t[0]))
+        return x_t * 0 + 0.25
+
+    x0 = draw(NoiseSchedule(), "heun", steps, predict=predict, shape=(1, 1, 2, 2, 2))
+    assert seen == visited
+    assert (x0 == 0.25).all()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_heun_follows_the_known_flow_closer_than_euler(schedule):
+    schedule = NoiseSchedule(**SCHEDULES[schedule])
+    x_T = torch.randn(1, 1, 10, 10, 10, dtype=torch.float64)
+    times = timesteps(1000, 17)
+    error = {}
+    for sampler, steps in (("euler", 17), ("heun", 33)):
+        reached = []  # x at the last time, whose clean prediction is the answer
+
+        def predict(x, t, reached=reached):
+            reached.append(x)
+            return optimal_x0(schedule)(x, t)
+
+        sample(predict, schedule, x_T, sampler=sampler, steps=steps, random=[torch.Generator()])
+        first, last = (float(schedule.exact[t]) for t in (times[0], times[-1]))
+        sd = [math.sqrt(a * SD**2 + 1 - a) for a in (first, last)]
+        exact = math.sqrt(last) * MEAN + sd[1] * (x_T - math.sqrt(first) * MEAN) / sd[0]
+        error[sampler] = float((reached[-1] - exact).std())
+    assert error["heun"] < 0.25 * error["euler"]
+
+
+def test_euler_is_ddim():
+    results = [
+        draw(NoiseSchedule(), s, 7, predict=lambda x, t: model(x, int(t[0])))
+        for s in ("euler", "ddim")
+    ]
+    assert torch.equal(*results)
 
 
 # --- against other people's implementations -----------------------------------------------------
@@ -247,8 +298,8 @@ def test_only_the_ancestral_sampler_follows_its_seed():
 
 
 def test_unknown_samplers_and_a_regression_of_two_steps_are_refused():
-    with pytest.raises(ValueError, match="'heun' is none of"):
-        draw(NoiseSchedule(), "heun", 2)
+    with pytest.raises(ValueError, match="'rk4' is none of"):
+        draw(NoiseSchedule(), "rk4", 2)
     with pytest.raises(ValueError, match="one evaluation, not 2"):
         draw(NoiseSchedule(), "regression", 2)
 
