@@ -2,8 +2,8 @@
 
   python -m relad.training.released checkpoints/epoch99_checkpoint.pt out --tracers tau amyloid tspo
 
-The checkpoint is a generator's of the release (github.com/mxliu, Relativistic-Adversarial-Diffusion-
-for-Neuroimage-Synthesis); --tracers names those of the packed cohort, in its order.
+The checkpoint is a generator's of the release (github.com/mxliu, Relativistic-Adversarial-
+Diffusion-for-Neuroimage-Synthesis); --tracers names those of the packed cohort, in its order.
 The model is `rela-as-released` on the release's own network and needs MONAI. The release scales
 every volume to [-1, 1] by its own minimum and maximum and keeps neither: what it synthesises has no
 unit, and is written as if [-1, 1] were the tracer's SUVR window.
