@@ -62,8 +62,8 @@ def _block(source: int, width: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-class Autoencoder(nn.Module):
-    """A variational autoencoder of PET: (b, 1, x, y, z) to latents at 1/2^levels and back.
+class Encoder(nn.Module):
+    """q(z | x_0): PET (b, 1, x, y, z) to latents at 1/2^levels of its size.
 
     Parameters
     ----------
@@ -75,44 +75,48 @@ class Autoencoder(nn.Module):
 
     def __init__(self, channels: Sequence[int], latent: int):
         super().__init__()
-        self.factor = 2 ** len(channels)
-        first, last = channels[0], channels[-1]
-        down: list[nn.Module] = [nn.Conv3d(1, first, 3, padding=1)]
-        up: list[nn.Module] = [nn.Conv3d(latent, last, 3, padding=1)]
-        previous = first
+        previous = channels[0]
+        layers: list[nn.Module] = [nn.Conv3d(1, previous, 3, padding=1)]
         for width in channels:
-            down += [_block(previous, width, 2), _block(width, width)]
+            layers += [_block(previous, width, 2), _block(width, width)]
             previous = width
-        for width in reversed((first, *channels[:-1])):
-            up += [_block(previous, previous), nn.Upsample(scale_factor=2.0)]
-            up += [_block(previous, width)]
-            previous = width
-        self.encoder = nn.Sequential(*down, _block(last, 2 * latent))
-        self.decoder = nn.Sequential(*up, _block(first, 1))
+        self.layers = nn.Sequential(*layers, _block(previous, 2 * latent))
 
-    def encode(self, pet: Volume) -> tuple[Latent, Latent]:
-        """Mean and logarithm of the variance of q(z | x_0)."""
-        mean, log_variance = self.encoder(pet).chunk(2, dim=1)
+    def forward(self, pet: Volume) -> tuple[Latent, Latent]:
+        """Mean and logarithm of the variance."""
+        mean, log_variance = self.layers(pet).float().chunk(2, dim=1)
         return mean, log_variance.clamp(-30.0, 20.0)
 
-    def decode(self, z: Latent) -> Volume:
-        return self.decoder(z)
+
+class Decoder(nn.Module):
+    """D: the encoder's levels in reverse."""
+
+    def __init__(self, channels: Sequence[int], latent: int):
+        super().__init__()
+        previous = channels[-1]
+        layers: list[nn.Module] = [nn.Conv3d(latent, previous, 3, padding=1)]
+        for width in reversed((channels[0], *channels[:-1])):
+            layers += [_block(previous, previous), nn.Upsample(scale_factor=2.0)]
+            layers += [_block(previous, width)]
+            previous = width
+        self.layers = nn.Sequential(*layers, _block(previous, 1))
+
+    def forward(self, z: Latent) -> Volume:
+        return self.layers(z).float()
 
 
 class LatentNetwork(nn.Module):
-    """Autoencoder, the moments of its latents, and the U-Net that predicts in them."""
+    """What synthesis needs: the U-Net that predicts latents, their moments, and the decoder."""
 
     def __init__(
-        self, inputs: int, tracers: int, autoencoder: Autoencoder, latent: int, **network: Any
+        self, inputs: int, tracers: int, levels: Sequence[int], latent: int, **network: Any
     ):
         super().__init__()
-        self.autoencoder = autoencoder
+        self.factor = 2 ** len(levels)
+        self.decoder = Decoder(levels, latent)
+        in_channels = latent + inputs * self.factor**3
         self.unet = UNet3d(
-            latent + inputs * autoencoder.factor**3,
-            latent,
-            tracers=tracers,
-            timed=True,
-            **{"stem": 1, **network},
+            in_channels, latent, tracers=tracers, timed=True, **{"stem": 1, **network}
         )
         self.register_buffer("mean", torch.zeros(1, latent, 1, 1, 1))
         self.register_buffer("variance", torch.ones(1, latent, 1, 1, 1))
@@ -122,7 +126,7 @@ class LatentNetwork(nn.Module):
 
     def decoded(self, z: Latent) -> Volume:
         """PET of a standardised latent."""
-        return self.autoencoder.decode(z * self.variance.sqrt() + self.mean).float()
+        return self.decoder(z * self.variance.sqrt() + self.mean)
 
 
 class LatentRelA(RelADiffusion):
@@ -135,7 +139,7 @@ class LatentRelA(RelADiffusion):
     autoencoder_share
         Share of the updates that train the autoencoder alone, below ``adversary_from``.
     autoencoder_channels, latent_channels
-        Of :class:`Autoencoder`.
+        Of :class:`Encoder` and :class:`Decoder`.
     lr_autoencoder, beta
         Its learning rate, and the weight of its KL divergence.
     network
@@ -168,16 +172,16 @@ class LatentRelA(RelADiffusion):
             )
         super().__init__(inputs=inputs, tracers=tracers, adversary_from=adversary_from, **params)
         adam = self.optimizers["generator"].defaults
-        autoencoder = Autoencoder(tuple(autoencoder_channels), latent_channels)
+        channels = tuple(autoencoder_channels)
+        self.encoder = Encoder(channels, latent_channels)
         self.generator = LatentNetwork(
-            inputs, tracers, autoencoder, latent_channels, **(network or {})
+            inputs, tracers, channels, latent_channels, **(network or {})
         )
         self.optimizers["generator"] = torch.optim.Adam(
             self.generator.unet.parameters(), lr=adam["lr"], betas=adam["betas"]
         )
-        self.optimizers["autoencoder"] = torch.optim.Adam(
-            autoencoder.parameters(), lr=lr_autoencoder
-        )
+        autoencoder = [*self.encoder.parameters(), *self.generator.decoder.parameters()]
+        self.optimizers["autoencoder"] = torch.optim.Adam(autoencoder, lr=lr_autoencoder)
         self.latent_channels = latent_channels
         self.autoencoder_share, self.beta = autoencoder_share, beta
 
@@ -186,23 +190,21 @@ class LatentRelA(RelADiffusion):
     def update(
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
-        batch, _ = whole_blocks(batch, self.generator.autoencoder.factor)
-        first = progress < self.autoencoder_share
-        self.generator.autoencoder.requires_grad_(first)
-        if first:
+        batch, _ = whole_blocks(batch, self.generator.factor)
+        if progress < self.autoencoder_share:
             return self.update_autoencoder(batch, random)
         return super().update(batch, progress=progress, random=random)
 
     def update_autoencoder(self, batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
         """One step down L_AE."""
-        mean, log_variance = self.generator.autoencoder.encode(batch.pet)
+        mean, log_variance = self.encoder(batch.pet)
         z = mean + torch.exp(0.5 * log_variance) * randn(mean.shape, random)
-        error = batch.brain_mean((self.generator.autoencoder.decode(z) - batch.pet).abs()).mean()
+        error = batch.brain_mean((self.generator.decoder(z) - batch.pet).abs()).mean()
         kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1).mean()
         self.descend("autoencoder", error + self.beta * kl)
         with torch.no_grad():
             axes = (0, 2, 3, 4)
-            now = mean.float().mean(axes, keepdim=True), mean.float().var(axes, keepdim=True)
+            now = mean.mean(axes, keepdim=True), mean.var(axes, keepdim=True)
             self.generator.mean.lerp_(now[0], self.MOMENTUM)
             self.generator.variance.lerp_(now[1].clamp(min=1e-8), self.MOMENTUM)
         return {"reconstruction": error.detach(), "kl": kl.detach()}
@@ -210,7 +212,7 @@ class LatentRelA(RelADiffusion):
     @torch.no_grad()
     def latent(self, pet: Volume) -> Latent:
         """Standardised latent of PET, at the mean of q."""
-        return self.generator.standardised(self.generator.autoencoder.encode(pet)[0].float())
+        return self.generator.standardised(self.encoder(pet)[0])
 
     # --- the terms of RelA-Diffusion, where the latent takes the place of x_0 ----------------
 
@@ -222,7 +224,7 @@ class LatentRelA(RelADiffusion):
 
     def x0_hat(self, x_t: Latent, t: Index, given: Condition) -> Latent:
         """The clean prediction z_hat."""
-        mri = space_to_depth(given.mri, self.generator.autoencoder.factor)
+        mri = space_to_depth(given.mri, self.generator.factor)
         scaled = x_t * self.schedule.input_scale(t, self.sigma_data)
         output = self.generator.unet(torch.cat([scaled, mri], dim=1), given.tracer, t)
         return self.schedule.x0(x_t, output.to(x_t.dtype), t, self.prediction)
@@ -247,7 +249,7 @@ class LatentRelA(RelADiffusion):
             raise ReladError(
                 f"{sampling.steps} sampling steps, but the model has {self.schedule.steps} times"
             )
-        factor = self.generator.autoencoder.factor
+        factor = self.generator.factor
         given, place = whole_blocks(given, factor)
         bound = math.inf if self.clip_sample is None else self.clip_sample
         size = [n // factor for n in given.mask.shape[2:]]

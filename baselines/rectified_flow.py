@@ -66,6 +66,9 @@ class RectifiedFlow(Method):
         Of the normal distribution of log(t / (1 - t)); larger locations draw noisier times.
     steps
         T.
+    sigma_data
+        Standard deviation of x_0. Where given, the network is preconditioned as Karras et al. 2022
+        have it, see :meth:`velocity`; else its output is the velocity itself, as published.
     network
         Parameters of :class:`UNet3d`.
     """
@@ -82,12 +85,14 @@ class RectifiedFlow(Method):
         location: float = 0.0,
         spread: float = 1.0,
         steps: int = 1000,
+        sigma_data: float | None = None,
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         if times not in TIMES:
             raise ValueError(f"times {times!r} is none of {', '.join(TIMES)}")
         self.times, self.location, self.spread = times, location, spread
+        self.sigma_data = sigma_data
         self.schedule = StraightSchedule(steps)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
         self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
@@ -105,9 +110,25 @@ class RectifiedFlow(Method):
         return (1 - time) * x0 + time * epsilon, epsilon - x0, t
 
     def velocity(self, x_t: Volume, t: Index, given: Condition) -> Volume:
-        """v(x_t, t) given MRI and tracer."""
-        output = self.generator(torch.cat([x_t, given.mri], dim=1), given.tracer, t)
-        return output.to(x_t.dtype)
+        """v(x_t, t) given MRI and tracer.
+
+        With sigma the standard deviation of x_0 and s^2 = (1 - t)^2 sigma^2 + t^2 that of x_t,
+
+            v = (t - (1 - t) sigma^2) / s^2 x_t + sigma / s F(x_t / s, t)
+
+        whose first term is the best linear estimate of v from x_t, and sigma / s its error: the
+        network F sees, and has to answer, what has unit variance at every t. A narrow network need
+        not carry noise through.
+        """
+        time, scale = self.schedule.at(t), 1.0
+        if self.sigma_data is not None:
+            scale = ((1 - time).square() * self.sigma_data**2 + time.square()).sqrt()
+        output = self.generator(torch.cat([x_t / scale, given.mri], dim=1), given.tracer, t)
+        output = output.to(x_t.dtype)
+        if self.sigma_data is None:
+            return output
+        linear = (time - (1 - time) * self.sigma_data**2) / scale.square()
+        return linear * x_t + self.sigma_data / scale * output
 
     def update(
         self, batch: Batch, *, progress: float, random: torch.Generator

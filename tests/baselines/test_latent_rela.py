@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from baselines.latent_rela import Autoencoder, LatentRelA, whole_blocks
+from baselines.latent_rela import Decoder, Encoder, LatentRelA, whole_blocks
 from relad.data.batch import Batch
 from relad.study.sampling import Sampling
 
@@ -53,7 +53,7 @@ def moved(method, progress) -> set[str]:
 
 def test_the_autoencoder_is_trained_first_and_alone_and_then_held():
     method = latent(autoencoder_share=0.3, adversary_from=0.5)
-    assert moved(method, 0.29) == {"generator.autoencoder"}
+    assert moved(method, 0.29) == {"encoder", "generator.decoder"}
     assert moved(method, 0.3) == {"generator.unet"}
     assert moved(method, 0.5) == {"generator.unet", "discriminator"}
     moments = [v.clone() for v in (method.generator.mean, method.generator.variance)]
@@ -75,7 +75,7 @@ def test_latents_are_standardised_by_what_the_first_stage_saw():
     assert z.mean((0, 2, 3, 4)).abs().max() < 0.01
     torch.testing.assert_close(z.std((0, 2, 3, 4)), torch.ones(3), atol=0.01, rtol=0)
     decoded = method.generator.decoded(z)
-    exact = method.generator.autoencoder.decode(method.generator.autoencoder.encode(b.pet)[0])
+    exact = method.generator.decoder(method.encoder(b.pet)[0])
     torch.testing.assert_close(decoded, exact, atol=1e-4, rtol=1e-4)
 
 
@@ -85,9 +85,9 @@ def test_the_autoencoders_loss_by_hand():
     log = update(method, 0.0)
     b, _ = whole_blocks(batch(), 4)
     with torch.no_grad():
-        mean, log_variance = method.generator.autoencoder.encode(b.pet)
+        mean, log_variance = method.encoder(b.pet)
         noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(3))
-        out = method.generator.autoencoder.decode(mean + (0.5 * log_variance).exp() * noise)
+        out = method.generator.decoder(mean + (0.5 * log_variance).exp() * noise)
     q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     kl = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
     error = sum((out - b.pet)[i][b.mask[i]].abs().mean() for i in range(2)) / 2
@@ -154,8 +154,6 @@ def test_whole_blocks_add_no_brain_and_keep_their_place():
 
 
 def test_the_autoencoder_halves_once_a_level():
-    network = Autoencoder((8, 16, 16), 5)
-    mean, log_variance = network.encode(torch.randn(1, 1, 16, 8, 24))
-    assert network.factor == 8
+    mean, log_variance = Encoder((8, 16, 16), 5)(torch.randn(1, 1, 16, 8, 24))
     assert mean.shape == log_variance.shape == (1, 5, 2, 1, 3)
-    assert network.decode(mean).shape == (1, 1, 16, 8, 24)
+    assert Decoder((8, 16, 16), 5)(mean).shape == (1, 1, 16, 8, 24)

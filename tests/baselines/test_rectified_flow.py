@@ -75,6 +75,38 @@ def test_times_have_their_distribution(options, mean, sd):
         flow(times="cosine")
 
 
+@pytest.mark.parametrize("time", [0.02, 0.4, 0.9, 1.0])
+def test_preconditioned_input_and_target_have_unit_variance(time):
+    """Of x_0 with this standard deviation; and what is left to the network tells nothing of x_t."""
+    sigma, method = 0.3, flow(sigma_data=0.3)
+    seen = {}
+    x0 = sigma * torch.randn(1, 1, 40, 40, 40, generator=torch.Generator().manual_seed(1))
+    epsilon = torch.randn(x0.shape, generator=torch.Generator().manual_seed(2))
+    b = Batch(
+        mri=torch.zeros(1, 2, 40, 40, 40),
+        tracer=torch.tensor([0]),
+        mask=torch.ones_like(x0, dtype=torch.bool),
+        pet=x0,
+        outside=torch.tensor(0.0),
+    )
+
+    def answering(value):
+        def network(x, tracer, t):
+            seen["input"] = x[:, :1]
+            return torch.full_like(x[:, :1], value)
+
+        method.generator = torch.nn.Module()
+        method.generator.forward = network
+        return method.velocity(x_t, torch.tensor([round(1000 * time) - 1]), b)
+
+    x_t = (1 - time) * x0 + time * epsilon
+    linear, factor = answering(0.0), answering(1.0) - answering(0.0)
+    target = (epsilon - x0 - linear) / factor
+    assert seen["input"].std().item() == pytest.approx(1.0, abs=0.02)
+    assert target.std().item() == pytest.approx(1.0, abs=0.02)
+    assert (target * x_t).mean().abs().item() < 0.02
+
+
 def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
     """A made-up velocity; only the steps are compared."""
     return 0.4 * torch.sin(3 * x + 5 * t) - 0.2 * x
