@@ -28,6 +28,7 @@ from relad.shapes import Index, Volume
 from relad.study.sampling import Sampling
 
 TIMES = ("uniform", "logit-normal")
+PREDICTIONS = ("velocity", "sample")
 
 
 class StraightSchedule(NoiseSchedule):
@@ -66,14 +67,21 @@ class RectifiedFlow(Method):
         Of the normal distribution of log(t / (1 - t)); larger locations draw noisier times.
     steps
         T.
+    prediction
+        What the network's output is: ``velocity``, as published, or ``sample`` (x_0), from which v
+        = (x_t - x0_hat) / t; the loss is that of v either way, with 1/t at most 1/:attr:`LEAST`
+        (Li & He 2025, arXiv 2511.13720). A narrow network need not carry noise through for it.
     sigma_data
-        Standard deviation of x_0. Where given, the network is preconditioned as Karras et al. 2022
-        have it, see :meth:`velocity`; else its output is the velocity itself, as published.
+        Standard deviation of x_0; where given, the network sees the best linear estimate of x_0
+        from x_t instead of x_t, as :class:`ConditionalDiffusion` has it.
     network
         Parameters of :class:`UNet3d`.
     """
 
     stochastic = True
+
+    #: Below this t a clean prediction is divided by it instead of by t.
+    LEAST = 0.05
 
     def __init__(
         self,
@@ -85,14 +93,19 @@ class RectifiedFlow(Method):
         location: float = 0.0,
         spread: float = 1.0,
         steps: int = 1000,
+        prediction: str = "velocity",
         sigma_data: float | None = None,
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        if times not in TIMES:
-            raise ValueError(f"times {times!r} is none of {', '.join(TIMES)}")
+        for name, value, known in (
+            ("times", times, TIMES),
+            ("prediction", prediction, PREDICTIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
         self.times, self.location, self.spread = times, location, spread
-        self.sigma_data = sigma_data
+        self.prediction, self.sigma_data = prediction, sigma_data
         self.schedule = StraightSchedule(steps)
         self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
         self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
@@ -110,25 +123,16 @@ class RectifiedFlow(Method):
         return (1 - time) * x0 + time * epsilon, epsilon - x0, t
 
     def velocity(self, x_t: Volume, t: Index, given: Condition) -> Volume:
-        """v(x_t, t) given MRI and tracer.
-
-        With sigma the standard deviation of x_0 and s^2 = (1 - t)^2 sigma^2 + t^2 that of x_t,
-
-            v = (t - (1 - t) sigma^2) / s^2 x_t + sigma / s F(x_t / s, t)
-
-        whose first term is the best linear estimate of v from x_t, and sigma / s its error: the
-        network F sees, and has to answer, what has unit variance at every t. A narrow network need
-        not carry noise through.
-        """
-        time, scale = self.schedule.at(t), 1.0
+        """v(x_t, t) given MRI and tracer."""
+        time, seen = self.schedule.at(t), x_t
         if self.sigma_data is not None:
-            scale = ((1 - time).square() * self.sigma_data**2 + time.square()).sqrt()
-        output = self.generator(torch.cat([x_t / scale, given.mri], dim=1), given.tracer, t)
+            variance = ((1 - time) * self.sigma_data).square() + time.square()
+            seen = x_t * (1 - time) * self.sigma_data**2 / variance
+        output = self.generator(torch.cat([seen, given.mri], dim=1), given.tracer, t)
         output = output.to(x_t.dtype)
-        if self.sigma_data is None:
+        if self.prediction == "velocity":
             return output
-        linear = (time - (1 - time) * self.sigma_data**2) / scale.square()
-        return linear * x_t + self.sigma_data / scale * output
+        return (x_t - output) / time.clamp(min=self.LEAST)
 
     def update(
         self, batch: Batch, *, progress: float, random: torch.Generator

@@ -75,36 +75,27 @@ def test_times_have_their_distribution(options, mean, sd):
         flow(times="cosine")
 
 
-@pytest.mark.parametrize("time", [0.02, 0.4, 0.9, 1.0])
-def test_preconditioned_input_and_target_have_unit_variance(time):
-    """Of x_0 with this standard deviation; and what is left to the network tells nothing of x_t."""
-    sigma, method = 0.3, flow(sigma_data=0.3)
-    seen = {}
-    x0 = sigma * torch.randn(1, 1, 40, 40, 40, generator=torch.Generator().manual_seed(1))
-    epsilon = torch.randn(x0.shape, generator=torch.Generator().manual_seed(2))
-    b = Batch(
-        mri=torch.zeros(1, 2, 40, 40, 40),
-        tracer=torch.tensor([0]),
-        mask=torch.ones_like(x0, dtype=torch.bool),
-        pet=x0,
-        outside=torch.tensor(0.0),
-    )
+def test_a_clean_prediction_has_its_velocity_and_an_input_without_noise():
+    """v = (x_t - x0_hat) / t, but for the smallest t; the network sees E[x_0 | x_t] for a Gaussian."""
+    b, method = batch(), flow(prediction="sample", sigma_data=0.3)
+    seen = []
 
-    def answering(value):
-        def network(x, tracer, t):
-            seen["input"] = x[:, :1]
-            return torch.full_like(x[:, :1], value)
+    def network(x, tracer, t):
+        seen.append(x[:, :1])
+        return torch.full_like(x[:, :1], 0.2)
 
-        method.generator = torch.nn.Module()
-        method.generator.forward = network
-        return method.velocity(x_t, torch.tensor([round(1000 * time) - 1]), b)
-
-    x_t = (1 - time) * x0 + time * epsilon
-    linear, factor = answering(0.0), answering(1.0) - answering(0.0)
-    target = (epsilon - x0 - linear) / factor
-    assert seen["input"].std().item() == pytest.approx(1.0, abs=0.02)
-    assert target.std().item() == pytest.approx(1.0, abs=0.02)
-    assert (target * x_t).mean().abs().item() < 0.02
+    method.generator = torch.nn.Module()
+    method.generator.forward = network
+    x_t = torch.randn(b.pet.shape, generator=torch.Generator().manual_seed(0))
+    v = method.velocity(x_t, torch.tensor([399, 9]), b)
+    torch.testing.assert_close(v[0], (x_t[0] - 0.2) / 0.4)
+    torch.testing.assert_close(v[1], (x_t[1] - 0.2) / 0.05)
+    gain = 0.6 * 0.09 / (0.36 * 0.09 + 0.16)
+    torch.testing.assert_close(seen[0][0], gain * x_t[0])
+    method.velocity(x_t, torch.tensor([999, 999]), b)
+    assert not seen[1].any(), "noise alone tells nothing of x_0"
+    with pytest.raises(ValueError, match="'epsilon' is none of"):
+        flow(prediction="epsilon")
 
 
 def velocity(x: torch.Tensor, t: float) -> torch.Tensor:
