@@ -76,7 +76,7 @@ def test_times_have_their_distribution(options, mean, sd):
 
 
 def test_a_clean_prediction_has_its_velocity_and_an_input_without_noise():
-    """v = (x_t - x0_hat) / t, but for the smallest t; the network sees E[x_0 | x_t] for a Gaussian."""
+    """v = (x_t - x0_hat) / t but for the smallest t; what is seen is E[x_0 | x_t] of a Gaussian."""
     b, method = batch(), flow(prediction="sample", sigma_data=0.3)
     seen = []
 
