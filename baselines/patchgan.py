@@ -16,52 +16,92 @@ from relad.methods.method import Method
 from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
+#: Name -> loss of logits against 1 (real) or 0: Isola et al. 2017; Mao et al. 2017.
+DISTANCES = {"bce": F.binary_cross_entropy_with_logits, "lsgan": F.mse_loss}
+
 
 def tracer_maps(mri: Tensor, tracer: Tensor, tracers: int) -> Tensor:
-    """Append the one-hot tracer as constant channels: (b, m, x, y, z) -> (b, m + k, x, y, z)."""
+    """Append the one-hot tracer as constant channels: (b, m, x, y, z) -> (b, m + k, x, y, z).
+
+    For networks whose first convolution is not normalised; see `baselines.resnet` for the others.
+    """
     one_hot = F.one_hot(tracer, tracers).to(mri.dtype)[..., None, None, None]
     return torch.cat([mri, one_hot.expand(-1, -1, *mri.shape[2:])], dim=1)
 
 
+def gan_loss(logits: Tensor, is_real: bool, kind: str) -> Tensor:
+    """Distance of patch logits to 1 or 0, by one of :data:`DISTANCES`."""
+    target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
+    return DISTANCES[kind](logits.float(), target.float())
+
+
+def constant_then_linear(progress: float) -> float:
+    """Learning-rate factor of pix2pix, CycleGAN and ResViT: 1 to the half, then linear to 0."""
+    return min(1.0, 2.0 * (1.0 - progress))
+
+
+def initialise(method: nn.Module) -> None:
+    """Draw all convolutions from N(0, 0.02), as the authors of pix2pix and CycleGAN do."""
+    for module in method.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+
+
+def adam(lr: float, *networks: nn.Module) -> torch.optim.Adam:
+    """Adam with beta1 = 0.5, as all these authors set it."""
+    weights = [p for network in networks for p in network.parameters()]
+    return torch.optim.Adam(weights, lr=lr, betas=(0.5, 0.999))
+
+
 class PatchGAN3d(nn.Module):
-    """The conditional discriminator of Isola et al. 2017 on concat(input, output), in 3D.
+    """The discriminator of Isola et al. 2017 in 3D: (b, c, x, y, z) -> logits (b, 1, i, j, k).
 
     ``levels`` stride-2 convolutions; three of them see 70^3 voxels. Small volumes take two (34^3).
+    Where a volume is so small that a normalised map would be a single voxel or no logit be left, it
+    is padded by its edge.
     """
 
     def __init__(self, in_channels: int, base: int, levels: int):
         super().__init__()
+        self.least = 3 * 2**levels
         layers: list[nn.Module] = [nn.Conv3d(in_channels, base, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = base
         for level in range(1, levels + 1):
             wider = min(2 * width, 8 * base)
             stride = 2 if level < levels else 1
             layers += [
-                nn.Conv3d(width, wider, 4, stride, 1),
-                nn.InstanceNorm3d(wider),
+                nn.Conv3d(width, wider, 4, stride, 1, bias=False),
+                nn.InstanceNorm3d(wider, affine=True),
                 nn.LeakyReLU(0.2),
             ]
             width = wider
         self.layers = nn.Sequential(*layers, nn.Conv3d(width, 1, 4, 1, 1))
 
-    def forward(self, condition: Tensor, pet: Tensor) -> Tensor:
-        """(b, c, x, y, z), (b, 1, x, y, z) -> patch logits (b, 1, i, j, k)."""
-        return self.layers(torch.cat([condition, pet], dim=1))
+    def forward(self, x: Tensor) -> Tensor:
+        missing = [max(0, self.least - n) for n in x.shape[2:]]
+        if any(missing):
+            sides = [p for m in reversed(missing) for p in (m // 2, m - m // 2)]
+            x = F.pad(x, sides, mode="replicate")
+        return self.layers(x)
 
 
 class ConditionalGAN(Method):
-    """Generator and discriminator in alternation (Isola et al. 2017).
+    """Generator and discriminator in alternation (Isola et al. 2017, eq. 1 to 4).
 
         L_D = 1/2 (l(D(c, x0), 1) + l(D(c, G(c)), 0))
         L_G = l(D(c, G(c)), 1) + lambda_l1 ||G(c) - x0||_1
 
-    with c = [MRI, tracer] and l the binary cross-entropy (``gan: bce``) or the squared distance
-    (``gan: lsgan``, Mao et al. 2017).
+    with c the MRI and the tracer and l the binary cross-entropy (``gan: bce``) or the squared
+    distance (``gan: lsgan``, Mao et al. 2017).
 
     Parameters
     ----------
     generator
-        Maps c (b, m + k, x, y, z) to (b, 1, x, y, z) in [-1, 1].
+        Maps MRI (b, m, x, y, z) and tracer (b,) to (b, 1, x, y, z) in [-1, 1].
+    gan, lr, lambda_l1
+        Loss, learning rate of both networks, weight of the L1.
+    discriminator_channels, discriminator_levels
+        Base width and stride-2 levels of the PatchGAN.
     """
 
     def __init__(
@@ -71,51 +111,45 @@ class ConditionalGAN(Method):
         inputs: int,
         tracers: int,
         gan: str,
-        lr: float,
-        lambda_l1: float,
-        discriminator_channels: int,
-        discriminator_levels: int,
+        lr: float = 2e-4,
+        lambda_l1: float = 100.0,
+        discriminator_channels: int = 16,
+        discriminator_levels: int = 2,
     ):
         super().__init__()
-        losses = {"bce": F.binary_cross_entropy_with_logits, "lsgan": F.mse_loss}
-        if gan not in losses:
-            raise TypeError(f"gan {gan!r} is none of {', '.join(losses)}")
-        self.distance = losses[gan]
+        if gan not in DISTANCES:
+            raise ValueError(f"gan {gan!r} is none of {', '.join(DISTANCES)}")
+        self.gan = gan
         self.tracers = tracers
         self.lambda_l1 = lambda_l1
         self.generator = generator
         self.discriminator = PatchGAN3d(
             inputs + tracers + 1, discriminator_channels, discriminator_levels
         )
-        for module in self.modules():  # N(0, 0.02), as the authors initialise
-            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
-                nn.init.normal_(module.weight, 0.0, 0.02)
+        initialise(self)
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999))
-            for name, network in (
-                ("generator", self.generator),
-                ("discriminator", self.discriminator),
-            )
+            "generator": adam(lr, self.generator),
+            "discriminator": adam(lr, self.discriminator),
         }
 
-    def _loss(self, logits: Tensor, is_real: bool) -> Tensor:
-        target = torch.ones_like(logits) if is_real else torch.zeros_like(logits)
-        return self.distance(logits.float(), target.float())
+    def logits(self, batch: Batch, pet: Volume) -> Tensor:
+        """D of PET given the batch's MRI and tracer."""
+        c = tracer_maps(batch.mri, batch.tracer, self.tracers)
+        return self.discriminator(torch.cat([c, pet], dim=1))
 
     def update(
         self, batch: Batch, *, progress: float, random: torch.Generator
     ) -> dict[str, Tensor]:
-        c = tracer_maps(batch.mri, batch.tracer, self.tracers)
-        fake = batch.in_brain(self.generator(c).float())
+        fake = batch.in_brain(self.generator(batch.mri, batch.tracer).float())
 
         loss_d = 0.5 * (
-            self._loss(self.discriminator(c, batch.pet), True)
-            + self._loss(self.discriminator(c, fake.detach()), False)
+            gan_loss(self.logits(batch, batch.pet), True, self.gan)
+            + gan_loss(self.logits(batch, fake.detach()), False, self.gan)
         )
         self.descend("discriminator", loss_d)
 
         self.discriminator.requires_grad_(False)
-        adversarial = self._loss(self.discriminator(c, fake), True)
+        adversarial = gan_loss(self.logits(batch, fake), True, self.gan)
         self.discriminator.requires_grad_(True)
         l1 = batch.brain_mean((fake - batch.pet).abs()).mean()
         self.descend("generator", adversarial + self.lambda_l1 * l1)
@@ -129,4 +163,7 @@ class ConditionalGAN(Method):
     def synthesize(
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Volume:
-        return self.generator(tracer_maps(given.mri, given.tracer, self.tracers)).float()
+        return self.generator(given.mri, given.tracer).float()
+
+    def lr_factor(self, progress: float, optimizer: str) -> float:
+        return constant_then_linear(progress)

@@ -1,53 +1,46 @@
 """A ResViT-style generator (Dalmaz et al., IEEE TMI 2022) in 3D.
 
-7x7x7 convolution, two stride-2 convolutions, residual blocks at the bottleneck of which two are
-aggregated residual transformer (ART) blocks sharing one ViT encoder, two transposed convolutions,
-7x7x7 convolution, tanh; LSGAN + 100 L1 with a conditional PatchGAN, Adam with beta1 0.5.
+The residual CNN of `baselines.resnet`, whose nine blocks are aggregated residual transformer (ART)
+blocks: the first and the sixth hold a transformer (both the same ViT encoder, each with its own
+samplers and embeddings) before the residual convolutions, the others these alone. LSGAN + 100 L1
+with a conditional PatchGAN, Adam with beta1 0.5, constant then linearly decaying. In two stages
+where ``cnn_share`` is given: the CNN without transformers first, then all of it at a learning rate
+of its own (the authors: 100 epochs at 2e-4, then 50 at 1e-3).
 
-What differs from the authors' 2D network: narrower, instance normalisation, a position embedding
-interpolated to the volume's size, one training stage, and NO ImageNet weights in the transformer
-(none exist in 3D); therefore "ResViT-style".
+What differs from the authors' 2D network: narrower; conditional instance normalisation in place of
+batch normalisation; a position embedding interpolated to the volume's size; no dropout in the
+transformer; a discriminator that goes on in the second stage, where theirs starts anew; and NO
+ImageNet weights in the transformer (none exist in 3D); therefore "ResViT-style".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.patchgan import ConditionalGAN
-from relad.methods.networks.blocks import padded
-
-
-def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    return [
-        nn.Conv3d(in_channels, out_channels, kernel, stride, kernel // 2, padding_mode="replicate"),
-        nn.InstanceNorm3d(out_channels),
-        nn.ReLU(),
-    ]
-
-
-class ResidualConv(nn.Module):
-    """x + two 3x3x3 convolutions."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.layers = nn.Sequential(
-            *_conv(channels, channels, 3), *_conv(channels, channels, 3)[:2]
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+from baselines.patchgan import ConditionalGAN, constant_then_linear
+from baselines.resnet import (
+    Layers,
+    Residual,
+    ResNetGenerator,
+    TracerNorm,
+    convolution,
+    growing,
+    two_convolutions,
+)
+from relad.data.batch import Batch
 
 
 class ART(nn.Module):
     """Aggregated residual transformer block, (b, c, i, j, k) -> (b, c, i, j, k).
 
-    The features are sampled down by four to tokens (1/16 of the volume), pass the shared
-    transformer, are sampled up, joined with the block's input, compressed, and pass a residual
-    convolution.
+    The features are sampled down by four (to 1/16 of the volume), embedded as tokens, pass the
+    shared transformer, are sampled up, joined with the block's input, and compressed to its
+    channels; residual convolutions follow.
 
     Parameters
     ----------
@@ -57,49 +50,55 @@ class ART(nn.Module):
         Size of the grid on which the position embedding is learned; interpolated to others.
     """
 
-    def __init__(self, channels: int, width: int, tokens: Sequence[int]):
+    def __init__(self, channels: int, width: int, tokens: Sequence[int], tracers: int):
         super().__init__()
-        self.sample_down = nn.Sequential(
-            *_conv(channels, width, 3, stride=2), nn.Conv3d(width, width, 3, 2, 1)
+        self.sample_down = Layers(
+            *convolution(channels, 2 * channels, 3, tracers, stride=2),
+            *convolution(2 * channels, 4 * channels, 3, tracers, stride=2),
         )
+        self.embedding = nn.Conv3d(4 * channels, width, 1)
         self.position = nn.Parameter(0.02 * torch.randn(1, width, *tokens))
-        self.sample_up = nn.Sequential(
-            nn.ConvTranspose3d(width, channels, 4, 2, 1),
-            nn.InstanceNorm3d(channels),
-            nn.ReLU(),
-            nn.ConvTranspose3d(channels, channels, 4, 2, 1),
+        self.sample_up = Layers(
+            *growing(width, 2 * channels, tracers), *growing(2 * channels, channels, tracers)
         )
-        self.compress = nn.Sequential(
-            *_conv(2 * channels, channels, 3), *_conv(channels, channels, 3)[:2]
+        self.compress = two_convolutions(2 * channels, channels, tracers)
+        self.skip = Layers(
+            nn.Conv3d(2 * channels, channels, 1, bias=False), TracerNorm(channels, tracers)
         )
-        self.skip = nn.Conv3d(2 * channels, channels, 1)
-        self.convolution = ResidualConv(channels)
+        self.residual = Residual(channels, tracers)
 
-    def forward(self, x: Tensor, transformer: nn.Module) -> Tensor:
-        h = self.sample_down(x)  # (b, w, i/4, j/4, k/4)
-        size = h.shape[2:]
-        position = F.interpolate(self.position, size, mode="trilinear", align_corners=False)
-        tokens = transformer((h + position).flatten(2).transpose(1, 2))  # (b, n, w)
-        h = self.sample_up(tokens.transpose(1, 2).unflatten(2, size))
-        h = torch.cat([x, h], dim=1)
-        return self.convolution(self.skip(h) + self.compress(h))
+    def forward(self, x: Tensor, tracer: Tensor, transformer: nn.Module | None) -> Tensor:
+        """Apply the block; without a transformer its residual convolutions alone."""
+        if transformer is not None:
+            h = self.embedding(self.sample_down(x, tracer))  # (b, w, i/4, j/4, k/4)
+            size = h.shape[2:]
+            position = F.interpolate(self.position, size, mode="trilinear", align_corners=False)
+            tokens = transformer((h + position).flatten(2).transpose(1, 2))  # (b, n, w)
+            h = self.sample_up(tokens.transpose(1, 2).unflatten(2, size), tracer)
+            h = torch.cat([h, x], dim=1)
+            x = F.relu(self.compress(h, tracer) + self.skip(h, tracer))
+        return self.residual(x, tracer)
 
 
-class ResViTGenerator(nn.Module):
+class ResViTGenerator(ResNetGenerator):
     """See the module's docstring.
 
     Parameters
     ----------
-    base
-        Channels of the first convolution; the bottleneck has four times as many.
-    edge_kernel
-        Of the first and last convolution (the authors: 7; 3 costs a twelfth in 3D).
-    blocks
-        Blocks at the bottleneck.
     art
-        Indices of the blocks that are ART blocks (the authors: 1 and 6 of nine, counted from 1).
+        Indices of the blocks that hold the transformer (the authors: 1 and 6 of nine, counted from
+        1).
     depth, heads, width
-        Of the shared transformer.
+        Of the shared transformer (the authors: 12, 12, 768).
+    tokens
+        See :class:`ART`.
+    **cnn
+        Parameters of :class:`ResNetGenerator`.
+
+    Attributes
+    ----------
+    whole : () bool
+        Whether the transformers take part; false in the first stage.
     """
 
     multiple = 16
@@ -108,21 +107,15 @@ class ResViTGenerator(nn.Module):
         self,
         in_channels: int,
         *,
-        base: int,
-        edge_kernel: int,
-        blocks: int,
         art: Sequence[int],
         width: int,
         depth: int,
         heads: int,
         tokens: Sequence[int],
+        **cnn: Any,
     ):
-        super().__init__()
-        self.encoder = nn.Sequential(
-            *_conv(in_channels, base, edge_kernel),
-            *_conv(base, 2 * base, 3, stride=2),
-            *_conv(2 * base, 4 * base, 3, stride=2),
-        )
+        self.art, self.width, self.tokens = tuple(art), width, tuple(tokens)
+        super().__init__(in_channels, 1, **cnn)
         layer = nn.TransformerEncoderLayer(
             width,
             heads,
@@ -132,31 +125,22 @@ class ResViTGenerator(nn.Module):
             batch_first=True,
             norm_first=True,
         )
-        self.transformer = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
-        self.blocks = nn.ModuleList(
-            ART(4 * base, width, tokens) if index in art else ResidualConv(4 * base)
-            for index in range(blocks)
+        self.transformer = nn.TransformerEncoder(
+            layer, depth, norm=nn.LayerNorm(width), enable_nested_tensor=False
         )
-        self.decoder = nn.Sequential(
-            nn.ConvTranspose3d(4 * base, 2 * base, 4, 2, 1),
-            nn.InstanceNorm3d(2 * base),
-            nn.ReLU(),
-            nn.ConvTranspose3d(2 * base, base, 4, 2, 1),
-            nn.InstanceNorm3d(base),
-            nn.ReLU(),
-            nn.Conv3d(base, 1, edge_kernel, padding=edge_kernel // 2, padding_mode="replicate"),
-            nn.Tanh(),
-        )
+        self.register_buffer("whole", torch.tensor(True))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, c, x, y, z) -> (b, 1, x, y, z) in (-1, 1)."""
-        return padded(self._forward, x, self.multiple)
+    def block(self, index: int, channels: int, tracers: int) -> nn.Module:
+        if index in self.art:
+            return ART(channels, self.width, self.tokens, tracers)
+        return super().block(index, channels, tracers)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        h = self.encoder(x)  # (b, 4 base, x/4, y/4, z/4)
+    def bottleneck(self, h: Tensor, tracer: Tensor) -> Tensor:
+        transformer = self.transformer if self.whole else None
         for block in self.blocks:
-            h = block(h, self.transformer) if isinstance(block, ART) else block(h)
-        return self.decoder(h)
+            own = (transformer,) if isinstance(block, ART) else ()
+            h = block(h, tracer, *own)
+        return h
 
 
 class ResViT(ConditionalGAN):
@@ -168,6 +152,14 @@ class ResViT(ConditionalGAN):
         MRI channels and number of tracers.
     base_channels, edge_kernel, blocks, art, width, depth, heads, tokens
         Of the generator, see there.
+    cnn_share
+        Share of the updates in which the CNN is trained without transformers (the authors: 2/3); 0
+        for one stage.
+    lr_whole
+        Learning rate after these; the same as before where it is not given (the authors: five
+        times as high).
+    **gan
+        Parameters of :class:`ConditionalGAN`.
     """
 
     def __init__(
@@ -183,30 +175,40 @@ class ResViT(ConditionalGAN):
         depth: int = 4,
         heads: int = 4,
         tokens: Sequence[int] = (4, 4, 4),
-        gan: str = "lsgan",
+        cnn_share: float = 0.0,
         lr: float = 2e-4,
-        lambda_l1: float = 100.0,
-        discriminator_channels: int = 16,
-        discriminator_levels: int = 2,
+        lr_whole: float | None = None,
+        gan: str = "lsgan",
+        **options: Any,
     ):
+        if not 0 <= cnn_share < 1:
+            raise ValueError(f"cnn_share {cnn_share} is no share of the updates below 1")
         generator = ResViTGenerator(
-            inputs + tracers,
+            inputs,
+            tracers=tracers,
             base=base_channels,
             edge_kernel=edge_kernel,
             blocks=blocks,
-            art=tuple(art),
+            art=art,
             width=width,
             depth=depth,
             heads=heads,
-            tokens=tuple(tokens),
+            tokens=tokens,
         )
-        super().__init__(
-            generator,
-            inputs=inputs,
-            tracers=tracers,
-            gan=gan,
-            lr=lr,
-            lambda_l1=lambda_l1,
-            discriminator_channels=discriminator_channels,
-            discriminator_levels=discriminator_levels,
+        super().__init__(generator, inputs=inputs, tracers=tracers, gan=gan, lr=lr, **options)
+        self.cnn_share = cnn_share
+        self.rise = 1.0 if lr_whole is None else lr_whole / lr
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        self.generator.whole.fill_(progress >= self.cnn_share)
+        return super().update(batch, progress=progress, random=random)
+
+    def lr_factor(self, progress: float, optimizer: str) -> float:
+        """Constant, then linear to zero, in each of the stages."""
+        if progress < self.cnn_share:
+            return constant_then_linear(progress / self.cnn_share)
+        return self.rise * constant_then_linear(
+            (progress - self.cnn_share) / (1.0 - self.cnn_share)
         )

@@ -1,13 +1,11 @@
 """The published release's networks and training step, in MONAI parts, as a method of this project.
 
 So that the same loop trains it, the same synthesis samples it and the same validation scores it.
-Settings are the release's own: DiffusionModelUNet of 3.04 M parameters (channels 16, 32, 64; two
-residual blocks; flash attention at the third level, where cross-attention without a context is a
-second self-attention), PatchDiscriminator of 11,573 parameters with BatchNorm, Adam at constant
-rates of 5e-5 and 5e-6. The step is the release's with its mistakes: the clean prediction is clamped
-before the losses, losses are taken over the whole volume, D sees the PET alone, and its penalty
-recomputes the logits sample by sample, sums them, and leaves the last axis of the gradient out of
-the norm.
+Settings are the release's own: its network (`relad.methods.networks.released_unet`),
+PatchDiscriminator of 11,573 parameters with BatchNorm, Adam at constant rates of 5e-5 and 5e-6. The
+step is the release's with its mistakes: the clean prediction is clamped before the losses, losses
+are taken over the whole volume, D sees the PET alone, and its penalty recomputes the logits sample
+by sample, sums them, and leaves the last axis of the gradient out of the norm.
 
 Left out, in the release's favour: the image metrics that it computes in every step, the unused
 half of its scheduler's step, and its float64 volumes.
@@ -19,41 +17,16 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from monai.networks.nets import DiffusionModelUNet, PatchDiscriminator
-from torch import Tensor, nn
+from monai.networks.nets import PatchDiscriminator
+from torch import Tensor
 
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.methods.diffusion import samplers
 from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import Method
-from relad.methods.networks.blocks import padded
+from relad.methods.networks.released_unet import ReleasedUNet
 from relad.study.sampling import Sampling
-
-
-class ReleaseUNet(nn.Module):
-    """MONAI's DiffusionModelUNet with the release's arguments."""
-
-    def __init__(self, in_channels: int, tracers: int):
-        super().__init__()
-        self.unet = DiffusionModelUNet(
-            spatial_dims=3,
-            in_channels=in_channels,
-            out_channels=1,
-            channels=(16, 32, 64),
-            attention_levels=(False, False, True),
-            num_head_channels=(0, 0, 64),
-            num_res_blocks=2,
-            norm_num_groups=8,
-            use_flash_attention=True,
-            with_conditioning=True,
-            cross_attention_dim=64,
-            num_class_embeds=tracers + 1,  # the release has a class that never occurs
-        )
-
-    def forward(self, x: Tensor, tracer: Tensor, t: Tensor) -> Tensor:
-        """(b, c, x, y, z), (b,), (b,) -> noise (b, 1, x, y, z)."""
-        return padded(lambda v: self.unet(v, timesteps=t, class_labels=tracer), x, 4)
 
 
 class ReleaseStep(Method):
@@ -86,7 +59,7 @@ class ReleaseStep(Method):
     ):
         super().__init__()
         self.schedule = NoiseSchedule("scaled_linear", 1000, 5e-4, 1.95e-2)
-        self.generator = ReleaseUNet(1 + inputs, tracers)
+        self.generator = ReleasedUNet(1 + inputs, tracers)
         self.discriminator = PatchDiscriminator(
             spatial_dims=3, channels=4, in_channels=1, out_channels=1, num_layers_d=2
         )
@@ -156,7 +129,7 @@ class ReleaseStep(Method):
             self.schedule,
             randn(given.mask.shape, random),
             sampler=sampling.sampler,
-            times=samplers.timesteps(self.schedule.steps, sampling.steps),
+            steps=sampling.steps,
             random=random,
         )
 

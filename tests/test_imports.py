@@ -47,6 +47,8 @@ def files(*patterns: str) -> list[Path]:
 )
 def test_methods_need_only_torch_and_numpy(file: Path) -> None:
     allowed = STDLIB | {"relad", "baselines", "torch", "numpy", "safetensors", "tqdm", "jaxtyping"}
+    if file.name == "released_unet.py":  # MONAI's network, imported when it is built
+        allowed |= {"monai"}
     assert imported(file) - allowed == set()
 
 

@@ -75,6 +75,19 @@ class Scaling(nn.Module):
             self.register_buffer(name, state[name])
 
     @classmethod
+    def window(cls, tracers: int) -> Scaling:
+        """The scaling ``window``, which is estimated from nothing."""
+        return cls(
+            {
+                "pet_mean": torch.zeros(tracers, 1, 1, 1),
+                "pet_scale": torch.ones(tracers),
+                "mri_mean": torch.zeros(0, 1, 1, 1),
+                "mri_scale": torch.zeros(0),
+                "outside": torch.tensor(BACKGROUND),
+            }
+        )
+
+    @classmethod
     def of(
         cls,
         kind: str,
@@ -87,15 +100,7 @@ class Scaling(nn.Module):
         """Estimate the scaling from training pairs and the MRI channels a method is given."""
         tracers = len(data.tracers)
         if kind == "window":
-            return cls(
-                {
-                    "pet_mean": torch.zeros(tracers, 1, 1, 1),
-                    "pet_scale": torch.ones(tracers),
-                    "mri_mean": torch.zeros(0, 1, 1, 1),
-                    "mri_scale": torch.zeros(0),
-                    "outside": torch.tensor(BACKGROUND),
-                }
-            )
+            return cls.window(tracers)
         if kind != "voxel_mean":
             raise ValueError(f"data scaling {kind!r} is none of {', '.join(KINDS)}")
         pet = [(k, lambda i=i, k=k: data.pet[i, k], data.mask[i]) for i, k in pairs]

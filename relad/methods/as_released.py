@@ -18,6 +18,7 @@ from relad.data.batch import Batch
 from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
+from relad.methods.networks.released_unet import ReleasedUNet
 from relad.methods.reladiff import RelADiffusion
 from relad.shapes import Index, Scalar, Volume
 
@@ -82,6 +83,9 @@ class ReleasedRelADiffusion(RelADiffusion):
         have no gradient.
     discriminator
         Parameters of :class:`ReleasedDiscriminator`, without ``batch_norm``.
+    released_network
+        Whether the network is the release's own, which can hold its weights
+        (`relad.training.released`), in place of ours at its widths and depth.
     **params
         Parameters of :class:`RelADiffusion`.
     """
@@ -96,11 +100,18 @@ class ReleasedRelADiffusion(RelADiffusion):
         batch_norm: bool = True,
         clamp: bool = True,
         discriminator: Mapping[str, Any] | None = None,
+        released_network: bool = False,
         **params: Any,
     ):
         super().__init__(
             discriminator={**(discriminator or {}), "batch_norm": batch_norm}, **params
         )
+        if released_network:
+            self.generator = ReleasedUNet(1 + params["inputs"], params["tracers"])
+            adam = self.optimizers["generator"].defaults
+            self.optimizers["generator"] = torch.optim.Adam(
+                self.generator.parameters(), lr=adam["lr"], betas=adam["betas"]
+            )
         self.penalty_over_three_axes = penalty_over_three_axes
         self.penalty_sums_logits = penalty_sums_logits
         self.clamp = clamp

@@ -15,6 +15,8 @@ SAMPLERS = {
     "ddpm": "ancestral, Ho et al. 2020",
     "ddim": "deterministic, Song et al. 2021",
     "dpmpp": "DPM-Solver++(2M), Lu et al. 2022",
+    "euler": "Euler's method on a flow, Liu et al. 2023; of a diffusion the same as ddim",
+    "heun": "Heun's method on the flow: second order, two evaluations a step",
     "regression": "the clean prediction from pure noise: one evaluation, arXiv 2505.02048",
 }
 

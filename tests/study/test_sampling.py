@@ -24,9 +24,7 @@ def test_a_name_and_its_sampling_belong_together(sampler, steps, samples):
     assert sampling.evaluations == (1 if sampler == "regression" else steps) * samples
 
 
-@pytest.mark.parametrize(
-    "name", ["ddim", "ddim-0", "euler-5", "ddim-5x1", "regression-3", "ddim-05"]
-)
+@pytest.mark.parametrize("name", ["ddim", "ddim-0", "rk4-5", "ddim-5x1", "regression-3", "ddim-05"])
 def test_what_names_no_sampling_is_refused(name):
     with pytest.raises(ValueError, match="sampl"):
         Sampling.parse(name)

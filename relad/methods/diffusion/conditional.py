@@ -119,7 +119,7 @@ class ConditionalDiffusion(Method):
             self.schedule,
             randn(given.mask.shape, random),
             sampler=sampling.sampler,
-            times=samplers.timesteps(self.schedule.steps, sampling.steps),
+            steps=sampling.steps,
             random=random,
         )
 
