@@ -163,7 +163,13 @@ class RectifiedFlow(Method):
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,
+            times=self.times_of(sampling),
         )
+
+    def times_of(self, sampling: Sampling) -> list[int]:
+        """Indices of t = 1, 1 - 1/n, ..., 1/n: steps of one length, the last one to t = 0."""
+        total, n = self.schedule.steps, samplers.visits(sampling.sampler, sampling.steps)
+        return [round(total * (1 - i / n)) - 1 for i in range(n)]
 
     def sampler_name(self, sampling: Sampling) -> str:
         return sampling.name

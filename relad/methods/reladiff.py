@@ -28,7 +28,7 @@ from relad.methods.diffusion.schedule import X0_WEIGHTINGS
 from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, Values, critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
-from relad.shapes import Index, PerSample, Scalar, Volume
+from relad.shapes import Float, Index, PerSample, Scalar, Volume
 
 #: What a loss or a norm that may underflow is divided by at least.
 TINY = torch.finfo(torch.float32).eps
@@ -189,7 +189,7 @@ class RelADiffusion(ConditionalDiffusion):
         return {name: value.detach() for name, value in log.items()}
 
     def strength(
-        self, others: Scalar, adversarial: Scalar, x0_hat: Volume
+        self, others: Scalar, adversarial: Scalar, x0_hat: Float[Tensor, "b c x y z"]
     ) -> tuple[PerSample, Scalar]:
         """lambda_adv of each sample, and the adversary's share of the gradient norms at x0_hat."""
         of_others, of_adversary = (

@@ -31,6 +31,11 @@ def timesteps(total: int, steps: int) -> list[int]:
     return [round((total - 1) * (1 - i / max(steps - 1, 1))) for i in range(steps)]
 
 
+def visits(sampler: str, steps: int) -> int:
+    """Times that a sampler visits with so many network evaluations."""
+    return steps - (steps - 1) // 2 if sampler == "heun" else steps
+
+
 def sample(
     predict_x0: Callable[[Tensor, Tensor], Tensor],
     schedule: NoiseSchedule,
@@ -66,7 +71,7 @@ def sample(
         raise ValueError(f"sampler {sampler!r} is none of {', '.join(STEPS)}")
     if sampler == "regression" and steps != 1:
         raise ValueError(f"regression is one evaluation, not {steps}")
-    corrected = (steps - 1) // 2 if sampler == "heun" else 0
+    corrected = steps - visits(sampler, steps)
     if times is None:
         times = timesteps(schedule.steps, steps - corrected)
     abar = [float(schedule.exact[t]) for t in times]

@@ -113,10 +113,10 @@ def test_evaluations_are_exactly_the_steps_at_the_given_times(sampler, steps):
     ("steps", "visited"),
     [
         (1, [999]),
-        (2, [999, 499]),
-        (3, [999, 499, 499]),  # predicted, corrected, answered
-        (4, [999, 666, 666, 332]),
-        (5, [999, 666, 666, 332, 332]),
+        (2, [999, 0]),
+        (3, [999, 0, 0]),  # predicted, corrected, answered
+        (4, [999, 500, 500, 0]),
+        (5, [999, 500, 500, 0, 0]),
     ],
 )
 def test_heun_spends_as_many_evaluations_as_the_others(steps, visited):
