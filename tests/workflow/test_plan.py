@@ -51,7 +51,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all").rules) == set(STEPS) - DIRECT
+    assert set(empty_study.plan("all", "tune").rules) == set(STEPS) - DIRECT
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
@@ -80,6 +80,31 @@ def test_a_group_of_methods_is_made_when_asked_for_and_no_part_of_all(
     assert plan.of("Training") == rungs
     assert {m.split(" with ")[0] for m in plan.of("Synthesising PET of")} == {"tiny-train"}
     assert not set(rungs) & set(empty_study.plan("all").of("Training"))
+
+
+def test_tune_searches_every_method_that_has_a_space_in_every_fold(empty_study: Study) -> None:
+    plan = empty_study.plan("tune", "--config", "folds={count: 2, run: [0, 1]}")
+    searched = [f"{m}, fold {fold}" for m in ("pix2pix", "rela", "unet") for fold in (0, 1)]
+    assert plan.of("Searching parameters of") == searched
+    assert plan.rules["tune"] == 1 and plan.rules["train"] == 0
+    assert plan.of("Packing") == ["tiny-train"]
+    assert "tuning: search 6, tune 1 (pix2pix, rela, unet)" in plan.output
+
+
+def test_a_changed_space_searches_that_method_again(study: Study) -> None:
+    for name in ("pix2pix", "rela", "unet"):
+        folder = study.results / "tuning" / name / "fold-0"
+        folder.mkdir(parents=True)
+        for file in ("trials.csv", "tuned.yaml", "search.json"):
+            (folder / file).touch()
+    for file in ("tuned.yaml", "tuned.json", "tuning.csv"):
+        (study.results / "tuning" / file).touch()
+    done = study.snakemake("tune", "--touch", "--cores", "1")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in study.plan("tune").output
+    edit(study.repository / "config/search.yaml", "low: 0.1, high: 10.0", "low: 0.2, high: 10.0")
+    assert study.plan("tune").of("Searching parameters of") == ["rela, fold 0"]
+    assert "Nothing to be done" in study.plan("all").output
 
 
 @pytest.mark.parametrize("target", ["tables/samplers.csv", "figures/samplers.png"])
