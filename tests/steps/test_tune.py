@@ -24,7 +24,7 @@ def out(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Searches of two methods, and what was found by them together."""
     folder = tmp_path_factory.mktemp("tuned")
     part = settings()
-    part["methods"]["unet"]["params"]["lr"] = 1e-6  # so that there is something to be found
+    part["methods"]["unet"]["params"]["lr"] = 0.1  # so that something better is found
     given = ["--settings", file_of(part)]
     for method in ("unet", "ddpm"):
         words = ["search", str(packed), str(folder / method), "--method", method, "--fold", "0"]

@@ -42,9 +42,8 @@ def test_every_trial_is_a_training_of_its_parameters_and_one_length(done: Search
     for trial in done.trials:
         assert LR["low"] <= trial.values["lr"] <= LR["high"]
         assert trial.seconds > 0 and trial.peak_memory_mb > 0
-    # So that what is searched is what is trained:
     size = {tuple(t.values["network.channels"]): t.parameters for t in done.trials}
-    assert size.get((4, 4), 0) < size[8, 16]
+    assert size[4, 4] < size[8, 16]
 
 
 def test_the_first_trial_is_the_training_of_the_configured_method(
