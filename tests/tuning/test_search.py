@@ -47,11 +47,11 @@ def test_every_trial_is_a_training_of_its_parameters_and_one_length(done: Search
 
 
 def test_the_first_trial_is_the_training_of_the_configured_method(
-    packed: Path, done: Search, tmp_path: Path
+    done: Search, tmp_path: Path
 ) -> None:
     part = settings()
     part["training"]["updates"] = 3
-    assert trainings.train(packed, tmp_path, "unet", part) == 0
+    assert trainings.trainer(done.data, "unet", part, seed=2).run(tmp_path) == 0
     record = read_json(tmp_path / "train.json")
     assert done.trials[0].psnr == record["validation"]["psnr"]
     assert done.trials[0].values == {"lr": 5e-4, "network.channels": [8, 16]}
@@ -176,7 +176,7 @@ def test_the_best_trial_is_the_first_of_the_highest(done: Search, monkeypatch: A
 def test_the_search_learns_from_its_trials(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, learns: bool
 ) -> None:
-    """The score is best at lr = 0.01, two of the three decades of the space away from one end."""
+    """The score is best at lr = 0.01, from which the space is 0.83 decades away in the mean."""
 
     def away(trial: Trial) -> float:
         return abs(float(np.log10(trial.values["lr"])) + 2)
@@ -188,10 +188,7 @@ def test_the_search_learns_from_its_trials(
     monkeypatch.setattr(Search, "trial", trained)
     tried = search(packed, tmp_path, trials=40, sampler=sampler)
     tried.run()
-    early, late = (
-        np.mean([away(t) for t in part]) for part in (tried.trials[1:10], tried.trials[-20:])
-    )
-    assert (late < early / 2) == learns
+    assert (np.mean([away(trial) for trial in tried.trials[-20:]]) < 0.6) == learns
 
 
 def test_without_validation_subjects_there_is_no_score(packed: Path, tmp_path: Path) -> None:
