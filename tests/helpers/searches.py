@@ -16,7 +16,9 @@ CHANNELS = {"type": "categorical", "choices": [[8, 16], [4, 4]], "log": False}
 
 def settings(**tuning: Any) -> dict[str, Any]:
     """Resolved settings of searches of three trials, three updates each."""
-    part = training_settings(ema_decay=0.0, validation={"subjects": 1, "every": 3, "steps": 1})
+    part = training_settings(
+        ema_decay=0.0, checkpoint_every=1, validation={"subjects": 1, "every": 3, "steps": 1}
+    )
     space = {"unet": {"lr": LR, "network.channels": CHANNELS}, "ddpm": {"lr": LR}}
     part["tuning"] = {"trials": 3, "updates": 3, "sampler": "tpe", "seed": 2, "space": space}
     part["tuning"] |= tuning

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from relad.compute.devices import peak_memory_mb
+from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_json
+from relad.study.settings import SearchSettings, typed
 from relad.training.logs import DivergedError
 from relad.training.loop import Trainer
 from relad.training.stopping import STOPPED
@@ -89,11 +93,11 @@ def test_a_killed_search_continues_to_the_same_trials(
     again = search(packed, tmp_path)
     assert again.run() == 0
     assert facts(again) == facts(done)
-    assert updates[0] == 6 + 6  # the first trial was not trained again
+    assert updates[0] == 6 + 1 + 3  # what was trained already was not trained again
     more = search(packed, tmp_path, trials=4)
     assert more.run() == 0
     assert facts(more)[:3] == facts(done) and len(more.trials) == 4
-    assert updates[0] == 6 + 6 + 3
+    assert updates[0] == 6 + 1 + 3 + 3
 
 
 def test_a_search_that_is_asked_to_stop_says_so_and_continues(
@@ -191,10 +195,16 @@ def test_the_search_learns_from_its_trials(
     assert (np.mean([away(trial) for trial in tried.trials[-20:]]) < 0.6) == learns
 
 
-def test_without_validation_subjects_there_is_no_score(packed: Path, tmp_path: Path) -> None:
-    from relad.data.dataset import PackedDataset
-    from relad.study.settings import SearchSettings, typed
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone tells")
+def test_memory_is_each_trials_own(packed: Path, tmp_path: Path) -> None:
+    np.ones(2**26)  # 512 MB, that nobody needs any more
+    before = peak_memory_mb(torch.device("cpu"))
+    tried = search(packed, tmp_path, trials=1)
+    tried.run()
+    assert tried.trials[0].peak_memory_mb < before - 400
 
+
+def test_without_validation_subjects_there_is_no_score(packed: Path, tmp_path: Path) -> None:
     part = settings()
     part["training"]["validation"]["subjects"] = 0
     with pytest.raises(ReladError, match=r"training\.validation\.subjects is 0, and a search is"):
