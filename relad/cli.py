@@ -29,6 +29,8 @@ STEPS: dict[str, str] = {
     "qc": "judge a cohort's quality, shown as one page to go through",
     "pack": "pack a cohort into one memory-mapped dataset with folds",
     "train": "train one method on one fold",
+    "search": "search one method's parameters on validation subjects",
+    "tune": "put searches of methods together, for a study to take",
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
     "evaluate": "compare synthetic with real PET, one row per value",
     "tables": "the study's tables as CSV, LaTeX and Markdown",

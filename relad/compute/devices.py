@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -51,6 +52,15 @@ def peak_memory_mb(device: torch.device) -> float:
         return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
     except (OSError, IndexError, ValueError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Let :func:`peak_memory_mb` count from now on, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def set_threads(count: int) -> None:

@@ -133,6 +133,25 @@ MOVED = {
 }
 
 
+def class_of(name: str, entry: TrainedMethod) -> type[Method]:
+    """Class that a method's entry in the configuration names.
+
+    Raises
+    ------
+    ReladError
+        Where it does not exist.
+    """
+    module_name, _, class_name = entry.class_.partition(":")
+    try:
+        module = importlib.import_module(MOVED.get(module_name, module_name))
+        return getattr(module, class_name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ReladError(
+            f"method {name!r}: class {entry.class_!r} cannot be loaded ({error})",
+            hint="give it as module:Class in config/methods.yaml",
+        ) from None
+
+
 def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Method:
     """Build a method from its entry in the configuration, for so many MRI channels and tracers.
 
@@ -141,15 +160,7 @@ def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Meth
     ReladError
         Where the class does not exist or does not take one of the parameters or its value.
     """
-    module_name, _, class_name = entry.class_.partition(":")
-    try:
-        module = importlib.import_module(MOVED.get(module_name, module_name))
-        cls = getattr(module, class_name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise ReladError(
-            f"method {name!r}: class {entry.class_!r} cannot be loaded ({error})",
-            hint="give it as module:Class in config/methods.yaml",
-        ) from None
+    cls = class_of(name, entry)
     try:
         return cls(inputs=inputs, tracers=tracers, **entry.params)
     except (TypeError, ValueError) as error:

@@ -41,12 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = load_settings(args.settings, TrainSettings)
+    settings = load_settings(args.settings, TrainSettings, fold=args.fold)
     if args.method not in settings.methods:
         known = ", ".join(settings.methods)
         raise ReladError(f"no method {args.method!r}", hint=f"known: {known}")
     set_threads(settings.training.threads)
     with parallel.processes(settings.training.device):
         data = PackedDataset(args.packed)
+        if settings.tuned_on not in (None, data.fingerprint):
+            raise ReladError(
+                "the study's tuned parameters were found on other data, maybe on test subjects",
+                file=args.packed,
+                hint="search again (`snakemake tune`), or set tuned to null",
+            )
         trainer = Trainer(data, args.method, settings, fold=args.fold, seed=args.seed)
         return trainer.run(args.out)

@@ -16,7 +16,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.study import catalogue, plugins, subjects
 from relad.study.paths import REPOSITORY
-from relad.study.settings import typed
+from relad.study.settings import of_fold, typed
 
 T = TypeVar("T")
 
@@ -116,8 +116,10 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     Returns
     -------
     A new dict of the shape that :mod:`relad.study.settings` types. ``methods`` maps every id,
-    ablations included, to ``{class, label, family, groups, inputs, params, updates, sampling,
-    ablates, trained_as}``; ``tracers`` holds every tracer's whole entry.
+    ablations included, to ``{class, label, family, groups, inputs, params, tuned, updates,
+    sampling, ablates, trained_as}``, where ``tuned`` maps each fold that was searched to whole
+    ``params``; ``tuned_on`` is the data of these searches, and ``tuning.space`` its file's content;
+    ``tracers`` holds every tracer's whole entry.
     """
     if isinstance(config.get("methods"), dict):
         return json.loads(json.dumps(config))  # resolved before
@@ -134,6 +136,8 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
                 f"sampler_study.methods names {name!r}, which is no method of the family diffusion",
                 file=file,
             )
+    space = _relative_to_repository(config["tuning"]["space"])
+    config["tuning"]["space"] = checked(read_yaml(space) or {}, "search", file=space)
     series = _relative_to_repository(config["ingest"]["series"])
     config["ingest"]["series"] = checked(read_yaml(series) or {}, "series", file=series)
     folds = config["folds"]
@@ -186,8 +190,20 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
                 f"plugins names {name!r}, which is a method of {methods_file} already", file=file
             )
         methods[name] = installed_method(name)
+    changes, tuned_file = _read_tuned(config)
+
+    def tuned(name: str, params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """With what was found for the entry itself, by fold."""
+        return {f: with_values(params[f], changes[f].get(name, {})) for f in changes}
+
     resolved: dict[str, Any] = {
-        name: {"label": name, **entry, "ablates": None} for name, entry in methods.items()
+        name: {
+            "label": name,
+            **entry,
+            "tuned": tuned(name, dict.fromkeys(changes, entry["params"])),
+            "ablates": None,
+        }
+        for name, entry in methods.items()
     }
     for name, entry in ablations.items():
         if name in methods:
@@ -204,10 +220,56 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
             "label": base["label"] if _samples_only(entry) else name,
             **{k: v for k, v in entry.items() if k != "base"},
             "params": {**base["params"], **entry["params"]},
+            "tuned": tuned(name, {f: {**base["tuned"][f], **entry["params"]} for f in changes}),
             "ablates": entry["base"],
         }
+    unknown = sorted({name for of in changes.values() for name in of} - resolved.keys())
+    if unknown:
+        raise ReladError(
+            f"has parameters of {', '.join(map(repr, unknown))}, no method of the study",
+            file=tuned_file,
+        )
     _check_groups(resolved, file=methods_file)
     return resolved
+
+
+def _read_tuned(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    """What was found by fold, method and parameter, and the file that says so, if there is one.
+
+    Of the file remains ``tuned_on``, see :func:`resolve`.
+
+    Raises
+    ------
+    ReladError
+        Where it was found on another cohort than the one trained on: its folds are others.
+    """
+    given = config.pop("tuned")
+    config["tuned_on"] = None
+    if given is None:
+        return {}, None
+    file = _relative_to_repository(given)
+    found = checked(read_yaml(file) or {}, "tuned", file=file)
+    cohort = training_cohort(config)
+    if found["cohort"] != cohort:
+        raise ReladError(
+            f"was found on the cohort {found['cohort']!r}, but the study trains on {cohort!r}",
+            file=file,
+            hint="search on this study's cohort (`snakemake tune`)",
+        )
+    config["tuned_on"] = found["data"]
+    return found["folds"], file
+
+
+def with_values(params: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy of a method's parameters with other values at some paths, such as ``network.blocks``."""
+    changed = copy.deepcopy(dict(params))
+    for path, value in values.items():
+        *levels, key = path.split(".")
+        part = changed
+        for level in levels:
+            part = part.setdefault(level, {})
+        part[key] = value
+    return changed
 
 
 def _samples_only(ablation: Mapping[str, Any]) -> bool:
@@ -221,7 +283,7 @@ def _resolve_models(methods: Mapping[str, Any]) -> dict[str, Any]:
     An entry that is trained as its base is not trained again. One that is also compared with its
     base, and so another sampling of it, comes right after it in tables and figures.
     """
-    trained = ("class", "inputs", "params", "updates")
+    trained = ("class", "inputs", "params", "tuned", "updates")
     order: list[str] = []
     for name, entry in methods.items():
         base = methods.get(entry["ablates"], {})
@@ -390,7 +452,7 @@ def load(path: str | Path = DEFAULT) -> dict[str, Any]:
     return resolve(read_yaml(path) or {}, file=path)
 
 
-def load_settings(source: str | Path | None, kind: type[T]) -> T:
+def load_settings(source: str | Path | None, kind: type[T], *, fold: int | None = None) -> T:
     """Settings of one step from a file.
 
     Parameters
@@ -400,10 +462,16 @@ def load_settings(source: str | Path | None, kind: type[T]) -> T:
         the workflow passes it; None for the repository's ``config/config.yaml``.
     kind
         The step's class of :mod:`relad.study.settings`.
+    fold
+        Of a training: a study's methods then have the parameters found for it, if any were; one
+        step's part has them already.
     """
     if source is not None and Path(source).suffix == ".json":
         return typed(kind, read_json(source))
-    return typed(kind, load(source or DEFAULT))
+    study = load(source or DEFAULT)
+    if fold is not None:
+        study["methods"] = of_fold(study["methods"], fold)
+    return typed(kind, study)
 
 
 def of_cohort(cohorts: Mapping[str, T], name: str) -> T:

@@ -52,6 +52,16 @@ def model(method: str, fold: int | str, seed: int | str) -> Path:
     return RESULTS / "models" / method / f"fold-{fold}_seed-{seed}"
 
 
+def search(method: str, fold: int | str) -> Path:
+    """Folder of the search of one method's parameters on one fold."""
+    return tuning() / method / f"fold-{fold}"
+
+
+def tuning() -> Path:
+    """Folder of what was found for all methods: ``tuned.yaml`` and ``tuning.csv``."""
+    return RESULTS / "tuning"
+
+
 def synthesized(cohort: str, method: str, fold: int | str, seed: int | str) -> Path:
     """Folder of the PET a model synthesised for a cohort."""
     return RESULTS / "synthesized" / cohort / method / f"fold-{fold}_seed-{seed}"

@@ -1,4 +1,4 @@
-"""What a dry run says in five lines: what would run, and why."""
+"""What a dry run says in a few lines: what would run, and why."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _LINES = {
     "scans": (("phantom", "ingest", "enroll"), "cohort"),
     "people": (("register", "normalize", "qc", "pack"), "cohort"),
     "methods": (("train", "synthesize", "evaluate"), "method"),
+    "tuning": (("search", "tune"), "method"),
     "results": (("tables", "figures"), "name"),
 }
 #: More names than these are counted.
@@ -27,7 +28,7 @@ class Job:
 
 
 def summary(jobs: Iterable[Job]) -> list[str]:
-    """At most five lines; empty where nothing would run.
+    """A line per part of the study and one of reasons; empty where nothing would run.
 
     The sampler study's rules count with those they are made of. A job that runs only because
     another one does is no reason.

@@ -18,6 +18,8 @@ SCHEMAS = {
     "config": "A study, such as config/config.yaml",
     "methods": "Its methods: the file named by `methods`",
     "ablations": "Its ablations: the file named by `ablations`",
+    "search": "What `snakemake tune` searches: the file named by `tuning.space`",
+    "tuned": "What it found: the file named by `tuned`",
     "tracers": "Known ligands: config/tracers.yaml",
     "series": "Which series of a download is what: the file named by `ingest.series`",
 }

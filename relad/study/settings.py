@@ -242,6 +242,24 @@ class TrainedMethod:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """Effort of every search; ``updates`` is None where a trial is as long as the training."""
+
+    trials: int
+    updates: int | None
+    sampler: str
+    seed: int
+    space: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TunedMethod:
+    """A method as its search is listed; ``ablates`` is None or the id of its base."""
+
+    ablates: str | None
+
+
+@dataclass(frozen=True)
 class SampledMethod:
     """A method as it is sampled; ``trained_as`` is the entry of which it samples the models."""
 
@@ -332,8 +350,23 @@ class PackSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
+    """``tuned_on``: fingerprint of the packed data on which parameters were found, if any were."""
+
     training: Training
     methods: dict[str, TrainedMethod]
+    tuned_on: str | None = None
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    training: Training
+    tuning: Tuning
+    methods: dict[str, TrainedMethod]
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    methods: dict[str, TunedMethod]
 
 
 @dataclass(frozen=True)
@@ -372,6 +405,8 @@ OF_STEP: dict[str, type] = {
     "pack": PackSettings,
     "train": TrainSettings,
     "check-method": TrainSettings,
+    "search": SearchSettings,
+    "tune": TuneSettings,
     "synthesize": SynthesizeSettings,
     "evaluate": EvaluateSettings,
     "tables": ResultSettings,
@@ -434,6 +469,8 @@ def plain(value: Any) -> Any:
 def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
     """Settings of one job: of the cohorts and methods, those that its wildcards name.
 
+    A training's methods have the parameters that were found for its fold, see :func:`of_fold`.
+
     Parameters
     ----------
     step
@@ -441,7 +478,7 @@ def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
     study
         Resolved configuration.
     **wildcards
-        Those of the job's rule; ``cohort`` and ``method`` are read.
+        Those of the job's rule; ``cohort``, ``method`` and ``fold`` are read.
 
     Raises
     ------
@@ -462,4 +499,28 @@ def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
     if "cohort" in wildcards:
         overrides = [o for o in study["qc"]["overrides"] if o["cohort"] == wildcards["cohort"]]
         part["qc"] = {**study["qc"], "overrides": overrides}
+    if "method" in wildcards:
+        mine = {m: p for m, p in study["tuning"]["space"].items() if m == wildcards["method"]}
+        part["tuning"] = {**study["tuning"], "space": mine}
+    if step == "train" and "fold" in wildcards:
+        part["methods"] = of_fold(part["methods"], wildcards["fold"])
     return typed(OF_STEP[step], part)
+
+
+def of_fold(methods: Mapping[str, Any], fold: int | str) -> dict[str, Any]:
+    """Entries of resolved methods with the parameters that were found for a fold, if any were.
+
+    Raises
+    ------
+    ReladError
+        Where others were searched, but this fold was not: theirs saw its test subjects.
+    """
+    found = {}
+    for name, entry in methods.items():
+        if entry["tuned"] and str(fold) not in entry["tuned"]:
+            raise ReladError(
+                f"`tuned` has no parameters for fold {fold}, only for {', '.join(entry['tuned'])}",
+                hint="search that fold too: those of another fold were chosen on its test subjects",
+            )
+        found[name] = {**entry, "params": entry["tuned"].get(str(fold), entry["params"])}
+    return found

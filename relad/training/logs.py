@@ -17,6 +17,10 @@ from relad.errors import ReladError
 from relad.fileio import write_table
 
 
+class DivergedError(ReladError):
+    """A loss that is not finite."""
+
+
 class Log:
     """Mean losses, one row per hundredth of the training and per validation.
 
@@ -59,7 +63,7 @@ class Log:
 
         Raises
         ------
-        ReladError
+        DivergedError
             Naming the loss, the update and the method.
         """
         waiting, self._waiting = self._waiting, []
@@ -72,7 +76,7 @@ class Log:
             for key in losses:
                 number = next(numbers)
                 if not np.isfinite(number):
-                    raise ReladError(
+                    raise DivergedError(
                         f"method {self.method!r}: loss {key!r} is {number} at update {update}",
                         hint="lower its learning rate in config/methods.yaml, or set "
                         "training.clip_norm",

@@ -83,9 +83,9 @@ class Study:
         assert done.returncode == 0, output
         return Plan(output)
 
-    def fill_with_nothing(self) -> None:
-        """Make every output, empty, and have Snakemake believe that it is up to date."""
-        summary = self.snakemake("--summary").stdout.splitlines()
+    def fill_with_nothing(self, target: str = "all") -> None:
+        """Make every output of a target, empty, and have Snakemake believe it is up to date."""
+        summary = self.snakemake(target, "--summary").stdout.splitlines()
         assert len(summary) > 1, "the summary lists no output"
         for line in summary[1:]:
             output = self.folder / "study" / line.split("\t")[0]
@@ -93,8 +93,8 @@ class Study:
             if output.suffix:
                 output.touch()
             else:
-                output.mkdir()
-        done = self.snakemake("--touch", "--forceall", "--cores", "1")
+                output.mkdir(exist_ok=True)
+        done = self.snakemake(target, "--touch", "--forceall", "--cores", "1")
         assert done.returncode == 0, done.stderr
 
 

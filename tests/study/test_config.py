@@ -288,6 +288,104 @@ def test_a_comparison_of_another_length_is_refused_where_it_cannot_be(
         config.resolve(raw)
 
 
+# --- tuned parameters ---------------------------------------------------------------------------
+
+
+def tuned(raw: dict[str, Any], file: Path, **changes: Any) -> dict[str, Any]:
+    """A study whose methods were searched in two folds."""
+    found = {
+        "0": {
+            "rela": {"lr": 0.1, "lambda_adv": 0.2, "network.blocks": 2},
+            "rela-no-t1w": {"lr": 1},
+        },
+        "1": {"rela": {"lr": 0.3}},
+    }
+    facts = {"cohort": "sim-train", "kind": "simulated", "data": "abc", "folds": found}
+    raw["tuned"] = write(file, facts | changes)
+    return config.resolve(raw)
+
+
+def test_each_fold_is_trained_with_its_own_parameters_and_an_ablation_inherits_them(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    study = tuned(raw, tmp_path / "tuned.yaml")
+    plainly = config.load()["methods"]
+
+    def params(name: str, fold: str) -> dict[str, Any]:
+        part = of_job("train", study, method=name, fold=fold, seed="0")
+        assert part.tuned_on == "abc"
+        return part.methods[name].params
+
+    base = plainly["rela"]["params"]
+    first = {**base, "lr": 0.1, "lambda_adv": 0.2, "network": {**base["network"], "blocks": 2}}
+    assert params("rela", "0") == first
+    assert params("rela", "1") == {**base, "lr": 0.3}
+    assert params("rela-no-adversary", "0") == {**first, "lambda_adv": 0.0}  # what it is about
+    assert params("rela-no-t1w", "0") == {**first, "lr": 1}  # searched itself
+    assert params("unet", "0") == plainly["unet"]["params"]
+    assert study["methods"]["rela"]["params"] == base
+    assert study["methods"]["rela-sampled"]["trained_as"] == "rela"
+    assert study["methods"]["rela-no-t1w"]["trained_as"] == "rela-no-t1w"
+    file = write(tmp_path / "study.yaml", raw)
+    assert config.load_settings(file, OF_STEP["train"], fold=1).methods["rela"].params["lr"] == 0.3
+
+
+def test_an_entry_that_was_searched_itself_is_no_sampling_of_its_base(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    folds = {"0": {"rela-sampled": {"lr": 0.1}}}
+    study = tuned(raw, tmp_path / "tuned.yaml", folds=folds)
+    assert study["methods"]["rela-sampled"]["trained_as"] == "rela-sampled"
+
+
+def test_a_fold_that_was_not_searched_does_not_get_anothers(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    study = tuned(raw, tmp_path / "tuned.yaml")
+    with pytest.raises(ReladError, match="no parameters for fold 2, only for 0, 1 -- search that"):
+        of_job("train", study, method="rela", fold="2", seed="0")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"cohort": "other"}, r"tuned\.yaml: was found on the cohort 'other', but .* 'sim-train'"),
+        ({"folds": {"0": {"nope": {}}}}, r"tuned\.yaml: has parameters of 'nope', no method"),
+        ({"folds": {"0": {"unet": 3}}}, r"tuned\.yaml: at folds\.0\.unet: 3 is not of type"),
+        ({"folds": {}}, r"tuned\.yaml: at folds"),
+    ],
+)
+def test_a_file_of_parameters_that_cannot_be_taken_is_named(
+    raw: dict[str, Any], tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ReladError, match=said):
+        tuned(raw, tmp_path / "tuned.yaml", **changes)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "said"),
+    [
+        ({"type": "float", "low": 1}, r"search\.yaml: at unet\.lr: 'high' is a required"),
+        ({"type": "categorical", "low": 1, "high": 2}, "at unet.lr: 'choices' is a required"),
+        ({"type": "normal", "low": 1, "high": 2}, "at unet.lr.type: 'normal' is not one of"),
+        ({"type": "int", "low": 1, "high": 2, "step": 2}, "unknown key 'step' at unet.lr"),
+    ],
+)
+def test_a_space_that_is_not_one_is_named(
+    raw: dict[str, Any], tmp_path: Path, distribution: dict[str, Any], said: str
+) -> None:
+    space = write(tmp_path / "search.yaml", {"unet": {"lr": distribution}})
+    raw["tuning"] = {"space": space}
+    with pytest.raises(ReladError, match=said):
+        config.resolve(raw)
+
+
+def test_a_search_sees_its_own_methods_space_alone() -> None:
+    study = config.load()
+    assert set(of_job("search", study, method="unet", fold="0").tuning.space) == {"unet"}
+    assert of_job("search", study, method="template", fold="0").tuning.space == {}
+
+
 @pytest.mark.parametrize("name", ["unet", "nope"])
 def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: str) -> None:
     raw["sampler_study"]["methods"].append(name)
@@ -319,7 +417,7 @@ def test_resolving_twice_changes_nothing(raw: dict[str, Any]) -> None:
 
 def test_a_step_is_given_its_jobs_own_entry_and_no_other() -> None:
     part = of_job("train", config.load(), method="unet", fold="0", seed="0")
-    assert set(plain(part)) == {"training", "methods"}
+    assert set(plain(part)) == {"training", "methods", "tuned_on"}
     assert set(part.methods) == {"unet"}
     whole = of_job("tables", config.load(), name="main")
     assert len(whole.methods) == len(config.load()["methods"])

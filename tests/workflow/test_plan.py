@@ -51,7 +51,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all").rules) == set(STEPS) - DIRECT
+    assert set(empty_study.plan("all", "tune").rules) == set(STEPS) - DIRECT
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
@@ -80,6 +80,29 @@ def test_a_group_of_methods_is_made_when_asked_for_and_no_part_of_all(
     assert plan.of("Training") == rungs
     assert {m.split(" with ")[0] for m in plan.of("Synthesising PET of")} == {"tiny-train"}
     assert not set(rungs) & set(empty_study.plan("all").of("Training"))
+
+
+def test_tune_searches_every_method_that_has_a_space_in_every_fold(study: Study) -> None:
+    edit(study.configfile, "folds: {count: 2, run: [0]}", "folds: {count: 2}")
+    plan = study.plan("tune")
+    searched = [f"{m}, fold {fold}" for m in ("pix2pix", "rela", "unet") for fold in (0, 1)]
+    assert plan.of("Searching parameters of") == searched
+    assert set(plan.rules) == {"search", "tune"}
+    assert "tuning: search 6, tune 1 (pix2pix, rela, unet)" in plan.output
+
+
+def test_a_changed_space_searches_that_method_again(study: Study) -> None:
+    space = study.repository / "config/search.yaml"
+    edit(space, "low: 0.1, high: 10.0", "low: 0.2, high: 10.0")
+    assert "Nothing to be done" in study.plan("all").output
+    study.fill_with_nothing("tune")
+    # Of a rule that is asked for by name, Snakemake misses the benchmark too.
+    benchmark = study.results / "benchmarks" / "tune" / "all.tsv"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.touch()
+    assert "Nothing to be done" in study.plan("tune").output
+    edit(space, "low: 0.2, high: 10.0", "low: 0.3, high: 10.0")
+    assert study.plan("tune").of("Searching parameters of") == ["rela, fold 0"]
 
 
 @pytest.mark.parametrize("target", ["tables/samplers.csv", "figures/samplers.png"])

@@ -107,7 +107,7 @@ def test_environment_holds_what_the_step_imports(name: str) -> None:
     modules = [f"relad.steps.{name}"]
     if name in ("tables", "figures"):
         modules += [result.module for result in RESULTS if name.startswith(result.kind)]
-    if name in ("train", "synthesize"):
+    if name in ("train", "search", "synthesize"):
         modules += [
             f"baselines.{file.stem}" for file in (REPOSITORY / "baselines").glob("[a-z]*.py")
         ]

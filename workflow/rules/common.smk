@@ -196,7 +196,7 @@ def code(step):
 
     def of_wildcards(wildcards):
         modules = [f"relad.steps.{step}"]
-        if step in ("train", "synthesize") and wildcards.method in STUDY["methods"]:
+        if step in ("train", "search", "synthesize") and wildcards.method in STUDY["methods"]:
             modules.append(STUDY["methods"][wildcards.method]["class"].partition(":")[0])
         if step == "ingest" and wildcards.cohort in COHORTS:
             modules.append(source_module(COHORTS[wildcards.cohort]["source"]))
@@ -407,6 +407,16 @@ def all_runs():
 def all_models():
     """Weights of every method: asked for, or Snakemake would not miss one that was deleted."""
     return [folder / "model.safetensors" for folder in models_of(all_runs())]
+
+
+def all_searches():
+    """Of every method that has something to search, in each fold: one has no test subject's of another."""
+    methods = [m for m in STUDY["methods"] if m in STUDY["tuning"]["space"]]
+    return [
+        paths.search(method, fold) / "search.json"
+        for method in methods
+        for fold in STUDY["folds"]["run"]
+    ]
 
 
 def all_synthetic_pet():
