@@ -51,4 +51,4 @@ def test_a_method_of_nobody_is_named(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["check-method", "nobodys"]) == 2
     said = capsys.readouterr().err
     assert "the study has no method 'nobodys', and no installed package brings" in said
-    assert "rela, rela-paper" in said and said.count("\n") == 1
+    assert "rela, rela-sampled, rela-paper" in said and said.count("\n") == 1

@@ -158,7 +158,8 @@ def test_samplers_are_chosen_without_training_again(models, packed, tmp_path):
         assert (info["sampler"], info["evaluations"]) == (f"{sampler}-{steps}", steps)
         volumes[sampler] = nib.load(next(out.glob("*.nii.gz"))).get_fdata()
     for one, other in combinations(SAMPLERS, 2):
-        assert not np.array_equal(volumes[one], volumes[other])
+        alike = {one, other} == {"ddim", "euler"}  # one method, by the names of two papers
+        assert np.array_equal(volumes[one], volumes[other]) == alike
 
 
 def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path):

@@ -156,7 +156,8 @@ def test_a_group_has_a_table_of_its_methods(fake, tmp_path):
     for name in ("unet", "rela"):
         settings["methods"][name] |= {"groups": ["main", "my_group"], "updates": 2000}
     result = entry("table", "my_group", settings)
-    metrics = [score(method=m, metric=k, value=v) for m in fake.errors for k, v in VALUES.items()]
+    values = {metric: VALUES.get(metric, 0.5) for metric in result.metrics}
+    metrics = [score(method=m, metric=k, value=v) for m in fake.errors for k, v in values.items()]
     study = scores_of(tmp_path, *metrics, settings=settings)
     study.models = [
         replace(model, counts={"updates": 1990}) for model in fake.read().models
