@@ -5,7 +5,7 @@ should fail for it. Prints a table in Markdown; the exit status is 1 where a fau
 where one cannot be planted or the tests fail without any. The checkout itself is never changed.
 
 Example:
-  python -m tests.mutants -n 2 > docs/planted_faults.md
+  python -m tests.mutants -n 2
   python -m tests.mutants --only adversary-detached --only penalty-left-out
 
 Outcomes are kept in a file until something changes on which they depend (the fault, the sources,

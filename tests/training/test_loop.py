@@ -15,6 +15,7 @@ from relad.data.batches import BatchSampler, in_batches, load_batch
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_table
+from relad.methods.diffusion.preconditioning import PowerSpectrum
 from relad.methods.synthesis import load_model
 from relad.study.paths import REPOSITORY
 from relad.study.sampling import Sampling
@@ -211,3 +212,17 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch):
     assert choose_device("auto").type == "cpu"
     with pytest.raises(ReladError, match="cuda"):
         choose_device("cuda")
+
+
+def test_the_spectrum_is_of_all_training_pairs_and_goes_into_the_model(packed, tmp_path):
+    part = settings()
+    params = {"prediction": "preconditioned", "weighting": "unit", "network": NETWORK}
+    part["methods"]["ddpm"]["params"] = params
+    trained = trainer(PackedDataset(packed), "ddpm", part)
+    expected = PowerSpectrum()
+    pairs = trained.data.pairs(0, "train")
+    expected.measure(trained.volumes.batch([pair], trained.scaling) for pair in pairs)
+    assert not torch.equal(expected.power, PowerSpectrum().power)
+    assert train(packed, tmp_path / "model", "ddpm", part) == 0
+    method, _, _ = load_model(tmp_path / "model", torch.device("cpu"))
+    torch.testing.assert_close(method.generator.spectrum.power, expected.power)

@@ -152,8 +152,22 @@ def test_what_lies_outside_the_brain_does_not_count() -> None:
     assert torch.equal(*powers)
     # White noise stays white, however small the brain is.
     white = torch.randn(20, 1, *SHAPE, generator=torch.Generator().manual_seed(2))
-    spectrum.measure([given(white, mask[:1].expand_as(white))])
-    torch.testing.assert_close(spectrum.power, torch.ones(SHELLS), rtol=0.3, atol=0)
+    small = torch.zeros_like(white, dtype=torch.bool)
+    small[..., 5:15, 6:18, 4:12] = True
+    spectrum.measure([given(white, small)])
+    torch.testing.assert_close(spectrum.power, torch.ones(SHELLS), rtol=0.5, atol=0)
+
+
+def test_noise_of_the_background_does_not_reach_the_brain() -> None:
+    network, x_t = preconditioned(), torch.randn(2, 1, *SHAPE)
+    mask = torch.ones_like(x_t, dtype=torch.bool)
+    mask[..., :6, :] = False
+    t, (a, s) = at(500, 2)
+    first, second = (
+        network(torch.where(mask, x_t, outside), given(x_t, mask), t, a, s)
+        for outside in (0.0, 50.0)
+    )
+    assert torch.equal(first[mask], second[mask])
 
 
 def test_before_any_training_samples_have_the_spectrum_of_the_data() -> None:
