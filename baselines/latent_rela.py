@@ -261,5 +261,6 @@ class LatentRelA(RelADiffusion):
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,
+            temperature=sampling.temperature,
         )
         return self.generator.decoded(z)[(..., *place)]

@@ -163,6 +163,7 @@ class RectifiedFlow(Method):
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,
+            temperature=sampling.temperature,
             times=self.times_of(sampling),
         )
 

@@ -6,10 +6,11 @@ number of the sample), so but for rounding it does not depend on its neighbours.
 in SUVR per subject and tracer, on the packed grid in MNI space (0 outside the brain), and
 synthesis.json with the measured time and memory.
 
-Diffusion methods sample as --sampler, --steps and --samples say, without being trained again. Of
-several samples the mean is the synthetic PET, and their standard deviation (SUVR) is written beside
-it as its uncertainty, desc-spread; each sample is written too, desc-sample1 and on, for the
-evaluation (int16 with a scale). Methods that are not random make one image, whatever is asked.
+Diffusion methods sample as --sampler, --steps, --samples and --temperature say, without being
+trained again. Of several samples the mean is the synthetic PET, and their standard deviation (SUVR)
+is written beside it as its uncertainty, desc-spread; each sample is written too, desc-sample1 and
+on, for the evaluation (int16 with a scale). Methods that are not random make one image, whatever is
+asked.
 
 Example:
   relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
@@ -205,6 +206,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, help="samples whose mean is the image and whose spread is written"
     )
     parser.add_argument(
+        "--temperature", type=float, help="standard deviation of the noise that is sampled from"
+    )
+    parser.add_argument(
         "--method", metavar="ID", help="entry of the configuration (default: the one trained)"
     )
     add_settings(parser)
@@ -243,7 +247,7 @@ def choose_sampling(
     """The sampling of the command line, else of the method's entry, else of the study."""
     entry = settings.methods[method].sampling if method in settings.methods else {}
     options = {}
-    for name in ("sampler", "steps", "samples"):
+    for name in ("sampler", "steps", "samples", "temperature"):
         given = getattr(args, name)
         usual = entry.get(name, getattr(settings.sampling, name))
         options[name] = usual if given is None else given

@@ -5,6 +5,7 @@ Standard library only: the workflow builds file names from it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -38,16 +39,20 @@ class Sampling:
     samples
         Independent samples K whose mean is the synthetic image ("expectation approximation" of
         arXiv 2505.02048) and whose standard deviation is its uncertainty.
+    temperature
+        Standard deviation of the noise that is sampled from; a model that is too sure of people it
+        has not seen needs more than the 1 it was trained with.
 
     Raises
     ------
     ValueError
-        For an unknown sampler, or fewer than one step or sample.
+        For an unknown sampler, fewer than one step or sample, or a temperature that is not above 0.
     """
 
     sampler: str
     steps: int
     samples: int = 1
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -57,6 +62,8 @@ class Sampling:
         for name in ("steps", "samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"sampling needs {name} of at least 1, not {getattr(self, name)}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"sampling needs a temperature above 0, not {self.temperature}")
 
     @property
     def evaluations(self) -> int:
@@ -65,8 +72,14 @@ class Sampling:
 
     @property
     def name(self) -> str:
-        """Name in result rows and folders: ``ddim-10``, with five samples ``ddim-10x5``."""
-        return f"{self.sampler}-{self.steps}" + (f"x{self.samples}" if self.samples > 1 else "")
+        """Name in result rows and folders: ``ddim-10``, with five samples ``ddim-10x5``.
+
+        A temperature of 1.5 is told as ``ddim-10-t1.5x5``.
+        """
+        warmer = f"-t{self.temperature:g}" if self.temperature != 1 else ""
+        return f"{self.sampler}-{self.steps}{warmer}" + (
+            f"x{self.samples}" if self.samples > 1 else ""
+        )
 
     @classmethod
     def parse(cls, name: str) -> Sampling:
@@ -77,10 +90,10 @@ class Sampling:
         ValueError
             Where no sampling has this name.
         """
-        match = re.fullmatch(r"([a-z]+)-(\d+)(?:x(\d+))?", name)
+        match = re.fullmatch(r"([a-z]+)-(\d+)(?:-t(\d+(?:\.\d+)?))?(?:x(\d+))?", name)
         if match is None:
             raise ValueError(f"{name!r} names no sampling, such as ddim-10 or ddim-10x5")
-        sampling = cls(match[1], int(match[2]), int(match[3] or 1))
+        sampling = cls(match[1], int(match[2]), int(match[4] or 1), float(match[3] or 1))
         if sampling.name != name:
             raise ValueError(f"{name!r} names no sampling; is it {sampling.name!r}?")
         return sampling
@@ -122,6 +135,8 @@ def described(name: str) -> str:
         return "one pass" if name == FORWARD else name
     single = sampling.sampler == "regression"
     drawn = "one evaluation" if single else f"{sampling.steps} {sampling.sampler} steps"
+    if sampling.temperature != 1:
+        drawn += f" at temperature {sampling.temperature:g}"
     if sampling.samples > 1:
         return f"{drawn}, mean of {sampling.samples}"
     return drawn if single else f"{drawn}, one sample"

@@ -221,6 +221,7 @@ class Sampling:
     sampler: str
     steps: int
     samples: int
+    temperature: float
     batch_size: int
     threads: int
 

@@ -162,6 +162,29 @@ def test_samplers_are_chosen_without_training_again(models, packed, tmp_path):
         assert np.array_equal(volumes[one], volumes[other]) == alike
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_the_temperature_is_of_the_command_line_else_of_the_settings(
+    models, packed, tmp_path, sampler
+):
+    """Of the same noise, so that what is not the temperature's would be equal."""
+    at = {}
+    for temperature in ("1", "1.5"):
+        out = tmp_path / temperature
+        options = ("--sampler", sampler, "--steps", "3", "--temperature", temperature)
+        assert synthesize(models / "rela", packed, out, *options) == 0
+        at[temperature] = (
+            json.loads((out / "synthesis.json").read_text())["sampler"],
+            nib.load(next(out.glob("*.nii.gz"))).get_fdata(),
+        )
+    assert (at["1"][0], at["1.5"][0]) == (f"{sampler}-3", f"{sampler}-3-t1.5")
+    assert not np.array_equal(at["1"][1], at["1.5"][1])
+    warm = file_of(study(sampling={"sampler": sampler, "steps": 3, "temperature": 1.5}))
+    given = [str(models / "rela"), str(packed), str(tmp_path / "out"), "--settings", warm]
+    assert cli.main(["synthesize", *given]) == 0
+    image = nib.load(next((tmp_path / "out").glob("*.nii.gz"))).get_fdata()
+    assert np.array_equal(image, at["1.5"][1])
+
+
 def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path):
     """The mean of K samples and their standard deviation, and the first of K is the only of one."""
     options = ("--sampler", "ddpm", "--steps", "3")
@@ -256,7 +279,8 @@ def test_samples_are_summed_without_loss():
 
 def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study():
     def chosen(own, **given):
-        given = {"sampler": None, "steps": None, "samples": None, **given}
+        names = ("sampler", "steps", "samples", "temperature")
+        given = dict.fromkeys(names) | given
         args = argparse.Namespace(**given)
         sampling = {"sampler": "ddim", "steps": 7, "samples": 1}
         methods = {"rela": {"sampling": own, "trained_as": "rela"}}
@@ -266,6 +290,8 @@ def test_sampling_of_the_command_line_goes_before_the_entry_before_the_study():
     assert chosen({}) == "ddim-7"
     assert chosen({"sampler": "dpmpp"}) == "dpmpp-7"
     assert chosen({"sampler": "dpmpp"}, sampler="ddpm", samples=2) == "ddpm-7x2"
+    assert chosen({"temperature": 1.5}) == "ddim-7-t1.5"
+    assert chosen({"temperature": 1.5}, temperature=2.0) == "ddim-7-t2"
 
 
 @pytest.mark.parametrize(

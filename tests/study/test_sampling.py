@@ -18,13 +18,27 @@ from relad.study.sampling import (
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(("steps", "samples"), [(1, 1), (25, 1), (5, 8)])
-def test_a_name_and_its_sampling_belong_together(sampler, steps, samples):
-    sampling = Sampling(sampler, steps, samples)
+@pytest.mark.parametrize("temperature", [1.0, 1.5, 0.75, 2.0])
+def test_a_name_and_its_sampling_belong_together(sampler, steps, samples, temperature):
+    sampling = Sampling(sampler, steps, samples, temperature)
     assert Sampling.parse(sampling.name) == sampling
     assert sampling.evaluations == (1 if sampler == "regression" else steps) * samples
 
 
-@pytest.mark.parametrize("name", ["ddim", "ddim-0", "rk4-5", "ddim-5x1", "regression-3", "ddim-05"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ddim",
+        "ddim-0",
+        "rk4-5",
+        "ddim-5x1",
+        "ddim-5-t1",
+        "ddim-5-t0",
+        "ddim-5x2-t2",
+        "regression-3",
+        "ddim-05",
+    ],
+)
 def test_what_names_no_sampling_is_refused(name):
     with pytest.raises(ValueError, match="sampl"):
         Sampling.parse(name)
@@ -47,6 +61,7 @@ def test_a_study_lists_each_sampling_once():
     [
         ("ddim-25x8", 200, "ddim-25", "25 ddim steps, mean of 8"),
         ("ddim-25", 25, None, "25 ddim steps, one sample"),
+        ("ddim-5-t1.5x2", 10, "ddim-5-t1.5", "5 ddim steps at temperature 1.5, mean of 2"),
         ("regression-1", 1, None, "one evaluation"),
         ("regression-1x4", 4, "regression-1", "one evaluation, mean of 4"),
         (FORWARD, 1, None, "one pass"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -38,7 +39,7 @@ wildcard_constraints:
     method="[a-z0-9][a-z0-9-]*",
     fold="[0-9]+",
     seed="[0-9]+",
-    sampler="[a-z]+-[0-9]+(x[0-9]+)?",
+    sampler="[a-z]+-[0-9]+(-t[0-9.]+)?(x[0-9]+)?",
 
 
 def told(work, *arguments, **options):
@@ -183,7 +184,7 @@ def words(step, listing):
 def sampling_of(wildcards):
     """What the sampling that ``sampler`` names changes in the section of its name."""
     sampling = Sampling.parse(wildcards.sampler)
-    return {"sampler": sampling.sampler, "steps": sampling.steps, "samples": sampling.samples}
+    return asdict(sampling)
 
 
 def no_sampling_of_its_own(wildcards):

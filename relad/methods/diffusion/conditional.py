@@ -121,6 +121,7 @@ class ConditionalDiffusion(Method):
             sampler=sampling.sampler,
             steps=sampling.steps,
             random=random,
+            temperature=sampling.temperature,
         )
 
     def sampler_name(self, sampling: Sampling) -> str:

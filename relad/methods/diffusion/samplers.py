@@ -44,6 +44,7 @@ def sample(
     sampler: str,
     steps: int,
     random: Sequence[torch.Generator],
+    temperature: float = 1.0,
     times: Sequence[int] | None = None,
 ) -> Tensor:
     """Sample x_0.
@@ -60,6 +61,8 @@ def sample(
         Network evaluations S; ``regression`` takes 1.
     random
         Sources of the ancestral sampler's noise, one per volume.
+    temperature
+        What all noise, x_T's as well, is multiplied by.
     times
         tau_1 > tau_2 > ..., where not those of :func:`timesteps`.
 
@@ -80,8 +83,8 @@ def sample(
         t = torch.full((x.shape[0],), now, dtype=torch.long, device=x.device)
         return predict_x0(x, t)
 
-    step = STEPS[sampler](random)
-    x = x_T
+    step = STEPS[sampler](random, temperature)
+    x = temperature * x_T
     for i, (abar_now, abar_next) in enumerate(pairwise(abar)):
         x0_hat = clean(x, times[i])
         ahead = step(x, x0_hat, abar_now, abar_next)
@@ -96,7 +99,7 @@ def sample(
 Step = Callable[[Tensor, Tensor, float, float], Tensor]
 
 
-def ddpm(random: Sequence[torch.Generator]) -> Step:
+def ddpm(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
     """Draw from q(x_s | x_t, x0_hat), s < t.
 
     For S = T this is Ho et al. 2020, algorithm 2 with the posterior variance beta_tilde; for S < T
@@ -110,12 +113,12 @@ def ddpm(random: Sequence[torch.Generator]) -> Step:
             + math.sqrt(alpha) * (1 - abar_next) / (1 - abar) * x
         )
         sigma = math.sqrt((1 - abar_next) / (1 - abar) * (1 - alpha))
-        return mean + sigma * randn(x.shape, random, x.dtype)
+        return mean + temperature * sigma * randn(x.shape, random, x.dtype)
 
     return step
 
 
-def ddim(random: Sequence[torch.Generator]) -> Step:
+def ddim(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
     """Keep the predicted noise: Song et al. 2021, eq. 12 with eta = 0; draws nothing."""
 
     def step(x: Tensor, x0_hat: Tensor, abar: float, abar_next: float) -> Tensor:
@@ -125,7 +128,7 @@ def ddim(random: Sequence[torch.Generator]) -> Step:
     return step
 
 
-def dpmpp(random: Sequence[torch.Generator]) -> Step:
+def dpmpp(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
     """DPM-Solver++(2M), Lu et al. 2022 (arXiv 2211.01095), algorithm 2; draws nothing.
 
     lambda = log(sqrt(abar) / sqrt(1 - abar)). The first step is of first order, and so is DDIM's;
@@ -172,7 +175,7 @@ def heun(now: Point, ahead: Point) -> Tensor:
 
 
 #: Sampler -> maker of its step; ``regression`` takes none. That of ``heun`` is corrected after it.
-STEPS: dict[str, Callable[[Sequence[torch.Generator]], Step]] = {
+STEPS: dict[str, Callable[[Sequence[torch.Generator], float], Step]] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "dpmpp": dpmpp,

@@ -13,6 +13,7 @@ from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.study.sampling import SAMPLERS
 
 MEAN, SD = 0.3, 0.2
+DOUBLE = torch.float64
 SCHEDULES = {
     "published": {},
     "cosine": {"kind": "cosine"},
@@ -31,12 +32,23 @@ def optimal_x0(schedule):
     return predict
 
 
-def draw(schedule, sampler, steps, *, predict=None, shape=(2, 1, 20, 20, 20), seed=1, dtype=None):
+def draw(
+    schedule,
+    sampler,
+    steps,
+    *,
+    predict=None,
+    shape=(2, 1, 20, 20, 20),
+    seed=1,
+    dtype=None,
+    temperature=1.0,
+):
     random = torch.Generator().manual_seed(seed)
     x_T = torch.randn(shape, generator=random, dtype=dtype)
     predict = predict or optimal_x0(schedule)
     each = [torch.Generator().manual_seed(seed + 1 + i) for i in range(shape[0])]
-    return sample(predict, schedule, x_T, sampler=sampler, steps=steps, random=each)
+    options = {"sampler": sampler, "steps": steps, "temperature": temperature}
+    return sample(predict, schedule, x_T, random=each, **options)
 
 
 def test_every_sampler_of_the_settings_exists():
@@ -52,6 +64,18 @@ def test_sampling_a_gaussian_gives_its_mean_and_spread(sampler, steps, schedule)
     # 16,000 draws: standard error of the mean 0.0016, of the spread 0.0011; a few steps cost bias.
     assert x0.mean().item() == pytest.approx(MEAN, abs=0.008)
     assert x0.std().item() == pytest.approx(SD, abs=0.012)
+
+
+@pytest.mark.parametrize("sampler", STEPS)
+def test_the_temperature_is_what_samples_deviate_by_from_their_mean(sampler):
+    """A Gaussian's samples are linear in all noise that is drawn, so every deviation is scaled."""
+    steps = 1 if sampler == "regression" else 10
+    of = {
+        temperature: draw(NoiseSchedule(), sampler, steps, temperature=temperature, dtype=DOUBLE)
+        for temperature in (0.0, 1.0, 1.5)
+    }
+    torch.testing.assert_close(of[1.5] - of[0.0], 1.5 * (of[1.0] - of[0.0]))
+    assert (of[1.0] - of[0.0]).abs().max() > 0
 
 
 def test_deterministic_samplers_follow_the_flow_and_second_order_follows_it_closer():

@@ -1,0 +1,136 @@
+"""How sure samples of a model are of people it has not seen, at several temperatures.
+
+    python -m benchmarks.temperature results/models/rela/fold-0_seed-0 \\
+        --packed results/packed/sim-train --sampling ddim-25x8 --temperatures 1 1.25 1.5
+
+On the validation subjects of the model's own training, so that `sampling.temperature` can be chosen
+without the test fold. Means over their scans: PSNR (dB) of one evaluation from pure noise, of one
+sample and of the samples' mean; CRPS (SUVR); spread over skill, 1 where samples spread as far as
+they err.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.report import table
+from relad.compute.devices import choose_device
+from relad.compute.randomness import generator_for
+from relad.data.batches import Pair, Volumes, in_batches, input_channels
+from relad.data.dataset import PackedDataset
+from relad.data.window import to_suvr, width
+from relad.errors import ReladError
+from relad.imaging.psnr import psnr_of
+from relad.methods.synthesis import draw, load_model
+from relad.results.metrics.ensemble import crps, spread_skill
+from relad.status import note_of
+from relad.study.sampling import Sampling
+
+HEADERS = ("one sample (dB)", "mean (dB)", "CRPS (SUVR)", "spread/skill")
+
+
+def validation_pairs(data: PackedDataset, info: dict) -> list[Pair]:
+    """(subject, tracer) of the people who chose the weights of the model with this train.json.
+
+    Raises
+    ------
+    ReladError
+        Where it was trained on other data, or without validation.
+    """
+    if data.fingerprint != info["data"]:
+        raise ReladError("is not the cohort that the model was trained on", file=data.path)
+    names, tracers = info["subjects"]["validation"], info["trained_tracers"]
+    if not names:
+        raise ReladError(
+            "the model had no validation subjects",
+            hint="train it with `training: {validation: {subjects: 2}}`",
+        )
+    return [
+        (i, k)
+        for i, k in data.pairs(info["fold"], "train")
+        if data.subjects[i]["subject"] in names and data.tracers[k] in tracers
+    ]
+
+
+def scores(samples: np.ndarray, truth: np.ndarray, data_range: float) -> list[float]:
+    """Values of :data:`HEADERS` of one scan: K samples (K, n) and the truth (n,), SUVR."""
+
+    def psnr(image: np.ndarray) -> float:
+        return psnr_of(float(np.square(image - truth).mean(dtype=np.float64)), data_range)
+
+    spread = spread_skill(samples, truth) if len(samples) > 1 else np.nan
+    return [psnr(samples[0]), psnr(samples.mean(axis=0)), crps(samples, truth), spread]
+
+
+def rows(model: Path, packed: Path, samplings: Sequence[Sampling]) -> list[dict[str, str]]:
+    """One row per sampling, after that of one evaluation from pure noise."""
+    device = choose_device("auto")
+    method, scaling, info = load_model(model, device)
+    data = PackedDataset(packed)
+    pairs = validation_pairs(data, info)
+    volumes = Volumes(data, input_channels(data, info["entry"]["inputs"]), device)
+
+    def row(sampling: Sampling) -> dict[str, str]:
+        found = []
+        for part in in_batches(pairs, info["counts"]["batch_size"]):
+            batch = volumes.batch(list(part), scaling)
+            windows = [data.windows[data.tracers[k]] for _, k in part]
+            keys = [(data.subjects[i]["subject"], data.tracers[k]) for i, k in part]
+            drawn = [
+                draw(
+                    method,
+                    scaling,
+                    batch.condition,
+                    sampling,
+                    windows,
+                    [generator_for("temperature", *key, s, device=device) for key in keys],
+                )
+                for s in range(sampling.samples)
+            ]
+            for j, ((i, k), window) in enumerate(zip(part, windows, strict=True)):
+                mask = data.mask[i].astype(bool)
+                truth = to_suvr(np.asarray(data.pet[i, k])[mask], window)
+                values = np.stack([sample[j][mask] for sample in drawn])
+                found.append(scores(values, truth, width(window)))
+        means = np.mean(found, axis=0)
+        texts = (f"{value:.3f}" if np.isfinite(value) else "" for value in means)
+        return {"sampling": sampling.name, **dict(zip(HEADERS, texts, strict=True))}
+
+    wanted = [Sampling("regression", 1), *samplings]
+    print(note_of([data.kind]) + f"; {len(pairs)} scans of validation subjects\n")
+    return [row(sampling) for sampling in tqdm(wanted, unit="sampling", file=sys.stderr)]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.temperature",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="folder of a trained model")
+    parser.add_argument("--packed", type=Path, required=True, help="cohort it was trained on")
+    parser.add_argument("--sampling", default="ddim-25x8", help="sampler, steps and samples")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 1.25, 1.5, 1.75])
+    args = parser.parse_args(argv)
+    try:
+        try:
+            given = Sampling.parse(args.sampling)
+            samplings = [replace(given, temperature=value) for value in args.temperatures]
+        except ValueError as error:
+            raise ReladError(str(error)) from None
+        print(table(rows(args.model, args.packed, samplings)), end="")
+    except ReladError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
