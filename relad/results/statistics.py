@@ -1,4 +1,4 @@
-"""Statistics over subjects: bootstrap intervals, paired tests, correction for many comparisons.
+"""Statistics over subjects: intervals, paired tests, correction for many comparisons.
 
 The unit is always the subject: values of one subject (seeds, models of several folds) are averaged
 before they come here, and slices or tracers are never counted as independent observations.
@@ -15,15 +15,14 @@ from scipy import stats
 #: Fewer subjects than this, and an interval says little; tables and figures then warn.
 FEW_SUBJECTS = 6
 
-#: Seed of the resampling. Fixed, so that a table is the same on every run, and shared by all
-#: methods: methods with the same subjects are resampled alike.
-BOOTSTRAP_SEED = 20040413
 
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray, *, level: float, resamples: int
+def mean_interval(
+    values: Sequence[float] | np.ndarray, *, level: float
 ) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean over subjects.
+    """Student's t interval of the mean over subjects.
+
+    It covers what it says from a handful of subjects on; the percentile bootstrap, of 95 %, covers
+    84 % at five and 90 % at ten.
 
     Parameters
     ----------
@@ -31,25 +30,20 @@ def bootstrap_interval(
         (n,) one value per subject.
     level
         Coverage, e.g. 0.95.
-    resamples
-        Number of resamples of the subjects, with replacement.
 
     Returns
     -------
-    (low, high) in the unit of the values; None for fewer than two subjects, for which no
-    resampling can tell the spread.
+    (low, high) in the unit of the values; None for fewer than two subjects, and where one of them
+    is infinite (PSNR of identical images): neither tells a spread.
     """
     values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not 0 < level < 1 or resamples < 1:
-        raise ValueError("needs one value per subject, 0 < level < 1 and at least one resample")
+    if values.ndim != 1 or not 0 < level < 1:
+        raise ValueError("needs one value per subject and 0 < level < 1")
     n = len(values)
-    if n < 2:
+    if n < 2 or not np.isfinite(values).all():
         return None
-    chosen = np.random.default_rng(BOOTSTRAP_SEED).integers(n, size=(resamples, n))
-    means = values[chosen].mean(axis=1)
-    # No interpolation: a subject with an infinite value (PSNR of identical images) stays usable.
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
-    return float(low), float(high)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 @dataclass(frozen=True)

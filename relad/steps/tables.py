@@ -4,10 +4,11 @@ Example:
   relad tables results/metrics/*/*/*.csv --models results/models/*/* \\
       --synthesized results/synthesized/*/*/* --out results/tables
 
-Values are averaged over seeds within a subject, then over subjects; the interval is a bootstrap
+Values are averaged over seeds within a subject, then over subjects; the interval is Student's t
 over subjects. Models that are given and were not trained on the same people and data, for as many
 updates, are not compared. Without --only, a table for which nothing is given is left out, and that
-is said on stderr. With the table main, the gain over the mean template is printed.
+is said on stderr. With the table main, the gain over the mean template is printed, and whether a
+paired test tells it from none.
 """
 
 from __future__ import annotations

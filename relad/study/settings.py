@@ -229,7 +229,6 @@ class Sampling:
 @dataclass(frozen=True)
 class Evaluation:
     interval: float
-    bootstrap: int
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def make_settings() -> dict[str, Any]:
         },
         "segmentation": {"regions": {}},
         "grid": {"voxel_mm": 8.0},
-        "evaluation": {"interval": 0.95, "bootstrap": 200},
+        "evaluation": {"interval": 0.95},
         "methods": {name: {**entry, "trained_as": name} for name, entry in methods.items()},
     }
 

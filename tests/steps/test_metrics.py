@@ -39,7 +39,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return captured.err
 
 
-ONE = ["psnr", "ssim", "mae", "hfen", "spectral_low", "spectral_middle", "spectral_high", "crps"]
+ONE = ["psnr", "ssim", "ssim_open", "mae", "hfen"]
+ONE += ["spectral_low", "spectral_middle", "spectral_high", "crps"]
 VOXEL = (4.0, 4.0, 4.0)
 
 
@@ -88,7 +89,7 @@ def test_mask(pair, tmp_path, capsys):
 
 def test_identical_images_have_null_psnr(pair, capsys):
     assert main(["metrics", str(pair[1]), str(pair[1]), "--data-range", "4"]) == 0
-    same = [None, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    same = [None, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0]
     assert json.loads(capsys.readouterr().out) == dict(zip(ONE, same, strict=True))
 
 
@@ -96,7 +97,7 @@ def test_a_constant_truth_has_null_detail(pair, capsys):
     save_nifti(pair[1], np.ones(SHAPE, np.float32), AFFINE)
     assert main(["metrics", *map(str, pair), "--data-range", "4"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert [name for name, value in printed.items() if value is None] == ONE[3:7]
+    assert [name for name, value in printed.items() if value is None] == ONE[4:8]
 
 
 def test_a_constant_prediction_is_judged(pair, capsys):

@@ -191,7 +191,7 @@ def test_edited_plot_draws_again_and_trains_nothing(study: Study) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "rules"),
     [
-        ("bootstrap: 50", "bootstrap: 60", {"tables", "figures"}),
+        ("interval: 0.9", "interval: 0.8", {"tables", "figures"}),
         ("steps: 2", "steps: 3", {"synthesize", "evaluate", "tables", "figures"}),
         ("updates: 4", "updates: 5", {"train", "synthesize", "evaluate", "tables", "figures"}),
     ],
@@ -409,7 +409,7 @@ def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("bootstrap: 50", "bootstraps: 50", "unknown key 'bootstraps' at evaluation"),
+        ("interval: 0.9", "intervals: 0.9", "unknown key 'intervals' at evaluation"),
         ("role: external", "role: train", "one cohort must have the role train, here 2 have"),
         ("config/test/methods.yaml", "config/none.yaml", "no such configuration file"),
     ],

@@ -39,7 +39,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
             "grid": {"voxel_mm": 8.0, "shape": [16, 20, 12]},
             "folds": {"count": 3, "run": [0]},
             "training": {"updates": 4, "batch_size": 2, "device": "cpu"},
-            "evaluation": {"bootstrap": 50},
             "methods": str(folder / "methods.yaml"),
             "ablations": str(folder / "ablations.yaml"),
         },

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from relad.results.figures import style
-from relad.results.statistics import bootstrap_interval
+from relad.results.statistics import mean_interval
 from relad.results.study import Study
 from relad.study.catalogue import Result
 
@@ -36,9 +36,7 @@ def draw(study: Study, result: Result) -> Figure | None:
     markers = {tracer: style.marker(list(colours).index(tracer)) for tracer in shown}
 
     def interval(values: pd.Series) -> tuple[float, float]:
-        return bootstrap_interval(
-            values, level=evaluation.interval, resamples=evaluation.bootstrap
-        ) or (math.nan, math.nan)
+        return mean_interval(values, level=evaluation.interval) or (math.nan, math.nan)
 
     figure = style.new_figure(style.ABLATION, len(lines))
     axes = figure.subplots(1, len(result.metrics), sharey=True, squeeze=False)[0]
@@ -64,7 +62,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         ax.set_xlabel(f"Δ {style.metric_label(metric)}")
     axes[0].set_title(
         f"Difference to {', '.join(bases)} in each subject; mean and "
-        f"{100 * evaluation.interval:g}% bootstrap interval",
+        f"{100 * evaluation.interval:g}% interval",
         loc="left",
     )
     entries = {

@@ -108,8 +108,18 @@ METRICS = {
         Better.HIGHER,
         decimals=3,
         note=(
-            "SSIM is 3D (Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its map "
-            "averaged over the mask"
+            "SSIM is 3D (Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its windows "
+            "confined to the mask"
+        ),
+    ),
+    "ssim_open": Metric(
+        "SSIM, open (3D)",
+        voxelwise.ssim_open,
+        Better.HIGHER,
+        decimals=3,
+        note=(
+            "open SSIM: the map of the whole volume averaged over the mask, as papers mostly have "
+            "it, whose windows see the edge of the mask"
         ),
     ),
     "mae": Metric("MAE (SUVR)", voxelwise.mae, Better.LOWER, decimals=3, in_own_regions=True),

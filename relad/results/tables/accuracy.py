@@ -9,7 +9,8 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.metrics import METRICS, metrics_in
-from relad.results.statistics import FEW_SUBJECTS, bootstrap_interval
+from relad.results.scores import mean_over_tracers
+from relad.results.statistics import FEW_SUBJECTS, holm, mean_interval, paired_comparison
 from relad.results.study import Study
 from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
 from relad.status import Kind, note_of
@@ -59,7 +60,7 @@ def main_table(study: Study, result: Result) -> Table | None:
     """Build the main table, as :func:`accuracy_table`, with the gain over the floor as summary."""
     table = accuracy_table(study, result)
     if table is not None:
-        table.summary = list(_gains(table.rows, study))
+        table.summary = list(_gains(study, result))
     return table
 
 
@@ -79,7 +80,7 @@ def summarized(values: pd.DataFrame, by: list[str], evaluation: Evaluation) -> p
     by
         Columns.
     evaluation
-        Level and resamples of the intervals; these are NaN for a single subject.
+        Level of the intervals; these are NaN for a single subject.
     """
     rows, metrics = [], metrics_in(values)
     for key, of in values.groupby(by, observed=True):
@@ -87,9 +88,7 @@ def summarized(values: pd.DataFrame, by: list[str], evaluation: Evaluation) -> p
         for metric in metrics:
             interval = None
             if of[metric].notna().all():  # NaN is one of several samples, where there is one image
-                interval = bootstrap_interval(
-                    of[metric], level=evaluation.interval, resamples=evaluation.bootstrap
-                )
+                interval = mean_interval(of[metric], level=evaluation.interval)
             low, high = interval or (np.nan, np.nan)
             row |= {metric: np.mean(of[metric]), f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
@@ -168,10 +167,7 @@ def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
 
 def interval_note(evaluation: Evaluation) -> str:
     """What stands in brackets."""
-    return (
-        f"[{100 * evaluation.interval:g}% bootstrap interval over subjects, "
-        f"{evaluation.bootstrap} resamples]"
-    )
+    return f"[{100 * evaluation.interval:g}% interval over subjects, Student's t]"
 
 
 def metrics_note(result: Result, settings: ResultSettings, tracers: Iterable[str]) -> str:
@@ -194,22 +190,37 @@ def same_or_listed(values: dict[str, object]) -> str:
     return ", ".join(f"{value} ({name})" for name, value in values.items())
 
 
-def _gains(rows: pd.DataFrame, study: Study) -> Iterator[str]:
-    """Lines that tell who beats the floor: mean PSNR over tracers, relative to the mean template.
+def _gains(study: Study, result: Result) -> Iterator[str]:
+    """Lines that tell who beats the floor: PSNR over tracers, against the first of its family.
 
-    Empty where no method of the family ``floor`` stands in the table.
+    Subject by subject, by Wilcoxon's signed-rank test, Holm's correction over the methods of a
+    cohort. Empty where no method of the family ``floor`` was tested.
     """
-    for cohort, of in rows.groupby("cohort", observed=True):
-        means = of.groupby("method", observed=True)["psnr"].mean()
-        floors = [m for m in means.index if study.settings.methods[m].family == "floor"]
-        if not floors:
-            continue
-        base = means[floors[0]]
-        yield (
-            f"{cohort}: mean PSNR over tracers, relative to {study.label(floors[0])} "
-            f"({base:.2f} dB)"
-        )
-        longest = max(len(study.label(m)) for m in means.index)
-        for method, mean in means.drop(floors[0]).sort_values(ascending=False).items():
-            verdict = "above" if mean > base else "NOT above"
-            yield f"  {study.label(method):<{longest}}  {mean - base:+.2f} dB  {verdict} the floor"
+    level = 1 - study.settings.evaluation.interval
+    for methods in study.comparisons(result):
+        values = mean_over_tracers(study.values(result, methods))
+        for cohort, of in values.groupby("cohort", observed=True):
+            psnr = of.pivot(index="subject", columns="method", values="psnr")
+            floors = [m for m in psnr if study.settings.methods[m].family == "floor"]
+            others = [m for m in psnr if m not in floors[:1]]
+            if not floors or not others:
+                continue
+            base = psnr[floors[0]]
+            yield (
+                f"{cohort}: mean PSNR over tracers, relative to {study.label(floors[0])} "
+                f"({base.mean():.2f} dB), n = {len(base)} subjects, Wilcoxon's test with Holm's "
+                f"correction, level {level:.2g}"
+            )
+            tests = {m: paired_comparison(psnr[m], base) for m in others}
+            adjusted = dict(zip(others, holm([t.p for t in tests.values()]), strict=True))
+            longest = max(len(study.label(m)) for m in others)
+            for method in sorted(others, key=lambda m: -psnr[m].mean()):
+                gain, p = psnr[method].mean() - base.mean(), adjusted[method]
+                if p > level:
+                    verdict = "not told from the floor"
+                else:
+                    verdict = "above the floor" if tests[method].effect > 0 else "BELOW the floor"
+                yield f"  {study.label(method):<{longest}}  {gain:+.2f} dB  {verdict} (p = {p:.2g})"
+            least = len(others) * min(t.smallest_p for t in tests.values())
+            if least > level:
+                yield f"  With n = {len(base)} no p below {least:.2g} can be reached"

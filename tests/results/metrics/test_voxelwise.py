@@ -9,7 +9,7 @@ import pytest
 
 from relad.errors import DataError
 from relad.results.metrics import compare
-from relad.results.metrics.voxelwise import SSIM_TAPS, mae, psnr, ssim
+from relad.results.metrics.voxelwise import SSIM_TAPS, mae, psnr, ssim, ssim_open
 
 SHAPE = (13, 12, 15)
 
@@ -48,17 +48,60 @@ def reference_ssim(x: np.ndarray, y: np.ndarray, mask: np.ndarray, data_range: f
     return float(similarity[mask].mean())
 
 
-def test_ssim_is_the_11_tap_gaussian_ssim_in_3d(images):
+def masked_reference(x: np.ndarray, y: np.ndarray, mask: np.ndarray, data_range: float) -> float:
+    """Mean over the mask's voxels of SSIM from each one's own list of neighbours in the mask."""
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    inside = np.argwhere(mask)
+    found = []
+    for centre in inside:
+        apart = inside - centre
+        near = (np.abs(apart) <= 5).all(axis=1)
+        g = np.exp(-np.square(apart[near]).sum(axis=1) / (2 * 1.5**2))
+        g /= g.sum()
+        a, b = (image[tuple(inside[near].T)] for image in (x, y))
+        mean_a, mean_b = g @ a, g @ b
+        var_a, var_b = g @ (a - mean_a) ** 2, g @ (b - mean_b) ** 2
+        covariance = g @ ((a - mean_a) * (b - mean_b))
+        found.append(
+            (2 * mean_a * mean_b + c1)
+            * (2 * covariance + c2)
+            / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+        )
+    return math.fsum(found) / len(found)
+
+
+def test_ssim_sees_nothing_but_the_mask(images):
+    prediction, truth, mask = images
+    expected = masked_reference(prediction, truth, mask, 4.0)
+    assert ssim(prediction, truth, mask, 4.0) == pytest.approx(expected, rel=1e-9)
+    spoilt = (np.where(mask, image, 50.0 * n) for n, image in enumerate((prediction, truth)))
+    assert ssim(*spoilt, mask, 4.0) == pytest.approx(expected, rel=1e-9)
+
+
+def test_ssim_gives_no_credit_for_the_edge_of_the_mask():
+    """A constant has no structure in common with noise; the step at the edge gives it some."""
+    grid = np.meshgrid(*(np.linspace(-1.2, 1.2, 25),) * 3, indexing="ij")
+    mask = sum(np.square(axis) for axis in grid) < 1
+    truth = np.where(mask, 2 + 0.5 * np.random.default_rng(0).normal(size=mask.shape), 0.0)
+    constant = np.where(mask, 2.0, 0.0)
+    assert ssim_open(constant, truth, mask, 4.0) > 0.3
+    assert ssim(constant, truth, mask, 4.0) < 0.15
+
+
+def test_open_ssim_is_the_11_tap_gaussian_ssim_in_3d(images):
     prediction, truth, mask = images
     expected = reference_ssim(prediction, truth, mask, 4.0)
-    assert ssim(prediction, truth, mask, 4.0) == pytest.approx(expected, rel=1e-10)
+    assert ssim_open(prediction, truth, mask, 4.0) == pytest.approx(expected, rel=1e-10)
 
 
-def test_ssim_of_float32_images_is_computed_in_float64(images):
+@pytest.mark.parametrize(
+    ("metric", "reference"), [(ssim, masked_reference), (ssim_open, reference_ssim)]
+)
+def test_ssim_of_float32_images_is_computed_in_float64(images, metric, reference):
     prediction, truth, mask = (a.astype(np.float32) for a in images)
     mask = mask.astype(bool)
-    expected = reference_ssim(prediction.astype(float), truth.astype(float), mask, 4.0)
-    assert ssim(prediction, truth, mask, 4.0) == pytest.approx(expected, rel=1e-10)
+    expected = reference(prediction.astype(float), truth.astype(float), mask, 4.0)
+    assert metric(prediction, truth, mask, 4.0) == pytest.approx(expected, rel=1e-9)
 
 
 def test_psnr_and_mae_by_hand(images):

@@ -10,7 +10,7 @@ import pytest
 
 from relad.errors import ReladError
 from relad.fileio import read_table
-from relad.results.statistics import bootstrap_interval
+from relad.results.statistics import mean_interval
 from relad.results.study import Study
 from relad.results.tables.accuracy import accuracy_table, main_table
 from relad.results.tables.runtime import runtime_table
@@ -18,7 +18,7 @@ from relad.study.settings import ResultSettings, plain, typed
 from tests.helpers.fake_study import FakeStudy, entry, make_settings, score, scores_of
 
 MAIN = entry("table", "main")
-VALUES = {"psnr": 20.0, "ssim": 0.5, "mae": 0.1}
+VALUES = {"psnr": 20.0, "ssim": 0.5, "ssim_open": 0.7, "mae": 0.1}
 
 
 def rows(table, *columns: str) -> list[tuple]:
@@ -29,7 +29,7 @@ def test_main_table_has_a_row_per_tracer_and_method(study):
     table = main_table(study, MAIN)
     assert " ".join(table.rows) == (
         "cohort tracer method sampler evaluations n psnr psnr_low psnr_high ssim ssim_low "
-        "ssim_high mae mae_low mae_high data"
+        "ssim_high ssim_open ssim_open_low ssim_open_high mae mae_low mae_high data"
     )
     assert rows(table, "cohort", "tracer", "method", "n", "data") == [
         ("study", tracer, method, n, "simulated")
@@ -73,7 +73,7 @@ def test_means_and_intervals_are_over_subjects(fake, study):
     written = read_table(fake.metrics("study", "unet"))
     values = [float(r["value"]) for r in written if (r["tracer"], r["metric"]) == ("tau", "mae")]
     assert row["mae"] == np.mean(values)
-    interval = bootstrap_interval(values, level=0.95, resamples=200)
+    interval = mean_interval(values, level=0.95)
     assert (row["mae_low"], row["mae_high"]) == interval
     assert row["mae_low"] < row["mae"] < row["mae_high"]
 
@@ -83,7 +83,7 @@ def test_the_caption_says_what_the_numbers_are(study):
     assert table.warning == "SIMULATED DATA (digital phantoms, no patients)"
     assert table.caption.startswith("Main comparison: study, n = 4 (tau), 3 (amyloid) subjects.")
     for part in (
-        "95% bootstrap interval over subjects, 200 resamples",
+        "95% interval over subjects, Student's t",
         "averaged over seeds.",
         "brain mask",
         "data range 4 (tau), 3 (amyloid) SUVR",
@@ -112,7 +112,7 @@ def test_the_best_method_is_bold(study):
     tau, amyloid = main_table(study, MAIN).groups
     for group in (tau, amyloid):
         assert group[0][2].text == "RelA-Diffusion"
-        assert [sum(cell.bold for cell in row) for row in group] == [3, 0, 0]
+        assert [sum(cell.bold for cell in row) for row in group] == [4, 0, 0]
 
 
 def test_methods_that_read_the_same_share_the_bold(tmp_path):
@@ -132,6 +132,7 @@ def test_one_subject_has_no_interval_and_one_method_is_not_the_best(tmp_path):
     assert [(cell.text, cell.bold) for cell in table.groups[0][0][6:]] == [
         ("20.00", False),
         ("0.500", False),
+        ("0.700", False),
         ("0.100", False),
     ]
     table.write(tmp_path)
@@ -146,7 +147,7 @@ def test_infinite_psnr_is_shown(tmp_path):
         for subject in "AB"
     ]
     table = main_table(scores_of(tmp_path, *every), MAIN)
-    assert table.groups[0][0][6].text == "inf [inf, inf]"
+    assert table.groups[0][0][6].text == "inf"
     table.write(tmp_path)
     assert read_table(tmp_path / "main.csv")[0]["psnr"] == "inf"
 
@@ -174,17 +175,51 @@ def test_a_study_of_usual_length_does_not_say_how_long_it_trained(study):
 
 def test_the_summary_tells_the_gain_over_the_floor(study):
     table = main_table(study, MAIN)
-    head, *lines = table.summary
+    head, *lines, few = table.summary
     assert "relative to Mean template" in head
+    assert few == "  With n = 4 no p below 0.25 can be reached"
     assert [line.split()[0] for line in lines] == ["RelA-Diffusion", "U-Net"]
     mean = table.rows.groupby("method", observed=True)["psnr"].mean()
-    assert f"{mean['rela'] - mean['template']:+.2f} dB  above the floor" in lines[0]
+    assert f"{mean['rela'] - mean['template']:+.2f} dB" in lines[0]
 
 
-def test_a_method_below_the_floor_is_said_to_be(tmp_path):
-    fake = FakeStudy(tmp_path, subjects=4, errors={"unet": 0.5, "template": 0.2})
-    fake.evaluate_all()
-    assert "NOT above the floor" in main_table(fake.read(), MAIN).summary[1]
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([1, 2, 1, 2, 1, 2, 1, 2], "above the floor"),
+        ([-1, -2, -1, -2, -1, -2, -1, -2], "BELOW the floor"),
+        ([9, 9, 9, -1, -2, -3, -1, -1], "not told from the floor"),  # its mean is above
+        ([1, 2, 1, 2, 1], "not told from the floor"),  # 2 / 2^5 = 0.06
+    ],
+)
+def test_the_floor_is_beaten_where_the_paired_test_says_so(tmp_path, gains, verdict):
+    every = [
+        score(method=method, subject=f"S{i}", metric=metric, value=value + i + add)
+        for metric, value in VALUES.items()
+        for i, gain in enumerate(gains)
+        for method, add in (("unet", gain + 0.1 * i), ("template", 0.0))
+    ]
+    head, line, *few = main_table(scores_of(tmp_path, *every), MAIN).summary
+    assert f"n = {len(gains)} subjects" in head and verdict in line
+    assert bool(few) == (len(gains) < 6)
+
+
+def test_verdicts_are_corrected_for_their_number(tmp_path):
+    """Of n = 6 the smallest p is 0.031: one comparison can be decided, two cannot."""
+    every = [
+        score(method=method, subject=f"S{i}", metric=metric, value=value + add + 0.1 * i)
+        for metric, value in VALUES.items()
+        for i in range(6)
+        for method, add in (("rela", 2.0 + 0.1 * i), ("unet", 1.0 + 0.1 * i), ("template", 0.0))
+    ]
+    summary = main_table(scores_of(tmp_path, *every), MAIN).summary
+    assert sum("not told from the floor (p = 0.062)" in line for line in summary) == 2
+    alone = [row for row in every if row["method"] != "rela"]
+    (tmp_path / "alone").mkdir()
+    assert (
+        "above the floor (p = 0.031)"
+        in main_table(scores_of(tmp_path / "alone", *alone), MAIN).summary[1]
+    )
 
 
 def test_without_a_floor_and_in_other_tables_there_is_no_summary(study):
@@ -228,7 +263,7 @@ def test_two_samplings_of_a_model_stand_beside_each_other(twice):
         ["RelA-Diffusion", "25 ddim steps, mean of 8", "200"],
         ["Mean template", "one pass", "1"],
     ]
-    assert [line.split("  ")[1] for line in table.summary[1:]] == [
+    assert [line.split("  ")[1] for line in table.summary[1:3]] == [
         "RelA-Diffusion, one evaluation",
         "RelA-Diffusion, 25 ddim steps, mean of 8",
     ]
