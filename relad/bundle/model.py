@@ -88,7 +88,7 @@ def check(folder: Path, path: Path, manifest: Mapping[str, Any]) -> dict[str, An
         by = shown(manifest["relad"])
         other = f" (written by relad {by})" if by != __version__ else ""
         raise ReladError(
-            f"cannot be used by this relad, {__version__}{other}: {shown(error.what)}",
+            f"cannot be used by this relad, {__version__}{other}: {shown(error.what, 200)}",
             file=path,
             hint="see CHANGELOG.md; the relad that wrote it can use it",
         ) from None
@@ -221,7 +221,7 @@ def _check_class(info: Mapping[str, Any], path: Path) -> None:
     try:
         class_of(info["method"], typed(TrainedMethod, info["entry"]))
     except ReladError as error:
-        raise ReladError(shown(error.what), file=path) from None
+        raise ReladError(shown(error.what, 200), file=path) from None
     except ImportError as error:
         raise ReladError(
             f"its method's module {module} needs what is not installed here ({shown(error)})",

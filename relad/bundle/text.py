@@ -47,7 +47,8 @@ def _depth(content: bytes) -> int:
     return deepest
 
 
-def shown(text: object) -> str:
+def shown(text: object, most: int = 80) -> str:
     """Words of a bundle for a message: one short line of printable ASCII."""
-    line = ascii(" ".join(str(text).split()))[1:-1]
-    return line if len(line) <= 80 else line[:77] + "..."
+    line = " ".join(str(text)[: 2 * most].split())
+    line = "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= most else line[: most - 3] + "..."
