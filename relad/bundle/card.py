@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relad.bundle.form import PARTS, RESEARCH_ONLY, SCORES, UNSPECIFIED
+from relad.bundle.form import PARTS, RECORD, RESEARCH_ONLY, SCORES, UNSPECIFIED
 from relad.status import Kind
 
 
@@ -98,13 +98,9 @@ def write(
         _validation(info),
         *_test(scores),
         "## Preprocessing",
-        "`settings.json` holds the settings under which the training cohort was preprocessed; "
-        "scans must have gone the same way."
-        if "settings.json" in files
-        else "The model folder carried no preprocessing settings. Ask its maker for the study's "
-        "configuration: scans must have gone the same way as those of the training.",
+        _preprocessing(info.get("preprocessing")),
         "## Limits",
-        _limits(info, scores, files),
+        _limits(info, scores),
         "## Files",
         _table(
             ("file", "what it holds"), [(f"`{n}`", p.what) for n, p in PARTS.items() if n in files]
@@ -170,20 +166,51 @@ def _test(scores: Sequence[Score]) -> list[str]:
     ]
 
 
-def _limits(info: Mapping[str, Any], scores: Sequence[Score], files: Collection[str]) -> str:
+def _preprocessing(settings: Mapping[str, Any] | None) -> str:
+    if settings is None:
+        return (
+            "The model says nothing of it. Ask its maker for the study's configuration: scans must "
+            "have gone the same way as those of the training."
+        )
+    registration, grid = settings["registration"], settings["grid"]
+    brains = registration["brain_extraction"]
+    masks = "masks that you bring" if brains == "derivatives" else f"`{brains}`"
+    return (
+        f"MNI152, {' x '.join(map(str, grid['shape']))} voxels of {grid['voxel_mm']:g} mm; map to "
+        f"MNI `{registration.get('to_mni')}`; brains by {masks}. All settings stand in `{RECORD}` "
+        "(`preprocessing`): scans must have gone the same way."
+    )
+
+
+def _limits(info: Mapping[str, Any], scores: Sequence[Score]) -> str:
     people = len(info.get("subjects", {}).get("train", ()))
     said = [
         f"It has seen {people or 'an unknown number of'} people of one cohort. Whoever differs "
-        "from them, in scanner, sequence, age or disease, is a guess that nothing here vouches for."
-        + (" `cohort.json` has the cohort's ranges." if "cohort.json" in files else "")
+        "from them, in scanner, sequence, age or disease, is a guess that nothing here vouches "
+        "for.",
+        *_seen(info.get("seen") or {}),
     ]
     if not any(score.cohort != info["cohort"] for score in scores):
         said.append("It was not tested on another cohort, as far as this card knows.")
     said.append(
-        "`train.json` names the pseudonyms of the people it was trained on, so that nobody tests "
+        f"`{RECORD}` names the pseudonyms of the people it was trained on, so that nobody tests "
         "it on them."
     )
     return "\n".join(f"- {line}" for line in said)
+
+
+def _seen(seen: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of the training people, as ranges; see `seen` of train.json."""
+    if scanners := seen.get("scanners"):
+        yield f"Their scanners: {', '.join(scanners)}."
+    for name, of in seen.get("measures", {}).items():
+        if name in _MEASURES:
+            label, unit = _MEASURES[name]
+            yield f"Their {label}: {of['low']:g} to {of['high']:g} {unit} ({of['n']} known)."
+
+
+#: Measures of ``seen`` that mean something to a reader: name and unit.
+_MEASURES = {"age": ("age", "years"), "brain_volume_ml": ("brain volume", "ml")}
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -41,9 +41,9 @@ RECORD, WEIGHTS = "train.json", "model.safetensors"
 PARTS = {
     MANIFEST: Part("format, licence, sizes and checksums", 2**16, needed=True, of_model=False),
     CARD: Part("this text", _TEXT, needed=True, of_model=False),
-    RECORD: Part("method, inputs, tracers, training, provenance", _TEXT, needed=True),
-    "settings.json": Part("settings of the preprocessing", _TEXT),
-    "cohort.json": Part("ranges of the training cohort", _TEXT),
+    RECORD: Part(
+        "method, inputs, tracers, training, preprocessing, provenance", _TEXT, needed=True
+    ),
     "log.csv": Part("losses and validation during the training", 2**24),
     SCORES: Part("scores of test subjects", _TEXT, of_model=False),
     WEIGHTS: Part("weights of the generator and the data scaling", 2**31 - 2**26, needed=True),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from math import prod
 from pathlib import Path
@@ -35,6 +35,10 @@ from relad.study.settings import TrainedMethod, typed
 
 #: Modules whose classes are this project's methods.
 OWN = ("relad.methods", "baselines")
+#: Ways of ``registration.brain_extraction`` that run no command.
+EXTRACTIONS = ("auto", "deepbet", "derivatives", "template")
+#: Smallest edge of a voxel that a bundle's settings may ask for.
+_FINEST_MM = 0.25
 #: Most tensors, and bytes of their description, in a file of weights.
 _TENSORS, _HEADER = 20_000, 2**22
 #: Elements that a method may make in all: so many times those of its weights (other networks that
@@ -142,7 +146,39 @@ def checked_record(info: Any, path: Path) -> dict[str, Any]:
         isinstance(source.get(key), dict) for key in ("settings", "versions")
     )
     require(good, "provenance", "settings and versions")
+    _check_preprocessing(info.get("preprocessing"), require)
     return info
+
+
+def _check_preprocessing(settings: Any, require: Callable[[bool, str, str], None]) -> None:
+    """Refuse settings that would run a command of a stranger's, or ask for any amount of memory.
+
+    Whoever applies the model preprocesses a person's scans by them. Models of older versions have
+    none.
+    """
+    if settings is None:
+        return
+    parts = [
+        settings.get(k) if isinstance(settings, dict) else None for k in ("registration", "grid")
+    ]
+    require(all(isinstance(part, dict) for part in parts), "preprocessing", "settings of `relad`")
+    registration, grid = parts
+    require(
+        registration.get("brain_extraction") in EXTRACTIONS,
+        "preprocessing.registration.brain_extraction",
+        f"one of {', '.join(EXTRACTIONS)}: a bundle may bring no command",
+    )
+    threads = registration.get("threads")
+    good = type(threads) is int and 1 <= threads <= 1024
+    require(good, "preprocessing.registration.threads", "a number of threads")
+    for part, key in ((registration, "working_voxel_mm"), (grid, "voxel_mm")):
+        edge = part.get(key)
+        good = type(edge) in (int, float) and _FINEST_MM <= edge <= 100
+        require(good, f"preprocessing: {key}", f"a voxel's edge in mm, from {_FINEST_MM:g} on")
+    shape = grid.get("shape")
+    good = isinstance(shape, list) and len(shape) == 3
+    good = good and all(type(n) is int and 8 <= n <= 1024 for n in shape)
+    require(good, "preprocessing.grid.shape", "three numbers of voxels, of 8 to 1024")
 
 
 def _is(pattern: re.Pattern[str], value: Any) -> bool:
@@ -211,12 +247,13 @@ def _check_class(info: Mapping[str, Any], path: Path) -> None:
                 hint="install the relad that wrote it, or a later one",
             )
     elif not any(point.value == class_ for point in entry_points(group=plugins.GROUP)):
-        brought = info["provenance"]["versions"].keys() - {"relad", "python"}
+        versions = info["provenance"]["versions"].items()
+        brought = sorted(f"{package} {version}" for package, version in versions)
         raise ReladError(
             f"its method is {shown(class_)}, which no installed package brings as a method",
             file=path,
-            hint="install the package that does, if you trust it; trained with: "
-            + shown(", ".join(sorted(brought))),
+            hint="install the package that does, if you trust it; it was trained with "
+            + shown(", ".join(brought), 200),
         )
     try:
         class_of(info["method"], typed(TrainedMethod, info["entry"]))

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from relad import __version__
 from relad.bundle import archive, card, model
@@ -41,11 +42,14 @@ class Exported:
         Its files, in the archive's order.
     left
         Names in the model folder that stayed behind.
+    command
+        What extracted brains, where that was a command, which stayed behind too.
     """
 
     identity: str
     files: tuple[str, ...]
     left: tuple[str, ...]
+    command: str | None
 
 
 def export(
@@ -85,8 +89,10 @@ def export(
             raise ReladError(
                 f"is larger than a bundle takes ({PARTS[name].limit} bytes)", file=source
             )
-    content = (folder / RECORD).read_bytes()
-    info = model.checked_record(parsed(content, RECORD, folder), folder)
+    told = parsed((folder / RECORD).read_bytes(), RECORD, folder)
+    info = model.checked_record(_without_command(told), folder)
+    if info is not told:
+        members[RECORD] = (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode()
     if scores:
         members[SCORES] = _table(scores)
     names = [name for name in PARTS if name in members or name in (MANIFEST, CARD)]
@@ -113,7 +119,26 @@ def export(
                 raise ReladError(f"could not be opened: {error.what}", file=folder) from None
             identity = written.identity
     left = sorted(path.name for path in folder.iterdir() if path.name not in names)
-    return Exported(identity, tuple(names), tuple(left))
+    command = None
+    if info is not told:
+        command = told["preprocessing"]["registration"]["brain_extraction"]
+    return Exported(identity, tuple(names), tuple(left), command)
+
+
+def _without_command(told: Any) -> Any:
+    """``train.json`` as a bundle may hold it: where a command extracted brains, masks are brought.
+
+    No bundle brings a command, which whoever opens it would run.
+    """
+    try:
+        settings = told["preprocessing"]
+        registration = settings["registration"]
+        if registration["brain_extraction"] in model.EXTRACTIONS:
+            return told
+    except (KeyError, TypeError):  # of an older version, or of none
+        return told
+    registration = {**registration, "brain_extraction": "derivatives"}
+    return {**told, "preprocessing": {**settings, "registration": registration}}
 
 
 def _require_replaceable(bundle: Path) -> None:

@@ -72,6 +72,12 @@ def run(args: argparse.Namespace) -> None:
     print(f"SHA-256 of its manifest, to publish beside it: {done.identity}")
     if done.left:
         print(f"not taken along: {', '.join(done.left)}", file=sys.stderr)
+    if done.command:
+        print(
+            f"brains were extracted by a command ({done.command}), which no bundle brings along: "
+            "whoever opens it must bring brain masks",
+            file=sys.stderr,
+        )
     if not scores:
         print(
             "no test scores taken along: --scores names tables of `relad evaluate`", file=sys.stderr

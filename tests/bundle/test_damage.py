@@ -14,7 +14,17 @@ import pytest
 
 from relad import cli
 from relad.bundle.form import PARTS
-from tests.helpers.bundles import MANIFEST, RECORD, WEIGHTS, header, members, record, signed, write
+from tests.helpers.bundles import (
+    MANIFEST,
+    PREPROCESSING,
+    RECORD,
+    WEIGHTS,
+    header,
+    members,
+    record,
+    signed,
+    write,
+)
 from tests.helpers.settings import file_of, study
 
 #: Name -> (what the message says, what makes the bundle of a good one).
@@ -110,10 +120,10 @@ def zip_bomb(good: Path, bad: Path) -> None:
 
 @case("bytes, 4194304 at most are read")
 def text_that_fills_memory(good: Path, bad: Path) -> None:
-    write(bad, members(good) | {"settings.json": bytes(2**22 + 1)})
+    write(bad, members(good) | {"scores.csv": bytes(2**22 + 1)})
 
 
-@case("has 60000 members, a bundle at most 8")
+@case("has 60000 members, a bundle at most 6")
 def sixty_thousand_members(good: Path, bad: Path) -> None:
     bad.write_bytes(
         good.read_bytes()[:-22] + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *[60000] * 2, 0, 0, 0)
@@ -193,6 +203,30 @@ def tracer_that_is_a_path(good: Path, bad: Path) -> None:
 @case("train.json: method is not a method's id")
 def name_that_moves_the_cursor(good: Path, bad: Path) -> None:
     write(bad, record(members(good), method="rela\x1b[2J\n"))
+
+
+# --- the preprocessing ----------------------------------------------------------------------------
+
+
+def preprocessed(content: dict[str, bytes], section: str, **changed: object) -> dict[str, bytes]:
+    settings = {**PREPROCESSING, section: {**PREPROCESSING[section], **changed}}
+    return record(content, preprocessing=settings)
+
+
+@case("a bundle may bring no command")
+def command_as_brain_extraction(good: Path, bad: Path) -> None:
+    command = "touch pwned; cp {t1w} {mask}"
+    write(bad, preprocessed(members(good), "registration", brain_extraction=command))
+
+
+@case("preprocessing.grid.shape is not three numbers of voxels")
+def grid_that_fills_memory(good: Path, bad: Path) -> None:
+    write(bad, preprocessed(members(good), "grid", shape=[10**5] * 3))
+
+
+@case("preprocessing: working_voxel_mm is not a voxel's edge in mm")
+def voxels_that_fill_memory(good: Path, bad: Path) -> None:
+    write(bad, preprocessed(members(good), "registration", working_voxel_mm=1e-3))
 
 
 # --- the method -----------------------------------------------------------------------------------

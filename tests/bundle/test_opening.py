@@ -16,6 +16,7 @@ from relad.bundle import model_folder, open_model
 from relad.bundle.form import CARD, MANIFEST, PARTS
 from relad.bundle.writing import export
 from relad.errors import ReladError
+from tests.helpers.bundles import PREPROCESSING
 from tests.helpers.settings import file_of, study
 from tests.helpers.trainings import train
 
@@ -49,18 +50,30 @@ def test_a_bundle_synthesises_as_its_model_does(
     assert {name: made[name] for name in images} == images
 
 
-def test_what_later_versions_of_a_model_folder_hold_comes_along(
+def test_what_only_continues_a_training_stays_behind_and_is_named(
     model: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(model, tmp_path / "model")
-    for name in ("settings.json", "cohort.json"):
-        (tmp_path / "model" / name).write_text("{}")
     (tmp_path / "model" / "checkpoint.pt").write_bytes(b"a pickle")
     done = export(tmp_path / "model", tmp_path / "b.zip", license_="x")
     assert set(PARTS) - set(done.files) == {"scores.csv"}
     assert done.left == ("checkpoint.pt",)
+
+
+def test_a_command_for_brain_extraction_stays_behind_and_is_named(
+    model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    file = tmp_path / "model" / "train.json"
+    command = "mri_synthstrip -i {t1w} -m {mask}"
+    registration = {**PREPROCESSING["registration"], "brain_extraction": command}
+    told = {"preprocessing": {**PREPROCESSING, "registration": registration}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | told))
+    done = export(tmp_path / "model", tmp_path / "b.zip", license_="x")
+    assert done.command == command
     there = open_model(tmp_path / "b.zip", tmp_path / "there")
-    assert {"settings.json", "cohort.json"} < files_of(there).keys()
+    assert command not in (there / "train.json").read_text()
+    assert "masks that you bring" in (there / CARD).read_text()
 
 
 def test_the_same_model_gives_the_same_bytes(model: Path, bundle: Path, tmp_path: Path) -> None:

@@ -11,6 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from relad.study.settings import PreprocessSettings, plain
+from tests.helpers.settings import of
+
+#: As models carry it, of a study whose brains the network extracts.
+PREPROCESSING: dict[str, Any] = plain(of(PreprocessSettings))
+
 Members = dict[str, bytes]
 MANIFEST, RECORD, WEIGHTS = "manifest.json", "train.json", "model.safetensors"
 
