@@ -361,7 +361,7 @@ def slurm(machine: Machine) -> Iterator[Finding]:
 
 
 def results(machine: Machine) -> Iterator[Finding]:
-    """Whether results can be written where Snakemake would be started."""
+    """Whether Snakemake can write where it would be started, and into its cache."""
     for name in (RESULTS, Path(".snakemake")):
         folder = machine.folder / name
         if reason := machine.unwritable(folder):
@@ -372,6 +372,13 @@ def results(machine: Machine) -> Iterator[Finding]:
                 "start in a folder of your own: snakemake --directory FOLDER all",
             )
             return
+    if reason := machine.unwritable(machine.cache):
+        yield Finding(
+            "cache",
+            Level.LACK,
+            f"{machine.cache}, which Snakemake needs, cannot be written ({reason})",
+            "export XDG_CACHE_HOME=FOLDER",
+        )
     yield from _room(machine, "results", machine.folder / RESULTS, DISK_MB, "--directory FOLDER")
 
 

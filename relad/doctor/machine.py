@@ -62,6 +62,12 @@ class Machine:
         """Where Snakemake would be started."""
         return Path.cwd()
 
+    @property
+    def cache(self) -> Path:
+        """Where Snakemake keeps what it fetches; it does not start where it cannot."""
+        home = self.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        return Path(home) / "snakemake"
+
     def which(self, program: str) -> str | None:
         """Path of a program; beside this Python too, whose environment may not be activated."""
         return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))

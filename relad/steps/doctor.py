@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> int:
 
 def _line(finding: Finding) -> str:
     remedy = f"\n{'':16}-> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.level:<5}{finding.about:<11}{finding.what}{remedy}"
+    return f"{finding.level:<5}{finding.about:<10} {finding.what}{remedy}"

@@ -22,7 +22,7 @@ class Good(Machine):
 
     environ: dict[str, str] = {}  # noqa: RUF012
     system, python = "Linux x86_64", (3, 12, 4)
-    folder, temporary = Path("/study"), Path("/tmp")
+    folder, temporary, cache = Path("/study"), Path("/tmp"), Path("/home/me/.cache/snakemake")
     cpus, cpu_quota, memory_mb = 8, None, 64000.0
     programs: dict[str, tuple[int, str]] = {"dcm2niix": (0, f"v{LOCKED}")}  # noqa: RUF012
     versions: dict[str, str | None] = {}  # noqa: RUF012
@@ -104,6 +104,7 @@ LACKS = [
     ({"read_only": ("results",)}, "results", "cannot be written (Permission denied)"),
     ({"read_only": (".snakemake",)}, "results", "/study/.snakemake cannot be written"),
     ({"read_only": ("tmp",)}, "TMPDIR", "/tmp cannot be written"),
+    ({"read_only": ("snakemake",)}, "cache", "which Snakemake needs, cannot be written"),
     ({"free": {"results": 1000.0}}, "results", "1.0 GB free in /study/results, 2.5 GB needed"),
     ({"free": {"tmp": 100.0}}, "TMPDIR", "0.1 GB free in /tmp, 0.5 GB needed"),
     ({"memory_mb": 1500.0}, "memory", "the largest job takes 2 GB"),
