@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from math import prod
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -147,6 +148,7 @@ def checked_record(info: Any, path: Path) -> dict[str, Any]:
     )
     require(good, "provenance", "settings and versions")
     _check_preprocessing(info.get("preprocessing"), require)
+    require(_is_seen(info.get("seen")), "seen", "ranges of the training people")
     return info
 
 
@@ -179,6 +181,25 @@ def _check_preprocessing(settings: Any, require: Callable[[bool, str, str], None
     good = isinstance(shape, list) and len(shape) == 3
     good = good and all(type(n) is int and 8 <= n <= 1024 for n in shape)
     require(good, "preprocessing.grid.shape", "three numbers of voxels, of 8 to 1024")
+
+
+def _is_seen(seen: Any) -> bool:
+    """Whether pages and cards may show this of the training people; older models have none."""
+    if seen is None:
+        return True
+    if not (isinstance(seen, dict) and _count(seen.get("people"))):
+        return False
+    scanners, measures = seen.get("scanners"), seen.get("measures")
+    named = isinstance(scanners, list) and all(
+        isinstance(name, str) and name.isprintable() and len(name) <= 200 for name in scanners
+    )
+    return (
+        named
+        and isinstance(measures, dict)
+        and all(re.fullmatch(r"\w{1,64}", name, re.ASCII) for name in measures)
+        and all(isinstance(of, dict) for of in measures.values())
+        and all(type(n) in (int, float) for of in measures.values() for n in of.values())
+    )
 
 
 def _is(pattern: re.Pattern[str], value: Any) -> bool:
@@ -281,7 +302,8 @@ def _check_fit(
         if (found := shapes.get(f"scaling.{name}_scale")) not in fitting:
             raise ReladError(f"{name}_scale of the data scaling has the shape {found}")
     try:
-        with _Budget(_TIMES * sum(map(prod, shapes.values())) + _MORE):
+        with _Budget(_TIMES * sum(map(prod, shapes.values())) + _MORE), catch_warnings():
+            simplefilter("ignore")  # of layers without channels
             load_model(folder, torch.device("cpu"))
     except ReladError:
         raise

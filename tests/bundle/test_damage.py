@@ -229,6 +229,12 @@ def voxels_that_fill_memory(good: Path, bad: Path) -> None:
     write(bad, preprocessed(members(good), "registration", working_voxel_mm=1e-3))
 
 
+@case("train.json: seen is not ranges of the training people")
+def page_that_is_a_program(good: Path, bad: Path) -> None:
+    seen = {"people": 4, "scanners": [], "measures": {"<script>": {"n": 4}}}
+    write(bad, record(members(good), seen=seen))
+
+
 # --- the method -----------------------------------------------------------------------------------
 
 
