@@ -32,12 +32,14 @@ STEPS: dict[str, str] = {
     "search": "search one method's parameters on validation subjects",
     "tune": "put searches of methods together, for a study to take",
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
+    "export": "a trained model as one file with its card, to pass on",
     "evaluate": "compare synthetic with real PET, one row per value",
     "tables": "the study's tables as CSV, LaTeX and Markdown",
     "figures": "the study's figures as PNG and PDF",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "metrics": "PSNR, SSIM and MAE of one image against another",
+    "doctor": "tell what a study lacks on this machine, and the remedy",
     "check-method": "tell whether a method keeps the protocol, and what to mend",
 }
 

@@ -35,6 +35,7 @@ def files(*patterns: str) -> list[Path]:
     files(
         "relad/methods/**/*.py",
         "relad/training/*.py",
+        "relad/bundle/*.py",
         "relad/conformance/*.py",
         "relad/compute/*.py",
         "relad/data/*.py",

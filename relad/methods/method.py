@@ -139,17 +139,20 @@ def class_of(name: str, entry: TrainedMethod) -> type[Method]:
     Raises
     ------
     ReladError
-        Where it does not exist.
+        Where it does not exist, or is no method.
     """
     module_name, _, class_name = entry.class_.partition(":")
     try:
         module = importlib.import_module(MOVED.get(module_name, module_name))
-        return getattr(module, class_name)
+        found = getattr(module, class_name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise ReladError(
             f"method {name!r}: class {entry.class_!r} cannot be loaded ({error})",
             hint="give it as module:Class in config/methods.yaml",
         ) from None
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ReladError(f"method {name!r}: {entry.class_!r} is no class of a method")
+    return found
 
 
 def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Method:

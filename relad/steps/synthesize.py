@@ -18,6 +18,8 @@ Example:
   relad synthesize results/models/rela/fold-0_seed-0 results/packed/sim-train out \\
       --sampler ddim --steps 5 --samples 8
 
+MODEL is the folder of `relad train`, or a bundle of `relad export`.
+
 --method names another entry of the configuration that samples the same model in another way; the
 results then stand under its id.
 """
@@ -37,6 +39,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from relad.bundle import model_folder
 from relad.cli import add_settings
 from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
 from relad.compute.randomness import generator_for
@@ -192,7 +195,7 @@ def _volumes(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="folder of the trained model")
+    parser.add_argument("model", type=Path, help="folder of the trained model, or its bundle")
     parser.add_argument("packed", type=Path, help="packed cohort")
     parser.add_argument("out", type=Path, help="folder of the synthetic images")
     parser.add_argument(
@@ -217,12 +220,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, SynthesizeSettings)
     set_threads(settings.sampling.threads)
-    trained = read_json(args.model / "train.json")["method"]
+    with model_folder(args.model) as model:
+        _run(model, args, settings)
+
+
+def _run(model: Path, args: argparse.Namespace, settings: SynthesizeSettings) -> None:
+    trained = read_json(model / "train.json")["method"]
     name = args.method or trained
     if args.method is not None:
         _require_trained_as(name, trained, settings, args.model)
     synthesize(
-        args.model,
+        model,
         args.packed,
         args.out,
         name=name,

@@ -24,6 +24,7 @@ PACKAGES = frozenset({"relad", "baselines"})
 #: settings already, and without this exception every new step would retrain every method.
 PLUMBING = frozenset(
     {"relad", "relad.cli", "relad.errors", "relad.steps", "relad.study"}
+    | {"relad.bundle", "relad.bundle.opening"}
     | {
         f"relad.study.{name}"
         for name in (
