@@ -7,7 +7,7 @@ Example:
 reads the PET that `relad synthesize` wrote and the real PET of the packed cohort (mapped back from
 network units to SUVR), and writes the columns cohort, data (real, hybrid or simulated), method,
 sampler, fold, seed, subject, tracer, region, metric, value. PSNR (dB), SSIM (3D), MAE (SUVR), HFEN
-and the spectral ratios are taken inside each subject's brain mask (region "brain"); the data range
+and the spectral powers are taken inside each subject's brain mask (region "brain"); the data range
 is the width of the tracer's SUVR window, as packed. Data are simulated too where the method was
 trained on such.
 

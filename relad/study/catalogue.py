@@ -232,7 +232,7 @@ RESULTS = (
         "fidelity",
         "relad.results.figures.distributions:draw",
         _SHARPNESS,
-        "HFEN, spectral ratio and CRPS of every subject inside the brain mask (points), with "
+        "HFEN, spectral power and CRPS of every subject inside the brain mask (points), with "
         "median and quartiles (box) and whiskers to 1.5 interquartile ranges. Of a method with one "
         "image the CRPS is its MAE.",
         metrics=_DETAIL,

@@ -95,7 +95,8 @@ class Metric:
 
 _EDGES = list(dict.fromkeys(edge for band in detail.BANDS.values() for edge in band))
 _SPECTRAL = (
-    "spectral ratio: power over that of the truth between two wavelengths, below 1 is blurred "
+    "spectral power: that of the image over that of the truth between two wavelengths, below 0 dB "
+    "is blurred "
     f"({', '.join(f'{1 / k:g}' for k in _EDGES)} mm are {', '.join(f'{k:g}' for k in _EDGES)} "
     "cycles/mm)"
 )
@@ -135,9 +136,9 @@ METRICS = {
     ),
     **{
         f"spectral_{name}": Metric(
-            f"Spectral ratio ({1 / low:g} to {1 / high:g} mm)",
-            partial(detail.spectral_ratio, band=(low, high)),
-            Better.NEARER_1,
+            f"Spectral power ({1 / low:g} to {1 / high:g} mm, dB)",
+            partial(detail.spectral_power, band=(low, high)),
+            Better.NEARER_0,
             decimals=2,
             note=_SPECTRAL,
             in_mm=True,

@@ -10,7 +10,14 @@ import pytest
 from scipy import ndimage
 
 from relad.errors import DataError
-from relad.results.metrics.detail import BANDS, HFEN_SIGMA, extended, hfen, spectral_ratio
+from relad.results.metrics.detail import (
+    BANDS,
+    HFEN_SIGMA,
+    extended,
+    hfen,
+    spectral_power,
+    spectral_ratio,
+)
 
 SHAPE = (14, 15, 13)
 VOXEL = (4.0, 4.0, 4.0)
@@ -110,6 +117,16 @@ def test_spectral_ratio_is_that_of_the_power_spectra(images, band):
     assert ratio == pytest.approx(expected, rel=1e-10)
 
 
+def test_power_in_decibels_is_averaged_rightly(images):
+    """Twice and half as much amplitude: 6 dB more and 6 dB less."""
+    truth, band = images[1], {"voxel_mm": VOXEL, "band": BANDS["high"]}
+    louder, softer, none = (
+        spectral_power(factor * truth, truth, EVERYWHERE, **band) for factor in (2.0, 0.5, 0.0)
+    )
+    assert (louder, softer) == (pytest.approx(6.0206, abs=1e-4), pytest.approx(-louder))
+    assert none == -math.inf
+
+
 def test_bands_are_in_cycles_per_mm_and_join():
     """A wave of 12 mm lies between 1/16 and 1/8 cycles/mm on any grid."""
     edges = [edge for band in BANDS.values() for edge in band]
@@ -151,7 +168,8 @@ def test_a_constant_truth_has_no_detail_to_compare(images, brain):
     constant = np.where(brain, 1.0, 0.0)
     assert math.isnan(hfen(images[0], constant, brain))
     band = BANDS["high"]
-    assert math.isnan(spectral_ratio(images[0], constant, brain, voxel_mm=VOXEL, band=band))
+    for function in (spectral_ratio, spectral_power):
+        assert math.isnan(function(images[0], constant, brain, voxel_mm=VOXEL, band=band))
 
 
 def test_a_grid_without_the_band_is_refused(images):
