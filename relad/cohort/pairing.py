@@ -98,7 +98,8 @@ def pair(rows: Sequence[Mapping[str, Any]], max_gap_days: int) -> list[dict[str,
     pairs = []
     for subject, kinds in sorted(people.items()):
         t1ws, flairs = ([Scan.of(r) for r in kinds[kind]] for kind in ("T1w", "FLAIR"))
-        for pet_row in sorted(kinds["PET"], key=lambda r: (r["tracer"], r["output"])):
+        images = {r["output"]: r for r in reversed(kinds["PET"])}  # joined runs are one
+        for pet_row in sorted(images.values(), key=lambda r: (r["tracer"], r["output"])):
             pet = Scan.of(pet_row)
             near = [t for t in t1ws if _apart(pet, t, max_gap_days) is None]
             reason = None

@@ -11,13 +11,10 @@ from typing import Any
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.cohort.sources.bids import segmentation_of
+from relad.cohort.windows import MIN_SHARE, frames_inside
 from relad.errors import DataError
 from relad.fileio import beside, read_json
 from relad.study.settings import OwnLabels, Tracer
-
-#: Least share of a frame that lies inside its tracer's window, and least share of the window that
-#: such frames cover: scans rarely start to the minute.
-MIN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -264,15 +261,9 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     if count > 1 and meta.get("ImageDecayCorrected") is False:
         raise DataError("its frames are not corrected for decay, so they cannot be averaged")
     starts = [start - injection for start in starts]
-    low, high = (60.0 * minute for minute in window_min)
     if min(durations) <= 0:
         raise DataError("its sidecar states a frame duration of 0 s")
-    inside = [
-        max(0.0, min(start + length, high) - max(start, low))
-        for start, length in zip(starts, durations, strict=True)
-    ]
-    indices = [i for i in range(count) if inside[i] >= MIN_SHARE * durations[i]]
-    covered = sum(inside[i] for i in indices) / (high - low)
+    indices, covered = frames_inside(starts, durations, window_min)
     first, last = starts[0] / 60, (starts[-1] + durations[-1]) / 60
     scan = f"(the scan runs from {first:.1f} to {last:.1f} min)"
     if not indices:

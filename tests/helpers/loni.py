@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pydicom.uid import (
 )
 
 from relad.fileio import read_table
+from relad.study.paths import REPOSITORY
 from tests.helpers.settings import ingest_settings, tracer
 
 HEADER = (
@@ -27,6 +29,9 @@ HEADER = (
 COLUMNS, ROWS, SLICES = 10, 12, 6
 SPACING = (2.0, 2.5, 3.0)  # columns, rows, slices in mm
 MINUTE = 60
+
+#: Real headers and generated cases that are no part of the project; tests skip where it is absent.
+SHARED = Path(os.environ.get("RELAD_SHARED", REPOSITORY.parent / "shared"))
 
 Change = Callable[[Dataset, int, int], None]
 
