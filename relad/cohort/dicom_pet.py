@@ -105,7 +105,13 @@ def half_life_of(header: pydicom.Dataset) -> float:
     drug = _drug(header)
     stated = number(drug.get("RadionuclideHalfLife")) or 0.0
     known = HALF_LIFE_S.get(nuclide_of(header), 0.0)
-    return known if known and abs(stated - known) > DECAY_TOLERANCE * known else stated
+    if not known:  # minutes, which no nuclide of PET has as seconds
+        known = next((s for s in HALF_LIFE_S.values() if _near(60 * stated, s)), stated)
+    return stated if _near(stated, known) else known
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= DECAY_TOLERANCE * other
 
 
 def nuclide_of(header: pydicom.Dataset) -> str:
@@ -189,7 +195,7 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
     stated = half_life_of(series.header)
     told = number(_drug(series.header).get("RadionuclideHalfLife"))
     if told and told != stated:
-        notes.append(f"its half-life is {told:g} s, that of {nuclide_of(series.header)} {stated:g}")
+        notes.append(f"its half-life of {told:g} s was taken as {stated:g} s")
     if starts is None:
         return notes
     notes += _gaps(starts, durations)
@@ -210,6 +216,12 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
             )
         notes.append(said)
 
+    stamp = _drug(series.header).get("RadiopharmaceuticalStartDateTime")
+    alone = name == "RadiopharmaceuticalStartDateTime" and zone_of(series.header) is None
+    if alone and offset_of(stamp) is not None:
+        notes.append(
+            f"its injection ({stamp}) has an offset from UTC, its scan none: taken as one clock"
+        )
     for other, moment in others:
         apart = (first - moment).total_seconds()
         if abs(apart) <= SAME_TIME_S:

@@ -473,6 +473,10 @@ def _check_scales(planes: Sequence[Plane], where: str) -> None:
     wrong = next((p for p in planes if p.slope is not None and not p.slope > 0), None)
     if wrong:
         raise DataError(f"its RescaleSlope is {wrong.slope:g}", file=wrong.pixels.file.name)
+    intercepts = {p.intercept or 0.0 for p in planes}
+    if len(intercepts) > 1:
+        low, high = min(intercepts), max(intercepts)
+        raise DataError(f"its planes' RescaleIntercepts are {low:g} to {high:g}", file=where)
 
 
 def _frame_notes(frames: Sequence[Frame]) -> list[str]:

@@ -22,6 +22,10 @@ from relad.errors import DataError
 #: Greatest difference of a voxel from its header's value, as share of the largest magnitude in its
 #: plane: what storing a volume as 16-bit integers may cost a plane as bright as the brightest.
 VALUE_TOLERANCE = 1e-4
+#: Neighbouring planes of one scan differ less than so many times in their scale and values.
+FAR = 100.0
+#: Where more than this share of all values exceeds the stored bits, the bits are stated wrong.
+MANY = 0.05
 #: Greatest distance of a voxel from where its header has it, as share of a voxel.
 PLACE_TOLERANCE = 0.05
 
@@ -50,15 +54,20 @@ def read(series: Series, where: str) -> tuple[Image, list[str]]:
     frames = [[_stored(plane) for plane in frame.planes] for frame in series.frames]
     decoded = all(plane is not None for frame in frames for plane in frame)
     affine = _affine(series)
-    notes = _mask(series, frames) if decoded else []
+    notes = _mask(series, frames, where) if decoded else []
     own = _assemble(series, frames) if decoded else None
+    if own is not None:
+        if not np.isfinite(own).all():
+            raise DataError("its RescaleSlope takes values beyond all measure", file=where)
+        _check_levels(series, own, where)
     try:
         made = convert.convert_dicom(series.files, where)
-    except DataError as error:
+    except (DataError, FileNotFoundError, ValueError) as error:
+        what = getattr(error, "what", "dcm2niix wrote no sidecar of it that can be read")
         if own is None:
-            raise
+            raise DataError(what, file=where) from None
         _check(own, where)
-        notes.append(f"{error.what}; read plane by plane with pydicom instead")
+        notes.append(f"{what}; read plane by plane with pydicom instead")
         return Image(own, affine, _sidecar(series.header)), notes
     shape = (*_grid(series), *((len(series.frames),) if len(series.frames) > 1 else ()))
     turned, differs = _turn(made, affine, shape)
@@ -73,6 +82,28 @@ def read(series: Series, where: str) -> tuple[Image, list[str]]:
     _check(own, where)
     notes.append(f"after dcm2niix {differs}; read plane by plane with pydicom instead")
     return Image(own, affine, made.sidecar), notes
+
+
+def _check_levels(series: Series, data: np.ndarray, where: str) -> None:
+    """A plane whose scale and values are both far beyond its neighbours' has a wrong scale."""
+    volumes = data[..., np.newaxis] if data.ndim == 3 else data
+    for t, frame in enumerate(series.frames):
+        slopes = np.asarray([p.slope or 1.0 for p in frame.planes])
+        if slopes.max() < FAR * slopes.min() or len(slopes) < 2:
+            continue
+        values = np.abs(volumes[..., t]).max(axis=(0, 1)).astype(np.float64)  # (slices,)
+        for k in range(len(slopes)):
+            beside = [n for n in (k - 1, k + 1) if 0 <= n < len(slopes)]
+            if all(_far(of[k], of[n]) for of in (slopes, values) for n in beside):
+                raise DataError(
+                    f"the scale of plane {k + 1}, {slopes[k]:g}, takes its values {FAR:g} times "
+                    "and more from its neighbours'",
+                    file=where,
+                )
+
+
+def _far(one: float, other: float) -> bool:
+    return min(one, other) > 0 and max(one, other) > FAR * min(one, other)
 
 
 def _check(data: np.ndarray, where: str) -> None:
@@ -127,10 +158,15 @@ def _decoded(pixels: Pixels) -> np.ndarray | None:
 _LAST: dict[Pixels, np.ndarray] = {}
 
 
-def _mask(series: Series, frames: list[list[np.ndarray]]) -> list[str]:
+def _mask(series: Series, frames: list[list[np.ndarray]], where: str) -> list[str]:
     """Cut values to the bits that the headers say are stored, and count those that had more.
 
     More are overlays of old scanners, padding, or damage; dcm2niix cuts them likewise.
+
+    Raises
+    ------
+    DataError
+        Where so many have more that the headers must be wrong.
     """
     count = 0
     for frame, arrays in zip(series.frames, frames, strict=True):
@@ -143,6 +179,10 @@ def _mask(series: Series, frames: list[list[np.ndarray]]) -> list[str]:
             arrays[k] = np.where(values > high, values - (high - low + 1), values).astype(
                 arrays[k].dtype
             )
+    if count > MANY * sum(array.size for arrays in frames for array in arrays):
+        raise DataError(
+            f"{count} values exceed the bits that its headers say are stored", file=where
+        )
     return [f"{count} values exceed the bits that its headers say are stored"] if count else []
 
 
@@ -161,13 +201,13 @@ def _assemble(series: Series, frames: Sequence[Sequence[np.ndarray]]) -> np.ndar
     out = np.empty(shape, dtype)
     for t, (frame, arrays) in enumerate(zip(series.frames, frames, strict=True)):
         for k, (plane, stored) in enumerate(zip(frame.planes, arrays, strict=True)):
+            if plain:
+                out[t, k] = stored
+                continue
             # In double precision: a slope of 1e-9 or a stored value of 32 bits loses nothing.
-            out[t, k] = (
-                stored
-                if plain
-                else stored.astype(np.float64) * (1.0 if plane.slope is None else plane.slope)
-                + (plane.intercept or 0.0)
-            )
+            scaled = stored.astype(np.float64) * (1.0 if plane.slope is None else plane.slope)
+            with np.errstate(over="ignore"):
+                out[t, k] = scaled + (plane.intercept or 0.0)
     voxels = out.transpose(3, 2, 1, 0)
     return voxels[..., 0] if len(series.frames) == 1 else voxels
 
@@ -232,7 +272,7 @@ def _compare(made: np.ndarray, own: np.ndarray, up_to_a_constant: bool) -> str |
     for t in range(own.shape[3]):
         theirs, ours = made[..., t], own[..., t].astype(np.float64) * constant
         largest = np.abs(ours).max(axis=(0, 1))  # (slices,)
-        wrong = np.abs(theirs - ours).max(axis=(0, 1)) > VALUE_TOLERANCE * largest
+        wrong = ~(np.abs(theirs - ours).max(axis=(0, 1)) <= VALUE_TOLERANCE * largest)
         if wrong.any():
             k = int(np.flatnonzero(wrong)[0])
             where = f"plane {k + 1}" + (f" of frame {t + 1}" if own.shape[3] > 1 else "")
