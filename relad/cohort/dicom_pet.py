@@ -190,6 +190,8 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
                 f"neighbours {_clock(counts[0][0])}",
                 file=where,
             )
+    if all(p.slope is None for frame in series.frames for p in frame.planes):
+        notes.append("states no RescaleSlope: stored values were taken as Bq/mL")
     starts = frame_starts(series)
     durations = [frame.duration_s for frame in series.frames]
     stated = half_life_of(series.header)
@@ -199,6 +201,14 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
     if starts is None:
         return notes
     notes += _gaps(starts, durations)
+    begin = series_start(series.header)
+    correction = str(series.header.get("DecayCorrection", "")).strip().upper()
+    late = (begin - min(starts)).total_seconds() if begin else 0.0
+    if correction == "START" and late > SAME_TIME_S:
+        notes.append(
+            f"it is corrected for decay to its start, {_clock(begin)} (SeriesTime), which is after "
+            f"its first frame began, {_clock(min(starts))}"
+        )
     found = injections(series.header, scan_start(series))
     if not found:
         return notes
@@ -239,6 +249,10 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
         contradiction(
             "states two times of its frames, by acquisition times and by frame reference times",
             [second + shift for second, shift in zip(after, moved, strict=True)],
+        )
+    if None not in durations and not _inside(after, durations, window_min):
+        notes.append(
+            f"no frame lies within {window_min[0]:g} to {window_min[1]:g} min after its injection"
         )
     ends = after[-1] + (durations[-1] or 0.0)
     if ends <= 0:
