@@ -24,7 +24,7 @@ from relad.errors import ReladError
 #: first. Only the first two must be there.
 COLUMNS = {
     "image_id": ("image data id", "image id", "image_id", "imageuid", "image uid"),
-    "ptid": ("subject", "subject id", "subject_id", "ptid"),
+    "ptid": ("subject", "subject id", "subject_id"),
     "group": ("group", "research group", "research_group", "entry_research_group"),
     "sex": ("sex", "subject_sex", "ptgender"),
     "age": ("age", "subject_age", "image_age"),
@@ -40,6 +40,7 @@ COLUMNS = {
         *("scan date", "scandate", "acq_date"),
     ),
 }
+_USUAL = COLUMNS["image_id"][0]
 #: Column of other tables of the archive -> what such a table is.
 _OTHERS = {
     "rid": "a study table (one row per visit, by RID), not a list of images",
@@ -86,9 +87,12 @@ def find_collections(source: Path, given: Sequence[Path] | None = None) -> list[
     if given:
         return list(given)
     for folder in (source, source.resolve().parent):
-        found = [file for file in sorted(folder.glob("*.csv")) if _is_collection(file)]
-        if found:
-            return found
+        headers = {file: _header_of(file) for file in sorted(folder.glob("*.csv"))}
+        usable = [file for file, header in headers.items() if not _missing(header)]
+        # A table of all the archive's images tells the same of a download in other words.
+        usual = [file for file in usable if _USUAL in headers[file]]
+        if usable:
+            return usual or usable
     raise ReladError(
         "no collection CSV in or beside this folder",
         file=source,
@@ -96,12 +100,12 @@ def find_collections(source: Path, given: Sequence[Path] | None = None) -> list[
     )
 
 
-def _is_collection(file: Path) -> bool:
+def _header_of(file: Path) -> list[str]:
+    """Column names of a table; none where it cannot be read."""
     try:
-        header = _header(_text(file, 1 << 16))[0]
-    except (ReladError, OSError):
-        return False
-    return not _missing(header)
+        return _header(_text(file, 1 << 16))[0]
+    except ReladError:
+        return []
 
 
 def _text(file: Path, length: int = -1) -> str:
@@ -151,9 +155,10 @@ def _header(text: str) -> tuple[list[str], str, int]:
 
 
 def _missing(header: Iterable[str]) -> list[str]:
-    """Names of the columns that must be there and are not."""
+    """Names, as the collection CSV writes them, of columns that must be there and are not."""
     held = set(header)
-    return [COLUMNS[key][0] for key in ("image_id", "ptid") if not held & set(COLUMNS[key])]
+    needed = {"image_id": "Image Data ID", "ptid": "Subject"}
+    return [name for key, name in needed.items() if not held & set(COLUMNS[key])]
 
 
 def rows_of(file: Path) -> list[tuple[int, Entry]]:

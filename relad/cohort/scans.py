@@ -34,7 +34,7 @@ from relad.cohort.choice import Checked
 from relad.cohort.images import Candidate, Row, day_of, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.join import Voxels
-from relad.cohort.series import Product, SeriesTable, tracer_of
+from relad.cohort.series import Product, SeriesTable, tracer_of, tracers_in
 from relad.errors import DataError, ReladError
 from relad.fileio import beside, read_json, write_json
 from relad.imaging.nifti import save_nifti
@@ -97,11 +97,13 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     series = None
     if all(file.name.lower().endswith(".dcm") for file in files):
         series = dicom_series.read_series(files, entry.image_id)
-        if not entry.modality:  # not every table of the archive's has a column for it
-            entry = replace(entry, modality=str(series.header.get("Modality") or ""))
-            candidate = replace(candidate, entry=entry)
+    if not entry.modality:  # not every table of the archive's has a column for it
+        named = "PET" if tracers_in(entry.description, rules.tracers) else "MRI"
+        stated = str(series.header.get("Modality") or "") if series else ""
+        entry = replace(entry, modality=stated or named)
+        candidate = replace(candidate, entry=entry)
     kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
-    told: Mapping[str, Any] = candidate.sidecar
+    told = candidate.sidecar
     if series is not None:
         told = series.header
         with dicom.readable(files[0].name):

@@ -174,7 +174,7 @@ def test_collections_are_merged_and_contradictions_named(tmp_path: Path):
 def test_a_csv_of_another_kind_is_refused(tmp_path: Path):
     other = tmp_path / "other.csv"
     other.write_text("RID,VISCODE\n1,bl\n")
-    with pytest.raises(ReladError, match="has no column 'image data id' and 'subject'"):
+    with pytest.raises(ReladError, match="has no column 'Image Data ID' and 'Subject'"):
         read_collections([other])
     with pytest.raises(ReladError, match="no collection CSV in or beside this folder"):
         find_collections(tmp_path)

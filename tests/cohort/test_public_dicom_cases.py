@@ -16,6 +16,8 @@ from pydicom.uid import RLELossless
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.steps.ingest import ingest
+from tests.helpers import bids_tree
+from tests.helpers.bids_tree import PET
 from tests.helpers.loni import (
     COLUMNS,
     MINUTE,
@@ -566,3 +568,81 @@ def test_colours_and_planes_of_no_place_are_reasons(tmp_path: Path):
 
     write_mri(tmp_path / "loni", A, 1, "MPRAGE", change=colour)
     assert "holds colours" in refused(tmp_path, (1, "MPRAGE", "MRI"))
+
+
+def write_runs(root: Path, second: dict) -> None:
+    """Two runs of one PET as BIDS, 80-90 and 90-100 min; ``second`` changes the later sidecar."""
+    stem = root / "sub-01" / "pet" / "sub-01_trc-AV1451_run-"
+    for run, told in (("1", PET), ("2", {**PET, **second})):
+        bids_tree.write_image(Path(f"{stem}{run}_pet.nii.gz"), (8, 9, 10, 2))
+        bids_tree.write_json(Path(f"{stem}{run}_pet.json"), told)
+    bids_tree.write_image(root / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
+
+
+#: The second run counts from its own start, 90 min after the injection, and is corrected to it.
+OWN_ZERO = {
+    "TimeZero": "11:30:00", "InjectionStart": -5400, "ScanStart": 0, "FrameTimesStart": [0, 300],
+    "ImageDecayCorrectionTime": 0,
+}  # fmt: skip
+
+
+def test_runs_that_each_count_from_their_own_start_are_joined_in_time(tmp_path: Path):
+    write_runs(tmp_path / "source", OWN_ZERO)
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    rows = [r for r in read_table(tmp_path / "bids" / "ingest.tsv") if r["kind"] == "PET"]
+    assert {(r["status"], r["output"]) for r in rows} == {("kept", rows[0]["output"])}
+    told = sidecar(tmp_path)
+    assert (told["TimeZero"], told["FrameTimesStart"]) == ("10:00:00", [4800, 5100, 5400, 5700])
+    data = values(tmp_path / "bids" / rows[0]["output"])
+    parts = [values(file) for file in sorted((tmp_path / "source").rglob("*_pet.nii.gz"))]
+    np.testing.assert_allclose(data[..., :2], parts[0], rtol=1e-6)
+    np.testing.assert_allclose(data[..., 2:], parts[1] * 2 ** (5400 / 6586.2), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"ImageDecayCorrected": False}, "decay corrected to are not known"),
+        ({"ImageDecayCorrectionTime": "unknown"}, "decay corrected to are not known"),
+        ({"Units": "unknown"}, "its units are unknown"),
+    ],
+)
+def test_runs_that_cannot_be_joined_say_why(tmp_path: Path, second: dict, said: str):
+    write_runs(tmp_path / "source", {**OWN_ZERO, **second})
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    rows = [r for r in read_table(tmp_path / "bids" / "ingest.tsv") if r["kind"] == "PET"]
+    assert sorted(r["status"] for r in rows) == ["dropped", "kept"]
+    assert said in next(r["note"] for r in rows if r["status"] == "kept")
+
+
+def test_bids_own_uniform_image_is_a_t1w_where_there_is_no_other(tmp_path: Path):
+    anat = tmp_path / "source" / "sub-01" / "anat"
+    names = ("UNIT1", "inv-1_MP2RAGE", "inv-2_MP2RAGE")
+    for name in names:
+        bids_tree.write_image(anat / f"sub-01_{name}.nii.gz")
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    kept = {r["image_id"] for r in read_table(tmp_path / "bids" / "ingest.tsv") if r["output"]}
+    assert kept == {"sub-01/anat/sub-01_UNIT1.nii.gz"}
+    bids_tree.write_image(anat / "sub-01_T1w.nii.gz")
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    kept = {r["image_id"] for r in read_table(tmp_path / "bids" / "ingest.tsv") if r["output"]}
+    assert kept == {"sub-01/anat/sub-01_T1w.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "the phase of a complex image"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "T1", "NONE", "PHASE"]}, "the phase"),
+        ({"ContrastBolusIngredient": "GADOLINIUM"}, "contrast agent"),
+    ],
+)
+def test_sidecars_tell_the_same_of_a_nifti(tmp_path: Path, told: dict, said: str):
+    anat = tmp_path / "source" / "sub-01" / "anat"
+    for name in ("T1w", "run-2_T1w"):
+        bids_tree.write_image(anat / f"sub-01_{name}.nii.gz")
+    bids_tree.write_json(anat / "sub-01_T1w.json", {})
+    bids_tree.write_json(anat / "sub-01_run-2_T1w.json", told)
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    rows = {r["image_id"]: r for r in read_table(tmp_path / "bids" / "ingest.tsv")}
+    assert said in rows["sub-01/anat/sub-01_run-2_T1w.nii.gz"]["reason"]

@@ -19,7 +19,12 @@ from relad.status import Kind
 NEEDS, TAKES = ("path",), ("checksums",)
 
 #: BIDS suffix -> kind and DICOM modality of the images that are used.
-_USED = {"T1w": ("T1w", "MRI"), "FLAIR": ("FLAIR", "MRI"), "pet": ("PET", "PET")}
+_USED = {
+    "T1w": ("T1w", "MRI"),
+    "UNIT1": ("T1w", "MRI"),  # the uniform image of an MP2RAGE
+    "FLAIR": ("FLAIR", "MRI"),
+    "pet": ("PET", "PET"),
+}
 _IMAGE = (".nii", ".nii.gz")
 _SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
