@@ -85,10 +85,14 @@ def radiopharmaceutical(header: pydicom.Dataset) -> str:
 
 def units(header: pydicom.Dataset) -> str:
     """Units of the voxels as DICOM has them (``BQML``); empty where the header gives none."""
-    mapping = item(header, "RealWorldValueMappingSequence") or item(
-        item(header, "SharedFunctionalGroupsSequence"), "RealWorldValueMappingSequence"
+    groups = (
+        header,
+        item(header, "SharedFunctionalGroupsSequence"),
+        item(header, "PerFrameFunctionalGroupsSequence"),
     )
-    code = item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue", "")
+    mappings = (item(group, "RealWorldValueMappingSequence") for group in groups)
+    codes = (item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue") for mapping in mappings)
+    code = next(filter(None, codes), "")
     return str(header.get("Units") or code).strip().upper().replace("/", "")
 
 

@@ -168,6 +168,7 @@ def _planes(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
                 file=pixels.file.name,
             )
         day = header.get("AcquisitionDate") or header.get("SeriesDate")
+        slope, intercept = _scale(header, item(header, "RealWorldValueMappingSequence"), header)
         yield Plane(
             position=values(header.get("ImagePositionPatient")),
             orientation=values(header.get("ImageOrientationPatient"), 6),
@@ -180,8 +181,8 @@ def _planes(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
             order=_integer(header.get("ImageIndex") or header.get("InstanceNumber")) or 0,
             part=part_of(header),
             decay_factor=number(header.get("DecayFactor")),
-            slope=number(header.get("RescaleSlope")),
-            intercept=number(header.get("RescaleIntercept")),
+            slope=slope,
+            intercept=intercept,
             uid=uid,
             pixels=pixels,
             index=0,
@@ -197,7 +198,10 @@ def _planes(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
         def told(sequence: str, group: Any = group) -> Any:
             return item(group, sequence) or item(shared, sequence)
 
-        content, scale = told("FrameContentSequence"), told("PixelValueTransformationSequence")
+        content = told("FrameContentSequence")
+        slope, intercept = _scale(
+            told("PixelValueTransformationSequence"), told("RealWorldValueMappingSequence"), header
+        )
         yield Plane(
             position=values(told("PlanePositionSequence").get("ImagePositionPatient")),
             orientation=values(told("PlaneOrientationSequence").get("ImageOrientationPatient"), 6),
@@ -210,12 +214,21 @@ def _planes(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
             order=order,
             part=part_of(told("MRImageFrameTypeSequence") or header),
             decay_factor=number(told("PETFrameCorrectionFactorsSequence").get("DecayFactor")),
-            slope=number(scale.get("RescaleSlope")),
-            intercept=number(scale.get("RescaleIntercept")),
+            slope=slope,
+            intercept=intercept,
             uid=f"{uid}/{order}" if uid else "",
             pixels=pixels,
             index=order,
         )
+
+
+def _scale(rescale: Any, mapping: Any, header: Any) -> tuple[float | None, float | None]:
+    """Slope and intercept of a plane; of PET without, those of its map to Bq/mL."""
+    slope, intercept = (number(rescale.get(f"Rescale{key}")) for key in ("Slope", "Intercept"))
+    if slope is None and header.get("Modality") == "PT":
+        slope = number(mapping.get("RealWorldValueSlope"))
+        intercept = number(mapping.get("RealWorldValueIntercept"))
+    return slope, intercept
 
 
 def _integer(value: Any) -> int | None:
@@ -523,25 +536,31 @@ def check_counts(series: Series, where: str) -> list[str]:
         *((slices, told, "slices") for told in in_stack),
         (len(frames), header.get("NumberOfTimeSlices"), "frames"),
         (series.count, header.get("ImagesInAcquisition"), "images"),
+        (len(series.files), header.get("InConcatenationTotalNumber"), "files"),
+        (len(series.numbers), header.get("NumberOfSeriesRelatedInstances"), "files"),
     ):
         if have < (_integer(stated) or 0):
             raise DataError(f"{have} {what} where the header states {stated}", file=where)
     notes = []
+    numbers = sorted(set(series.numbers))
+    told_apart = len(numbers) == len(series.numbers) > 1
+    holes = told_apart and numbers[-1] - numbers[0] + 1 > len(numbers)
     gap = _gap(frames[0])
     stated = number(header.get("SpacingBetweenSlices"))
     if gap and stated and abs(gap - abs(stated)) > UNEVEN * gap:
         said = f"lie {gap:.2f} mm apart where the header states {abs(stated):.2f} mm"
         ratio = gap / abs(stated)
-        if round(ratio) > 1 and abs(ratio - round(ratio)) < UNEVEN:
+        # Of 2D scans some mean what lies between two slices, without the slice itself.
+        lost = holes or header.get("MRAcquisitionType") == "3D"
+        if lost and round(ratio) > 1 and abs(ratio - round(ratio)) < UNEVEN:
             raise DataError(f"slices are missing (they {said})", file=where)
         notes.append(f"its slices {said}")
-    numbers = sorted(set(series.numbers))
-    if len(numbers) == len(series.numbers) > 1 and numbers[-1] - numbers[0] + 1 > len(numbers):
+    if holes:
         notes.append(
             f"{len(numbers)} images are numbered from {numbers[0]} to {numbers[-1]}: some may be "
             "missing"
         )
-    elif len(numbers) == len(series.numbers) > 1 and numbers[0] > 1:
+    elif told_apart and numbers[0] > 1:
         notes.append(f"its images are numbered from {numbers[0]}: the first may be missing")
     return notes
 

@@ -18,17 +18,19 @@ OUT becomes a BIDS dataset with three tables at its root:
     pairs.tsv          for every PET the T1w and FLAIR that belong to it and the days between
                        them, or why there are none
 
-A damaged scan is dropped with the file's name; the rest of the cohort goes on. What dcm2niix made is
-compared with every plane's header; where they differ, the planes are read with pydicom instead, with
-a note. Times and dates that headers, folders and tables state differently are a note with both, or a
-reason where they would choose other frames of a PET.
+A damaged scan is dropped with the file's name; the rest of the cohort goes on. What dcm2niix made
+is compared with every plane's header; where they differ, the planes are read with pydicom instead,
+with a note. Times and dates that headers, folders and tables state differently are a note with
+both, or a reason where they would choose other frames of a PET.
 
 Of several images of one kind in a session one is kept: of PET that which covers the tracer's window
 (the less processed first; runs of one injection are joined where the window spans both), of T1w the
-magnitude, MP2RAGE's uniform image after other T1w; then original before processed, by date and image
-id, or by run. A scan with a contrast agent is none of these. OUT is written whole: it appears when all is done, and replaces an earlier
-dataset of that name. A run that was killed is taken up again where it was: the subjects it had
-finished are kept beside OUT, as long as source and settings are the same.
+magnitude, and MP2RAGE's uniform image after other T1w; then original before processed, by date and
+image id, or by run. A scan with a contrast agent is not used.
+
+OUT is written whole: it appears when all is done, and replaces an earlier dataset of that name. A
+run that was killed is taken up again where it was: the subjects it had finished are kept beside
+OUT, as long as source and settings are the same.
 
     relad ingest ADNI bids/adni --source loni --collection ADNI_3_15_2024.csv --jobs 8
     relad ingest my-bids bids/my-centre --source bids --checksums my-bids/sha256sums.txt

@@ -103,6 +103,24 @@ def test_an_enhanced_pet_whose_planes_lie_slice_by_slice(tmp_path: Path, maker: 
     assert sidecar(tmp_path)["FrameTimesStart"] == [80 * MINUTE, 85 * MINUTE]
 
 
+def test_an_enhanced_pet_scaled_by_its_map_to_real_world_values(tmp_path: Path):
+    def change(group, k, frame):
+        mapping, code = Dataset(), Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "Bq/ml", "UCUM", "Bq/ml"
+        mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept = 2.0 + k, 0.0
+        mapping.MeasurementUnitsCodeSequence = [code]
+        group.RealWorldValueMappingSequence = [mapping]
+        del group.PixelValueTransformationSequence
+
+    file = write_enhanced_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
+    data = pydicom.dcmread(file)
+    del data.Units
+    data.save_as(file)
+    row = one_pet(tmp_path)
+    right = scaled(1, [[2.0 + k for k in range(SLICES)]] * 2)
+    np.testing.assert_allclose(values(tmp_path / "bids" / row["output"]), right, rtol=1e-4)
+
+
 def test_frames_of_an_enhanced_pet_without_times_follow_their_index(tmp_path: Path):
     def change(group, k, frame):
         content = group.FrameContentSequence[0]
@@ -264,6 +282,17 @@ def test_slices_lost_on_the_way_are_told(tmp_path: Path, lost, said):
         assert said in one_mri(tmp_path)["note"]
     else:
         assert said in refused(tmp_path, (1, "MPRAGE", "MRI"))
+
+
+def test_a_spacing_that_means_the_gap_of_a_2d_scan_is_a_note(tmp_path: Path):
+    def change(data, k, frame):
+        data.MRAcquisitionType, data.SliceThickness = "2D", SPACING[2] / 2
+        data.SpacingBetweenSlices = SPACING[2] / 2
+
+    write_mri(tmp_path / "loni", A, 1, "MPRAGE", change=change)
+    assert (
+        "its slices lie 3.00 mm apart where the header states 1.50 mm" in one_mri(tmp_path)["note"]
+    )
 
 
 def test_vendors_own_counts_of_slices_are_read(tmp_path: Path):
