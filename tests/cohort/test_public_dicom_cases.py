@@ -576,7 +576,7 @@ def test_runs_are_not_joined_where_they_do_not_belong_together(tmp_path: Path, c
         tmp_path / "loni", A, 1, "AV1451 a", frames=whole, start=injected + 80 * MINUTE,
         injected=injected,
     )  # fmt: skip
-    other = injected + (7 * MINUTE if case == "another injection" else 0)
+    other = injected - (7 * MINUTE if case == "another injection" else 0)
     write_pet(
         tmp_path / "loni", A, 2, "AV1451 b", frames=2, start=injected + 100 * MINUTE - 600 *
         (case != "window covered"), injected=other, change=change,
