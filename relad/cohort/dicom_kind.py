@@ -40,6 +40,8 @@ _COMPUTED = {
     "MAX_IP": "a projection",
     "MIN_IP": "a projection",
     "MIP": "a projection",
+    "MIN IP": "a projection",
+    "MAX IP": "a projection",
     "MNIP": "a projection",
     "MINIP": "a projection",
     "SCREEN SAVE": "a picture of a screen",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +41,8 @@ UNEVEN = 0.1
 #: beside the line along the slices' normal, and by which pixels may move where directions or
 #: spacings of planes differ; headers round.
 OFF_LINE = 0.2
+#: No PET takes longer.
+LONGEST = timedelta(hours=12)
 #: What all files of one series must agree in.
 SHARED_KEYS = (
     "SeriesInstanceUID",
@@ -409,6 +411,8 @@ def read_series(files: Sequence[Path], where: str) -> Series:
         raise DataError("has no files", file=where)
     notes: list[str] = []
     with readable(where):
+        if first.get("Modality") == "PT":
+            planes = _past_midnight(planes, notes)
         distinct = _without_copies(planes, notes)
         planes = _magnitude(distinct, notes)
         frames = _frames(planes, where)
@@ -416,6 +420,21 @@ def read_series(files: Sequence[Path], where: str) -> Series:
         notes += _frame_notes(frames)
     used = tuple(dict.fromkeys(p.pixels.file for p in planes))
     return Series(first, frames, used, len(distinct), tuple(numbers), tuple(notes))
+
+
+def _past_midnight(planes: list[Plane], notes: list[str]) -> list[Plane]:
+    """Put planes after midnight on the next day where all state the day the scan began on."""
+    times = [p.acquired for p in planes if p.acquired]
+    if not times or len({t.date() for t in times}) > 1 or max(times) - min(times) < LONGEST:
+        return planes
+    notes.append("its date does not change at midnight; times before noon were put on the next day")
+    noon = max(times).replace(hour=12, minute=0, second=0, microsecond=0)
+    return [
+        replace(p, acquired=p.acquired + timedelta(days=1))
+        if p.acquired and p.acquired < noon
+        else p
+        for p in planes
+    ]
 
 
 def _magnitude(planes: list[Plane], notes: list[str]) -> list[Plane]:
