@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relad import __version__
-from relad.errors import ReladError
+from relad.errors import ReladError, machine_failure
 
 #: Step, with a module of its name in :mod:`relad.steps` (``_`` for ``-``), -> one line of help. In
 #: the order of the study.
@@ -64,16 +64,29 @@ def main(argv: list[str] | None = None) -> int:
         )
         step.add_arguments(sub)
         sub.set_defaults(run=step.run)
-    args = parser.parse_args(argv)
+    try:
+        args = parser.parse_args(argv)
+    except (UnicodeDecodeError, RecursionError, OSError) as error:  # of @FILE, or of FILE in FILE
+        parser.error(f"cannot read the words of a file given as @FILE ({error})")
     try:
         return args.run(args) or 0
-    except ReladError as error:
-        print(f"relad {args.step}: error: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # The reader (head, less) closed early: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ReladError, OSError, MemoryError) as error:
+        print(f"relad {args.step}: error: {_in_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an error says, with the file it is about where it names one."""
+    said: object = error
+    if isinstance(error, OSError) and error.strerror:
+        said = ReladError(error.strerror, file=error.filename)
+    elif isinstance(error, MemoryError):
+        said = machine_failure(error)
+    return " ".join(str(said).split())
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -11,12 +11,16 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, MachineError, ReladError, machine_failure
+
+#: Bytes that a disk must have left beside a file for it not to be called full.
+_MARGIN = 1 << 16
 
 
 @contextmanager
@@ -24,15 +28,74 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it to ``path`` on success.
 
     The temporary name keeps the suffixes (``.nii.gz``), since libraries choose the format by them.
+
+    Raises
+    ------
+    MachineError
+        Where it cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}") if path.name else path
+    if path.is_dir():
+        raise MachineError("is a folder, and a file is to be written", file=path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except ReladError:
+        raise
+    except Exception as error:
+        if what := _unwritable(error, temporary):
+            raise MachineError(f"cannot be written ({what})", file=path) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(error: Exception, temporary: Path) -> str | None:
+    """Why a file could not be written, where that is why ``error`` came up."""
+    if what := machine_failure(error):
+        return what
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    # Libraries of other languages say of a full disk only that writing failed.
+    return no_room(temporary.parent, _size(temporary) + _MARGIN)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def no_room(folder: Path, size: int) -> str | None:
+    """Why a file of ``size`` bytes could not be written into a folder; None where it could."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+@contextmanager
+def scratch_folder(prefix: str = "relad-") -> Iterator[Path]:
+    """Yield a temporary folder below ``TMPDIR``, which is removed.
+
+    Raises
+    ------
+    MachineError
+        Where none can be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise MachineError(
+            f"no temporary folder can be made ({error.strerror})",
+            file=error.filename,
+            hint="name a place with room by the environment variable TMPDIR",
+        ) from None
+    with folder as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -47,15 +110,18 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
         A file that every folder of this kind holds: only such a folder, or an empty one, is
         replaced.
     key
-        Where given, the temporary folder outlives a run that is killed, and is yielded as it was
-        left to the next run with this key (hexadecimal). What runs with other keys left is removed.
+        Where given, the temporary folder outlives a run that is killed or that the machine fails,
+        and is yielded as it was left to the next run with this key (hexadecimal). What runs with
+        other keys left is removed.
 
     Raises
     ------
     ReladError
         Where ``path`` is something else, which would be lost.
+    MachineError
+        Where it cannot be written, or vanished while it was.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     ours = not path.exists() or (path / mark).is_file()
     if not ours and not (path.is_dir() and not any(path.iterdir())):
         raise ReladError(
@@ -63,27 +129,60 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
             file=path,
             hint="name another folder, or remove it yourself",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     name = str(os.getpid()) if key is None else f"key-{key[:16]}"
     temporary = path.with_name(f".part-{name}-{path.name}")
-    for stale in path.parent.glob(f".part-key-{'[0-9a-f]' * 16}-{path.name}") if key else ():
-        if stale != temporary:
-            shutil.rmtree(stale, ignore_errors=True)
-    if key is None:
-        shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(exist_ok=key is not None)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".part-key-{'[0-9a-f]' * 16}-{path.name}") if key else ():
+            if stale != temporary:
+                shutil.rmtree(stale, ignore_errors=True)
+        if key is None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(exist_ok=key is not None)
+        made = temporary.stat()
+    except OSError as error:
+        raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
     try:
         yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except KeyboardInterrupt:
+        _require_same_folder(temporary, made, path)
+        _put(temporary, path)
+    except (KeyboardInterrupt, MachineError, OSError, MemoryError):
         if key is None:
             shutil.rmtree(temporary, ignore_errors=True)
         raise
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _require_same_folder(folder: Path, made: os.stat_result, path: Path) -> None:
+    """Refuse a folder that was taken away meanwhile.
+
+    One of its name may have been made anew, but what was in it before is gone.
+    """
+    try:
+        now = folder.stat()
+    except OSError:
+        now = None
+    if now is None or (now.st_dev, now.st_ino) != (made.st_dev, made.st_ino):
+        raise MachineError(
+            "vanished while it was written", file=path, hint="see to its disk and run it again"
+        )
+
+
+def _put(folder: Path, path: Path) -> None:
+    """Move a finished folder to its place; what lies there is lost only when that is done."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+    try:
+        folder.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

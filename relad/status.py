@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import beside, read_json, write_json
 
 
@@ -95,7 +95,8 @@ def is_simulated(image: Path) -> bool:
         return True
     try:
         description = bytes(nib.load(image).header["descrip"])
-    except Exception:  # not readable, or a format without one: whoever reads the voxels says so
+    except Exception as error:  # a format without one, or damage: who reads the voxels says so
+        refuse_machine_failure(error, image)
         return False
     return b"SIMULATED" in description
 

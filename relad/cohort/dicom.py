@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from relad.errors import DataError
+from relad.errors import DataError, refuse_machine_failure
 
 _LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 
@@ -63,6 +63,7 @@ def read_header(path: Path) -> pydicom.Dataset:
     except pydicom.errors.InvalidDicomError:
         raise DataError("not a DICOM file", file=path.name) from None
     except Exception as error:  # damaged headers raise nearly every built-in exception in pydicom
+        refuse_machine_failure(error, path)
         said = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"cannot be read ({said})", file=path.name) from None
     needed = math.ceil(

@@ -20,7 +20,7 @@ from relad.cohort import adni, bids, convert, dicom, dicom_pet, dicom_series, in
 from relad.cohort.images import Candidate, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.series import Product, SeriesTable, tracer_of
-from relad.errors import DataError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import beside, write_json
 from relad.imaging.nifti import save_nifti
 from relad.status import SIMULATED_KEY, Kind, is_simulated, says_simulated
@@ -248,7 +248,10 @@ def _attempt(work: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
         return work(), None
     except DataError as error:
         return None, str(error)
+    except ReladError:
+        raise  # the machine's or the study's fault, and of no image
     except Exception as error:
+        refuse_machine_failure(error)
         traceback.print_exc(file=sys.stderr)
         said = " ".join(str(error).split())
         return None, f"cannot be read ({type(error).__name__}: {said})"

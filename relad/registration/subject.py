@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from relad.errors import DataError
-from relad.fileio import write_json
+from relad.fileio import scratch_folder, write_json
 from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points
@@ -77,9 +76,9 @@ class Subject:
 
         What cannot be used is excluded in the status; nothing of it stays in the folder.
         """
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             try:
-                self._register(choose(), folder, Path(scratch))
+                self._register(choose(), folder, scratch)
             except DataError as error:
                 for path in folder.iterdir():
                     path.unlink()

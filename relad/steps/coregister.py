@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from relad.errors import DataError, ReladError
+from relad.fileio import scratch_folder
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import pose_margin
@@ -224,12 +224,11 @@ def coregister(
     corrected = engine.correct_bias(fixed)
     low = engine.working_copy(corrected, voxel_mm)
     affine = engine.affine_of(low)
-    with tempfile.TemporaryDirectory() as name:
-        prefix = Path(name) / "moving"
+    with scratch_folder() as scratch:
+        prefix = scratch / "moving"
         image = moving.image()
         if moving.pet:
             if mask is None:
-                scratch = Path(name)
                 mask = extraction.extract("auto", corrected, low, None, scratch, seed=seed).mask
             found = extraction.on_low(mask, fixed.affine, low)
             if not found.any():
