@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from relad import __version__
@@ -89,6 +90,19 @@ def _in_one_line(error: Exception) -> str:
     return " ".join(str(said).split())
 
 
+def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """Type of an argument that is a whole number between two."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number from {least} to {most}"
+            )
+        return int(text)
+
+    return read
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """The option that every configurable step has."""
     parser.add_argument(
@@ -101,9 +115,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:
-    """Subjects' folders, each of ``given`` or the folders ``sub-*`` in it, in order."""
-    return [
-        folder
-        for path in given
-        for folder in ([path] if path.name.startswith("sub-") else sorted(path.glob("sub-*")))
-    ]
+    """Subjects' folders, each of ``given`` or the folders ``sub-*`` in it, in order.
+
+    Raises
+    ------
+    ReladError
+        Where one of ``given`` is no folder, or neither a subject's nor one that holds some.
+    """
+    found = []
+    for path in given:
+        if not path.is_dir():
+            raise ReladError("no such folder", file=path)
+        inside = [path] if path.name.startswith("sub-") else sorted(path.glob("sub-*"))
+        if not inside:
+            raise ReladError("holds no subject's folder (sub-*)", file=path)
+        found += inside
+    return found

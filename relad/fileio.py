@@ -146,9 +146,11 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
         yield temporary
         _require_same_folder(temporary, made, path)
         _put(temporary, path)
-    except (KeyboardInterrupt, MachineError, OSError, MemoryError):
+    except (KeyboardInterrupt, MachineError, OSError, MemoryError) as error:
         if key is None:
             shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and (what := machine_failure(error)):
+            raise MachineError(what, file=error.filename or path) from error
         raise
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -185,6 +187,16 @@ def _put(folder: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def reserve(file: Path) -> None:
+    """Take the room on the disk that a file's size states.
+
+    A file that is mapped into memory is written when the system sees fit; where the disk is full by
+    then, the process is killed without a word.
+    """
+    with file.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+
+
 def write_text(path: str | Path, text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -199,8 +211,40 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ReladError("no such file", file=path) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the encoding, and of JSON
         raise DataError(f"not valid JSON ({error})", file=path) from None
+
+
+def read_object(path: str | Path, needs: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a JSON object that has some keys.
+
+    Raises
+    ------
+    ReladError
+        Where it is something else or lacks one of them.
+    """
+    told = read_json(path)
+    if not isinstance(told, dict):
+        raise DataError("not a JSON object", file=path)
+    if lacking := [key for key in needs if key not in told]:
+        raise DataError(f"lacks {', '.join(lacking)}", file=path)
+    return told
+
+
+@contextmanager
+def content_of(path: str | Path, what: str, *, hint: str) -> Iterator[None]:
+    """Do with a file's content what only fails where it is not ``what`` it must be.
+
+    Raises
+    ------
+    DataError
+        In place of the error of a missing key, a value of another type, and the like.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"is no {what} ({said})", file=path, hint=hint) from None
 
 
 def write_table(
@@ -221,20 +265,34 @@ def write_table(
     write_text(path, text.getvalue())
 
 
-def read_table(path: str | Path) -> list[dict[str, str | None]]:
-    """Read a ``.tsv`` or ``.csv`` as a list of rows; ``n/a`` and empty cells become None."""
+def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, str | None]]:
+    """Read a ``.tsv`` or ``.csv`` as a list of rows; ``n/a`` and empty cells become None.
+
+    Raises
+    ------
+    ReladError
+        Where there is none, or it is something else.
+    DataError
+        Where it is damaged, a row is longer than the header, or a column of ``needs`` is missing.
+    """
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-            return [
-                {k: (None if v in (None, "", "n/a") else v) for k, v in row.items()}
-                for row in reader
-            ]
+            rows = []
+            for row in reader:
+                if any(row.pop(None, ())):
+                    raise DataError(
+                        f"line {reader.line_num} has more cells than the header", file=path
+                    )
+                rows.append({k: (None if v in (None, "", "n/a") else v) for k, v in row.items()})
     except FileNotFoundError:
         raise ReladError("no such table", file=path) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"not a readable table ({error})", file=path) from None
+    if lacking := [column for column in needs if column not in (reader.fieldnames or ())]:
+        raise DataError(f"lacks the columns {', '.join(lacking)}", file=path)
+    return rows
 
 
 def beside(image: Path, suffix: str) -> Path:

@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from relad.errors import DataError, ReladError, refuse_machine_failure
-from relad.fileio import beside, read_json, write_json
+from relad.errors import ReladError, refuse_machine_failure
+from relad.fileio import beside, content_of, read_json, read_object, write_json
 
 
 class Modality(StrEnum):
@@ -270,13 +270,9 @@ class SubjectStatus:
             Where there is none, or it is not one of this version's.
         """
         file = folder / "status.json"
-        told = read_json(file)
-        try:
+        told = read_object(file)
+        with content_of(file, "status of a subject", hint="run its step again"):
             return cls.of(told)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"is no status of a subject ({error!r})", file=file, hint="run its step again"
-            ) from None
 
 
 def kind_of(statuses: Iterable[SubjectStatus]) -> Kind:

@@ -53,6 +53,8 @@ class Candidate:
         Sort key among images of one kind in a session, after the PET product.
     problem
         Why it cannot be used, where the source shows that already.
+    put_right, put_right_note
+        What a person put right of it, by key, and that in words (:mod:`relad.cohort.overrides`).
     """
 
     entry: Entry
@@ -62,6 +64,8 @@ class Candidate:
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     rank: tuple[Any, ...] = ()
     problem: str | None = None
+    put_right: Mapping[str, str] = field(default_factory=dict)
+    put_right_note: str = ""
 
 
 @dataclass

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from relad.cohort import adni, bids, convert, dicom, dicom_pet, dicom_series, integrity
+from relad.cohort import adni, bids, convert, dicom, dicom_pet, dicom_series, integrity, overrides
 from relad.cohort.images import Candidate, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.series import Product, SeriesTable, tracer_of
@@ -105,13 +105,16 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         _check_header(series, candidate, kind)
     elif len(files) > 1:
         raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
+    candidate = overrides.put_right(candidate, series, rules.tracers)
     tracer = product = None
     timed = True
     if kind == "PET":
         stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
         told = candidate.sidecar
         stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
-        tracer = tracer_of(entry.description, stated, rules.tracers)
+        tracer = candidate.put_right.get("tracer") or tracer_of(
+            entry.description, stated, rules.tracers
+        )
         product = rules.series.product_of(entry.description)
         if series is not None and not product.averaged:
             timed = bids.pet_times(series)["InjectionStart"] != bids.UNKNOWN

@@ -12,7 +12,7 @@ from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.cohort.sources.bids import segmentation_of
 from relad.errors import DataError
-from relad.fileio import beside, read_json
+from relad.fileio import beside, read_object
 from relad.study.settings import OwnLabels, Tracer
 
 #: Least share of a frame that lies inside its tracer's window, and least share of the window that
@@ -43,7 +43,7 @@ class Session:
 def sidecar(image: Path) -> dict[str, Any]:
     """Read the JSON file beside an image; empty where there is none."""
     path = beside(image, ".json")
-    return read_json(path) if path.exists() else {}
+    return read_object(path) if path.exists() else {}
 
 
 def _one(folder: Path, suffix: str) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json
+from relad.fileio import read_object
 from relad.status import Kind
 from relad.study.settings import ComparedMethod
 
@@ -122,7 +122,7 @@ def _read(file: Path, record: type, needed: Sequence[str], step: str) -> dict[st
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
-    told, hint = read_json(file), f"run `relad {step}` again"
+    told, hint = read_object(file), f"run `relad {step}` again"
     lacking = [path for path in needed if at(path) is None]
     if lacking:
         raise DataError(f"lacks {', '.join(lacking)}", file=file, hint=hint)

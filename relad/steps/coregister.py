@@ -28,8 +28,10 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
+from relad.cli import whole_number
 from relad.errors import DataError, ReladError
 from relad.fileio import scratch_folder
+from relad.imaging.headers import VOXEL_MM
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import pose_margin
@@ -63,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames",
         metavar=("FIRST", "LAST"),
-        type=int,
+        type=whole_number(0),
         nargs=2,
         help="frames of the PET to average, counted from 0, both included (default: all)",
     )
@@ -74,9 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2.0,
         help="images finer than this are brought to it before they are compared (default: 2)",
     )
-    parser.add_argument("--threads", type=int, default=1,
+    parser.add_argument("--threads", type=whole_number(1, 1024), default=1,
                         help="ITK threads (default: 1, the same bytes every time)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the metric's sampling (default: 0)")
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, 2**31 - 2),
+        default=0,
+        help="of the metric's sampling (default: 0)",
+    )
     parser.add_argument(
         "--force",
         action="store_true",
@@ -85,8 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if not args.voxel_mm > 0:
-        raise ReladError(f"--voxel-mm must be positive, not {args.voxel_mm:g}")
+    low, high = VOXEL_MM
+    if not low <= args.voxel_mm <= high:
+        raise ReladError(f"--voxel-mm must lie in {low:g} to {high:g}, not {args.voxel_mm:g}")
     check_suffix(args.transform)
     engine.configure(args.threads, args.seed)
     fixed = load_nifti(args.fixed, ndim=3)
