@@ -243,6 +243,8 @@ class SubjectStatus:
             facts = [numbers.pop(key) for key in ("status", "reason", "simulated")]
             return ScanStatus(State(facts[0]), facts[1], facts[2], numbers)
 
+        if not isinstance(told["subject"], str):
+            raise TypeError(f"its subject is {told['subject']!r}")
         return cls(
             subject=told["subject"],
             session=told["session"],

@@ -125,8 +125,8 @@ class PackedDataset:
         if not isinstance(self.cohort, str) or not isinstance(self.role, str):
             raise TypeError(f"cohort {self.cohort!r} has the role {self.role!r}")
         self.kind = Kind(info["kind"])
-        self.modalities: list[str] = info["modalities"]
-        self.tracers: list[str] = info["tracers"]
+        self.modalities: list[str] = list(info["modalities"])
+        self.tracers: list[str] = list(info["tracers"])
         windows = info["windows"]
         self.windows = {t: (float(windows[t][0]), float(windows[t][1])) for t in self.tracers}
         if not all(low < high for low, high in self.windows.values()):

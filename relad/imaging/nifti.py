@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from relad.errors import DataError, refuse_machine_failure
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import whole_file
 from relad.imaging import headers
 
@@ -154,6 +155,20 @@ def _freesurfer(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     if not abs(np.linalg.det(image.affine[:3, :3])) > 1e-12:
         raise DataError("its affine is singular; orientation is unknown", file=where)
     return data, image.affine
+
+
+def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse an image to be written that has another format's name, or is one of the inputs.
+
+    Raises
+    ------
+    ReladError
+        Saying which.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ReladError("the image's name must end in .nii or .nii.gz", file=path)
+    if any(one is not None and one.resolve() == path.resolve() for one in inputs):
+        raise ReladError("would replace an image it is made from", file=path)
 
 
 def save_nifti(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, Scaling, dic
     info = read_object(file, (*needs, "seed", "counts", "provenance"))
     with content_of(file, "record of a training", hint="train the model again"):
         entry = typed(TrainedMethod, info["entry"])
-        inputs, tracers = list(info["inputs"]), list(info["tracers"])
+        inputs, tracers = operator.index(info["inputs"]), list(info["tracers"])
+        _ = info["counts"]["updates"], info["provenance"]["settings"]  # synthesis.json repeats them
         method = build(info["method"], entry, inputs=inputs, tracers=len(tracers))
     weights = folder / "model.safetensors"
     try:

@@ -32,7 +32,7 @@ from relad.cli import whole_number
 from relad.errors import DataError, ReladError
 from relad.fileio import scratch_folder
 from relad.imaging.headers import VOXEL_MM
-from relad.imaging.nifti import load_nifti, save_nifti
+from relad.imaging.nifti import check_output, load_nifti, save_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import pose_margin
 from relad.registration import engine, extraction, inputs, motion, rigid
@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> None:
     if not low <= args.voxel_mm <= high:
         raise ReladError(f"--voxel-mm must lie in {low:g} to {high:g}, not {args.voxel_mm:g}")
     check_suffix(args.transform)
+    if args.resampled is not None:
+        check_output(args.resampled, [args.fixed, args.moving, args.mask])
     engine.configure(args.threads, args.seed)
     fixed = load_nifti(args.fixed, ndim=3)
     moving = load_moving(args.moving, pet=args.pet, frames=args.frames)

@@ -12,7 +12,7 @@ import dataclasses
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -463,19 +463,23 @@ def typed(kind: type[T], data: Any, where: str = "") -> T:
         return kind(**values)
     if origin in (types.UnionType, typing.Union):
         return None if data is None else typed(inner[0], data, where)
-    if origin is dict and dataclasses.is_dataclass(inner[1]):
+    if origin is dict and inner[1] is not Any:
         return {key: typed(inner[1], value, f"{where}.{key}") for key, value in data.items()}
-    if origin is tuple:
-        return tuple(typed(inner[0], value, where) for value in data)
+    if origin is tuple or origin in _LISTS:
+        values = (typed(inner[0], value, where) for value in data)
+        return tuple(values) if origin is tuple else list(values)
     return kind(data) if kind in (int, float) else data
 
 
+#: Types of a field that holds a list.
+_LISTS = (list, Sequence)
 #: Beyond it a number is none that float64 holds.
 _GREATEST = sys.float_info.max
 #: Type of a value -> what YAML and JSON hold for it, and that in words.
 _PLAIN: dict[Any, tuple[type | tuple[type, ...], str]] = {
     dict: (Mapping, "a section"),
     tuple: ((list, tuple), "a list"),
+    **dict.fromkeys(_LISTS, ((list, tuple), "a list")),
     str: (str, "text"),
     bool: (bool, "true or false"),
     int: ((int, float), "a whole number"),
