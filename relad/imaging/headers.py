@@ -202,7 +202,8 @@ def _require_one_place(
     between = np.linalg.inv(q[:3, :3]) @ s[:3, :3]
     agree = bool(np.linalg.det(between) > 0)  # else one of them swaps left and right
     if q_code == s_code:
-        corners = np.array([[*c, 1] for c in product(*[(0, n - 1) for n in shape])]).T
+        three = (*shape, 1, 1)[:3]  # a picture has two
+        corners = np.array([[*c, 1] for c in product(*[(0, n - 1) for n in three])]).T
         apart = np.linalg.norm(((q - s) @ corners)[:3], axis=0).max()
         agree &= bool(apart < _APART * np.linalg.norm(s[:3, :3], axis=0).min())
     elif q_code in _SCANNER and s_code in _SCANNER:  # realigned: turned and shifted, never scaled

@@ -20,7 +20,7 @@ from relad.imaging.nifti import load_nifti
 
 #: So many names are listed where one is not found.
 _LISTED = 12
-#: Whole numbers up to this one are told apart in float32, as which images are read.
+#: Whole numbers below this one are told apart in float32, as which images are read.
 _EXACT = 1 << 24
 _COLOUR = re.compile(r"\s*(\d+)\s+(\S+)(\s+\d+){3,4}\s*")
 
@@ -40,10 +40,10 @@ def read_labels(
     """
     image = load_nifti(file, ndim=3, allow_constant=allow_constant, standard=standard)
     values = np.asarray(image.dataobj)
-    if values.max() > _EXACT:
+    if values.max() >= _EXACT:
         raise DataError(
             f"holds a label of {values.max():.0f}", file=file,
-            hint=f"number its labels anew, from 1 to at most {_EXACT}",
+            hint=f"number its labels anew, from 1 to less than {_EXACT}",
         )  # fmt: skip
     labels = np.rint(values).astype(np.int32)
     if np.abs(labels - values).max() > 1e-3 or labels.min() < 0:
