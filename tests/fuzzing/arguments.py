@@ -95,6 +95,11 @@ class Result:
     outcome: str
     said: str
 
+    @property
+    def fine(self) -> bool:
+        """Whether it is as it must be."""
+        return self.outcome.startswith("status ")
+
 
 def build(folder: Path) -> list[str]:
     """Make the world: usual inputs, and one of every wrong kind; returns the wrong ones' names."""
@@ -199,6 +204,15 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
+def keep_intact(world: Path) -> None:
+    """Keep a copy of the world, from which what a command changes is mended."""
+    shutil.copytree(world, _intact(world))
+
+
+def _intact(world: Path) -> Path:
+    return world.with_name(f"{world.name}-intact")
+
+
 def judge(command: str, words: list[str], world: Path, before: dict[str, str]) -> Result:
     """Run a command line and say what became of it; what it wrote is removed again."""
     out, err = io.StringIO(), io.StringIO()
@@ -214,7 +228,7 @@ def judge(command: str, words: list[str], world: Path, before: dict[str, str]) -
     after = contents(world)
     changed = {name for name, digest in before.items() if after.get(name) != digest}
     for name in changed:
-        shutil.copyfile(world.with_name(f"{world.name}-intact") / name, world / name)
+        shutil.copyfile(_intact(world) / name, world / name)
     # A table that is named as the place of a table is replaced, as asked.
     asked = {word for word in words if word.endswith((".tsv", ".csv"))}
     changed -= {name for name in changed if str(world / name) in asked}
@@ -246,7 +260,7 @@ def run(world: Path, count: int, seed: int = 0) -> Iterator[Result]:
     world.mkdir(parents=True, exist_ok=True)
     wrong = build(world)
     before = contents(world)
-    shutil.copytree(world, world.with_name(f"{world.name}-intact"))
+    keep_intact(world)
     for number in range(count):
         command = list(COMMANDS)[number % len(COMMANDS)]
         rng = np.random.default_rng([seed, number])

@@ -34,6 +34,11 @@ class Result:
     outcome: str
     said: str
 
+    @property
+    def fine(self) -> bool:
+        """Whether it is as it must be."""
+        return self.outcome in ("refused, with the reason", "read unharmed", "believed")
+
 
 def write_image(file: Path, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """An oblique image with both forms; its values (float32) and affine."""
