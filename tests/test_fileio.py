@@ -135,7 +135,7 @@ def test_bad_images_are_refused_by_name(tmp_path: Path, volume: np.ndarray) -> N
     refused("has 3 dimensions where 4 are needed", ndim=4)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    refused("damaged or not readable .*truncated")
+    refused("cannot be read: .*truncated")
     file.write_bytes(gzip.compress(gzip.decompress(whole)[:400]))
     refused("truncated .holds 400 of 832 bytes")
     file.write_bytes(b"not an image")

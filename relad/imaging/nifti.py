@@ -136,7 +136,7 @@ def read_whole(path: Path, where: str) -> bytes:
             raise DataError("cannot be read: its name ends in .gz, but it is not packed",
                             file=where) from None  # fmt: skip
         raise DataError(
-            f"damaged or not readable ({said})",
+            f"cannot be read: damaged or not readable ({said})",
             file=where,
             hint="fetch or convert the file again; it may be truncated",
         ) from None

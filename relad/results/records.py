@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from relad.errors import DataError, ReladError
-from relad.fileio import read_object
+from relad.fileio import read_json
 from relad.status import Kind
 from relad.study.settings import ComparedMethod, typed
 
@@ -122,7 +122,7 @@ def _read(file: Path, record: type, needed: Sequence[str], step: str) -> dict[st
             found = found.get(key) if isinstance(found, dict) else None
         return found
 
-    told, hint = read_object(file), f"run `relad {step}` again"
+    told, hint = read_json(file), f"run `relad {step}` again"
     lacking = [path for path in needed if at(path) is None]
     if lacking:
         raise DataError(f"lacks {', '.join(lacking)}", file=file, hint=hint)
@@ -130,9 +130,12 @@ def _read(file: Path, record: type, needed: Sequence[str], step: str) -> dict[st
     there = [field.name for field in fields(record) if field.name in told]
     try:
         found = {name: typed(types[name], told[name], name) for name in there}
+    except ReladError as error:
+        raise DataError(error.what, file=file, hint=hint) from None
+    try:
         found["kind"] = Kind(told["kind"])
-    except (ReladError, ValueError) as error:
-        raise DataError(f"holds what cannot be: {error}", file=file, hint=hint) from None
+    except ValueError as error:
+        raise DataError(f"kind: {error}", file=file, hint=hint) from None
     return found
 
 

@@ -190,6 +190,10 @@ def _volumes(
             yield pair, number + 1, volume, each
 
 
+#: Steps and samples beyond it are a slip; what is below 1 is Sampling's to refuse.
+_MOST = 100_000
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="folder of the trained model")
     parser.add_argument("packed", type=Path, help="packed cohort")
@@ -201,11 +205,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         + " (default: as the settings say, with their steps)",
     )
     parser.add_argument(
-        "--steps", type=whole_number(1, 100_000), help="network evaluations of one sample"
+        "--steps", type=whole_number(-_MOST, _MOST), help="network evaluations of one sample"
     )
     parser.add_argument(
         "--samples",
-        type=whole_number(1, 100_000),
+        type=whole_number(-_MOST, _MOST),
         help="samples whose mean is the image and whose spread is written",
     )
     parser.add_argument(
