@@ -181,11 +181,13 @@ def _forms(header: nib.Nifti1Header, where: str) -> list[tuple[int, np.ndarray]]
         if float(turned["pixdim"][0]) == 0.0:  # which NIfTI reads as 1
             turned["pixdim"][0] = 1.0
         try:
-            forms.append((codes["qform"], turned.get_qform()))
+            with np.errstate(all="ignore"):  # what is not finite is refused below
+                forms.append((codes["qform"], turned.get_qform()))
         except Exception as error:  # quaternions that are none
             raise DataError(f"its qform is no rotation ({error})", file=where) from None
     if codes["sform"]:
-        forms.append((codes["sform"], header.get_sform()))
+        with np.errstate(all="ignore"):
+            forms.append((codes["sform"], header.get_sform()))
     for _, form in forms:
         if not np.isfinite(form).all() or abs(np.linalg.det(form[:3, :3])) < 1e-12:
             raise DataError("its affine is singular; orientation is unknown", file=where)

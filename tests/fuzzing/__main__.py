@@ -51,7 +51,7 @@ def main() -> int:
     wrong = [f"{r.field}: {r.outcome}: {r.said}" for r in altered if not r.fine]
     wrong += [f"relad {r.command} {' '.join(r.words)}: {r.outcome}: {r.said}"
               for r in lines if not r.fine]  # fmt: skip
-    print(table("header field", ((r.field, r.outcome) for r in altered)), end="\n\n")
+    print(table("header", ((r.about, r.outcome) for r in altered)), end="\n\n")
     print(table("command", ((r.command, r.outcome) for r in lines)))
     for line in wrong:
         print(line, file=sys.stderr)

@@ -22,6 +22,16 @@ from relad.imaging.nifti import load_nifti
 SHAPE = (12, 11, 10)
 #: Fields of which a file says nothing a second time.
 BELIEVED = ("scl_slope", "scl_inter", "datatype")
+#: Fields from which anything is read, by what they tell; half of all alterations are of these.
+READ = {
+    "what file it is": ("sizeof_hdr", "magic", "vox_offset", "intent_code"),
+    "number and type of voxels": ("dim", "datatype", "bitpix"),
+    "scale of values": ("scl_slope", "scl_inter"),
+    "size of voxels": ("pixdim", "xyzt_units"),
+    "place (qform)": ("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x",
+                      "qoffset_y", "qoffset_z"),
+    "place (sform)": ("sform_code", "srow_x", "srow_y", "srow_z"),
+}  # fmt: skip
 #: Values that header fields had in public reports of damage.
 _ODD = (0, 1, -1, 2, 3, 4, 5, 7, 255, 1e-30, 1e30, np.nan, np.inf, -np.inf, 0.5, 1000)
 
@@ -33,6 +43,11 @@ class Result:
     field: str
     outcome: str
     said: str
+
+    @property
+    def about(self) -> str:
+        """What the field tells."""
+        return next((about for about, names in READ.items() if self.field in names), "all else")
 
     @property
     def fine(self) -> bool:
@@ -62,6 +77,8 @@ def alter(raw: bytearray, rng: np.random.Generator) -> str:
         at = int(rng.integers(kind.itemsize))
         raw[at] ^= 1 << int(rng.integers(8))
         return next(n for n in reversed(names) if kind.fields[n][1] <= at)
+    if rng.random() < 0.8:
+        names = [name for group in READ.values() for name in group]
     name = names[int(rng.integers(len(names)))]
     header = np.frombuffer(bytes(raw[: kind.itemsize]), kind).copy()
     field = header[name]
