@@ -139,7 +139,7 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
         if key is None:
             shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(exist_ok=key is not None)
-        made = temporary.stat()
+        made = os.open(temporary, os.O_RDONLY)
     except OSError as error:
         raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
     try:
@@ -155,18 +155,17 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(made)
 
 
-def _require_same_folder(folder: Path, made: os.stat_result, path: Path) -> None:
+def _require_same_folder(folder: Path, made: int, path: Path) -> None:
     """Refuse a folder that was taken away meanwhile.
 
-    One of its name may have been made anew, but what was in it before is gone.
+    One of its name may have been made anew, but what was in it before is gone. ``made`` is the first
+    one, held open lest its number be given to another.
     """
-    try:
-        now = folder.stat()
-    except OSError:
-        now = None
-    if now is None or (now.st_dev, now.st_ino) != (made.st_dev, made.st_ino):
+    if not (folder.exists() and os.path.samestat(folder.stat(), os.fstat(made))):
         raise MachineError(
             "vanished while it was written", file=path, hint="see to its disk and run it again"
         )

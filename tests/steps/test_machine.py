@@ -229,6 +229,17 @@ def test_a_failed_replacement_keeps_the_old_folder(tmp_path, monkeypatch) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_a_folder_that_is_taken_away_and_made_anew(tmp_path) -> None:
+    """A disk that comes back, or a file that is written where the folder was."""
+    vanished = pytest.raises(MachineError, match="vanished while it was written")
+    with vanished, whole_folder(tmp_path / "out", mark="mark") as folder:
+        (folder / "finished").touch()
+        shutil.rmtree(folder)
+        with whole_file(folder / "mark") as file:
+            file.touch()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_of_the_writer_is_its_own(tmp_path) -> None:
     with pytest.raises(KeyError), whole_file(tmp_path / "a"):
         raise KeyError("a fault of ours")
