@@ -70,7 +70,9 @@ def main(argv: list[str] | None = None) -> int:
     except (UnicodeDecodeError, RecursionError, OSError) as error:  # of @FILE, or of FILE in FILE
         parser.error(f"cannot read the words of a file given as @FILE ({error})")
     try:
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()  # here, where a full disk is still told in one line
+        return status
     except BrokenPipeError:
         # The reader (head, less) closed early: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -162,8 +162,8 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
 def _require_same_folder(folder: Path, made: int, path: Path) -> None:
     """Refuse a folder that was taken away meanwhile.
 
-    One of its name may have been made anew, but what was in it before is gone. ``made`` is the first
-    one, held open lest its number be given to another.
+    One of its name may have been made anew, but what was in it before is gone. ``made`` is the
+    first one, held open lest its number be given to another.
     """
     if not (folder.exists() and os.path.samestat(folder.stat(), os.fstat(made))):
         raise MachineError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
-from relad.errors import ReladError
+from relad.errors import ReladError, refuse_machine_failure
 from relad.fileio import read_table
 
 #: ADNI's identifiers of subjects.
@@ -215,6 +215,7 @@ def walk(source: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     seen: set[Path] = set()
 
     def note(error: OSError) -> None:
+        refuse_machine_failure(error, error.filename)
         closed.append((Path(error.filename), error.strerror or type(error).__name__))
 
     for folder, inside, names in os.walk(source, onerror=note, followlinks=True):

@@ -18,6 +18,8 @@ from relad.study.settings import OwnLabels, Tracer
 #: Least share of a frame that lies inside its tracer's window, and least share of the window that
 #: such frames cover: scans rarely start to the minute.
 MIN_SHARE = 0.5
+#: No scan's times are further from its injection (s).
+_LONGEST_S = 1e7
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,26 @@ def _session(
 def _seconds(meta: Mapping[str, Any], key: str) -> list[float]:
     value = meta.get(key)
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        raise DataError(f"its sidecar does not state {key} (it says {value!r})")
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if not numbers or not all(abs(v) <= _LONGEST_S for v in values):
+        raise DataError(f"its sidecar does not state {key} (it says {str(value)[:60]!r})")
     return [float(v) for v in values]
+
+
+def durations(meta: Mapping[str, Any], count: int) -> list[float] | None:
+    """Durations (s) of an image's frames; None where its sidecar states none.
+
+    Raises
+    ------
+    DataError
+        Where it states others than the image has.
+    """
+    if "FrameDuration" not in meta:
+        return None
+    stated = _seconds(meta, "FrameDuration")
+    if len(stated) != count or min(stated) <= 0:
+        raise DataError(f"its sidecar's FrameDuration is not of {count} frames")
+    return stated
 
 
 @dataclass(frozen=True)
@@ -260,7 +279,10 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
             f"its sidecar times {len(starts)} starts and {len(durations)} durations "
             f"for {count} frames"
         )
-    (injection,) = _seconds(meta, "InjectionStart")
+    injections = _seconds(meta, "InjectionStart")
+    if len(injections) != 1:
+        raise DataError(f"its sidecar states {len(injections)} times of injection")
+    (injection,) = injections
     if count > 1 and meta.get("ImageDecayCorrected") is False:
         raise DataError("its frames are not corrected for decay, so they cannot be averaged")
     starts = [start - injection for start in starts]

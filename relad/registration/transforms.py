@@ -14,7 +14,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import io, ndimage
 
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import whole_file, write_text
 from relad.imaging import headers
 from relad.imaging.nifti import read_whole
@@ -44,6 +44,7 @@ def read_affine(path: str | Path) -> np.ndarray:
         linear = parameters[:9].reshape(3, 3)
         shift = parameters[9:].reshape(3)
     except (OSError, ValueError, KeyError, StopIteration, io.matlab.MatReadError) as error:
+        refuse_machine_failure(error, path)
         raise DataError(f"not an ITK affine transform ({error!r})", file=path) from None
     matrix = np.eye(4)
     matrix[:3, :3] = linear

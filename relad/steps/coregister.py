@@ -183,8 +183,10 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
     first, last = frames or (0, data.shape[3] - 1)
     if not 0 <= first <= last < data.shape[3]:
         raise DataError(f"has frames 0 to {data.shape[3] - 1}, not {first} to {last}", file=path)
-    durations = meta.get("FrameDuration")
-    known = isinstance(durations, list) and len(durations) == data.shape[3]
+    try:
+        durations = inputs.durations(meta, data.shape[3])
+    except DataError as error:
+        raise DataError(error.what, file=path) from None
     chosen = [np.ascontiguousarray(data[..., i]) for i in range(first, last + 1)]
     for index, frame in enumerate(chosen, first):
         if not frame.max() > 0:
@@ -201,7 +203,7 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
                 hint="choose frames with uptake in the brain by --frames",
             )
         poses.append(pose)
-    seconds = [float(durations[i]) if known else 1.0 for i in range(first, last + 1)]
+    seconds = [durations[i] if durations else 1.0 for i in range(first, last + 1)]
     return Moving(chosen, image.affine, poses, seconds, pet)
 
 

@@ -16,13 +16,17 @@ import torch
 import relad.steps.ingest as step
 from relad import cli
 from relad.cohort import convert
-from relad.errors import MachineError
+from relad.errors import DataError, MachineError
 from relad.fileio import read_table, reserve, whole_file, whole_folder
 from relad.imaging import nifti
+from relad.registration.subject import Subject
+from relad.status import SubjectStatus
+from relad.study.settings import RegisterSettings
 from relad.training import checkpoints
 from tests.helpers.bids_tree import PET, session
 from tests.helpers.limits import converter, largest_file, small_disk
 from tests.helpers.loni import A, B, csv_row, write_csv, write_mri, write_pet
+from tests.helpers.settings import of
 
 SETTINGS = ["--settings", str(Path(__file__).parents[2] / "config" / "config.yaml")]
 
@@ -175,6 +179,28 @@ def test_an_output_that_vanishes(loni, tmp_path, monkeypatch, capsys) -> None:
     whole(loni, tmp_path / "bids")
 
 
+def test_a_registration_that_fails_for_want_of_room(tmp_path, monkeypatch) -> None:
+    """The same failure is the subject's own where there is room."""
+    settings = of(RegisterSettings)
+
+    def choose():
+        raise DataError("registration failed")
+
+    def write(name: str) -> SubjectStatus:
+        (tmp_path / name).mkdir()
+        step = Subject(tmp_path, "01", settings)
+        step.write(tmp_path / name, choose)
+        return step.status
+
+    with small_disk(tmp_path / "full", "64k") as full:
+        monkeypatch.setattr("tempfile.tempdir", str(full))
+        with pytest.raises(MachineError, match="No space left on device, so that registration"):
+            write("a")
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert write("b").reason == "registration failed"
+    assert not (tmp_path / "a" / "status.json").exists()
+
+
 def test_every_kind_of_reason_is_told(tmp_path) -> None:
     rows = [{"image_id": f"I{n}", "reason": f"not used: 'Survey {n}'"} for n in range(50)]
     rows += [{"image_id": f"I{n}", "reason": f"I{n}: {why}"}
@@ -200,6 +226,16 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path) -> None:
             nifti.save_nifti(tmp_path / "a.nii", np.zeros((50, 50, 50), np.float32), np.eye(4))
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_trained_over(tmp_path, monkeypatch) -> None:
+    def fails(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "checkpoint.pt").write_text("whole")
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(MachineError, match="Input/output error"):
+        checkpoints.load(tmp_path / "checkpoint.pt", "x", torch.device("cpu"))
 
 
 def test_a_mapped_file_takes_its_room_at_once(tmp_path) -> None:
