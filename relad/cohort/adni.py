@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from relad.errors import ReladError
+from relad.errors import ReladError, refuse_machine_failure
 
 #: ADNI's identifiers of subjects.
 PTID = re.compile(r"\d{3}_S_\d{4,}")
@@ -106,6 +106,7 @@ def walk(source: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     seen: set[Path] = set()
 
     def note(error: OSError) -> None:
+        refuse_machine_failure(error, error.filename)
         closed.append((Path(error.filename), error.strerror or type(error).__name__))
 
     for folder, inside, names in os.walk(source, onerror=note, followlinks=True):

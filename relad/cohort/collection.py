@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 
 from relad.cohort.adni import Entry, image_id, iso_date
-from relad.errors import ReladError
+from relad.errors import MachineError, ReladError, refuse_machine_failure
 
 #: Attribute of :class:`Entry` -> names of its column in lower case, as the collection CSV has it
 #: first. Only the first two must be there.
@@ -104,6 +104,8 @@ def _header_of(file: Path) -> list[str]:
     """Column names of a table; none where it cannot be read."""
     try:
         return _header(_text(file, 1 << 16))[0]
+    except MachineError:
+        raise
     except ReladError:
         return []
 
@@ -120,6 +122,7 @@ def _text(file: Path, length: int = -1) -> str:
         with file.open("rb") as stream:
             raw = stream.read(length)
     except OSError as error:
+        refuse_machine_failure(error, file)
         raise ReladError(f"cannot be read ({error.strerror})", file=file) from None
     if raw[:4] == b"PK\x03\x04":
         raise ReladError("is a spreadsheet, no CSV", file=file, hint="save it as CSV")

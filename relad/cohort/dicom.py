@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 
 _LONG_LENGTH = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 _UNDEFINED = 0xFFFFFFFF
@@ -121,6 +121,7 @@ def read_header(path: Path) -> tuple[pydicom.Dataset, Pixels]:
     except pydicom.errors.InvalidDicomError:
         raise DataError("not a DICOM file", file=path.name) from None
     except Exception as error:  # damaged headers raise nearly every built-in exception in pydicom
+        refuse_machine_failure(error, path)
         said = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"cannot be read ({said})", file=path.name) from None
     samples = int(header.get("SamplesPerPixel", 1) or 1)

@@ -55,6 +55,8 @@ class Candidate:
         Why it cannot be used, where the source shows that already.
     notes
         What a person should look at.
+    put_right, put_right_note
+        What a person put right of it, by key, and that in words (:mod:`relad.cohort.overrides`).
     """
 
     entry: Entry
@@ -65,6 +67,8 @@ class Candidate:
     rank: tuple[Any, ...] = ()
     problem: str | None = None
     notes: tuple[str, ...] = ()
+    put_right: Mapping[str, str] = field(default_factory=dict)
+    put_right_note: str = ""
 
 
 @dataclass

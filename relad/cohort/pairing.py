@@ -146,7 +146,7 @@ class Visit:
 def unpaired(dataset: Path, subject: str) -> dict[str, str]:
     """Tracer -> why its PET got no MRI, from ``pairs.tsv``; empty where there is none."""
     table = dataset / "pairs.tsv"
-    rows = read_table(table) if table.is_file() else []
+    rows = read_table(table, PAIR_COLUMNS) if table.is_file() else []
     return {
         r["tracer"] or "": f"PET not paired with MRI: {r['reason']}"
         for r in rows
@@ -167,7 +167,11 @@ def visit_of(dataset: Path, subject: str) -> Visit | None:
     table = dataset / "pairs.tsv"
     if not table.is_file():
         return None
-    rows = [r for r in read_table(table) if r["subject"] == subject and r["status"] == "paired"]
+    rows = [
+        r
+        for r in read_table(table, PAIR_COLUMNS)
+        if r["subject"] == subject and r["status"] == "paired"
+    ]
     if not rows:
         return None
     by_t1w: dict[str, list[dict[str, str | None]]] = defaultdict(list)

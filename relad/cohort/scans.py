@@ -29,13 +29,14 @@ from relad.cohort import (
     dicom_voxels,
     integrity,
     join,
+    overrides,
 )
 from relad.cohort.choice import Checked
 from relad.cohort.images import Candidate, Row, day_of, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.join import Voxels
 from relad.cohort.series import Product, SeriesTable, tracer_of, tracers_in
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import beside, read_json, write_json
 from relad.imaging.nifti import save_nifti
 from relad.status import SIMULATED_KEY, Kind, is_simulated, says_simulated
@@ -112,20 +113,24 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
             candidate, note = _dated(candidate, told)
             notes.append(note)
             said = str(told.get("SeriesDescription") or "")
-            if said and (wrong := rules.series.contradiction(entry.modality, said, kind)):
+            wrong = rules.series.contradiction(entry.modality, said, kind) if said else None
+            if wrong and "kind" not in candidate.put_right:
                 raise DataError(wrong)
     elif len(files) > 1:
         raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
-    elif candidate.kind is None:  # a sidecar beside it; a BIDS source merges its own
+    candidate = overrides.put_right(candidate, series, rules.tracers)
+    if series is None:  # a sidecar beside it, and what its source merged of others
         told = {**_sidecar_beside(files[0]), **candidate.sidecar}
-    if wrong := dicom_kind.unfit(told, kind):
+    if "kind" not in candidate.put_right and (wrong := dicom_kind.unfit(told, kind)):
         raise DataError(wrong)
     tracer = product = None
     times: Mapping[str, Any] = {}
     if kind == "PET":
         stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
         stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
-        tracer = tracer_of(entry.description, stated, rules.tracers)
+        tracer = candidate.put_right.get("tracer") or tracer_of(
+            entry.description, stated, rules.tracers
+        )
         product = rules.series.product_of(entry.description)
         times = told
         if series is not None:
@@ -157,9 +162,10 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
 
 def _sidecar_beside(file: Path) -> dict[str, Any]:
     """The sidecar beside a NIfTI; empty where it is none, as its conversion will say."""
+    path = beside(file, ".json")
     try:
-        told = read_json(beside(file, ".json"))
-    except ReladError:
+        told = read_json(path) if path.is_file() else {}
+    except DataError:
         return {}
     return told if isinstance(told, dict) else {}
 
@@ -268,7 +274,10 @@ def _attempt(work: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
         return work(), None
     except DataError as error:
         return None, str(error)
+    except ReladError:
+        raise  # the machine's or the study's fault, and of no image
     except Exception as error:
+        refuse_machine_failure(error)
         traceback.print_exc(file=sys.stderr)
         said = " ".join(str(error).split())
         return None, f"cannot be read ({type(error).__name__}: {said})"

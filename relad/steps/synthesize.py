@@ -36,14 +36,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from relad.cli import add_settings
+from relad.cli import add_settings, whole_number
 from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
 from relad.compute.randomness import generator_for
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import read_json, whole_folder, write_json
+from relad.fileio import read_object, whole_folder, write_json
 from relad.imaging.nifti import save_nifti
 from relad.methods.method import Method
 from relad.methods.synthesis import Samples, draw, load_model
@@ -190,6 +190,10 @@ def _volumes(
             yield pair, number + 1, volume, each
 
 
+#: Steps and samples beyond it are a slip; what is below 1 is Sampling's to refuse.
+_MOST = 100_000
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="folder of the trained model")
     parser.add_argument("packed", type=Path, help="packed cohort")
@@ -200,9 +204,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {what}" for name, what in SAMPLERS.items())
         + " (default: as the settings say, with their steps)",
     )
-    parser.add_argument("--steps", type=int, help="network evaluations of one sample")
     parser.add_argument(
-        "--samples", type=int, help="samples whose mean is the image and whose spread is written"
+        "--steps", type=whole_number(-_MOST, _MOST), help="network evaluations of one sample"
+    )
+    parser.add_argument(
+        "--samples",
+        type=whole_number(-_MOST, _MOST),
+        help="samples whose mean is the image and whose spread is written",
     )
     parser.add_argument(
         "--method", metavar="ID", help="entry of the configuration (default: the one trained)"
@@ -213,7 +221,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, SynthesizeSettings)
     set_threads(settings.sampling.threads)
-    trained = read_json(args.model / "train.json")["method"]
+    trained = read_object(args.model / "train.json", ["method"])["method"]
     name = args.method or trained
     if args.method is not None:
         _require_trained_as(name, trained, settings, args.model)
