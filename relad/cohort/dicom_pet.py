@@ -226,7 +226,7 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
                 f"{said}, which choose other frames for {window_min[0]:g} to {window_min[1]:g} min "
                 "after injection",
                 file=where,
-                hint="which one is right only its site can tell",
+                hint="which one is right only its site can tell: say it by ingest.overrides",
             )
         notes.append(said)
 

@@ -193,3 +193,25 @@ def test_settings_hold_none_by_default() -> None:
     assert typed(IngestSettings, study()).ingest.overrides == ()
     assert "overrides" in json.dumps(study()["ingest"])
     assert IngestOverride("tracer", "tau", "x", None, "I1", None, None).who is None
+
+
+def test_an_override_settles_what_a_header_says_twice(tmp_path: Path) -> None:
+    def twice(data, k, frame):
+        drug = data.RadiopharmaceuticalInformationSequence[0]
+        drug.RadiopharmaceuticalStartDateTime = "20200203121000"  # and 13:10:00
+
+    write_pet(tmp_path / "loni", A, 1, "AV1451", change=twice)
+    write_mri(tmp_path / "loni", A, 2, "MPRAGE", change=lambda d, k, f: setattr(
+        d, "ContrastBolusAgent", "see notes"))  # fmt: skip
+    write_mri(tmp_path / "loni", A, 3, "MPRAGE")
+    rows = [csv_row(1, A, "AV1451", "PET"), csv_row(2, A, "MPRAGE"), csv_row(3, A, "MPRAGE")]
+    write_csv(tmp_path / "c.csv", [{**row, "Visit": f"v{k}"} for k, row in enumerate(rows)])
+    before = run(tmp_path / "loni", tmp_path / "a")
+    assert "say it by ingest.overrides" in str(before["I1"]["reason"])
+    assert "contrast agent (see notes)" in str(before["I2"]["reason"])
+    after = run(
+        tmp_path / "loni", tmp_path / "b",
+        override("injection", "13:10:00", series="I1"), override("kind", "T1w", series="I2"),
+    )  # fmt: skip
+    assert {row["status"] for row in after.values()} == {"kept"}
+    assert sidecar(tmp_path / "b", after["I1"])["FrameTimesStart"][0] == 4800
