@@ -18,7 +18,8 @@ from relad import __version__
 from relad.cohort import dicom_pet
 from relad.cohort.adni import Entry
 from relad.cohort.dicom import parse_moment
-from relad.cohort.dicom_series import Series, zone_of
+from relad.cohort.dicom_planes import zone_of
+from relad.cohort.dicom_series import Series
 from relad.errors import DataError
 from relad.fileio import write_json, write_table, write_text
 from relad.status import Kind

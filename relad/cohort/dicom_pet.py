@@ -12,7 +12,8 @@ import numpy as np
 import pydicom
 
 from relad.cohort.dicom import item, moment_of, number, offset_of, parse_moment
-from relad.cohort.dicom_series import Series, zone_of
+from relad.cohort.dicom_planes import zone_of
+from relad.cohort.dicom_series import Series
 from relad.cohort.windows import frames_inside
 from relad.errors import DataError
 

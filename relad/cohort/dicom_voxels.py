@@ -16,7 +16,8 @@ import pydicom
 from relad.cohort import convert
 from relad.cohort.convert import Image
 from relad.cohort.dicom import Pixels, bytes_of
-from relad.cohort.dicom_series import Plane, Series
+from relad.cohort.dicom_planes import Plane
+from relad.cohort.dicom_series import Series
 from relad.errors import DataError
 
 #: Greatest difference of a voxel from its header's value, as share of the largest magnitude in its
