@@ -135,6 +135,8 @@ def test_labels_of_a_template_lie_where_the_template_does(file) -> None:
     write(file, s=(s, 4))
     assert read_labels(file, standard=True)[1][0, 3] == 37
     assert read_labels(file)[1][0, 3] == 30
+    write(file, s=(TO_MNI, 4))
+    np.testing.assert_allclose(read_labels(file, standard=True)[1], TO_MNI, atol=1e-4)
 
 
 def test_rounding_is_no_shear(file) -> None:
