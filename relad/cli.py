@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from relad import __version__
-from relad.errors import ReladError
+from relad.errors import ReladError, machine_failure
 
 #: Step, with a module of its name in :mod:`relad.steps` (``_`` for ``-``), -> one line of help. In
 #: the order of the study.
@@ -66,16 +67,44 @@ def main(argv: list[str] | None = None) -> int:
         )
         step.add_arguments(sub)
         sub.set_defaults(run=step.run)
-    args = parser.parse_args(argv)
     try:
-        return args.run(args) or 0
-    except ReladError as error:
-        print(f"relad {args.step}: error: {error}", file=sys.stderr)
-        return 2
+        args = parser.parse_args(argv)
+    except (UnicodeDecodeError, RecursionError, OSError) as error:  # of @FILE, or of FILE in FILE
+        parser.error(f"cannot read the words of a file given as @FILE ({error})")
+    try:
+        status = args.run(args) or 0
+        sys.stdout.flush()  # here, where a full disk is still told in one line
+        return status
     except BrokenPipeError:
         # The reader (head, less) closed early: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (ReladError, OSError, MemoryError) as error:
+        print(f"relad {args.step}: error: {_in_one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _in_one_line(error: Exception) -> str:
+    """What an error says, with the file it is about where it names one."""
+    said: object = error
+    if isinstance(error, OSError) and error.strerror:
+        said = ReladError(error.strerror, file=error.filename)
+    elif isinstance(error, MemoryError):
+        said = machine_failure(error)
+    return " ".join(str(said).split())
+
+
+def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """Type of an argument that is a whole number between two."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a whole number from {least} to {most}"
+            )
+        return int(text)
+
+    return read
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -90,9 +119,19 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:
-    """Subjects' folders, each of ``given`` or the folders ``sub-*`` in it, in order."""
-    return [
-        folder
-        for path in given
-        for folder in ([path] if path.name.startswith("sub-") else sorted(path.glob("sub-*")))
-    ]
+    """Subjects' folders, each of ``given`` or the folders ``sub-*`` in it, in order.
+
+    Raises
+    ------
+    ReladError
+        Where one of ``given`` is no folder, or neither a subject's nor one that holds some.
+    """
+    found = []
+    for path in given:
+        if not path.is_dir():
+            raise ReladError("no such folder", file=path)
+        inside = [path] if path.name.startswith("sub-") else sorted(path.glob("sub-*"))
+        if not inside:
+            raise ReladError("holds no subject's folder (sub-*)", file=path)
+        found += inside
+    return found

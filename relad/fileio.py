@@ -11,12 +11,16 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, MachineError, ReladError, machine_failure
+
+#: Bytes that a disk must have left beside a file for it not to be called full.
+_MARGIN = 1 << 16
 
 
 @contextmanager
@@ -24,15 +28,74 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it to ``path`` on success.
 
     The temporary name keeps the suffixes (``.nii.gz``), since libraries choose the format by them.
+
+    Raises
+    ------
+    MachineError
+        Where it cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}") if path.name else path
+    if path.is_dir():
+        raise MachineError("is a folder, and a file is to be written", file=path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except ReladError:
+        raise
+    except Exception as error:
+        if what := _unwritable(error, temporary):
+            raise MachineError(f"cannot be written ({what})", file=path) from error
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(error: Exception, temporary: Path) -> str | None:
+    """Why a file could not be written, where that is why ``error`` came up."""
+    if what := machine_failure(error):
+        return what
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    # Libraries of other languages say of a full disk only that writing failed.
+    return no_room(temporary.parent, _size(temporary) + _MARGIN)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def no_room(folder: Path, size: int) -> str | None:
+    """Why a file of ``size`` bytes could not be written into a folder; None where it could."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+@contextmanager
+def scratch_folder(prefix: str = "relad-") -> Iterator[Path]:
+    """Yield a temporary folder below ``TMPDIR``, which is removed.
+
+    Raises
+    ------
+    MachineError
+        Where none can be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise MachineError(
+            f"no temporary folder can be made ({error.strerror})",
+            file=error.filename,
+            hint="name a place with room by the environment variable TMPDIR",
+        ) from None
+    with folder as name:
+        yield Path(name)
 
 
 @contextmanager
@@ -47,15 +110,18 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
         A file that every folder of this kind holds: only such a folder, or an empty one, is
         replaced.
     key
-        Where given, the temporary folder outlives a run that is killed, and is yielded as it was
-        left to the next run with this key (hexadecimal). What runs with other keys left is removed.
+        Where given, the temporary folder outlives a run that is killed or that the machine fails,
+        and is yielded as it was left to the next run with this key (hexadecimal). What runs with
+        other keys left is removed.
 
     Raises
     ------
     ReladError
         Where ``path`` is something else, which would be lost.
+    MachineError
+        Where it cannot be written, or vanished while it was.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     ours = not path.exists() or (path / mark).is_file()
     if not ours and not (path.is_dir() and not any(path.iterdir())):
         raise ReladError(
@@ -63,27 +129,71 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
             file=path,
             hint="name another folder, or remove it yourself",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     name = str(os.getpid()) if key is None else f"key-{key[:16]}"
     temporary = path.with_name(f".part-{name}-{path.name}")
-    for stale in path.parent.glob(f".part-key-{'[0-9a-f]' * 16}-{path.name}") if key else ():
-        if stale != temporary:
-            shutil.rmtree(stale, ignore_errors=True)
-    if key is None:
-        shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(exist_ok=key is not None)
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    except KeyboardInterrupt:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".part-key-{'[0-9a-f]' * 16}-{path.name}") if key else ():
+            if stale != temporary:
+                shutil.rmtree(stale, ignore_errors=True)
         if key is None:
             shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(exist_ok=key is not None)
+        made = os.open(temporary, os.O_RDONLY)
+    except OSError as error:
+        raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
+    try:
+        yield temporary
+        _require_same_folder(temporary, made, path)
+        _put(temporary, path)
+    except (KeyboardInterrupt, MachineError, OSError, MemoryError) as error:
+        if key is None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and (what := machine_failure(error)):
+            raise MachineError(what, file=error.filename or path) from error
         raise
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        os.close(made)
+
+
+def _require_same_folder(folder: Path, made: int, path: Path) -> None:
+    """Refuse a folder that was taken away meanwhile.
+
+    One of its name may have been made anew, but what was in it before is gone. ``made`` is the
+    first one, held open lest its number be given to another.
+    """
+    if not (folder.exists() and os.path.samestat(folder.stat(), os.fstat(made))):
+        raise MachineError(
+            "vanished while it was written", file=path, hint="see to its disk and run it again"
+        )
+
+
+def _put(folder: Path, path: Path) -> None:
+    """Move a finished folder to its place; what lies there is lost only when that is done."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+    try:
+        folder.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def reserve(file: Path) -> None:
+    """Take the room on the disk that a file's size states.
+
+    A file that is mapped into memory is written when the system sees fit; where the disk is full by
+    then, the process is killed without a word.
+    """
+    with file.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -100,8 +210,40 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ReladError("no such file", file=path) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of the encoding, and of JSON
         raise DataError(f"not valid JSON ({error})", file=path) from None
+
+
+def read_object(path: str | Path, needs: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a JSON object that has some keys.
+
+    Raises
+    ------
+    ReladError
+        Where it is something else or lacks one of them.
+    """
+    told = read_json(path)
+    if not isinstance(told, dict):
+        raise DataError("not a JSON object", file=path)
+    if lacking := [key for key in needs if key not in told]:
+        raise DataError(f"lacks {', '.join(lacking)}", file=path)
+    return told
+
+
+@contextmanager
+def content_of(path: str | Path, what: str, *, hint: str) -> Iterator[None]:
+    """Do with a file's content what only fails where it is not ``what`` it must be.
+
+    Raises
+    ------
+    DataError
+        In place of the error of a missing key, a value of another type, and the like.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"is no {what} ({said})", file=path, hint=hint) from None
 
 
 def write_table(
@@ -122,20 +264,34 @@ def write_table(
     write_text(path, text.getvalue())
 
 
-def read_table(path: str | Path) -> list[dict[str, str | None]]:
-    """Read a ``.tsv`` or ``.csv`` as a list of rows; ``n/a`` and empty cells become None."""
+def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, str | None]]:
+    """Read a ``.tsv`` or ``.csv`` as a list of rows; ``n/a`` and empty cells become None.
+
+    Raises
+    ------
+    ReladError
+        Where there is none, or it is something else.
+    DataError
+        Where it is damaged, a row is longer than the header, or a column of ``needs`` is missing.
+    """
     path = Path(path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
-            return [
-                {k: (None if v in (None, "", "n/a") else v) for k, v in row.items()}
-                for row in reader
-            ]
+            rows = []
+            for row in reader:
+                if any(row.pop(None, ())):
+                    raise DataError(
+                        f"line {reader.line_num} has more cells than the header", file=path
+                    )
+                rows.append({k: (None if v in (None, "", "n/a") else v) for k, v in row.items()})
     except FileNotFoundError:
         raise ReladError("no such table", file=path) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"not a readable table ({error})", file=path) from None
+    if lacking := [column for column in needs if column not in (reader.fieldnames or ())]:
+        raise DataError(f"lacks the columns {', '.join(lacking)}", file=path)
+    return rows
 
 
 def beside(image: Path, suffix: str) -> Path:

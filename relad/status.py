@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from relad.errors import DataError, ReladError
-from relad.fileio import beside, read_json, write_json
+from relad.errors import ReladError, refuse_machine_failure
+from relad.fileio import beside, content_of, read_json, read_object, write_json
 
 
 class Modality(StrEnum):
@@ -95,7 +95,8 @@ def is_simulated(image: Path) -> bool:
         return True
     try:
         description = bytes(nib.load(image).header["descrip"])
-    except Exception:  # not readable, or a format without one: whoever reads the voxels says so
+    except Exception as error:  # a format without one, or damage: who reads the voxels says so
+        refuse_machine_failure(error, image)
         return False
     return b"SIMULATED" in description
 
@@ -242,6 +243,8 @@ class SubjectStatus:
             facts = [numbers.pop(key) for key in ("status", "reason", "simulated")]
             return ScanStatus(State(facts[0]), facts[1], facts[2], numbers)
 
+        if not isinstance(told["subject"], str):
+            raise TypeError(f"its subject is {told['subject']!r}")
         return cls(
             subject=told["subject"],
             session=told["session"],
@@ -269,13 +272,9 @@ class SubjectStatus:
             Where there is none, or it is not one of this version's.
         """
         file = folder / "status.json"
-        told = read_json(file)
-        try:
+        told = read_object(file)
+        with content_of(file, "status of a subject", hint="run its step again"):
             return cls.of(told)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"is no status of a subject ({error!r})", file=file, hint="run its step again"
-            ) from None
 
 
 def kind_of(statuses: Iterable[SubjectStatus]) -> Kind:

@@ -1,4 +1,6 @@
-"""A download from LONI's image archive: the tree of scans and the collection CSV beside it.
+"""A download from LONI's image archive: the tree of scans.
+
+Its collection CSVs are in :mod:`relad.cohort.collection`.
 
 ``<PTID>/<Description, specials become _>/<date>/<I…image id or S…series id>/*_I<image id>.dcm`` (or
 ``.nii``, ``.nii.gz``). Both leaf forms occur, so a file belongs to the image its own name states.
@@ -9,13 +11,12 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from relad.errors import ReladError
-from relad.fileio import read_table
+from relad.errors import ReladError, refuse_machine_failure
 
 #: ADNI's identifiers of subjects.
 PTID = re.compile(r"\d{3}_S_\d{4,}")
@@ -23,20 +24,6 @@ _IMAGE_ID = re.compile(r"_I(\d+)\.(dcm|nii|nii\.gz)$", re.IGNORECASE)
 _IMAGE = (".dcm", ".nii", ".nii.gz")
 #: Files that describe images and stand for none.
 DESCRIBING = (".xml", ".json", ".csv", ".tsv", ".txt", ".pdf", ".md", ".log", ".html")
-
-#: Collection column -> attribute of :class:`Entry`. Only the first two must be there.
-COLUMNS = {
-    "image data id": "image_id",
-    "subject": "ptid",
-    "group": "group",
-    "sex": "sex",
-    "age": "age",
-    "visit": "visit",
-    "modality": "modality",
-    "description": "description",
-    "type": "type",
-    "acq date": "acq_date",
-}
 
 
 @dataclass(frozen=True)
@@ -53,6 +40,8 @@ class Entry:
     description: str = ""
     type: str = ""
     acq_date: str = ""
+    #: The date as the table has it.
+    stated_date: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,136 +55,38 @@ class Found:
     files: tuple[Path, ...]
 
 
-@dataclass
-class Collection:
-    """All collection CSVs of a download.
-
-    Attributes
-    ----------
-    entries
-        Image id -> row.
-    conflicts
-        Image id -> reason, for ids that stand in rows which contradict each other.
-    unusable
-        Rows that no file can be matched with, or that repeat another, with the reason.
-    subjects
-        PTID -> row of the subject's earliest scan.
-    """
-
-    entries: dict[str, Entry] = field(default_factory=dict)
-    conflicts: dict[str, str] = field(default_factory=dict)
-    unusable: list[tuple[Entry, str]] = field(default_factory=list)
-    subjects: dict[str, Entry] = field(default_factory=dict)
-
-
 def image_id(text: str) -> str:
-    """Image id with its ``I``: ``13893`` and ``I13893`` are one image; empty where it is none."""
-    match = re.fullmatch(r"[iI]?0*(\d+)", text.strip())
+    """Image id with its ``I``: ``13893`` and ``I13893`` are one image; empty where it is none.
+
+    ``13893.0`` is what programs for tables make of a column with an empty cell.
+    """
+    match = re.fullmatch(r"[iI]?0*(\d+)(?:\.0*)?", text.strip())
     return f"I{match[1]}" if match else ""
 
 
-def iso_date(text: str) -> str:
-    """``M/D/YYYY`` (or ``YYYY-MM-DD…``, as folders have it) as ``YYYY-MM-DD``; empty if neither."""
+#: Forms of a date that are told by the text alone; M/D/YYYY is LONI's, the rest other programs'.
+_FORMS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y%m%d", "%d.%m.%Y"),
+    *("%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%d-%b-%y", "%d%b%Y"),
+)
+_MONTH_FIRST, _DAY_FIRST = ("%m/%d/%Y", "%m/%d/%y"), ("%d/%m/%Y", "%d/%m/%y")
+
+
+def iso_date(text: str, *, day_first: bool = False) -> str:
+    """``M/D/YYYY`` (or ``YYYY-MM-DD…``, as folders have it) as ``YYYY-MM-DD``; empty if none.
+
+    With ``day_first`` it is ``D/M/YYYY``.
+    """
     text = text.strip()
-    for form, part in (("%m/%d/%Y", text.partition(" ")[0]), ("%Y-%m-%d", text[:10])):
+    before_time = re.split(r"[ T_](?=\d\d?[:_]\d\d)", text)[0].strip()
+    if before_time.isdigit() and len(before_time) != 8:
+        return ""
+    for form in (*(_DAY_FIRST if day_first else _MONTH_FIRST), *_FORMS):
         try:
-            return datetime.strptime(part, form).date().isoformat()
+            return datetime.strptime(before_time, form).date().isoformat()
         except ValueError:
             continue
     return ""
-
-
-def find_collections(source: Path, given: Sequence[Path] | None = None) -> list[Path]:
-    """Collection CSVs: those given, else every CSV with the right header in or beside ``source``.
-
-    Raises
-    ------
-    ReladError
-        Where there is none.
-    """
-    if given:
-        return list(given)
-    for folder in (source, source.resolve().parent):
-        found = [file for file in sorted(folder.glob("*.csv")) if _is_collection(file)]
-        if found:
-            return found
-    raise ReladError(
-        "no collection CSV in or beside this folder",
-        file=source,
-        hint='give it with --collection; its header starts with "Image Data ID","Subject"',
-    )
-
-
-def _is_collection(file: Path) -> bool:
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace") as lines:
-            return "image data id" in lines.readline().lower()
-    except OSError:
-        return False
-
-
-def read_collections(files: Iterable[Path]) -> Collection:
-    """Read collection CSVs into one; rows that repeat or contradict each other are reported.
-
-    Raises
-    ------
-    ReladError
-        Where a file cannot be read, lacks the columns "Image Data ID" and "Subject", or all are
-        empty.
-    """
-    rows: dict[str, list[Entry]] = defaultdict(list)
-    collection = Collection()
-    files = list(files)
-    for file in files:
-        try:
-            table = read_table(file)
-        except OSError as error:
-            raise ReladError(f"cannot be read ({error.strerror})", file=file) from None
-        for number, row in enumerate(table, start=2):
-            cells = {(name or "").strip().lower(): text for name, text in row.items()}
-            missing = [name for name in ("image data id", "subject") if name not in cells]
-            if missing:
-                raise ReladError(
-                    f"has no column {' and '.join(map(repr, missing))}",
-                    file=file,
-                    hint="expected the collection CSV that LONI offers beside a download",
-                )
-            if not any(isinstance(text, str) and text.strip() for text in cells.values()):
-                continue
-            values = {
-                name: str(cells.get(column) or "").strip() for column, name in COLUMNS.items()
-            }
-            values["acq_date"] = iso_date(values["acq_date"]) or values["acq_date"]
-            entry = Entry(**values)
-            if not re.search(r"[A-Za-z0-9]", entry.ptid):
-                collection.unusable.append((entry, f"{file.name}, line {number}: no subject"))
-                continue
-            known = collection.subjects.get(entry.ptid)
-            if known is None or _when(entry) < _when(known):
-                collection.subjects[entry.ptid] = entry
-            if not image_id(entry.image_id):
-                reason = f"{file.name}, line {number}: {entry.image_id!r} is not an image id"
-                collection.unusable.append((entry, reason))
-                continue
-            rows[image_id(entry.image_id)].append(replace(entry, image_id=image_id(entry.image_id)))
-    if not rows:
-        raise ReladError("lists no images", file=", ".join(map(str, files)))
-    for name, same in rows.items():
-        collection.entries[name] = same[0]
-        differ = [c for c, a in COLUMNS.items() if len({getattr(row, a) for row in same}) > 1]
-        if differ:
-            collection.conflicts[name] = (
-                f"{name} stands in {len(same)} rows of the collection that differ in "
-                f"{', '.join(differ)}"
-            )
-        for repeated in same[1:]:
-            reason = collection.conflicts.get(name, "repeats another row of the collection")
-            collection.unusable.append((repeated, reason))
-    return collection
-
-
-def _when(entry: Entry) -> tuple[str, str]:
-    return (iso_date(entry.acq_date) or date.max.isoformat(), entry.image_id)
 
 
 @dataclass(frozen=True)
@@ -215,6 +106,7 @@ def walk(source: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     seen: set[Path] = set()
 
     def note(error: OSError) -> None:
+        refuse_machine_failure(error, error.filename)
         closed.append((Path(error.filename), error.strerror or type(error).__name__))
 
     for folder, inside, names in os.walk(source, onerror=note, followlinks=True):

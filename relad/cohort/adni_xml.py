@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from relad.cohort.adni import Entry, image_id, iso_date
-from relad.errors import DataError
+from relad.errors import DataError, refuse_machine_failure
 
 _NAME = re.compile(r"_I(\d+)\.xml$", re.IGNORECASE)
 
@@ -58,6 +58,7 @@ def read_xml(file: Path) -> Metadata:
     try:
         root = ElementTree.parse(file).getroot()
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
+        refuse_machine_failure(error, file)
         raise DataError(f"not readable metadata ({error})", file=file.name) from None
 
     def text(names: Iterable[str]) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 from relad import __version__
 from relad.cohort import dicom_pet
 from relad.cohort.adni import Entry
+from relad.cohort.dicom import parse_moment
+from relad.cohort.dicom_planes import zone_of
 from relad.cohort.dicom_series import Series
 from relad.errors import DataError
 from relad.fileio import write_json, write_table, write_text
@@ -144,9 +146,9 @@ def pet_sidecar(
             sidecar["AcquisitionMode"] = str(mode[0] if not isinstance(mode, str) else mode).lower()
     if series is not None or not sidecar.get("TracerName"):
         sidecar["TracerName"] = ligand
-    nuclide = re.fullmatch(r"\W*(\d+)\W*([CNOF])[a-z]*", str(sidecar.get(_NUCLIDE)))
-    if nuclide:  # BIDS writes F18 where DICOM's code means ^18^Fluorine, and some write 11C
-        sidecar[_NUCLIDE] = nuclide[2] + nuclide[1]
+    nuclide = dicom_pet.nuclide(str(sidecar.get(_NUCLIDE)))
+    if nuclide:
+        sidecar[_NUCLIDE] = nuclide
     for key in PET_REQUIRED:
         if sidecar.get(key) in (None, "", "n/a", []):
             applies = not (key == _CORRECTED_TO and sidecar.get("ImageDecayCorrected") is False)
@@ -212,7 +214,7 @@ def pet_times(series: Series) -> dict[str, Any]:
     header = series.header
     starts = dicom_pet.frame_starts(series)
     durations = [frame.duration_s for frame in series.frames]
-    injected = dicom_pet.injection(header, starts[0] if starts else dicom_pet.series_start(header))
+    injected = dicom_pet.injection(header, dicom_pet.scan_start(series))
     zero = injected or (starts[0] if starts else None)
 
     def after_zero(moment: datetime | None) -> float | str:
@@ -227,6 +229,11 @@ def pet_times(series: Series) -> dict[str, Any]:
         "NONE": (False, "n/a"),
     }
     is_corrected, corrected_to = corrected.get(correction, (UNKNOWN, UNKNOWN))
+    if not correction:  # an enhanced PET states whether, and to which moment
+        yes = {"YES": True, "NO": False}.get(str(header.get("DecayCorrected", "")).strip().upper())
+        moment = parse_moment(header.get("DecayCorrectionDateTime"), zone_of(header))
+        if yes is not None:
+            is_corrected, corrected_to = yes, after_zero(moment) if yes else "n/a"
     return {
         "TimeZero": zero.strftime("%H:%M:%S") if zero else UNKNOWN,
         "InjectionStart": after_zero(injected),

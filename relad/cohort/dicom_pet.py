@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
 import pydicom
 
-from relad.cohort.dicom import item, moment_of, parse_moment
+from relad.cohort.dicom import item, moment_of, number, offset_of, parse_moment
+from relad.cohort.dicom_planes import zone_of
 from relad.cohort.dicom_series import Series
+from relad.cohort.windows import frames_inside
 from relad.errors import DataError
 
 #: Decay factors may differ from those of one reference time by this share (headers round).
 DECAY_TOLERANCE = 0.02
+#: Two statements of one time may differ by this (s); headers round.
+SAME_TIME_S = 1.0
+#: So long before the injection a scan may begin (min); earlier, one of the two is wrong.
+MINUTES_BEFORE = 10
+_DRUGS = "RadiopharmaceuticalInformationSequence"
+#: Half-life (s) of the nuclides that label tracers, by DICOM's code meaning without its marks.
+HALF_LIFE_S = {"F18": 6586.2, "C11": 1223.4}
 
 
 def _drug(header: pydicom.Dataset) -> pydicom.Dataset:
-    return item(header, "RadiopharmaceuticalInformationSequence")
+    return item(header, _DRUGS)
+
+
+def injections(header: pydicom.Dataset, scan_start: datetime | None) -> dict[str, datetime]:
+    """Moments of the injection that a header states, by the element that states them.
+
+    Only their time of day is certain: some headers hold no date, and de-identification may shift
+    one date and not the other. They are therefore put on the day that brings them closest to the
+    scan. A time with an offset from UTC is brought to the clock of the scan; where the scan's is
+    not told, a time of day without one goes before it.
+
+    Returns
+    -------
+    The first is the one to use; empty where the header or the scan's start is missing.
+    """
+    found: dict[str, datetime] = {}
+    zone = zone_of(header)
+    for place, drug in enumerate(header.get(_DRUGS) or (), start=1):
+        if scan_start is None:
+            break
+        of = f" of item {place}" if place > 1 else ""
+        told = drug.get("RadiopharmaceuticalStartDateTime")
+        moments = {
+            "RadiopharmaceuticalStartDateTime": parse_moment(told, zone),
+            "RadiopharmaceuticalStartTime": moment_of(
+                scan_start.strftime("%Y%m%d"), drug.get("RadiopharmaceuticalStartTime")
+            ),
+        }
+        if offset_of(told) is not None and zone is None:
+            moments = dict(reversed(moments.items()))
+        for name, moment in moments.items():
+            if moment is not None:
+                days = round((scan_start - moment) / timedelta(days=1))
+                found[name + of] = moment + timedelta(days=days)
+    return found
 
 
 def injection(header: pydicom.Dataset, scan_start: datetime | None) -> datetime | None:
-    """Moment of the injection; None where the header or the scan's start is missing.
+    """Moment of the injection, the first of :func:`injections`; None where none is stated."""
+    return next(iter(injections(header, scan_start).values()), None)
 
-    Only its time of day is certain: some headers hold no date, and de-identification may shift one
-    date and not the other. It is therefore put on the day that brings it closest to the scan.
-    """
-    drug = _drug(header)
-    if scan_start is None:
-        return None
-    moment = parse_moment(drug.get("RadiopharmaceuticalStartDateTime")) or moment_of(
-        scan_start.strftime("%Y%m%d"), drug.get("RadiopharmaceuticalStartTime")
-    )
-    if moment is None:
-        return None
-    return moment + timedelta(days=round((scan_start - moment) / timedelta(days=1)))
+
+def scan_start(series: Series) -> datetime | None:
+    """Start of the first frame, else of the series."""
+    starts = frame_starts(series)
+    return starts[0] if starts else series_start(series.header)
 
 
 def radiopharmaceutical(header: pydicom.Dataset) -> str:
@@ -46,16 +86,51 @@ def radiopharmaceutical(header: pydicom.Dataset) -> str:
 
 def units(header: pydicom.Dataset) -> str:
     """Units of the voxels as DICOM has them (``BQML``); empty where the header gives none."""
-    mapping = item(header, "RealWorldValueMappingSequence") or item(
-        item(header, "SharedFunctionalGroupsSequence"), "RealWorldValueMappingSequence"
+    groups = (
+        header,
+        item(header, "SharedFunctionalGroupsSequence"),
+        item(header, "PerFrameFunctionalGroupsSequence"),
     )
-    code = item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue", "")
+    mappings = (item(group, "RealWorldValueMappingSequence") for group in groups)
+    codes = (item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue") for mapping in mappings)
+    code = next(filter(None, codes), "")
     return str(header.get("Units") or code).strip().upper().replace("/", "")
 
 
 def series_start(header: pydicom.Dataset) -> datetime | None:
     """Reference of decay correction to START and of FrameReferenceTime: the series' own time."""
     return moment_of(header.get("SeriesDate"), header.get("SeriesTime"))
+
+
+def half_life_of(header: pydicom.Dataset) -> float:
+    """Half-life in s, of the nuclide where the header's is another one's; 0 where neither is told.
+
+    Some headers state it in minutes.
+    """
+    drug = _drug(header)
+    stated = number(drug.get("RadionuclideHalfLife")) or 0.0
+    known = HALF_LIFE_S.get(nuclide_of(header), 0.0)
+    if not known:  # minutes, which no nuclide of PET has as seconds
+        known = next((s for s in HALF_LIFE_S.values() if _near(60 * stated, s)), stated)
+    return stated if _near(stated, known) else known
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= DECAY_TOLERANCE * other
+
+
+def nuclide_of(header: pydicom.Dataset) -> str:
+    """Radionuclide as BIDS writes it (``F18``); empty where the header does not tell."""
+    return nuclide(str(item(_drug(header), "RadionuclideCodeSequence").get("CodeMeaning") or ""))
+
+
+def nuclide(text: str) -> str:
+    """``F18`` where DICOM's code means ``^18^Fluorine``, and others write 18F or F-18."""
+    match = re.fullmatch(r"\W*(\d+)\W*([CNOF])[a-z]*\W*", text)
+    if match:
+        return match[2] + match[1]
+    match = re.fullmatch(r"\W*([CNOF])[a-z]*\W*(\d+)\W*", text)
+    return match[1] + match[2] if match else ""
 
 
 def frame_starts(series: Series) -> list[datetime] | None:
@@ -70,9 +145,13 @@ def frame_starts(series: Series) -> list[datetime] | None:
     starts = [frame.start for frame in series.frames]
     if None not in starts and len(set(starts)) == len(starts):
         return starts
+    return _by_reference(series)
+
+
+def _by_reference(series: Series) -> list[datetime] | None:
+    """Start of every frame, from FrameReferenceTime; None where it does not tell."""
     reference = series_start(series.header)
-    drug = _drug(series.header)
-    half_life = float(drug.get("RadionuclideHalfLife") or 0)
+    half_life = half_life_of(series.header)
     if reference is None:
         return None
     out = []
@@ -88,6 +167,172 @@ def frame_starts(series: Series) -> list[datetime] | None:
     return out if len(set(out)) == len(out) else None
 
 
+def check_times(series: Series, window_min: Sequence[float], where: str) -> list[str]:
+    """Compare what a header states twice of its times: the injection, and when frames began.
+
+    Parameters
+    ----------
+    window_min
+        The tracer's first and last minute after the injection.
+
+    Returns
+    -------
+    What a person should look at: contradictions that choose the same frames.
+
+    Raises
+    ------
+    DataError
+        Where a contradiction chooses other frames, or planes of one frame have times that none of
+        their neighbours has.
+    """
+    notes = []
+    for k, frame in enumerate(series.frames, start=1):
+        counts = Counter(p.acquired for p in frame.planes).most_common()
+        # A scan with a moving bed has a time for each plane; one of two beds many planes of each.
+        if len(counts) > 1 and counts[-1][1] == 1 and 2 * counts[0][1] >= len(frame.planes):
+            raise DataError(
+                f"a plane of frame {k} states the acquisition time {_clock(counts[-1][0])}, its "
+                f"neighbours {_clock(counts[0][0])}",
+                file=where,
+            )
+    if all(p.slope is None for frame in series.frames for p in frame.planes):
+        notes.append("states no RescaleSlope: stored values were taken as Bq/mL")
+    starts = frame_starts(series)
+    durations = [frame.duration_s for frame in series.frames]
+    stated = half_life_of(series.header)
+    told = number(_drug(series.header).get("RadionuclideHalfLife"))
+    if told and told != stated:
+        notes.append(f"its half-life of {told:g} s was taken as {stated:g} s")
+    if starts is None:
+        return notes
+    notes += _gaps(starts, durations)
+    begin = series_start(series.header)
+    correction = str(series.header.get("DecayCorrection", "")).strip().upper()
+    late = (begin - min(starts)).total_seconds() if begin else 0.0
+    if correction == "START" and late > SAME_TIME_S:
+        notes.append(
+            f"it is corrected for decay to its start, {_clock(begin)} (SeriesTime), which is after "
+            f"its first frame began, {_clock(min(starts))}"
+        )
+    found = injections(series.header, scan_start(series))
+    if not found:
+        return notes
+    (name, first), *others = found.items()
+    after = [(start - first).total_seconds() for start in starts]
+
+    def contradiction(said: str, other: Sequence[float]) -> None:
+        timed = None not in durations
+        if timed and _inside(after, durations, window_min) != _inside(other, durations, window_min):
+            raise DataError(
+                f"{said}, which choose other frames for {window_min[0]:g} to {window_min[1]:g} min "
+                "after injection",
+                file=where,
+                hint="which one is right only its site can tell: say it by ingest.overrides",
+            )
+        notes.append(said)
+
+    stamp = _drug(series.header).get("RadiopharmaceuticalStartDateTime")
+    alone = name == "RadiopharmaceuticalStartDateTime" and zone_of(series.header) is None
+    if alone and offset_of(stamp) is not None:
+        notes.append(
+            f"its injection ({stamp}) has an offset from UTC, its scan none: taken as one clock"
+        )
+    for other, moment in others:
+        apart = (first - moment).total_seconds()
+        if abs(apart) <= SAME_TIME_S:
+            continue
+        said = (
+            f"states two injection times, {_clock(first)} ({name}) and {_clock(moment)} ({other})"
+        )
+        # Local time beside a time in UTC: both are one moment, and the scan is on local time.
+        if _in_another_zone(series.header, apart):
+            notes.append(f"{said}; they are one in two time zones")
+        else:
+            contradiction(said, [second + apart for second in after])
+    moved = _moved_by_reference(series, starts)
+    if moved is not None:
+        contradiction(
+            "states two times of its frames, by acquisition times and by frame reference times",
+            [second + shift for second, shift in zip(after, moved, strict=True)],
+        )
+    if None not in durations and not _inside(after, durations, window_min):
+        notes.append(
+            f"no frame lies within {window_min[0]:g} to {window_min[1]:g} min after its injection"
+        )
+    ends = after[-1] + (durations[-1] or 0.0)
+    if ends <= 0:
+        notes.append(f"its scan ends {-ends / 60:.1f} min before its injection ({_clock(first)})")
+    elif after[0] < -MINUTES_BEFORE * 60:
+        notes.append(
+            f"its scan begins {-after[0] / 60:.1f} min before its injection ({_clock(first)})"
+        )
+    return notes
+
+
+def _moved_by_reference(series: Series, starts: Sequence[datetime]) -> list[float] | None:
+    """How much later (s) than its start each frame begins by its FrameReferenceTime.
+
+    None where that tells the same or nothing. The series' own start may be another clock's, so what
+    counts is how frames follow each other; some write the frame's start where its mean is due.
+    """
+    means, raw = _by_reference(series), [frame.reference_s for frame in series.frames]
+    if means is None:
+        return None
+    allowed = max(SAME_TIME_S, 0.05 * max(frame.duration_s or 0.0 for frame in series.frames))
+    own = [(start - starts[0]).total_seconds() for start in starts]
+    moved = []
+    for seconds in ([(m - means[0]).total_seconds() for m in means], [r - raw[0] for r in raw]):
+        moved.append([second - mine for second, mine in zip(seconds, own, strict=True)])
+        if max(moved[-1]) - min(moved[-1]) <= allowed:
+            return None
+    return moved[0]
+
+
+def _inside(
+    starts: Sequence[float], durations: Sequence[float | None], window_min: Sequence[float]
+) -> list[int]:
+    return frames_inside(starts, [d or 0.0 for d in durations], window_min)[0]
+
+
+def _in_another_zone(header: pydicom.Dataset, apart: float) -> bool:
+    """Whether two times may be one: one has an offset from UTC, and the scan's is unknown."""
+    drug = _drug(header)
+    offset = offset_of(drug.get("RadiopharmaceuticalStartDateTime"))
+    hours = abs(apart) / 3600
+    on_clock = abs(hours * 4 - round(hours * 4)) * 900 <= SAME_TIME_S
+    return offset is not None and zone_of(header) is None and on_clock and hours <= 14
+
+
+def _gaps(starts: Sequence[datetime], durations: Sequence[float | None]) -> list[str]:
+    """Frames that overlap, which cannot be, and times that no frame covers.
+
+    Raises
+    ------
+    DataError
+        Where a frame lasts into the next.
+    """
+    notes = []
+    for k, (start, length, following) in enumerate(
+        zip(starts, durations, starts[1:], strict=False), start=1
+    ):
+        if length is None:
+            continue
+        gap = (following - start).total_seconds() - length
+        if gap < -SAME_TIME_S:
+            raise DataError(
+                f"frame {k} (from {_clock(start)}, {length:g} s long) lasts into frame {k + 1} "
+                f"(from {_clock(following)})",
+                hint="its acquisition times and frame durations contradict each other",
+            )
+        if gap > max(SAME_TIME_S, length / 2):
+            notes.append(f"no frame covers the {gap:.0f} s between frames {k} and {k + 1}")
+    return notes[:3]
+
+
+def _clock(moment: datetime | None) -> str:
+    return moment.strftime("%H:%M:%S") if moment else "none"
+
+
 def check_decay(series: Series, where: str) -> None:
     """Check that all planes are corrected for decay to one time.
 
@@ -101,7 +346,7 @@ def check_decay(series: Series, where: str) -> None:
         Where beds are not corrected, or the factors do not belong to one reference time.
     """
     starts = frame_starts(series)
-    half_life = float(_drug(series.header).get("RadionuclideHalfLife") or 0)
+    half_life = half_life_of(series.header)
     several_beds = any(len({p.acquired for p in f.planes}) > 1 for f in series.frames)
     if str(series.header.get("DecayCorrection", "")).strip().upper() == "NONE":
         if several_beds:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.adni import Entry
+from relad.cohort.adni import Entry, iso_date
 from relad.errors import DataError
 
 Row = dict[str, Any]
@@ -53,6 +53,10 @@ class Candidate:
         Sort key among images of one kind in a session, after the PET product.
     problem
         Why it cannot be used, where the source shows that already.
+    notes
+        What a person should look at.
+    put_right, put_right_note
+        What a person put right of it, by key, and that in words (:mod:`relad.cohort.overrides`).
     """
 
     entry: Entry
@@ -62,6 +66,9 @@ class Candidate:
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     rank: tuple[Any, ...] = ()
     problem: str | None = None
+    notes: tuple[str, ...] = ()
+    put_right: Mapping[str, str] = field(default_factory=dict)
+    put_right_note: str = ""
 
 
 @dataclass
@@ -93,6 +100,29 @@ class Contents:
     masks: dict[tuple[str, str | None], Path] = field(default_factory=dict)
     segmentations: dict[tuple[str, str | None], tuple[Path, Path]] = field(default_factory=dict)
     simulated: bool = False
+
+
+def day_of(entry: Entry, other: str, what: str) -> tuple[str, str | None]:
+    """Day of a scan, of its table's date and another statement of it; and a note if they differ.
+
+    Parameters
+    ----------
+    entry
+        The table's row.
+    other
+        Day (ISO) that the other one states; empty where it states none.
+    what
+        The other one's name: folder, header.
+    """
+    own, text = iso_date(entry.acq_date), entry.stated_date or entry.acq_date
+    if not own:
+        note = f"its date {text!r} is none that can be read, the {what}'s is {other}"
+        return other, note if text and other else None
+    if not other or own == other:
+        return own, None
+    if "/" in text and iso_date(text, day_first=own == iso_date(text)) == other:
+        return other, f"its date {text} was read as the {what} has it, {other}"
+    return own, f"its table states the date {own}, its {what} {other}"
 
 
 def session_label(entry: Entry) -> str:

@@ -98,7 +98,8 @@ def pair(rows: Sequence[Mapping[str, Any]], max_gap_days: int) -> list[dict[str,
     pairs = []
     for subject, kinds in sorted(people.items()):
         t1ws, flairs = ([Scan.of(r) for r in kinds[kind]] for kind in ("T1w", "FLAIR"))
-        for pet_row in sorted(kinds["PET"], key=lambda r: (r["tracer"], r["output"])):
+        images = {r["output"]: r for r in reversed(kinds["PET"])}  # joined runs are one
+        for pet_row in sorted(images.values(), key=lambda r: (r["tracer"], r["output"])):
             pet = Scan.of(pet_row)
             near = [t for t in t1ws if _apart(pet, t, max_gap_days) is None]
             reason = None
@@ -145,7 +146,7 @@ class Visit:
 def unpaired(dataset: Path, subject: str) -> dict[str, str]:
     """Tracer -> why its PET got no MRI, from ``pairs.tsv``; empty where there is none."""
     table = dataset / "pairs.tsv"
-    rows = read_table(table) if table.is_file() else []
+    rows = read_table(table, PAIR_COLUMNS) if table.is_file() else []
     return {
         r["tracer"] or "": f"PET not paired with MRI: {r['reason']}"
         for r in rows
@@ -166,7 +167,11 @@ def visit_of(dataset: Path, subject: str) -> Visit | None:
     table = dataset / "pairs.tsv"
     if not table.is_file():
         return None
-    rows = [r for r in read_table(table) if r["subject"] == subject and r["status"] == "paired"]
+    rows = [
+        r
+        for r in read_table(table, PAIR_COLUMNS)
+        if r["subject"] == subject and r["status"] == "paired"
+    ]
     if not rows:
         return None
     by_t1w: dict[str, list[dict[str, str | None]]] = defaultdict(list)

@@ -28,7 +28,8 @@ def key_of(source: Path, tasks: Sequence[Task], settings: Mapping[str, Any]) -> 
         digest.update(json.dumps(part, sort_keys=True, default=str).encode())
     for task in tasks:
         for candidate in task.candidates:
-            digest.update(repr((candidate.entry, candidate.session, candidate.problem)).encode())
+            told = (candidate.entry, candidate.session, candidate.problem, candidate.put_right)
+            digest.update(repr(told).encode())
             digest.update(json.dumps(candidate.sidecar, sort_keys=True, default=str).encode())
             for file in candidate.files:
                 try:
@@ -47,14 +48,15 @@ class Outcomes:
         self.folder = root / _FOLDER
 
     def take_up(self, tasks: Sequence[Task]) -> dict[str, Outcome]:
-        """Outcomes an earlier run left; what it left of unfinished subjects is removed."""
+        """Outcomes an earlier run left whole; what it left of other subjects is removed."""
         found: dict[str, Outcome] = {}
         for task in tasks:
             file = self.folder / f"{task.label}.json"
-            if file.is_file():
-                told = read_json(file)
+            told = read_json(file) if file.is_file() else None
+            if told and all((self.root / o).is_file() for r in told["rows"] if (o := r["output"])):
                 found[task.label] = Outcome(told["rows"], tuple(told["sessions"]))
             else:
+                file.unlink(missing_ok=True)
                 shutil.rmtree(self.root / f"sub-{task.label}", ignore_errors=True)
         return found
 

@@ -6,22 +6,38 @@ should look at, though the image is kept, becomes its note.
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from relad.cohort import adni, bids, convert, dicom, dicom_pet, dicom_series, integrity
-from relad.cohort.images import Candidate, Row, row
+from relad.cohort import (
+    adni,
+    bids,
+    choice,
+    convert,
+    dicom,
+    dicom_kind,
+    dicom_pet,
+    dicom_series,
+    dicom_voxels,
+    integrity,
+    join,
+    overrides,
+)
+from relad.cohort.choice import Checked
+from relad.cohort.images import Candidate, Row, day_of, row
 from relad.cohort.integrity import Checksums
-from relad.cohort.series import Product, SeriesTable, tracer_of
-from relad.errors import DataError
-from relad.fileio import beside, write_json
+from relad.cohort.join import Voxels
+from relad.cohort.series import Product, SeriesTable, tracer_of, tracers_in
+from relad.errors import DataError, ReladError, refuse_machine_failure
+from relad.fileio import beside, read_json, write_json
 from relad.imaging.nifti import save_nifti
 from relad.status import SIMULATED_KEY, Kind, is_simulated, says_simulated
 from relad.study.settings import Tracer
@@ -29,6 +45,8 @@ from relad.study.settings import Tracer
 #: Modality in a DICOM header of each kind of image.
 _DICOM_MODALITY = {"T1w": "MR", "FLAIR": "MR", "PET": "PT"}
 _BECQUEREL_PER_ML = "BQML"
+#: Elements that hold the day of a scan, the most direct first.
+_DATES = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate")
 
 T = TypeVar("T")
 
@@ -44,29 +62,6 @@ class Rules:
     tracers: Mapping[str, Tracer]
     checksums: Checksums | None = None
     simulated: bool = False
-
-
-@dataclass
-class Checked:
-    """A candidate whose files are whole and whose kind is known.
-
-    ``timed`` is whether the frames of a PET's window can be told, or need not be.
-    """
-
-    candidate: Candidate
-    kind: str
-    tracer: str | None
-    product: Product | None
-    series: dicom_series.Series | None  # None: the image came as NIfTI
-    timed: bool = True
-    simulated: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def preference(self) -> tuple[Any, ...]:
-        """Sort key among images of one kind in a session."""
-        # A raw scan whose injection nobody knows is of less use than its average.
-        return (not self.timed, self.product.rank if self.product else 0, *self.candidate.rank)
 
 
 @dataclass(frozen=True)
@@ -97,33 +92,96 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     entry, files = candidate.entry, candidate.files
     if candidate.problem:
         raise DataError(candidate.problem)
-    kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
-    notes = [rules.checksums.check(files)] if rules.checksums else []
+    notes = [*candidate.notes]
+    if rules.checksums:
+        notes.append(rules.checksums.check(files) or "")
     series = None
     if all(file.name.lower().endswith(".dcm") for file in files):
         series = dicom_series.read_series(files, entry.image_id)
-        _check_header(series, candidate, kind)
+    if not entry.modality:  # not every table of the archive's has a column for it
+        named = "PET" if tracers_in(entry.description, rules.tracers) else "MRI"
+        stated = str(series.header.get("Modality") or "") if series else ""
+        entry = replace(entry, modality=stated or named)
+        candidate = replace(candidate, entry=entry)
+    kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
+    told = candidate.sidecar
+    if series is not None:
+        told = series.header
+        with dicom.readable(files[0].name):
+            _check_header(series, candidate, kind)
+            notes += [*series.notes, *dicom_series.check_counts(series, entry.image_id)]
+            candidate, note = _dated(candidate, told)
+            notes.append(note)
+            said = str(told.get("SeriesDescription") or "")
+            wrong = rules.series.contradiction(entry.modality, said, kind) if said else None
+            if wrong and "kind" not in candidate.put_right:
+                raise DataError(wrong)
     elif len(files) > 1:
         raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
+    candidate = overrides.put_right(candidate, series, rules.tracers)
+    if series is None:  # a sidecar beside it, and what its source merged of others
+        told = {**_sidecar_beside(files[0]), **candidate.sidecar}
+    if "kind" not in candidate.put_right and (wrong := dicom_kind.unfit(told, kind)):
+        raise DataError(wrong)
     tracer = product = None
-    timed = True
+    times: Mapping[str, Any] = {}
     if kind == "PET":
         stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
-        told = candidate.sidecar
         stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
-        tracer = tracer_of(entry.description, stated, rules.tracers)
+        tracer = candidate.put_right.get("tracer") or tracer_of(
+            entry.description, stated, rules.tracers
+        )
         product = rules.series.product_of(entry.description)
-        if series is not None and not product.averaged:
-            timed = bids.pet_times(series)["InjectionStart"] != bids.UNKNOWN
+        times = told
         if series is not None:
-            notes.append(_check_decay(series, entry.image_id, product))
+            with dicom.readable(files[0].name):
+                times = bids.pet_times(series)
+                if not product.averaged:
+                    window = rules.tracers[tracer].frames_min
+                    notes += dicom_pet.check_times(series, window, entry.image_id)
+                notes.append(_check_decay(series, entry.image_id, product))
+    elif dicom_kind.is_bare_mp2rage(told, entry.description):
+        notes.append("an MP2RAGE that does not say that it is the uniform image")
     simulated = (
         rules.simulated
         or says_simulated(candidate.sidecar)
         or (says_simulated(series.header) if series else is_simulated(files[0]))
     )
-    kept = [note for note in notes if note]
-    return Checked(candidate, kind, tracer, product, series, timed, simulated, kept)
+    return Checked(
+        candidate,
+        kind,
+        tracer,
+        product,
+        series,
+        times,
+        dicom_kind.variant_rank(told, entry.description) if kind != "PET" else (),
+        simulated,
+        [note for note in notes if note],
+    )
+
+
+def _sidecar_beside(file: Path) -> dict[str, Any]:
+    """The sidecar beside a NIfTI; empty where it is none, as its conversion will say."""
+    path = beside(file, ".json")
+    try:
+        told = read_json(path) if path.is_file() else {}
+    except DataError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _dated(candidate: Candidate, header: Mapping[str, Any]) -> tuple[Candidate, str]:
+    """Compare the table's day with the header's: the candidate with its day, and a note."""
+    stated = [
+        day
+        for key in _DATES
+        if (day := adni.iso_date(re.sub(r"\D", "", str(header.get(key) or ""))[:8]))
+    ]
+    # A scan past midnight has another day than its study.
+    if not stated or candidate.entry.acq_date in stated:
+        return candidate, ""
+    day, note = day_of(candidate.entry, stated[0], "header")
+    return replace(candidate, entry=replace(candidate.entry, acq_date=day)), note or ""
 
 
 def _check_decay(series: dicom_series.Series, where: str, product: Product) -> str | None:
@@ -156,17 +214,13 @@ def _check_header(series: dicom_series.Series, candidate: Candidate, kind: str) 
         raise DataError(f"holds {len(series.frames)} volumes where one is needed", file=first)
 
 
-def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> str:
-    """Convert one image and write it with its sidecar below ``root``; adds to ``image.notes``.
-
-    Returns
-    -------
-    Its path relative to ``root``.
+def convert_image(image: Checked, ligand: str | None) -> Voxels:
+    """Convert one image; adds to ``image.notes``.
 
     Raises
     ------
     DataError
-        Where its voxels cannot be used; nothing is written then.
+        Where its voxels cannot be used.
     """
     candidate = image.candidate
     entry, files, where = candidate.entry, candidate.files, candidate.entry.image_id
@@ -174,16 +228,12 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
         made = convert.read_nifti(files[0])
         where = files[0].name
     else:
-        made = convert.convert_dicom(files, entry.image_id)
-        beyond = dicom.beyond_stored_bits(files)
-        if beyond:
-            image.notes.append(f"{beyond} values exceed the bits that its headers say are stored")
+        made, notes = dicom_voxels.read(image.series, entry.image_id)
+        image.notes += notes
     integrity.check_grid(made.data.shape, made.affine, where)
     data, told = made.data, {**made.sidecar, **candidate.sidecar}
     if image.kind == "PET":
         data = data.astype(np.float32)
-        if image.series is not None:
-            _check_frames(image.series, made, entry.image_id)
         if data.ndim == 3:
             data = data[..., np.newaxis]
         sidecar = bids.pet_sidecar(entry, told, image.series, ligand)
@@ -201,42 +251,18 @@ def write_image(image: Checked, label: str, root: Path, ligand: str | None) -> s
             )
         sidecar = bids.image_sidecar(entry, told)
     image.notes += integrity.remarks(data)
-    path = bids.image_path(label, candidate.session, image.kind, ligand)
     sidecar[SIMULATED_KEY] = image.simulated
-    mark = f"{Kind.SIMULATED.mark}, " if image.simulated else ""
-    save_nifti(root / path, data, made.affine, note=f"{mark}source image {entry.image_id}")
-    write_json(root / beside(path, ".json"), sidecar)
+    return Voxels(data, made.affine, sidecar)
+
+
+def write_image(image: Checked, voxels: Voxels, label: str, root: Path, ligand: str | None) -> str:
+    """Write a converted image with its sidecar below ``root``; returns its path there."""
+    path = bids.image_path(label, image.candidate.session, image.kind, ligand)
+    mark = f"{Kind.SIMULATED.mark}, " if voxels.sidecar[SIMULATED_KEY] else ""
+    note = f"{mark}source image {voxels.sidecar['SourceImageID']}"
+    save_nifti(root / path, voxels.data, voxels.affine, note=note)
+    write_json(root / beside(path, ".json"), voxels.sidecar)
     return path.as_posix()
-
-
-def _check_frames(series: dicom_series.Series, made: convert.Image, where: str) -> None:
-    """The converter's volumes must be the headers' frames: in their order, in their units."""
-    data = made.data if made.data.ndim == 4 else made.data[..., np.newaxis]
-    if data.shape[3] != len(series.frames):
-        raise DataError(f"{len(series.frames)} frames became {data.shape[3]} volumes", file=where)
-    for number, frame in enumerate(series.frames):
-        total = dicom.plane_sum(frame.sample.file)
-        if total is None or frame.sample.position is None:
-            continue
-        corner = np.append(np.multiply(frame.sample.position, (-1, -1, 1)), 1)  # LPS to RAS
-        index = np.linalg.solve(made.affine, corner)[:3]
-        # The plane's first corner lies in the plane, whichever voxel axis runs across it.
-        across = int(np.argmax(np.abs(_normal(frame.sample) @ made.affine[:3, :3])))
-        level = round(float(index[across]))
-        if not 0 <= level < data.shape[across]:
-            raise DataError("its slices do not lie where their headers say", file=where)
-        found = float(np.take(data[..., number], level, axis=across).sum(dtype=np.float64))
-        if not np.isclose(found, total, rtol=1e-3, atol=1e-3):
-            raise DataError(
-                f"frame {number + 1} does not hold its header's values after dcm2niix "
-                f"(plane sum {found:.6g} instead of {total:.6g})",
-                file=where,
-            )
-
-
-def _normal(plane: dicom_series.Plane) -> np.ndarray:
-    """Direction (3,) across a plane, in RAS."""
-    return np.cross(plane.orientation[:3], plane.orientation[3:]) * (-1, -1, 1)
 
 
 def _attempt(work: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
@@ -248,7 +274,10 @@ def _attempt(work: Callable[[], T]) -> tuple[T, None] | tuple[None, str]:
         return work(), None
     except DataError as error:
         return None, str(error)
+    except ReladError:
+        raise  # the machine's or the study's fault, and of no image
     except Exception as error:
+        refuse_machine_failure(error)
         traceback.print_exc(file=sys.stderr)
         said = " ".join(str(error).split())
         return None, f"cannot be read ({type(error).__name__}: {said})"
@@ -267,33 +296,69 @@ def ingest_subject(task: Task, root: Path) -> Outcome:
             continue
         rivals[candidate.session or "", image.kind, image.tracer or ""].append(image)
     for (_, kind, tracer), images in sorted(rivals.items()):
-        kept: str | None = None
-        ligand = task.rules.tracers[tracer].ligand if tracer else None
-        for image in sorted(images, key=lambda i: i.preference):
-            candidate = image.candidate
-            output = reason = None
-            if kept:
-                what = f"{tracer} PET" if tracer else kind
-                where = f"in session {candidate.session}" if candidate.session else "of the subject"
-                reason = f"another {what} {where}: {kept} is kept"
-            else:
-                output, reason = _attempt(
-                    lambda i=image, to=ligand: write_image(i, task.label, root, to)
-                )
-            if output:
-                kept = candidate.entry.image_id
-                sessions.add(candidate.session or "")
-            rows.append(
-                row(
-                    candidate.entry,
-                    len(candidate.files),
-                    reason=reason,
-                    session=candidate.session,
-                    kind=image.kind,
-                    tracer=image.tracer,
-                    product=image.product.name if image.product else None,
-                    note="; ".join(image.notes) or None,
-                    output=output,
-                )
-            )
+        about = task.rules.tracers[tracer] if tracer else None
+        rows += _choose(images, kind, about, tracer, task.label, root)
+    sessions |= {r["session"] or "" for r in rows if r["status"] == "kept"}
     return Outcome(rows, tuple(sorted(filter(None, sessions))))
+
+
+def _choose(
+    images: list[Checked], kind: str, about: Tracer | None, tracer: str, label: str, root: Path
+) -> list[Row]:
+    """Write the best of several images of one kind in a session; a row for each of them."""
+    ligand = about.ligand if about else None
+    window = about.frames_min if about else ()
+    fates: dict[int, tuple[str | None, str | None]] = {}  # by id: output, reason
+    ordered = sorted(images, key=lambda image: choice.preference(image, window))
+    kept: Checked | None = None
+    for image in ordered:
+        if id(image) in fates:
+            continue
+        if kept is not None:
+            what = f"{tracer} PET" if tracer else kind
+            session = image.candidate.session
+            where = f"in session {session}" if session else "of the subject"
+            fates[id(image)] = (
+                None,
+                f"another {what} {where}: {kept.candidate.entry.image_id} is kept",
+            )
+            continue
+        voxels, reason = _attempt(lambda i=image: convert_image(i, ligand))
+        if voxels is None:
+            fates[id(image)] = (None, reason)
+            continue
+        parts = [image]
+        for partner in choice.partners(image, ordered, window):
+            if id(partner) in fates:
+                continue
+            other, reason = _attempt(lambda i=partner: convert_image(i, ligand))
+            if other is None:
+                fates[id(partner)] = (None, reason)
+                continue
+            joined, apart = _attempt(lambda v=voxels, o=other: join.joined(v, o))
+            if joined is None:
+                image.notes.append(f"{partner.candidate.entry.image_id} was not joined: {apart}")
+                continue
+            voxels = joined
+            parts.append(partner)
+        output, reason = _attempt(lambda v=voxels, i=image: write_image(i, v, label, root, ligand))
+        ids = [part.candidate.entry.image_id for part in parts]
+        for part in parts:
+            fates[id(part)] = (output, reason)
+            if len(parts) > 1:
+                part.notes.insert(0, f"runs of one injection are joined: {', '.join(ids)}")
+        kept = image if output else None
+    return [
+        row(
+            image.candidate.entry,
+            len(image.candidate.files),
+            reason=fates[id(image)][1],
+            session=image.candidate.session,
+            kind=image.kind,
+            tracer=image.tracer,
+            product=image.product.name if image.product else None,
+            note="; ".join(image.notes) or None,
+            output=fates[id(image)][0],
+        )
+        for image in ordered
+    ]

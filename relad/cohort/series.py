@@ -18,9 +18,19 @@ KINDS = ("T1w", "FLAIR", "PET")
 _MODALITIES = {"MRI": "MRI", "MR": "MRI", "PET": "PET", "PT": "PET"}
 
 
+#: "+C", "C+", "Gd+" and the like, which would lose their sign.
+_WITH_AGENT = re.compile(r"(?<![a-z0-9])(?:\+ ?(?:c|gd|km|iv)|(?:c|gd|km|iv) ?\+)(?![a-z0-9])")
+#: "C-" at a word's end.
+_WITHOUT_AGENT = re.compile(r"(?<![a-z0-9])(?:c|gd|km|iv)-(?=\s|$)")
+
+
 def plain(text: str) -> str:
-    """Lower case; every run of characters other than letters and digits becomes one space."""
-    return re.sub(r"[\W_]+", " ", text.lower()).strip()
+    """Lower case; every run of characters other than letters and digits becomes one space.
+
+    ``+C``, ``C+`` (``Gd``, ``KM``, ``IV`` likewise) is read as ``contrast``, ``C-`` as ``native``.
+    """
+    text = _WITH_AGENT.sub(" contrast ", text.lower().replace("_", " "))
+    return re.sub(r"[\W_]+", " ", _WITHOUT_AGENT.sub(" native ", text)).strip()
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class SeriesTable:
     def __init__(self, table: Mapping[str, Sequence[Mapping[str, Any]]]):
         try:
             self._rules = [
-                (rule.get("modality"), re.compile(rule["pattern"]), rule["kind"])
+                (rule.get("modality"), re.compile(rule["pattern"]), rule["kind"], rule.get("why"))
                 for rule in table["rules"]
             ]
             self._products = [
@@ -74,14 +84,28 @@ class SeriesTable:
         if known is None:
             raise DataError(f"modality {modality or 'unknown'} is not used")
         text = plain(description)
-        for rule_modality, pattern, kind in self._rules:
+        for rule_modality, pattern, kind, why in self._rules:
             if rule_modality in (None, known) and pattern.search(text):
                 if kind == "none":
-                    raise DataError(f"not used: {description!r}")
+                    raise DataError(f"not used: {description!r}" + (f" ({why})" if why else ""))
                 return kind
         if known == "PET":
             return "PET"
         raise DataError(f"not used: {description!r} is neither a T1w nor a FLAIR")
+
+    def contradiction(self, modality: str, description: str, kind: str) -> str | None:
+        """Why a header's own description forbids to take an image for what it was listed as.
+
+        None where it tells the same, or nothing that a rule knows.
+        """
+        try:
+            told = self.kind_of(modality, description)
+        except DataError as error:
+            refused = error.what.startswith("not used") and error.what.endswith(")")
+            return f"{error.what}, as its header describes it" if refused else None
+        if told == kind:
+            return None
+        return f"is listed as a {kind}, but its header describes it as {description!r}, a {told}"
 
     def product_of(self, description: str) -> Product:
         """Product of a PET by its description; the first of the table where no pattern is in it."""

@@ -10,15 +10,14 @@ what they find; a package with methods of its own may run them in its tests:
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from inspect import getdoc
-from pathlib import Path
 
 from relad.conformance.candidate import Candidate, Failure, Skip, Unfit
 from relad.conformance.checks import CHECKS
+from relad.fileio import scratch_folder
 from relad.study.settings import TrainSettings
 
 __all__ = ["CHECKS", "Outcome", "Status", "examine"]
@@ -69,8 +68,8 @@ def examine(
         A study's; of its section ``training`` the arithmetic, the limit of gradients and the like
         are kept, while length, batches and data are those of the checks.
     """
-    with tempfile.TemporaryDirectory(prefix="relad-check-") as folder:
-        candidate = Candidate(name, settings, Path(folder))
+    with scratch_folder("relad-check-") as folder:
+        candidate = Candidate(name, settings, folder)
         for check in checks:
             holds, remedy = words_of(check)
             try:

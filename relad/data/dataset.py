@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json, read_table
+from relad.fileio import content_of, read_object, read_table
 from relad.status import Kind
 
 SUBJECT_COLUMNS = (
@@ -55,7 +56,7 @@ def _parse(row: dict[str, str | None], *, file: Path) -> dict[str, Any]:
             "age": None if row["age"] is None else float(row["age"]),
             "tracers": tuple((row["tracers"] or "").split(",")) if row["tracers"] else (),
         }
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"not a table of packed subjects ({error!r})", file=file) from None
 
 
@@ -98,15 +99,11 @@ class PackedDataset:
         self.path = Path(path)
         if not self.path.is_dir():
             raise ReladError("no such packed dataset", file=self.path, hint="run `relad pack`")
-        self.info: dict[str, Any] = read_json(self.path / "dataset.json")
-        try:
+        file = self.path / "dataset.json"
+        self.info: dict[str, Any] = read_object(file)
+        what = "description of a packed cohort of this version"
+        with content_of(file, what, hint="pack the cohort again"):
             self._read_info(self.info)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"is no description of a packed cohort of this version ({error!r})",
-                file=self.path / "dataset.json",
-                hint="pack the cohort again",
-            ) from None
         table = self.path / "subjects.tsv"
         rows = [_parse(row, file=table) for row in read_table(table)]
         self._refuse_leaks(rows, table)
@@ -125,12 +122,20 @@ class PackedDataset:
     def _read_info(self, info: dict[str, Any]) -> None:
         self.cohort: str = info["cohort"]
         self.role: str = info["role"]
+        if not isinstance(self.cohort, str) or not isinstance(self.role, str):
+            raise TypeError(f"cohort {self.cohort!r} has the role {self.role!r}")
         self.kind = Kind(info["kind"])
-        self.modalities: list[str] = info["modalities"]
-        self.tracers: list[str] = info["tracers"]
-        self.windows = {t: (float(lo), float(hi)) for t, (lo, hi) in info["windows"].items()}
+        self.modalities: list[str] = list(info["modalities"])
+        self.tracers: list[str] = list(info["tracers"])
+        windows = info["windows"]
+        self.windows = {t: (float(windows[t][0]), float(windows[t][1])) for t in self.tracers}
+        if not all(low < high for low, high in self.windows.values()):
+            raise ValueError(f"an SUVR window is empty: {self.windows}")
         self.affine = np.asarray(info["affine"], dtype=np.float64)
-        self.shape: tuple[int, int, int] = tuple(info["shape"])
+        if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
+            raise ValueError(f"an affine of shape {self.affine.shape}")
+        x, y, z = info["shape"]
+        self.shape: tuple[int, int, int] = (operator.index(x), operator.index(y), operator.index(z))
         self.own_regions: list[str] = list(info.get("regions", ()))
 
     @staticmethod

@@ -20,11 +20,17 @@ from relad.imaging.nifti import load_nifti
 
 #: So many names are listed where one is not found.
 _LISTED = 12
+#: Whole numbers below this one are told apart in float32, as which images are read.
+_EXACT = 1 << 24
 _COLOUR = re.compile(r"\s*(\d+)\s+(\S+)(\s+\d+){3,4}\s*")
 
 
-def read_labels(file: Path, *, allow_constant: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def read_labels(
+    file: Path, *, allow_constant: bool = False, standard: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels (x, y, z) int32 of an image (NIfTI, or ``.mgz`` of FreeSurfer), and its affine (4, 4).
+
+    ``standard``: it is one of a template, see :func:`relad.imaging.nifti.load_nifti`.
 
     Raises
     ------
@@ -32,8 +38,13 @@ def read_labels(file: Path, *, allow_constant: bool = False) -> tuple[np.ndarray
         Where it cannot be read or its values are not whole numbers from 0; where they are all one
         and that is not allowed.
     """
-    image = load_nifti(file, ndim=3, allow_constant=allow_constant)
+    image = load_nifti(file, ndim=3, allow_constant=allow_constant, standard=standard)
     values = np.asarray(image.dataobj)
+    if values.max() >= _EXACT:
+        raise DataError(
+            f"holds a label of {values.max():.0f}", file=file,
+            hint=f"number its labels anew, from 1 to less than {_EXACT}",
+        )  # fmt: skip
     labels = np.rint(values).astype(np.int32)
     if np.abs(labels - values).max() > 1e-3 or labels.min() < 0:
         raise DataError("is no label image: its values are not whole numbers from 0", file=file)

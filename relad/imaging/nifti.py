@@ -4,74 +4,171 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from relad.errors import DataError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import whole_file
+from relad.imaging import headers
+
+#: FreeSurfer's formats, which state an orientation too.
+_FREESURFER = (".mgh", ".mgz")
+#: Where they say whether they do (goodRASFlag).
+_ORIENTED = slice(28, 30)
 
 
 def load_nifti(
-    path: str | Path, *, ndim: int | None = None, allow_constant: bool = False
+    path: str | Path,
+    *,
+    ndim: int | None = None,
+    allow_constant: bool = False,
+    standard: bool = False,
 ) -> nib.Nifti1Image:
-    """Load a NIfTI image and check that its voxels can be used.
+    """Load a NIfTI image (or FreeSurfer's) and check that its voxels and header can be used.
+
+    The whole file is read, so that gzip's own checksum counts.
 
     Parameters
     ----------
     path
-        ``.nii`` or ``.nii.gz``.
+        ``.nii``, ``.nii.gz``, ``.mgh`` or ``.mgz``.
     ndim
         Required number of dimensions (a trailing axis of length one is dropped first).
     allow_constant
         Accept an image whose voxels all have one value (a mask, a synthetic image); a scan of
         that kind is refused.
+    standard
+        The image is one of a template: a form to a standard space goes before the scanner's.
 
     Returns
     -------
-    Image whose data is float32 and in memory.
+    Image whose data is float32 and in memory, with its affine in RAS mm.
 
     Raises
     ------
     DataError
-        Where the file is truncated, holds NaN or infinity, is constant, or has no orientation.
+        Where the file is damaged or none of these formats; where voxels are colours, complex, NaN,
+        infinite or all one value; where the header states no orientation, or two that contradict
+        each other, or a grid that no scan has (:mod:`relad.imaging.headers`).
+    MachineError
+        Where it could not be read for no fault of its own.
     """
     path = Path(path)
-    if not path.exists():
-        raise DataError("no such image", file=path)
-    try:
-        image = nib.load(path)
-        data = np.asarray(image.dataobj, dtype=np.float32)
-    except (
-        nib.filebasedimages.ImageFileError,
-        nib.spatialimages.HeaderDataError,
-        OSError,
-        EOFError,
-        ValueError,
-        zlib.error,
-        gzip.BadGzipFile,
-    ) as error:
-        raise DataError(
-            f"cannot be read ({type(error).__name__}: {' '.join(str(error).split())})",
-            file=path,
-            hint="fetch or convert the file again; it may be truncated",
-        ) from None
+    return _load(path, path, ndim, allow_constant, standard)[0]
+
+
+def load_exact(path: Path, *, converted: bool = False) -> nib.Nifti1Image:
+    """Load a scan as :func:`load_nifti`, its small integers as such: what is copied stays as it is.
+
+    ``converted``: a program wrote it that keeps to the sform; whether that is right is told by what
+    it was made from.
+    """
+    image, header = _load(path, path.name, None, False, False, converted)
+    if header is None or not headers.is_plain(header):
+        return image
+    kind = header.get_data_dtype().newbyteorder("=")
+    return nib.Nifti1Image(np.asarray(image.dataobj).astype(kind), image.affine)
+
+
+def _load(
+    path: Path,
+    named: str | Path,
+    ndim: int | None,
+    allow_constant: bool,
+    standard: bool,
+    converted: bool = False,
+) -> tuple[nib.Nifti1Image, nib.Nifti1Header | None]:
+    """Image and, of a NIfTI, its header as it stands in the file; messages name ``named``."""
+    where = str(named)
+    header, raw = None, read_whole(path, where)
+    if path.name.lower().endswith(_FREESURFER):
+        data, affine = _freesurfer(raw, where)
+    else:
+        header = headers.parse(raw, where)
+        data = headers.values(header, raw)
+        affine = header.get_best_affine() if converted else None
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     if ndim is not None and data.ndim != ndim:
-        raise DataError(f"has {data.ndim} dimensions where {ndim} are needed", file=path)
-    if not np.isfinite(data).all():
-        bad = int((~np.isfinite(data)).sum())
-        raise DataError(f"{bad} voxels are NaN or infinite", file=path)
-    if data.size == 0:
-        raise DataError("the image has no voxels", file=path)
+        raise DataError(f"has {data.ndim} dimensions where {ndim} are needed", file=where)
+    bad = data.size - int(np.isfinite(data).sum())
+    if bad:
+        what = f"{bad} voxels are" if bad < data.size else "it holds no values: all voxels are"
+        raise DataError(f"{what} NaN or infinite", file=where)
     if not allow_constant and float(data.max()) == float(data.min()):
-        raise DataError("the image is empty (all voxels have one value)", file=path)
-    affine = image.affine
-    if abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise DataError("the affine is singular; orientation is unknown", file=path)
-    return nib.Nifti1Image(data, affine)
+        raise DataError("the image is empty (all voxels have one value)", file=where)
+    if affine is None:
+        affine = headers.orientation(header, where, standard=standard)
+    headers.check_grid(data.shape, affine, where)
+    return nib.Nifti1Image(data, affine), header
+
+
+def read_whole(path: Path, where: str) -> bytes:
+    """Bytes of an image's file, unpacked; reading to the end verifies gzip's checksum.
+
+    Raises
+    ------
+    DataError
+        Where it is not there, damaged, or has the name of another format.
+    """
+    name = path.name.lower()
+    if not path.exists():
+        # A link whose target is gone stands in the folder all the same.
+        what = "not readable: the link leads nowhere" if path.is_symlink() else "no such image"
+        raise DataError(what, file=where)
+    if path.is_dir():
+        raise DataError("is a folder where an image is needed", file=where)
+    if not name.endswith((".nii", ".nii.gz", *_FREESURFER)):
+        raise DataError(
+            "is not a NIfTI file, by its name", file=where, hint="convert it to .nii or .nii.gz"
+        )
+    try:
+        packed = name.endswith((".gz", ".mgz"))
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            return stream.read()
+    except (OSError, EOFError, zlib.error) as error:
+        refuse_machine_failure(error, where)
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        if said.startswith("Not a gzipped file"):
+            raise DataError("cannot be read: its name ends in .gz, but it is not packed",
+                            file=where) from None  # fmt: skip
+        raise DataError(
+            f"cannot be read: damaged or not readable ({said})",
+            file=where,
+            hint="fetch or convert the file again; it may be truncated",
+        ) from None
+
+
+def _freesurfer(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels (float32) and (4, 4) affine of an ``.mgh`` file in memory."""
+    try:
+        image = nib.MGHImage.from_bytes(raw)
+        data = np.asarray(image.dataobj, np.float32)
+    except Exception as error:  # nibabel raises nearly every built-in exception on a damaged file
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"damaged or not readable ({said})", file=where) from None
+    if not any(raw[_ORIENTED]):  # nibabel would invent one
+        raise DataError("states no orientation (goodRASFlag is 0)", file=where)
+    if not abs(np.linalg.det(image.affine[:3, :3])) > 1e-12:
+        raise DataError("its affine is singular; orientation is unknown", file=where)
+    return data, image.affine
+
+
+def check_output(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse an image to be written that has another format's name, or is one of the inputs.
+
+    Raises
+    ------
+    ReladError
+        Saying which.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ReladError("the image's name must end in .nii or .nii.gz", file=path)
+    if any(one is not None and one.resolve() == path.resolve() for one in inputs):
+        raise ReladError("would replace an image it is made from", file=path)
 
 
 def save_nifti(

@@ -105,7 +105,7 @@ def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:
     """Boolean mask (x, y, z) of named labels of an image, on the grid of :data:`SHAPE`."""
     file, table = Path(region["labels"]), Path(region["table"])
     wanted = indices(read_names(table), region["names"], file=table)
-    labels, source = read_labels(file)
+    labels, source = read_labels(file, standard=True)
     _check_space(labels, source, file)
     for name, index in wanted.items():
         if not (labels == index).any():

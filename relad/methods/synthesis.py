@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from relad.data.batch import Condition
 from relad.data.scaling import Scaling
 from relad.data.window import to_suvr
 from relad.errors import ReladError
-from relad.fileio import read_json
+from relad.fileio import content_of, read_object
 from relad.methods.method import Method, build
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainedMethod, typed
@@ -33,9 +34,13 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, Scaling, dic
     ReladError
         Where a file is missing or the weights do not fit the method.
     """
-    info = read_json(folder / "train.json")
-    entry = typed(TrainedMethod, info["entry"])
-    method = build(info["method"], entry, inputs=info["inputs"], tracers=len(info["tracers"]))
+    file, needs = folder / "train.json", ("method", "entry", "inputs", "tracers", "cohort", "fold")
+    info = read_object(file, (*needs, "seed", "counts", "provenance"))
+    with content_of(file, "record of a training", hint="train the model again"):
+        entry = typed(TrainedMethod, info["entry"])
+        inputs, tracers = operator.index(info["inputs"]), list(info["tracers"])
+        _ = info["counts"]["updates"], info["provenance"]["settings"]  # synthesis.json repeats them
+        method = build(info["method"], entry, inputs=inputs, tracers=len(tracers))
     weights = folder / "model.safetensors"
     try:
         parts: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "scaling": {}}

@@ -11,13 +11,13 @@ from typing import Any
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.cohort.sources.bids import segmentation_of
+from relad.cohort.windows import MIN_SHARE, frames_inside
 from relad.errors import DataError
-from relad.fileio import beside, read_json
+from relad.fileio import beside, read_object
 from relad.study.settings import OwnLabels, Tracer
 
-#: Least share of a frame that lies inside its tracer's window, and least share of the window that
-#: such frames cover: scans rarely start to the minute.
-MIN_SHARE = 0.5
+#: No scan's times are further from its injection (s).
+_LONGEST_S = 1e7
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Session:
 def sidecar(image: Path) -> dict[str, Any]:
     """Read the JSON file beside an image; empty where there is none."""
     path = beside(image, ".json")
-    return read_json(path) if path.exists() else {}
+    return read_object(path) if path.exists() else {}
 
 
 def _one(folder: Path, suffix: str) -> Path | None:
@@ -163,9 +163,26 @@ def _session(
 def _seconds(meta: Mapping[str, Any], key: str) -> list[float]:
     value = meta.get(key)
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        raise DataError(f"its sidecar does not state {key} (it says {value!r})")
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    if not numbers or not all(abs(v) <= _LONGEST_S for v in values):
+        raise DataError(f"its sidecar does not state {key} (it says {str(value)[:60]!r})")
     return [float(v) for v in values]
+
+
+def durations(meta: Mapping[str, Any], count: int) -> list[float] | None:
+    """Durations (s) of an image's frames; None where its sidecar states none.
+
+    Raises
+    ------
+    DataError
+        Where it states others than the image has.
+    """
+    if "FrameDuration" not in meta:
+        return None
+    stated = _seconds(meta, "FrameDuration")
+    if len(stated) != count or min(stated) <= 0:
+        raise DataError(f"its sidecar's FrameDuration is not of {count} frames")
+    return stated
 
 
 @dataclass(frozen=True)
@@ -260,19 +277,16 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
             f"its sidecar times {len(starts)} starts and {len(durations)} durations "
             f"for {count} frames"
         )
-    (injection,) = _seconds(meta, "InjectionStart")
+    injections = _seconds(meta, "InjectionStart")
+    if len(injections) != 1:
+        raise DataError(f"its sidecar states {len(injections)} times of injection")
+    (injection,) = injections
     if count > 1 and meta.get("ImageDecayCorrected") is False:
         raise DataError("its frames are not corrected for decay, so they cannot be averaged")
     starts = [start - injection for start in starts]
-    low, high = (60.0 * minute for minute in window_min)
     if min(durations) <= 0:
         raise DataError("its sidecar states a frame duration of 0 s")
-    inside = [
-        max(0.0, min(start + length, high) - max(start, low))
-        for start, length in zip(starts, durations, strict=True)
-    ]
-    indices = [i for i in range(count) if inside[i] >= MIN_SHARE * durations[i]]
-    covered = sum(inside[i] for i in indices) / (high - low)
+    indices, covered = frames_inside(starts, durations, window_min)
     first, last = starts[0] / 60, (starts[-1] + durations[-1]) / 60
     scan = f"(the scan runs from {first:.1f} to {last:.1f} min)"
     if not indices:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
-from relad.errors import DataError
-from relad.fileio import write_json
+from relad.errors import DataError, MachineError
+from relad.fileio import no_room, scratch_folder, write_json
 from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points
@@ -24,6 +23,9 @@ from relad.registration.transforms import names, pet_names, read_affine
 from relad.status import Modality, ScanStatus, State, SubjectStatus, is_simulated
 from relad.study.provenance import describe
 from relad.study.settings import PreprocessSettings, RegisterSettings, plain
+
+#: Bytes that must be left for temporary files where a registration fails, else the disk is full.
+_ROOM = 1 << 25
 
 
 def report(status: SubjectStatus) -> list[str]:
@@ -77,10 +79,11 @@ class Subject:
 
         What cannot be used is excluded in the status; nothing of it stays in the folder.
         """
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder() as scratch:
             try:
-                self._register(choose(), folder, Path(scratch))
+                self._register(choose(), folder, scratch)
             except DataError as error:
+                _require_room(scratch, error)
                 for path in folder.iterdir():
                     path.unlink()
                 self.status.exclude(self._reason(error))
@@ -127,6 +130,7 @@ class Subject:
                 chosen["segmentation"],
                 lambda path: self._segmentation(path, session.segmentation_table, t1w, folder),
                 [],
+                scratch,
             )
         if session.flair:
             self._try(
@@ -134,6 +138,7 @@ class Subject:
                 session.flair,
                 lambda path: self._flair(path, t1w_low, brain_low, folder, scratch),
                 [folder / self.names[key] for key in ("flair", "flair_to_t1w")],
+                scratch,
             )
         for tracer in session.unpaired.keys() & status.pet.keys() - session.pets.keys():
             status.pet[tracer].reason = session.unpaired[tracer]
@@ -143,6 +148,7 @@ class Subject:
                 path,
                 lambda path, t=tracer: self._pet(t, path, t1w_low, brain_low, folder, scratch),
                 [folder / name for name in pet_names(self.subject, tracer).values()],
+                scratch,
             )
 
     def _set(self, scan: ScanStatus, numbers: dict[str, Any]) -> None:
@@ -154,12 +160,14 @@ class Subject:
         path: Path,
         work: Callable[[Path], dict[str, Any]],
         files: list[Path],
+        scratch: Path,
     ) -> None:
         """Fill in one image's status: what ``work`` measured, or why it was excluded."""
         try:
             scan.simulated = _on(path, lambda: is_simulated(path))
             self._set(scan, _on(path, lambda: work(path)))
         except DataError as error:
+            _require_room(scratch, error)
             for file in files:
                 file.unlink(missing_ok=True)
             scan.exclude([self._reason(error)])
@@ -312,6 +320,15 @@ class Subject:
                 "too far"
             )
         return found
+
+
+def _require_room(scratch: Path, error: DataError) -> None:
+    """Blame a full disk before a scan: what ANTs could not write there looks like a failed fit."""
+    if full := no_room(scratch, _ROOM):
+        raise MachineError(
+            f"{full}, so that {error.what}", file=scratch,
+            hint="make room, or name another place by the environment variable TMPDIR",
+        ) from error  # fmt: skip
 
 
 def _motion_of(found: np.ndarray | None, centre: np.ndarray) -> dict[str, Any]:

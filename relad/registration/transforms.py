@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import io, ndimage
 
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import whole_file, write_text
+from relad.imaging import headers
+from relad.imaging.nifti import read_whole
 from relad.study import paths
 
 #: Turns RAS into LPS coordinates and back.
@@ -43,6 +44,7 @@ def read_affine(path: str | Path) -> np.ndarray:
         linear = parameters[:9].reshape(3, 3)
         shift = parameters[9:].reshape(3)
     except (OSError, ValueError, KeyError, StopIteration, io.matlab.MatReadError) as error:
+        refuse_machine_failure(error, path)
         raise DataError(f"not an ITK affine transform ({error!r})", file=path) from None
     matrix = np.eye(4)
     matrix[:3, :3] = linear
@@ -120,15 +122,13 @@ class Warp:
     """
 
     def __init__(self, path: str | Path):
-        try:
-            image = nib.load(path)
-            field = np.asarray(image.dataobj, dtype=np.float32)
-        except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
-            raise DataError(f"cannot be read ({error})", file=path) from None
+        raw = read_whole(Path(path), str(path))
+        header = headers.parse(raw, str(path))
+        field = headers.values(header, raw)
         if field.ndim != 5 or field.shape[3:] != (1, 3):
             raise DataError(f"not a displacement field (shape {field.shape})", file=path)
         self.displacement = field[..., 0, :] * np.array([-1, -1, 1], np.float32)
-        self.affine = image.affine
+        self.affine = header.get_best_affine()
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Map RAS points (..., 3) in mm; outside the field they stay where they are."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
 from relad.status import Kind
-from relad.study.settings import ComparedMethod
+from relad.study.settings import ComparedMethod, typed
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,17 @@ def _read(file: Path, record: type, needed: Sequence[str], step: str) -> dict[st
     lacking = [path for path in needed if at(path) is None]
     if lacking:
         raise DataError(f"lacks {', '.join(lacking)}", file=file, hint=hint)
+    types = get_type_hints(record)
+    there = [field.name for field in fields(record) if field.name in told]
     try:
-        told["kind"] = Kind(told["kind"])
+        found = {name: typed(types[name], told[name], name) for name in there}
+    except ReladError as error:
+        raise DataError(error.what, file=file, hint=hint) from None
+    try:
+        found["kind"] = Kind(told["kind"])
     except ValueError as error:
         raise DataError(f"kind: {error}", file=file, hint=hint) from None
-    return {field.name: told[field.name] for field in fields(record) if field.name in told}
+    return found
 
 
 def require_known(records: Iterable[Training | Synthesis], methods: Iterable[str]) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,11 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
+from relad.cli import whole_number
 from relad.errors import DataError, ReladError
-from relad.imaging.nifti import load_nifti, save_nifti
+from relad.fileio import scratch_folder
+from relad.imaging.headers import VOXEL_MM
+from relad.imaging.nifti import check_output, load_nifti, save_nifti
 from relad.imaging.resample import grid_points, limit_resolution, sample
 from relad.imaging.similarity import pose_margin
 from relad.registration import engine, extraction, inputs, motion, rigid
@@ -63,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames",
         metavar=("FIRST", "LAST"),
-        type=int,
+        type=whole_number(0),
         nargs=2,
         help="frames of the PET to average, counted from 0, both included (default: all)",
     )
@@ -74,9 +76,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=2.0,
         help="images finer than this are brought to it before they are compared (default: 2)",
     )
-    parser.add_argument("--threads", type=int, default=1,
+    parser.add_argument("--threads", type=whole_number(1, 1024), default=1,
                         help="ITK threads (default: 1, the same bytes every time)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of the metric's sampling (default: 0)")
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, 2**31 - 2),
+        default=0,
+        help="of the metric's sampling (default: 0)",
+    )
     parser.add_argument(
         "--force",
         action="store_true",
@@ -85,9 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if not args.voxel_mm > 0:
-        raise ReladError(f"--voxel-mm must be positive, not {args.voxel_mm:g}")
+    low, high = VOXEL_MM
+    if not low <= args.voxel_mm <= high:
+        raise ReladError(f"--voxel-mm must lie in {low:g} to {high:g}, not {args.voxel_mm:g}")
     check_suffix(args.transform)
+    if args.resampled is not None:
+        check_output(args.resampled, [args.fixed, args.moving, args.mask])
     engine.configure(args.threads, args.seed)
     fixed = load_nifti(args.fixed, ndim=3)
     moving = load_moving(args.moving, pet=args.pet, frames=args.frames)
@@ -173,8 +183,10 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
     first, last = frames or (0, data.shape[3] - 1)
     if not 0 <= first <= last < data.shape[3]:
         raise DataError(f"has frames 0 to {data.shape[3] - 1}, not {first} to {last}", file=path)
-    durations = meta.get("FrameDuration")
-    known = isinstance(durations, list) and len(durations) == data.shape[3]
+    try:
+        durations = inputs.durations(meta, data.shape[3])
+    except DataError as error:
+        raise DataError(error.what, file=path) from None
     chosen = [np.ascontiguousarray(data[..., i]) for i in range(first, last + 1)]
     for index, frame in enumerate(chosen, first):
         if not frame.max() > 0:
@@ -191,7 +203,7 @@ def load_moving(path: Path, *, pet: bool, frames: Sequence[int] | None) -> Movin
                 hint="choose frames with uptake in the brain by --frames",
             )
         poses.append(pose)
-    seconds = [float(durations[i]) if known else 1.0 for i in range(first, last + 1)]
+    seconds = [durations[i] if durations else 1.0 for i in range(first, last + 1)]
     return Moving(chosen, image.affine, poses, seconds, pet)
 
 
@@ -224,12 +236,11 @@ def coregister(
     corrected = engine.correct_bias(fixed)
     low = engine.working_copy(corrected, voxel_mm)
     affine = engine.affine_of(low)
-    with tempfile.TemporaryDirectory() as name:
-        prefix = Path(name) / "moving"
+    with scratch_folder() as scratch:
+        prefix = scratch / "moving"
         image = moving.image()
         if moving.pet:
             if mask is None:
-                scratch = Path(name)
                 mask = extraction.extract("auto", corrected, low, None, scratch, seed=seed).mask
             found = extraction.on_low(mask, fixed.affine, low)
             if not found.any():

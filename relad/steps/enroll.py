@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.out.suffix != ".tsv":
+        raise ReladError("the table's name must end in .tsv", file=args.out)
+    if not args.bids.is_dir():
+        raise ReladError("no such folder", file=args.bids)
     settings = load_settings(args.settings, EnrollSettings)
     role = of_cohort(settings.cohorts, args.cohort).role
     rows = [

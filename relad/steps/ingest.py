@@ -8,7 +8,8 @@ with the collection CSV that the archive offers beside a download (without --col
 SOURCE or beside it are read) and, where there are any, its metadata XML; or a BIDS dataset (sub-*
 folders, PET with BIDS-PET sidecars, inherited ones too). T1w, FLAIR and PET of the configured
 tracers are kept; DICOM is converted by dcm2niix, NIfTI is checked and copied. Which description is
-which series stands in config/series.yaml.
+which series stands in config/series.yaml. What a header has wrong (kind, tracer, injection) can be
+put right by ingest.overrides; each use is a note in ingest.tsv.
 
 OUT becomes a BIDS dataset with three tables at its root:
 
@@ -18,11 +19,19 @@ OUT becomes a BIDS dataset with three tables at its root:
     pairs.tsv          for every PET the T1w and FLAIR that belong to it and the days between
                        them, or why there are none
 
-A damaged scan is dropped with the file's name; the rest of the cohort goes on. Of several images of
-one kind in a session the first is kept (PET by product, original before processed, then by date and
-image id, or by run). OUT is written whole: it appears when all is done, and replaces an earlier
-dataset of that name. A run that was killed is taken up again where it was: the subjects it had
-finished are kept beside OUT, as long as source and settings are the same.
+A damaged scan is dropped with the file's name; the rest of the cohort goes on. What dcm2niix made
+is compared with every plane's header; where they differ, the planes are read with pydicom instead,
+with a note. Times and dates that headers, folders and tables state differently are a note with
+both, or a reason where they would choose other frames of a PET.
+
+Of several images of one kind in a session one is kept: of PET that which covers the tracer's window
+(the less processed first; runs of one injection are joined where the window spans both), of T1w the
+magnitude, and MP2RAGE's uniform image after other T1w; then original before processed, by date and
+image id, or by run. A scan with a contrast agent is not used.
+
+OUT is written whole: it appears when all is done, and replaces an earlier dataset of that name. A
+run that was killed is taken up again where it was: the subjects it had finished are kept beside
+OUT, as long as source and settings are the same.
 
     relad ingest ADNI bids/adni --source loni --collection ADNI_3_15_2024.csv --jobs 8
     relad ingest my-bids bids/my-centre --source bids --checksums my-bids/sha256sums.txt
@@ -31,6 +40,7 @@ finished are kept beside OUT, as long as source and settings are the same.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 import time
@@ -41,8 +51,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
-from relad.cli import add_settings
-from relad.cohort import adni, bids, convert
+from relad.cli import add_settings, whole_number
+from relad.cohort import adni, bids, convert, overrides
 from relad.cohort.images import INGEST_COLUMNS, Candidate, Contents, Row, row
 from relad.cohort.integrity import Checksums
 from relad.cohort.pairing import PAIR_COLUMNS, pair
@@ -50,7 +60,7 @@ from relad.cohort.resume import Outcomes, key_of
 from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
 from relad.cohort.series import SeriesTable
 from relad.cohort.sources.bids import is_bids
-from relad.errors import ReladError
+from relad.errors import MachineError, ReladError
 from relad.fileio import read_table, whole_folder, write_json, write_table
 from relad.status import Kind, is_simulated
 from relad.study.config import load_settings
@@ -60,6 +70,8 @@ from relad.study.subjects import bids_label, known_sources, load_source
 
 #: Without a terminal a line of progress is written this often (s).
 _PROGRESS_EVERY_S = 10.0
+#: So many kinds of reasons are told where nothing can be used.
+_REASONS = 12
 
 
 def make_tasks(candidates: Iterable[Candidate], rules: Rules) -> tuple[list[Task], list[Row]]:
@@ -205,7 +217,8 @@ def ingest(
     rows = contents.rows
     if any(f.name.lower().endswith(".dcm") for c in contents.candidates for f in c.files):
         convert.find_dcm2niix()
-    tasks, dropped = make_tasks(contents.candidates, rules)
+    candidates = overrides.apply(contents.candidates, settings.ingest.overrides, settings.tracers)
+    tasks, dropped = make_tasks(candidates, rules)
     rows += dropped
     used = {**plain(settings), "checksums": checksums and str(checksums)}
     with whole_folder(out, mark="ingest.tsv", key=key_of(source, tasks, used)) as root:
@@ -218,8 +231,14 @@ def ingest(
             show(len(done))
         for outcome in done.values():
             rows += outcome.rows
+        rows = overrides.noted(rows, candidates)
         rows.sort(key=lambda r: (r["ptid"] or "", adni.order_of(_id(r)), r["n_files"] == 0, str(r)))
         kept = [r for r in rows if r["status"] == "kept"]
+        if gone := [r["output"] for r in kept if not (root / r["output"]).is_file()]:
+            raise MachineError(
+                "vanished while the dataset was written", file=root / gone[0],
+                hint="see to its disk and run it again",
+            )  # fmt: skip
         if not kept:
             raise ReladError(f"no series can be used: {_tally(rows)}", file=source)
         _copy_derivatives(contents, kept, root)
@@ -273,9 +292,14 @@ def _id(entry: Row) -> str | None:
 
 
 def _tally(rows: Iterable[Row]) -> str:
-    """The most frequent reasons, for a message."""
-    counts = Counter(r["reason"] for r in rows)
-    return "; ".join(f"{n} x {reason}" for reason, n in counts.most_common(3))
+    """Every kind of reason, for a message: one of each, those of few images too."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for one in rows:
+        what = one["reason"].removeprefix(f"{one['image_id']}: ")
+        kinds[re.sub(r"\S*\d\S*|'[^']*'", "_", what)].append(what)
+    said = sorted(kinds.values(), key=len, reverse=True)
+    more = f"; and {len(said) - _REASONS} other reasons" if len(said) > _REASONS else ""
+    return "; ".join(f"{len(same)} x {same[0]}" for same in said[:_REASONS]) + more
 
 
 def _check_out(source: Path, out: Path) -> None:
@@ -309,23 +333,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-gap-days",
-        type=int,
+        type=whole_number(0),
         metavar="DAYS",
         help="most days between PET and T1w; default: ingest.max_gap_days of the configuration",
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="subjects at a time (default: 1)"
+        "--jobs", type=whole_number(1), default=1, metavar="N",
+        help="subjects at a time (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cohort", metavar="NAME", help="whose ingest.overrides hold, where they are of several"
     )
     add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.jobs < 1:
-        raise ReladError(f"--jobs must be at least 1, not {args.jobs}")
     settings = load_settings(args.settings, IngestSettings)
+    of_cohort = overrides.of_cohort(settings.ingest.overrides, args.cohort)
+    options = replace(settings.ingest, overrides=tuple(of_cohort))
     if args.max_gap_days is not None:
-        options = replace(settings.ingest, max_gap_days=args.max_gap_days)
-        settings = replace(settings, ingest=options)
+        options = replace(options, max_gap_days=args.max_gap_days)
+    settings = replace(settings, ingest=options)
     rows = ingest(
         args.source,
         args.out,

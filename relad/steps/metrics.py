@@ -31,6 +31,9 @@ from relad.imaging.grid import require_same_grid
 from relad.imaging.nifti import load_nifti
 from relad.results.metrics import compare
 
+#: Ranges of data whose square float64 and float32 hold with digits to spare.
+_RANGES = (1e-9, 1e15)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prediction", metavar="PRED", help="image to be judged (3D NIfTI)")
@@ -58,8 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if not (math.isfinite(args.data_range) and args.data_range > 0):
+    if not 0 < args.data_range < math.inf:
         raise ReladError(f"--data-range {args.data_range:g} is not a positive number")
+    low, high = _RANGES
+    if not low <= args.data_range <= high:
+        raise ReladError(f"--data-range must lie in {low:g} to {high:g}, not {args.data_range:g}")
     if len(args.samples) == 1:
         raise ReladError("--samples names one image", hint="give two or more, or none")
     truth = load_nifti(args.truth, ndim=3, allow_constant=True)

@@ -27,7 +27,17 @@ from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.folds import assign_folds
 from relad.data.window import to_unit
 from relad.errors import DataError, ReladError
-from relad.fileio import beside, read_json, read_table, whole_folder, write_json, write_table
+from relad.fileio import (
+    beside,
+    content_of,
+    read_json,
+    read_object,
+    read_table,
+    reserve,
+    whole_folder,
+    write_json,
+    write_table,
+)
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
 from relad.status import Modality, State, SubjectStatus, kind_of
@@ -118,12 +128,9 @@ def _failures(status: SubjectStatus, *, own_regions: bool) -> list[str]:
 def read_verdicts(quality: Path) -> dict[str, SubjectStatus]:
     """Judged subjects by label, from a folder of `relad qc`."""
     file = quality / "subjects.json"
-    try:
-        judged = [SubjectStatus.of(told) for told in read_json(file)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"holds no verdicts ({error!r})", file=file, hint="run `relad qc`"
-        ) from None
+    told = read_json(file)
+    with content_of(file, "list of verdicts", hint="run `relad qc`"):
+        judged = [SubjectStatus.of(one) for one in told]
     return {status.subject: status for status in judged}
 
 
@@ -248,8 +255,8 @@ def _own_regions(
 ) -> np.ndarray:
     """Read masks (R, x, y, z) of a person's own regions, which must be those of the settings."""
     about = beside(file, ".json")
-    there = read_json(about)["Regions"] if about.exists() else {}
-    if list(there.items()) != list(plain(regions).items()):
+    there = read_object(about, ["Regions"])["Regions"] if about.exists() else {}
+    if not isinstance(there, dict) or list(there.items()) != list(plain(regions).items()):
         raise DataError(
             f"does not hold the study's regions {', '.join(regions)}",
             file=file,
@@ -283,6 +290,8 @@ def _write_arrays(
             *([("regions", bool, (len(own),))] if own else ()),
         )
     }
+    for name in arrays:
+        reserve(out / f"{name}.npy")
     for i, row in enumerate(usable):
         subject = row["subject"]
         folder = of_subject[subject]
@@ -331,7 +340,10 @@ def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, PackSettings)
     table = args.bids / "participants.tsv"
     participants = (
-        {row["participant_id"].removeprefix("sub-"): row for row in read_table(table)}
+        {
+            (row["participant_id"] or "").removeprefix("sub-"): row
+            for row in read_table(table, ["participant_id"])
+        }
         if table.exists()
         else {}
     )

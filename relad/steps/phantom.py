@@ -63,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heads", metavar="FOLDER", help="simulate PET of these people (default: as the settings)"
     )
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="subjects at a time (default: 1)"
+        "--jobs",
+        type=cli.whole_number(1),
+        default=1,
+        metavar="N",
+        help="subjects at a time (default: 1)",
     )
     cli.add_settings(parser)
 
@@ -126,8 +130,6 @@ def simulate(out: Path, cohort: str, settings: PhantomSettings, *, jobs: int = 1
             f"PET is simulated by relad's own reference regions, and {own[0]} has another",
             hint="name one, see docs/configuration.md",
         )
-    if jobs < 1:
-        raise ReladError(f"--jobs is {jobs}", hint="give a number of 1 or more")
     plan = study.Plan(settings.seed, cohort, scanners.scanner(phantom.scanner), settings.tracers)
     everybody = people(plain(phantom))
     real = phantom.heads is not None

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             raise ReladError("OUT is missing: the folder to write")
         args.out = Path(args.pet.pop())
     pets = pet_files(args.pet, settings.tracers)
-    if not args.subject.isalnum():
+    if not (args.subject.isascii() and args.subject.isalnum()):
         raise ReladError(f"--subject takes letters and digits, not {args.subject!r}")
     if args.segmentation_table is not None and args.segmentation is None:
         raise ReladError("--segmentation-table needs --segmentation, whose labels it names")

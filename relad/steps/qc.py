@@ -27,7 +27,7 @@ from typing import Any
 
 from relad.cli import add_settings, folders_of
 from relad.errors import ReladError
-from relad.fileio import read_json, whole_folder, write_json, write_table, write_text
+from relad.fileio import content_of, read_json, whole_folder, write_json, write_table, write_text
 from relad.qc.overrides import decide, of_subjects
 from relad.qc.page import STATUSES, Shown, render
 from relad.qc.table import MOTION_COLUMNS, columns, motion_rows, row_of
@@ -111,7 +111,9 @@ def quality(
             if status.subject in judged:
                 raise ReladError(f"subject {status.subject} is given twice", file=folder)
             override = overrides.get(status.subject)
-            judged[status.subject] = decide(status, settings.qc, override)
+            told = folder / "status.json"
+            with content_of(told, "status of a subject", hint="run `relad normalize` again"):
+                judged[status.subject] = decide(status, settings.qc, override)
             shown[status.subject] = _shown(folder, status.subject, tracers)
             for name in shown[status.subject].files:
                 shutil.copyfile(folder / name, temporary / "pictures" / name)

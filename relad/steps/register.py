@@ -30,7 +30,7 @@ from pathlib import Path
 
 from relad.cli import add_settings
 from relad.errors import ReladError
-from relad.fileio import whole_folder
+from relad.fileio import read_table, whole_folder
 from relad.registration import engine, inputs
 from relad.registration.subject import Subject, report
 from relad.status import SubjectStatus
@@ -49,8 +49,24 @@ def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, RegisterSettings)
     if not (args.bids / "dataset_description.json").exists():
         raise ReladError("no BIDS dataset (dataset_description.json is missing)", file=args.bids)
+    require_subject(args.bids, args.subject)
     engine.configure(settings.registration.threads, settings.seed)
     report(register(args.bids, args.out, args.subject, settings))
+
+
+def require_subject(bids: Path, subject: str) -> None:
+    """Refuse a subject whom a dataset does not have.
+
+    One whose scans were all dropped has no folder, but a row of participants.tsv; nobody stops the
+    cohort for that.
+    """
+    table = bids / "participants.tsv"
+    rows = read_table(table, ["participant_id"]) if table.is_file() else []
+    known = {folder.name for folder in bids.glob("sub-*")} | {r["participant_id"] for r in rows}
+    if f"sub-{subject}" not in known:
+        raise ReladError(
+            f"has no subject {subject!r}", file=bids, hint="give the label without sub-"
+        )
 
 
 def register(bids: Path, out: Path, subject: str, settings: RegisterSettings) -> SubjectStatus:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from relad.cli import add_settings
+from relad.cli import add_settings, whole_number
 from relad.compute.devices import set_threads
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("packed", type=Path, help="packed training cohort")
     parser.add_argument("out", type=Path, help="folder of the search")
     parser.add_argument("--method", required=True, help="id in config/methods.yaml or ablations")
-    parser.add_argument("--fold", type=int, required=True, help="held-out fold")
+    parser.add_argument("--fold", type=whole_number(0), required=True, help="held-out fold")
     add_settings(parser)
 
 

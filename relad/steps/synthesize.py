@@ -40,14 +40,14 @@ import torch
 from tqdm import tqdm
 
 from relad.bundle import model_folder
-from relad.cli import add_settings
+from relad.cli import add_settings, whole_number
 from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
 from relad.compute.randomness import generator_for
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import read_json, whole_folder, write_json
+from relad.fileio import read_object, whole_folder, write_json
 from relad.imaging.nifti import save_nifti
 from relad.methods.method import Method
 from relad.methods.synthesis import Samples, draw, load_model
@@ -194,6 +194,10 @@ def _volumes(
             yield pair, number + 1, volume, each
 
 
+#: Steps and samples beyond it are a slip; what is below 1 is Sampling's to refuse.
+_MOST = 100_000
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="folder of the trained model, or its bundle")
     parser.add_argument("packed", type=Path, help="packed cohort")
@@ -204,9 +208,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {what}" for name, what in SAMPLERS.items())
         + " (default: as the settings say, with their steps)",
     )
-    parser.add_argument("--steps", type=int, help="network evaluations of one sample")
     parser.add_argument(
-        "--samples", type=int, help="samples whose mean is the image and whose spread is written"
+        "--steps", type=whole_number(-_MOST, _MOST), help="network evaluations of one sample"
+    )
+    parser.add_argument(
+        "--samples",
+        type=whole_number(-_MOST, _MOST),
+        help="samples whose mean is the image and whose spread is written",
     )
     parser.add_argument(
         "--temperature", type=float, help="standard deviation of the noise that is sampled from"
@@ -225,7 +233,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run(model: Path, args: argparse.Namespace, settings: SynthesizeSettings) -> None:
-    trained = read_json(model / "train.json")["method"]
+    trained = read_object(model / "train.json", ["method"])["method"]
     name = args.method or trained
     if args.method is not None:
         _require_trained_as(name, trained, settings, args.model)

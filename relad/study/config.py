@@ -8,12 +8,13 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from relad.errors import ReladError
-from relad.fileio import read_json, read_table
+from relad.fileio import read_object, read_table
 from relad.study import catalogue, plugins, subjects
 from relad.study.paths import REPOSITORY
 from relad.study.settings import of_fold, typed
@@ -34,16 +35,24 @@ def read_yaml(path: str | Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ReladError("no such configuration file", file=path) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ReladError(f"not valid YAML ({' '.join(str(error).split())})", file=path) from None
 
 
-def check(data: Any, schema: str, *, file: str | Path) -> None:
-    """Check ``data`` against ``workflow/schemas/<schema>.schema.yaml``; the error names the key."""
+def check(data: Any, schema: str | Mapping[str, Any], *, file: str | Path) -> None:
+    """Check ``data`` against a schema; the error names the key.
+
+    ``schema`` is the name of ``workflow/schemas/<schema>.schema.yaml``, or one of parts, of which
+    keys may be missing.
+    """
     import jsonschema
 
-    validator = jsonschema.Draft202012Validator(read_schema(schema))
-    error = jsonschema.exceptions.best_match(validator.iter_errors(data))
+    whole = isinstance(schema, str)
+    validator = jsonschema.Draft202012Validator(read_schema(schema) if whole else schema)
+    errors = validator.iter_errors(data)
+    error = jsonschema.exceptions.best_match(
+        e for e in errors if whole or e.validator != "required"
+    )
     if error is None:
         return
     where = ".".join(map(str, error.absolute_path)) or "the top level"
@@ -98,10 +107,18 @@ def checked(data: Any, schema: str, *, file: str | Path) -> Any:
     ReladError
         Naming the key that is wrong.
     """
-    data = json.loads(json.dumps(data))  # Snakemake hands over its own dict types
+    data = _copied(data, file)
     check(data, schema, file=file)
     fill_defaults(data, read_schema(schema), read_schema(schema))
     return data
+
+
+def _copied(data: Any, file: str | Path) -> Any:
+    """Copy of what YAML holds, in plain types; Snakemake hands over dict types of its own."""
+    try:
+        return json.loads(json.dumps(data, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:  # dates, .nan, .inf, anchors in a ring
+        raise ReladError(f"holds a value that no key takes ({error})", file=file) from None
 
 
 def _relative_to_repository(path: str | Path) -> Path:
@@ -122,7 +139,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     ``tracers`` holds every tracer's whole entry.
     """
     if isinstance(config.get("methods"), dict):
-        return json.loads(json.dumps(config))  # resolved before
+        return _copied(config, file)  # resolved before
     config = checked(config, "config", file=file)
     _check_cohorts(config, file=file)
     _resolve_overrides(config, file=file)
@@ -298,30 +315,33 @@ def _resolve_models(methods: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:
-    """Read the table of overrides, if they are one; give each its cohort."""
-    quality, cohorts = config["qc"], list(config["cohorts"])
-    if isinstance(quality["overrides"], str):
-        file = _relative_to_repository(quality["overrides"])
-        rows = [{str(k): v for k, v in row.items() if v is not None} for row in read_table(file)]
-        quality["overrides"] = rows
-        check(config, "config", file=file)
-    seen = set()
-    for entry in quality["overrides"]:
-        subject = entry["subject"]
-        if "cohort" not in entry and len(cohorts) > 1:
-            raise ReladError(
-                f"qc.overrides: {subject} lacks its cohort", file=file,
-                hint=f"cohorts: {', '.join(cohorts)}",
-            )  # fmt: skip
-        cohort = entry.setdefault("cohort", cohorts[0])
-        if cohort not in cohorts:
-            raise ReladError(
-                f"qc.overrides: {subject} is of {cohort!r}, not one of the cohorts", file=file,
-                hint=f"cohorts: {', '.join(cohorts)}",
-            )  # fmt: skip
-        if (cohort, subject) in seen:
-            raise ReladError(f"qc.overrides names {subject} of {cohort} twice", file=file)
-        seen.add((cohort, subject))
+    """Read the tables of overrides, where they are such; give each entry its cohort."""
+    cohorts = list(config["cohorts"])
+    for section in ("qc", "ingest"):
+        where, name = config[section], f"{section}.overrides"
+        source = file
+        if isinstance(where["overrides"], str):
+            source = _relative_to_repository(where["overrides"])
+            rows = read_table(source)
+            where["overrides"] = [
+                {str(k): v for k, v in row.items() if v is not None} for row in rows
+            ]
+            check(config, "config", file=source)
+        seen = set()
+        for entry in where["overrides"]:
+            about = entry.get("series") or entry["subject"]
+            hint = f"cohorts: {', '.join(cohorts)}"
+            if "cohort" not in entry and len(cohorts) > 1:
+                raise ReladError(f"{name}: {about} lacks its cohort", file=source, hint=hint)
+            cohort = entry.setdefault("cohort", cohorts[0])
+            if cohort not in cohorts:
+                raise ReladError(
+                    f"{name}: {about} is of {cohort!r}, not one of the cohorts", file=source,
+                    hint=hint,
+                )  # fmt: skip
+            if (cohort, about, entry.get("key")) in seen:
+                raise ReladError(f"{name} names {about} of {cohort} twice", file=source)
+            seen.add((cohort, about, entry.get("key")))
 
 
 #: What a tracer's entry holds in the end, from the study or from the table of ligands.
@@ -449,7 +469,10 @@ def _resolve_updates(config: dict[str, Any], *, file: str | Path) -> None:
 
 def load(path: str | Path = DEFAULT) -> dict[str, Any]:
     """Read, check and resolve a configuration file."""
-    return resolve(read_yaml(path) or {}, file=path)
+    config = read_yaml(path) or {}
+    if not isinstance(config, dict):
+        raise ReladError("is no configuration: it holds no keys", file=path)
+    return resolve(config, file=path)
 
 
 def load_settings(source: str | Path | None, kind: type[T], *, fold: int | None = None) -> T:
@@ -466,12 +489,31 @@ def load_settings(source: str | Path | None, kind: type[T], *, fold: int | None 
         Of a training: a study's methods then have the parameters found for it, if any were; one
         step's part has them already.
     """
-    if source is not None and Path(source).suffix == ".json":
-        return typed(kind, read_json(source))
-    study = load(source or DEFAULT)
-    if fold is not None:
-        study["methods"] = of_fold(study["methods"], fold)
-    return typed(kind, study)
+    file = Path(source or DEFAULT)
+    if file.suffix == ".json":
+        study = read_object(file)
+        _check_part(study, kind, file=file)
+    else:
+        study = load(file)
+        if fold is not None:
+            study["methods"] = of_fold(study["methods"], fold)
+    try:
+        return typed(kind, study)
+    except ReladError as error:
+        raise ReladError(error.what, file=file, hint=error.hint) from None
+
+
+#: Sections that a resolved configuration holds in another form than its file.
+_RESOLVED = ("methods", "tuning", "ingest", "tracers", "cohorts", "tuned_on")
+
+
+def _check_part(part: Mapping[str, Any], kind: type, *, file: Path) -> None:
+    """Check those sections of a step's part of a configuration that it holds as they were given."""
+    wanted = {field.name for field in fields(kind)} - set(_RESOLVED)
+    given = {key: part[key] for key in wanted & part.keys()}
+    schema = read_schema("config")
+    known = {key: schema["properties"][key] for key in given}
+    check(given, {"$defs": schema["$defs"], "properties": known}, file=file)
 
 
 def of_cohort(cohorts: Mapping[str, T], name: str) -> T:

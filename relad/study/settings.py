@@ -9,9 +9,10 @@ workflow/schemas/config.schema.yaml alone.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -78,9 +79,23 @@ class NamedTracer:
 
 
 @dataclass(frozen=True)
+class IngestOverride:
+    """What a person put right of a series or of a subject's PET; one of the two is None."""
+
+    key: str
+    value: Any  # text, or the number that YAML makes of 13:10:00
+    why: str
+    who: str | None
+    series: str | None
+    subject: str | None
+    cohort: str | None
+
+
+@dataclass(frozen=True)
 class Ingest:
     series: dict[str, Any]
     max_gap_days: int
+    overrides: tuple[IngestOverride, ...]
 
 
 @dataclass(frozen=True)
@@ -432,9 +447,10 @@ def typed(kind: type[T], data: Any, where: str = "") -> T:
     Raises
     ------
     ReladError
-        Where a key is missing that cannot be None.
+        Where a key is missing that cannot be None, or a value is of another type.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    _require_plain(origin or kind, data, where)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         values = {}
@@ -447,13 +463,44 @@ def typed(kind: type[T], data: Any, where: str = "") -> T:
         return kind(**values)
     if origin in (types.UnionType, typing.Union):
         return None if data is None else typed(inner[0], data, where)
-    if origin is dict and dataclasses.is_dataclass(inner[1]):
+    if origin is dict and inner[1] is not Any:
         return {key: typed(inner[1], value, f"{where}.{key}") for key, value in data.items()}
-    if origin is tuple:
-        return tuple(typed(inner[0], value, where) for value in data)
-    if kind is float:
-        return float(data)
-    return data
+    if origin is tuple or origin in _LISTS:
+        values = (typed(inner[0], value, where) for value in data)
+        return tuple(values) if origin is tuple else list(values)
+    return kind(data) if kind in (int, float) else data
+
+
+#: Types of a field that holds a list.
+_LISTS = (list, Sequence)
+#: Beyond it a number is none that float64 holds.
+_GREATEST = sys.float_info.max
+#: Type of a value -> what YAML and JSON hold for it, and that in words.
+_PLAIN: dict[Any, tuple[type | tuple[type, ...], str]] = {
+    dict: (Mapping, "a section"),
+    tuple: ((list, tuple), "a list"),
+    **dict.fromkeys(_LISTS, ((list, tuple), "a list")),
+    str: (str, "text"),
+    bool: (bool, "true or false"),
+    int: ((int, float), "a whole number"),
+    float: ((int, float), "a number"),
+}
+
+
+def _require_plain(kind: Any, data: Any, where: str) -> None:
+    """Refuse a value that a type cannot be made of."""
+    types_, said = _PLAIN.get(dict if dataclasses.is_dataclass(kind) else kind, (object, ""))
+    fits = isinstance(data, types_)
+    if fits and kind in (int, float):
+        fits = not isinstance(data, bool) and abs(data) <= _GREATEST
+        fits = fits and (kind is float or int(data) == data)
+    if not fits:
+        raise ReladError(f"{where or 'the settings'} must be {said}, not {_short(data)}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def plain(value: Any) -> Any:
@@ -497,8 +544,9 @@ def of_job(step: str, study: Mapping[str, Any], **wildcards: str) -> Any:
             )
         part[section] = {name: study[section][name]}
     if "cohort" in wildcards:
-        overrides = [o for o in study["qc"]["overrides"] if o["cohort"] == wildcards["cohort"]]
-        part["qc"] = {**study["qc"], "overrides": overrides}
+        for section in ("qc", "ingest"):
+            own = [o for o in study[section]["overrides"] if o["cohort"] == wildcards["cohort"]]
+            part[section] = {**study[section], "overrides": own}
     if "method" in wildcards:
         mine = {m: p for m, p in study["tuning"]["space"].items() if m == wildcards["method"]}
         part["tuning"] = {**study["tuning"], "space": mine}

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from relad.data.dataset import PackedDataset
+from relad.errors import refuse_machine_failure
 from relad.fileio import whole_file
 
 
@@ -36,6 +37,7 @@ def load(path: Path, expected: str, device: torch.device) -> dict[str, Any] | No
         state = torch.load(path, map_location=device, weights_only=True)
         fits = state["fingerprint"] == expected
     except Exception as error:  # torch.load raises many types on a damaged file
+        refuse_machine_failure(error, path)  # it may be whole, and is not to be trained over
         print(f"{path}: not readable ({error}); training starts anew", file=sys.stderr)
         return None
     if not fits:

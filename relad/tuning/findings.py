@@ -11,7 +11,7 @@ import yaml
 
 from relad.compute.devices import choose_device, device_name
 from relad.errors import ReladError
-from relad.fileio import read_json, write_json, write_table, write_text
+from relad.fileio import read_json, read_object, write_json, write_table, write_text
 from relad.status import Kind
 from relad.study import plugins, provenance
 from relad.study.settings import plain
@@ -103,7 +103,7 @@ def read(folder: Path) -> dict[str, Any]:
     ReladError
         Where there is none.
     """
-    record = read_json(folder / RECORD)
+    record = read_object(folder / RECORD)
     lacking = {"method", "fold", "found", "subjects", *COLUMNS[3:-1]} - set(record)
     if lacking:
         raise ReladError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relad.cohort import adni
+from relad.cohort.collection import find_collections, read_collections
 from relad.cohort.series import SeriesTable, tracer_of
 from relad.errors import DataError, ReladError
 from tests.helpers.loni import HEADER, csv_row, write_csv
@@ -156,7 +157,7 @@ def test_collections_are_merged_and_contradictions_named(tmp_path: Path):
             csv_row(4, "941_S_0001", "MPRAGE", Age="74"),
         ],
     )
-    collection = adni.read_collections([one, two])
+    collection = read_collections([one, two])
     assert set(collection.entries) == {"I1", "I2", "I3", "I4"}
     assert collection.conflicts == {
         "I3": "I3 stands in 2 rows of the collection that differ in visit"
@@ -173,14 +174,14 @@ def test_collections_are_merged_and_contradictions_named(tmp_path: Path):
 def test_a_csv_of_another_kind_is_refused(tmp_path: Path):
     other = tmp_path / "other.csv"
     other.write_text("RID,VISCODE\n1,bl\n")
-    with pytest.raises(ReladError, match="has no column 'image data id' and 'subject'"):
-        adni.read_collections([other])
+    with pytest.raises(ReladError, match="has no column 'Image Data ID' and 'Subject'"):
+        read_collections([other])
     with pytest.raises(ReladError, match="no collection CSV in or beside this folder"):
-        adni.find_collections(tmp_path)
+        find_collections(tmp_path)
     empty = tmp_path / "empty.csv"
     empty.write_text(",".join(HEADER) + "\n")
     with pytest.raises(ReladError, match="lists no images"):
-        adni.read_collections([empty])
+        read_collections([empty])
 
 
 @pytest.mark.parametrize("nested", ["", "ADNI", "unpacked/ADNI"])

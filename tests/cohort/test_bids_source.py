@@ -18,10 +18,11 @@ from relad.fileio import beside, read_json, read_table
 from relad.status import is_simulated
 from relad.steps.ingest import ingest
 from tests.helpers.bids_tree import PET, SETTINGS, session, t1w_of, table, write_image, write_json
+from tests.helpers.loni import SHARED as DATA
 from tests.helpers.settings import ingest_settings
 from tests.helpers.settings import tracer as tracer_entry
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "bids_pet_sidecars"
+SHARED = DATA / "data" / "bids_pet_sidecars"
 
 
 def test_a_dataset_without_sessions_is_copied_and_completed(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
@@ -18,6 +20,7 @@ from pydicom.uid import (
 )
 
 from relad.fileio import read_table
+from relad.study.paths import REPOSITORY
 from tests.helpers.settings import ingest_settings, tracer
 
 HEADER = (
@@ -27,6 +30,9 @@ HEADER = (
 COLUMNS, ROWS, SLICES = 10, 12, 6
 SPACING = (2.0, 2.5, 3.0)  # columns, rows, slices in mm
 MINUTE = 60
+
+#: Real headers and generated cases that are no part of the project; tests skip where it is absent.
+SHARED = Path(os.environ.get("RELAD_SHARED", REPOSITORY.parent / "shared"))
 
 Change = Callable[[Dataset, int, int], None]
 
@@ -130,6 +136,67 @@ def write_enhanced_mri(root: Path, ptid: str, image: int, description: str) -> P
     data.PerFrameFunctionalGroupsSequence = groups
     data.PixelData = voxels(image).tobytes()
     file = folder(root, ptid, description, f"S{image}") / f"ADNI_{ptid}_MR_1_S{image}_I{image}.dcm"
+    _save(data, file)
+    return file
+
+
+def write_enhanced_pet(
+    root: Path,
+    ptid: str,
+    image: int,
+    description: str,
+    *,
+    frames: int = 2,
+    slope: Callable[[int, int], float] = lambda k, frame: 0.5 + 0.25 * frame,
+    manufacturer: str = "SIEMENS",
+    start: float = (14 * 60 + 30) * MINUTE,
+    injected: float = (13 * 60 + 10) * MINUTE,
+    order: Callable[[list[tuple[int, int]]], list[tuple[int, int]]] = lambda planes: planes,
+    change: Change | None = None,
+) -> Path:
+    """A dynamic PET in one enhanced file, 5-minute frames; ``slope(slice, frame)`` of each plane.
+
+    ``order`` of its planes (frame, slice) in the file is by frame, then slice, unless another is
+    given; ``change(group, slice, frame)`` edits each plane's functional group.
+    """
+    data = _base(image, ptid, 1)
+    data.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.130")
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    data.Manufacturer, data.Modality, data.SeriesDescription = manufacturer, "PT", description
+    data.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+    data.SeriesTime, data.Units = clock(start), "BQML"
+    data.NumberOfFrames = frames * SLICES
+    drug = Dataset()
+    drug.Radiopharmaceutical = "Flortaucipir"
+    drug.RadiopharmaceuticalStartTime, drug.RadionuclideHalfLife = clock(injected), 6586.2
+    data.RadiopharmaceuticalInformationSequence = [drug]
+    shared, measures, orientation = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = data.PixelSpacing, data.SliceThickness
+    orientation.ImageOrientationPatient = data.ImageOrientationPatient
+    del data.PixelSpacing, data.SliceThickness, data.ImageOrientationPatient
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    data.SharedFunctionalGroupsSequence = [shared]
+    planes = order([(frame, k) for frame in range(frames) for k in range(SLICES)])
+    groups = []
+    for frame, k in planes:
+        group, position, content, scale = Dataset(), Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [0, 0, SPACING[2] * k]
+        content.StackID, content.InStackPositionNumber = "1", k + 1
+        content.TemporalPositionIndex = frame + 1
+        content.DimensionIndexValues = [1, k + 1, frame + 1]
+        began = start + 5 * MINUTE * frame
+        content.FrameAcquisitionDateTime = "20200203" + clock(began)
+        content.FrameAcquisitionDuration = 5 * MINUTE * 1000.0
+        scale.RescaleIntercept, scale.RescaleType = 0, "BQML"
+        scale.RescaleSlope = f"{slope(k, frame):.10g}"
+        group.PlanePositionSequence, group.FrameContentSequence = [position], [content]
+        group.PixelValueTransformationSequence = [scale]
+        if change:
+            change(group, k, frame)
+        groups.append(group)
+    data.PerFrameFunctionalGroupsSequence = groups
+    data.PixelData = b"".join(voxels(image, frame)[k].tobytes() for frame, k in planes)
+    file = folder(root, ptid, description, f"I{image}") / f"ADNI_{ptid}_PT_1_S8_I{image}.dcm"
     _save(data, file)
     return file
 

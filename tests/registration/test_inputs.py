@@ -9,7 +9,7 @@ import pytest
 from relad.cohort.pairing import PAIR_COLUMNS
 from relad.errors import DataError
 from relad.fileio import write_json, write_table
-from relad.registration.inputs import choose_frames, choose_session
+from relad.registration.inputs import choose_frames, choose_session, durations
 from relad.study.settings import OwnLabels
 from tests.helpers.settings import ingest_settings, tracer
 
@@ -203,3 +203,28 @@ def test_pet_that_cannot_be_timed_is_refused(change: dict, word: str) -> None:
 def test_an_image_without_sidecar_says_so() -> None:
     with pytest.raises(DataError, match="no sidecar that times its frames"):
         choose_frames({}, 1, (80, 100))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"InjectionStart": [0, 1]}, "states 2 times of injection"),
+        ({"InjectionStart": []}, "states 0 times of injection"),
+        ({"InjectionStart": "10:00"}, "does not state InjectionStart"),
+        ({"FrameTimesStart": [4800, float("nan")]}, "does not state FrameTimesStart"),
+        ({"FrameDuration": [300, 1e308]}, "does not state FrameDuration"),
+        ({"FrameDuration": {"a": 1}}, "does not state FrameDuration"),
+    ],
+)
+def test_times_that_are_none_are_refused(change: dict, said: str) -> None:
+    meta = {"FrameTimesStart": [4800, 5100], "FrameDuration": [300, 300], "InjectionStart": 0}
+    with pytest.raises(DataError, match=said):
+        choose_frames({**meta, **change}, 2, (80, 100))
+
+
+def test_durations_are_of_the_frames_there_are() -> None:
+    assert durations({}, 2) is None
+    assert durations({"FrameDuration": [1, 2]}, 2) == [1.0, 2.0]
+    for wrong in ([1], [1, 0], ["a", "b"], [1, None]):
+        with pytest.raises(DataError, match="FrameDuration"):
+            durations({"FrameDuration": wrong}, 2)

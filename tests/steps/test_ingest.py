@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from relad import cli
-from relad.cohort import convert, dicom_series
+from relad.cohort import dicom_series, dicom_voxels
 from relad.cohort.bids import PET_REQUIRED
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.steps.ingest import ingest
 from tests.helpers.loni import (
     SETTINGS,
+    SHARED,
     TRACERS,
     A,
     B,
@@ -35,7 +36,7 @@ from tests.helpers.loni import (
 )
 from tests.helpers.settings import file_of, study
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom_vendor_headers"
+VENDORS = SHARED / "data" / "dicom_vendor_headers"
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +222,16 @@ def test_only_a_dataset_of_ours_is_replaced(tmp_path: Path):
     assert not (out / "stale.txt").exists()
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real vendor headers in {SHARED}")
+@pytest.mark.skipif(not VENDORS.is_dir(), reason=f"no real vendor headers in {VENDORS}")
 @pytest.mark.parametrize(
     "vendor", ["ge", "philips", "philips_enhanced", "siemens", "siemens_multiframe"]
 )
 def test_real_headers_of_each_vendor_convert(vendor: str):
-    series = SHARED / vendor / "anatomical"
+    series = VENDORS / vendor / "anatomical"
     files = sorted((series / "001").glob("*.dcm"))
     assert len(dicom_series.read_series(files, vendor).frames) == 1
-    made = convert.convert_dicom(files, vendor)
+    made, notes = dicom_voxels.read(dicom_series.read_series(files, vendor), vendor)
+    assert notes == [], "dcm2niix and the headers agree"
     ours = nib.as_closest_canonical(nib.Nifti1Image(made.data, made.affine))
     theirs = nib.as_closest_canonical(
         nib.squeeze_image(nib.load(series / "001_ground_truth.nii.gz"))

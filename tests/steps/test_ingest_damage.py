@@ -17,9 +17,11 @@ from tests.helpers.loni import (
     A,
     B,
     csv_row,
+    expected,
     folder,
     good_subject,
     table,
+    values,
     write_csv,
     write_mri,
     write_pet,
@@ -168,7 +170,7 @@ def test_the_next_image_is_taken_where_the_first_is_damaged(tmp_path: Path):
     }
 
 
-def test_a_conversion_that_loses_a_frames_scale_is_noticed(tmp_path: Path, monkeypatch):
+def test_a_conversion_that_loses_a_frames_scale_is_noticed_and_mended(tmp_path: Path, monkeypatch):
     write_pet(tmp_path / "loni", A, 1, "AV1451")
     write_mri(tmp_path / "loni", A, 2, "MPRAGE")
     rows = [csv_row(1, A, "AV1451", "PET"), csv_row(2, A, "MPRAGE")]
@@ -178,5 +180,9 @@ def test_a_conversion_that_loses_a_frames_scale_is_noticed(tmp_path: Path, monke
     ]
     monkeypatch.setattr(convert, "_OPTIONS", options)
     ingest(tmp_path / "loni", tmp_path / "bids", SETTINGS)
-    reason = table(tmp_path / "bids")["I1"]["reason"]
-    assert reason.startswith("I1: frame 2 does not hold its header's values after dcm2niix")
+    got = table(tmp_path / "bids")["I1"]
+    assert "after dcm2niix plane 1 of frame 2 does not hold its header's values" in got["note"]
+    pet = values(tmp_path / "bids" / got["output"])
+    for frame in range(3):
+        right = expected(1, frame) * (0.5 + 0.25 * frame)
+        np.testing.assert_allclose(pet[..., frame], right, rtol=1e-6)

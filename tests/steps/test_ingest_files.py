@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from relad.cohort import dicom, dicom_series
+from relad.cohort import dicom_series, dicom_voxels
 from relad.cohort.integrity import Checksums, remarks
 from relad.errors import DataError, ReladError
 from relad.fileio import read_table
@@ -183,7 +183,9 @@ def test_values_beyond_the_stored_bits_are_counted(tmp_path: Path):
             values[:3] = 1 << 12
             data.PixelData = values.tobytes()
 
-    assert dicom.beyond_stored_bits(write_mri(tmp_path, A, 1, "MPRAGE", change=twelve)) == 3
+    files = write_mri(tmp_path, A, 1, "MPRAGE", change=twelve)
+    _, notes = dicom_voxels.read(dicom_series.read_series(files, "I1"), "I1")
+    assert notes == ["3 values exceed the bits that its headers say are stored"]
 
 
 def smooth(shape: tuple[int, ...] = (40, 36, 30)) -> np.ndarray:

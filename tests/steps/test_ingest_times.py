@@ -51,6 +51,11 @@ def test_a_scan_across_midnight(tmp_path: Path):
     assert got["FrameTimesStart"] == [5250, 5550, 5850]
 
 
+def test_a_scan_across_midnight_whose_date_stays(tmp_path: Path):
+    got = times(tmp_path, start=24 * HOUR - 150, injected=22.5 * HOUR)
+    assert got["FrameTimesStart"] == [5250, 5550, 5850]
+
+
 def test_an_injection_whose_date_was_shifted_keeps_its_time_of_day(tmp_path: Path):
     def shifted(data, k, frame):
         drug = data.RadiopharmaceuticalInformationSequence[0]

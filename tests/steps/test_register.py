@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from relad import cli
 from relad.cohort.phantom import scanners
 from relad.cohort.phantom import template as head
 from relad.cohort.phantom.pet import AROUND_UPTAKE
-from relad.fileio import read_json, write_json
+from relad.fileio import read_json, write_json, write_table
 from relad.imaging import atlas
 from relad.imaging.nifti import save_nifti
 from relad.imaging.resample import FWHM_PER_SIGMA, grid_points, limit_resolution, sample
@@ -312,7 +313,11 @@ def test_a_broken_flair_leaves_the_rest_of_its_subject(study, broken, tmp_path) 
 
 
 def test_a_subject_without_scans_is_excluded(study, tmp_path) -> None:
-    reason = excluded(study, study.bids, "941S0009", tmp_path / "out")
+    """All scans of somebody may have been dropped, which stops no cohort."""
+    bids = tmp_path / "bids"
+    shutil.copytree(study.bids, bids, ignore=shutil.ignore_patterns("sub-*"))
+    write_table(bids / "participants.tsv", [{"participant_id": "sub-941S0009"}], ["participant_id"])
+    reason = excluded(study, bids, "941S0009", tmp_path / "out")
     assert reason == "sub-941S0009 has no session with a T1w"
 
 

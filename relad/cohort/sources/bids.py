@@ -19,7 +19,12 @@ from relad.status import Kind
 NEEDS, TAKES = ("path",), ("checksums",)
 
 #: BIDS suffix -> kind and DICOM modality of the images that are used.
-_USED = {"T1w": ("T1w", "MRI"), "FLAIR": ("FLAIR", "MRI"), "pet": ("PET", "PET")}
+_USED = {
+    "T1w": ("T1w", "MRI"),
+    "UNIT1": ("T1w", "MRI"),  # the uniform image of an MP2RAGE
+    "FLAIR": ("FLAIR", "MRI"),
+    "pet": ("PET", "PET"),
+}
 _IMAGE = (".nii", ".nii.gz")
 _SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
@@ -148,18 +153,21 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
         except ReladError as error:
             problem = str(error)
     dates = (iso_date(str(sidecar.get(key, ""))) for key in _DATES)
+    told = next(filter(None, dates), "")
+    contradicts = bool(day and told and day != told)
     entry = Entry(
         inside.as_posix(),
         subject,
         visit=session or "",
         modality=modality,
         description=" ".join(filter(None, (entities.get("trc"), entities.get("rec"), suffix))),
-        acq_date=day or next(filter(None, dates), ""),
+        acq_date=day or told,
     )
     run = entities.get("run", "")
     static = int("stat" in entities.get("rec", "").lower())  # the dynamic reconstruction first
     rank = (static, int(run) if run.isdigit() else 0, file.name)
-    return Candidate(entry, (file,), session, kind, sidecar, rank, problem)
+    notes = (f"its table states the date {day}, its sidecar {told}",) if contradicts else ()
+    return Candidate(entry, (file,), session, kind, sidecar, rank, problem, notes)
 
 
 class _Sidecars:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +11,9 @@ from typing import Any
 
 from relad.cohort import adni, adni_xml
 from relad.cohort.adni import Entry
-from relad.cohort.images import Candidate, Contents, row, session_label
-from relad.errors import DataError, ReladError
+from relad.cohort.collection import Collection, find_collections, read_collections, rows_of
+from relad.cohort.images import Candidate, Contents, day_of, row, session_label
+from relad.errors import DataError
 from relad.study.subjects import collections_of, labels_of
 
 NEEDS, TAKES = ("path", "collection"), ("checksums",)
@@ -22,25 +22,8 @@ NEEDS, TAKES = ("path", "collection"), ("checksums",)
 def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
     """See :mod:`relad.study.subjects`."""
     files = [Path(file) for file in collections_of(entry)]
-    return labels_of({p for file in files for p in _ptids(file)}, files[0]), files[0]
-
-
-def _ptids(collection: Path) -> set[str]:
-    try:
-        with collection.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = {name.strip().lower(): name for name in reader.fieldnames or [] if name}
-            if "subject" not in columns:
-                raise ReladError(
-                    "has no column 'Subject'",
-                    file=collection,
-                    hint="expected the collection CSV that LONI offers beside a download",
-                )
-            return {p for row in reader if (p := (row[columns["subject"]] or "").strip())}
-    except OSError as error:
-        raise ReladError(f"cannot be read ({error.strerror})", file=collection) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ReladError(f"not a readable CSV ({error})", file=collection) from None
+    ptids = {row.ptid for file in files for _, row in rows_of(file) if row.ptid}
+    return labels_of(ptids, files[0]), files[0]
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
@@ -51,7 +34,7 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
     ReladError
         Where the source is no LONI download.
     """
-    collection = adni.read_collections(adni.find_collections(source, collections))
+    collection = read_collections(find_collections(source, collections))
     found, unread = adni.find_series(source, collection.subjects)
     contents = Contents("LONI download")
     contents.people = {
@@ -68,7 +51,7 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
 
 
 def _match(
-    contents: Contents, found: Sequence[adni.Found], collection: adni.Collection, source: Path
+    contents: Contents, found: Sequence[adni.Found], collection: Collection, source: Path
 ) -> None:
     """Images that stand both on disk and in the collection become candidates, once each."""
     contents.rows += [row(entry, 0, reason=reason) for entry, reason in collection.unusable]
@@ -112,10 +95,11 @@ def _match(
 def _candidate(entry: Entry, image: adni.Found, xml: Path | None) -> Candidate:
     sidecar: dict[str, str] = {}
     session = problem = None
+    day, note = day_of(entry, image.date, "folder")
     entry = replace(
         entry,
         description=entry.description or image.description.replace("_", " "),
-        acq_date=entry.acq_date or image.date,
+        acq_date=day or entry.acq_date,
     )
     try:
         if xml is not None:
@@ -129,7 +113,15 @@ def _candidate(entry: Entry, image: adni.Found, xml: Path | None) -> Candidate:
         adni.iso_date(entry.acq_date) or date.max.isoformat(),
         adni.order_of(entry.image_id),
     )
-    return Candidate(entry, image.files, session, sidecar=sidecar, rank=rank, problem=problem)
+    return Candidate(
+        entry,
+        image.files,
+        session,
+        sidecar=sidecar,
+        rank=rank,
+        problem=problem,
+        notes=(note,) if note else (),
+    )
 
 
 def _entry_of(image: adni.Found) -> Entry:

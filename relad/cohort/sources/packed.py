@@ -16,7 +16,11 @@ NEEDS, TAKES = ("path",), ()
 def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
     """See :mod:`relad.study.subjects`."""
     table = Path(entry["path"]) / "subjects.tsv"
-    return sorted(row["subject"] for row in read_table(table) if row["included"] == "yes"), table
+    return sorted(
+        row["subject"]
+        for row in read_table(table, ["subject", "included"])
+        if row["included"] == "yes"
+    ), table
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:

@@ -1,0 +1,167 @@
+"""What a header, of DICOM or a sidecar, says an image shows, where that decides its use.
+
+A scan described as "MPRAGE" may be its phase, a map computed from it, one inversion of an MP2RAGE,
+or acquired after a contrast agent; a PET may be a projection, or not corrected for attenuation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: Parts of a complex image.
+MAGNITUDE, PHASE, REAL, IMAGINARY = "magnitude", "phase", "real", "imaginary"
+_PARTS = {
+    **dict.fromkeys(("M", "MAGNITUDE", "M_FFE", "M_IR", "M_SE"), MAGNITUDE),
+    **dict.fromkeys(("P", "PHASE", "PHASE MAP", "P_FFE", "PHASE_MAP"), PHASE),
+    **dict.fromkeys(("R", "REAL", "R_FFE", "R_IR", "R_SE"), REAL),
+    **dict.fromkeys(("I", "IMAGINARY", "I_FFE", "I_IR", "I_SE"), IMAGINARY),
+}
+#: GE's private number of the part (0043,102F).
+_GE_PARTS = (MAGNITUDE, PHASE, REAL, IMAGINARY)
+#: Words of ImageType for images that are computed from others and no longer weighted as they are.
+_COMPUTED = {
+    "T1 MAP": "a map of T1",
+    "T1MAP": "a map of T1",
+    "T2 MAP": "a map of T2",
+    "T2MAP": "a map of T2",
+    "T2_STAR MAP": "a map of T2*",
+    "R1 MAP": "a map of R1",
+    "R2 MAP": "a map of R2",
+    "B0 MAP": "a map of B0",
+    "B1 MAP": "a map of B1",
+    "ADC": "a map of diffusion",
+    "FA": "a map of diffusion",
+    "SUBTRACTION": "a difference of images",
+    "SUBTRACT": "a difference of images",
+    "SUB": "a difference of images",
+    "PROJECTION IMAGE": "a projection",
+    "MAX_IP": "a projection",
+    "MIN_IP": "a projection",
+    "MIP": "a projection",
+    "MIN IP": "a projection",
+    "MAX IP": "a projection",
+    "MNIP": "a projection",
+    "MINIP": "a projection",
+    "SCREEN SAVE": "a picture of a screen",
+    "SCREENSAVE": "a picture of a screen",
+    "FUSED": "a fusion of images",
+    "FUSION": "a fusion of images",
+}
+_UNIFORM = {"UNI", "UNIFORM"}
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_CONTRAST = (
+    "ContrastBolusAgent",
+    "ContrastBolusIngredient",
+    "ContrastBolusVolume",
+    "ContrastBolusTotalDose",
+)
+#: What stands for no contrast agent where a form wanted a word.
+_NO_AGENT = re.compile(r"(?i)\W*(no(ne)?|n/?a|nil|0*\.?0*|without|unknown|false|no contrast)?\W*")
+
+
+def words_of(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Values of ImageType (or FrameType), upper case; the first two say whether it is original."""
+    value = told.get("FrameType") or told.get("ImageType") or ()
+    listed = value.split("\\") if isinstance(value, str) else value
+    return tuple(str(word).strip().upper() for word in listed)
+
+
+def part_of(told: Mapping[str, Any]) -> str:
+    """Part of a complex image that a header tells of; empty where it does not tell."""
+    stated = str(told.get("ComplexImageComponent") or "").strip().upper()
+    if stated in _PARTS:
+        return _PARTS[stated]
+    found = {_PARTS[word] for word in words_of(told)[2:] if word in _PARTS}
+    if PHASE in found:  # dcm2niix and Philips add it to what else is said
+        return PHASE
+    if len(found) == 1:
+        return found.pop()
+    private = getattr(told, "private_block", None)
+    if private is not None:
+        try:
+            number = int(private(0x0043, "GEMS_PARM_01")[0x2F].value)
+            return _GE_PARTS[number] if 0 <= number < 4 else ""
+        except (KeyError, TypeError, ValueError):
+            return ""
+    return ""
+
+
+def agent_of(told: Mapping[str, Any]) -> str:
+    """Contrast agent that a header names; empty where it names none."""
+    for key in _CONTRAST:
+        value = told.get(key)
+        text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
+        if not _NO_AGENT.fullmatch(text):
+            return text if "Volume" not in key and "Dose" not in key else f"{text} ml"
+    for item in told.get("ContrastBolusAgentSequence") or ():
+        return str(item.get("CodeMeaning") or item.get("ContrastBolusAgent") or "not named")
+    return ""
+
+
+def unfit(told: Mapping[str, Any], kind: str) -> str | None:
+    """Why an image cannot be used as what it is described as; None where it can.
+
+    Parameters
+    ----------
+    told
+        Header of a DICOM file, or a sidecar.
+    kind
+        T1w, FLAIR or PET.
+    """
+    words = words_of(told)
+    if str(told.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE):
+        return "not used: a secondary capture, no scan"
+    computed = next((_COMPUTED[word] for word in words[2:] if word in _COMPUTED), None)
+    if computed:
+        return f"not used: {computed}, as its header says ({', '.join(words)})"
+    if kind == "PET":
+        return _unfit_pet(told)
+    if part_of(told) in (PHASE, IMAGINARY):
+        return f"not used: the {part_of(told)} of a complex image ({', '.join(words)})"
+    agent = agent_of(told)
+    return (
+        f"not used: acquired with a contrast agent ({agent}), as its header says" if agent else None
+    )
+
+
+def _unfit_pet(told: Mapping[str, Any]) -> str | None:
+    series_type = told.get("SeriesType") or ()
+    listed = [series_type] if isinstance(series_type, str) else list(map(str, series_type))
+    if "REPROJECTION" in listed:
+        return "not used: a projection, as its header says (SeriesType)"
+    if "GATED" in listed:
+        return "not used: gated, as its header says (SeriesType): its frames are no times"
+    method = told.get("AttenuationCorrectionMethod") or told.get("AttenuationCorrection") or ""
+    corrected = told.get("CorrectedImage") or ()
+    corrected = [corrected] if isinstance(corrected, str) else list(map(str, corrected))
+    attenuated = "ATTN" in corrected
+    no_method = re.fullmatch(r"(?i)\W*(none|no|nac|uncorrected|not corrected)\W*", str(method))
+    if no_method or (corrected and not attenuated and not method):
+        said = f"CorrectedImage {', '.join(corrected)}" if corrected else f"{method}"
+        return f"not used: not corrected for attenuation, as its header says ({said})"
+    return None
+
+
+def variant_rank(told: Mapping[str, Any], description: str) -> tuple[int, int, int]:
+    """Sort key of a T1w or FLAIR among others of its session; smaller is preferred.
+
+    The magnitude before the real part, an MP2RAGE after a T1w of another kind and of its images
+    the uniform one (denoised first), an original before what was computed from it.
+    """
+    words = words_of(told)
+    text = re.sub(r"[\W_]+", " ", description.lower())
+    uniform = bool(_UNIFORM & set(words)) or bool(re.search(r"\buni(t1|form)?\b", text))
+    mp2rage = 0
+    if uniform:
+        mp2rage = 1 if re.search(r"\bden(oised)?\b|\brobust\b", text) else 2
+    elif "mp2rage" in text:
+        mp2rage = 3
+    derived = int(not uniform and bool(words) and words[0] == "DERIVED")
+    return (int(part_of(told) == REAL), mp2rage, derived)
+
+
+def is_bare_mp2rage(told: Mapping[str, Any], description: str) -> bool:
+    """Whether an image is described as an MP2RAGE and nothing says which of its images it is."""
+    return variant_rank(told, description)[1] == 3

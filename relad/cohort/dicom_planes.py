@@ -1,0 +1,230 @@
+"""The planes that DICOM files hold, one by one: where, when and what.
+
+Of a series' planes the copies, the other parts of a complex image and dates that stay at midnight
+are dealt with here; how planes make volumes is in :mod:`relad.cohort.dicom_series`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pydicom
+
+from relad.cohort.dicom import (
+    Pixels,
+    bytes_of,
+    item,
+    moment_of,
+    number,
+    offset_of,
+    parse_moment,
+    seconds,
+    values,
+)
+from relad.cohort.dicom_kind import IMAGINARY, PHASE, REAL, part_of
+from relad.errors import DataError
+
+#: No PET takes longer.
+LONGEST = timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One image plane: where it lies (mm, DICOM's LPS), when it was acquired, what it holds.
+
+    Attributes
+    ----------
+    spacing
+        Of its rows and of its columns in mm, in DICOM's order: down, then across.
+    temporal
+        Number of its volume in time where the header counts them.
+    part
+        Of a complex image, as :func:`relad.cohort.dicom_kind.part_of` has it.
+    slope, intercept
+        Stored values to those of the header's units; None where it gives none.
+    pixels, index
+        The file's pixels, and which plane of them it is.
+    """
+
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    acquired: datetime | None
+    duration_s: float | None
+    reference_s: float | None
+    temporal: int | None
+    order: int
+    part: str
+    decay_factor: float | None
+    slope: float | None
+    intercept: float | None
+    uid: str
+    pixels: Pixels
+    index: int
+
+
+def zone_of(header: pydicom.Dataset) -> timedelta | None:
+    """Offset from UTC of the clock that a header's times are on; None where it does not tell."""
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    first = item(groups[0], "FrameContentSequence") if groups else pydicom.Dataset()
+    told = (
+        header.get("TimezoneOffsetFromUTC"),
+        first.get("FrameAcquisitionDateTime"),
+        header.get("AcquisitionDateTime"),
+    )
+    return next((zone for text in told if (zone := offset_of(text)) is not None), None)
+
+
+def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
+    """Planes of one file: one if classic, one per frame if enhanced."""
+    zone = zone_of(header)
+    uid = str(header.get("SOPInstanceUID") or "")
+    groups = header.get("PerFrameFunctionalGroupsSequence")
+    if not groups:
+        if pixels.planes > 1:
+            raise DataError(
+                f"holds {pixels.planes} planes and does not tell where each lies",
+                file=pixels.file.name,
+            )
+        day = header.get("AcquisitionDate") or header.get("SeriesDate")
+        slope, intercept = _scale(header, item(header, "RealWorldValueMappingSequence"), header)
+        yield Plane(
+            position=values(header.get("ImagePositionPatient")),
+            orientation=values(header.get("ImageOrientationPatient"), 6),
+            spacing=values(header.get("PixelSpacing"), 2),
+            acquired=moment_of(day, header.get("AcquisitionTime"))
+            or parse_moment(header.get("AcquisitionDateTime"), zone),
+            duration_s=seconds(header.get("ActualFrameDuration")),
+            reference_s=seconds(header.get("FrameReferenceTime")),
+            temporal=integer(header.get("TemporalPositionIdentifier")),
+            order=integer(header.get("ImageIndex") or header.get("InstanceNumber")) or 0,
+            part=part_of(header),
+            decay_factor=number(header.get("DecayFactor")),
+            slope=slope,
+            intercept=intercept,
+            uid=uid,
+            pixels=pixels,
+            index=0,
+        )
+        return
+    if len(groups) != pixels.planes:
+        raise DataError(
+            f"holds {pixels.planes} planes and describes {len(groups)}", file=pixels.file.name
+        )
+    shared = item(header, "SharedFunctionalGroupsSequence")
+    for order, group in enumerate(groups):
+
+        def told(sequence: str, group: Any = group) -> Any:
+            return item(group, sequence) or item(shared, sequence)
+
+        content = told("FrameContentSequence")
+        slope, intercept = _scale(
+            told("PixelValueTransformationSequence"), told("RealWorldValueMappingSequence"), header
+        )
+        yield Plane(
+            position=values(told("PlanePositionSequence").get("ImagePositionPatient")),
+            orientation=values(told("PlaneOrientationSequence").get("ImageOrientationPatient"), 6),
+            spacing=values(told("PixelMeasuresSequence").get("PixelSpacing"), 2),
+            acquired=parse_moment(content.get("FrameAcquisitionDateTime"), zone)
+            or parse_moment(content.get("FrameReferenceDateTime"), zone),
+            duration_s=seconds(content.get("FrameAcquisitionDuration")),
+            reference_s=None,
+            temporal=integer(content.get("TemporalPositionIndex")),
+            order=order,
+            part=part_of(told("MRImageFrameTypeSequence") or header),
+            decay_factor=number(told("PETFrameCorrectionFactorsSequence").get("DecayFactor")),
+            slope=slope,
+            intercept=intercept,
+            uid=f"{uid}/{order}" if uid else "",
+            pixels=pixels,
+            index=order,
+        )
+
+
+def _scale(rescale: Any, mapping: Any, header: Any) -> tuple[float | None, float | None]:
+    """Slope and intercept of a plane; of PET without, those of its map to Bq/mL."""
+    slope, intercept = (number(rescale.get(f"Rescale{key}")) for key in ("Slope", "Intercept"))
+    if slope is None and header.get("Modality") == "PT":
+        slope = number(mapping.get("RealWorldValueSlope"))
+        intercept = number(mapping.get("RealWorldValueIntercept"))
+    return slope, intercept
+
+
+def integer(value: Any) -> int | None:
+    return None if value in (None, "") else int(value)
+
+
+def past_midnight(planes: list[Plane], notes: list[str]) -> list[Plane]:
+    """Put planes after midnight on the next day where all state the day the scan began on."""
+    times = [p.acquired for p in planes if p.acquired]
+    if not times or len({t.date() for t in times}) > 1 or max(times) - min(times) < LONGEST:
+        return planes
+    notes.append("its date does not change at midnight; times before noon were put on the next day")
+    noon = max(times).replace(hour=12, minute=0, second=0, microsecond=0)
+    return [
+        replace(p, acquired=p.acquired + timedelta(days=1))
+        if p.acquired and p.acquired < noon
+        else p
+        for p in planes
+    ]
+
+
+def magnitude(planes: list[Plane], notes: list[str]) -> list[Plane]:
+    """Of a series that holds several parts of a complex image, the magnitude alone."""
+    others = {p.part for p in planes} & {PHASE, REAL, IMAGINARY}
+    kept = [p for p in planes if p.part not in others]
+    if not others or not kept:
+        return planes
+    notes.append(
+        f"its {len(planes) - len(kept)} {' and '.join(sorted(others))} planes are left out"
+    )
+    return kept
+
+
+def without_copies(planes: list[Plane], notes: list[str]) -> list[Plane]:
+    """Leave out planes that are there twice, by their SOPInstanceUID or by all they hold.
+
+    Raises
+    ------
+    DataError
+        Where two that claim to be one differ.
+    """
+    by_uid: dict[str, Plane] = {}
+    by_place: dict[tuple, Plane] = {}
+    kept: list[Plane] = []
+    shared = 0
+    for plane in planes:
+        place = (plane.position, plane.acquired, plane.reference_s, plane.temporal)
+        twin = by_uid.get(plane.uid) if plane.uid else None
+        same_place = by_place.get(place) if plane.position and plane.acquired else None
+        if twin is not None and (twin.position, twin.acquired) != (plane.position, plane.acquired):
+            shared += 1  # whoever wrote the ids made them up; positions tell the planes apart
+            twin = None
+        other = twin or same_place
+        if other is not None:
+            if _same(plane, other):
+                continue
+            if twin is not None:
+                raise DataError(
+                    f"has the SOPInstanceUID of {twin.pixels.file.name}, but holds another image",
+                    file=plane.pixels.file.name,
+                )
+        by_uid.setdefault(plane.uid, plane)
+        by_place.setdefault(place, plane)
+        kept.append(plane)
+    if len(kept) < len(planes):
+        notes.append(f"{len(planes) - len(kept)} copies of its planes are left out")
+    if shared:
+        notes.append(f"{shared} planes have another one's SOPInstanceUID")
+    return kept
+
+
+def _same(plane: Plane, other: Plane) -> bool:
+    """Whether two planes hold the same values at the same place."""
+    keys = ("position", "orientation", "spacing", "slope", "intercept")
+    if any(getattr(plane, key) != getattr(other, key) for key in keys):
+        return False
+    return bytes_of(plane.pixels, plane.index) == bytes_of(other.pixels, other.index)
