@@ -1,6 +1,7 @@
 """Synthesise PET with one trained model.
 
-On the training cohort the held-out fold's subjects are synthesised, on any other cohort all;
+On the training cohort the held-out fold's subjects are synthesised, on any other cohort all, in one
+with the role apply every tracer that the model was trained for;
 sampling.batch_size volumes at once. A volume's noise is a function of (seed, subject, tracer,
 number of the sample), so but for rounding it does not depend on its neighbours. Output: one NIfTI
 in SUVR per subject and tracer, on the packed grid in MNI space (0 outside the brain), and
@@ -38,7 +39,6 @@ from tqdm import tqdm
 
 from relad.cli import add_settings
 from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
-from relad.compute.randomness import generator_for
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
@@ -46,7 +46,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, whole_folder, write_json
 from relad.imaging.nifti import save_nifti
 from relad.methods.method import Method
-from relad.methods.synthesis import Samples, draw, load_model
+from relad.methods.synthesis import Samples, draw, load_model, noise_of
 from relad.status import Kind
 from relad.study import paths, provenance
 from relad.study.config import load_settings
@@ -180,7 +180,7 @@ def _volumes(
             sampling,
             [data.windows[tracer] for _, tracer in names],
             [
-                generator_for("synthesis", info["seed"], *name, number, device=device)
+                noise_of(info["seed"], *name, number, device)
                 for name, (_, number) in zip(names, draws, strict=True)
             ],
             info.get("precision", "auto"),  # of models older than this key

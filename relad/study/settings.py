@@ -169,11 +169,6 @@ class ReviewedQuality(Quality):
 
 
 @dataclass(frozen=True)
-class QualityAction:
-    action: str
-
-
-@dataclass(frozen=True)
 class Folds:
     count: int
 
@@ -339,13 +334,16 @@ class QcSettings:
 
 @dataclass(frozen=True)
 class PackSettings:
+    """Those of the preprocessing go along with the packed data, to whoever applies a model."""
+
     seed: int
     tracers: dict[str, Tracer]
-    segmentation: OwnRegionNames
+    registration: Registration
+    segmentation: OwnRegions
     grid: Grid
     folds: Folds
     cohorts: dict[str, ComparedCohort]
-    qc: QualityAction
+    qc: Quality
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import pytest
 
 from relad import cli
 from relad.data.dataset import PackedDataset
+from relad.data.intensity import standardized_mri
 from relad.data.window import to_suvr
 from relad.errors import DataError
 from relad.fileio import read_table, write_json, write_table
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.status import ScanStatus, State, SubjectStatus
-from relad.steps.pack import standardized_mri
 from relad.study import paths
 from tests.helpers.settings import file_of, study
 from tests.helpers.settings import tracer as tracer_entry
