@@ -37,6 +37,7 @@ STEPS: dict[str, str] = {
     "figures": "the study's figures as PNG and PDF",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
+    "predict": "one person's PET from their own scans, by a trained model",
     "metrics": "PSNR, SSIM and MAE of one image against another",
     "check-method": "tell whether a method keeps the protocol, and what to mend",
 }
@@ -85,6 +86,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="a study's configuration (.yaml), or the part of it that this step reads, resolved "
         "(.json); default: config/config.yaml of this repository",
     )
+
+
+def positive(word: str) -> int:
+    """A number of at least 1, as an argument's ``type``."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:

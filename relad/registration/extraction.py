@@ -27,6 +27,8 @@ from relad.imaging.resample import grid_points, sample, to_grid
 from relad.imaging.similarity import stripped
 from relad.registration import brain, deepbet, engine
 
+#: Words of ``registration.brain_extraction`` that are no command.
+KNOWN = ("auto", "derivatives", "deepbet", "template")
 #: Lines of a failed command's messages that are passed on.
 _LINES = 3
 
