@@ -4,11 +4,13 @@
     sub-LABEL.html                       all of one person on one page, pictures included
     sub-LABEL/pet/sub-LABEL_trc-TRACER_space-SPACE_desc-synthetic_pet.nii.gz   SUVR
     sub-LABEL/pet/sub-LABEL_trc-TRACER_space-SPACE_desc-spread_pet.nii.gz      its spread, SUVR
-    sub-LABEL/pet/sub-LABEL_trc-TRACER_desc-synthetic_pet.tsv                  SUVR of regions
+    sub-LABEL/pet/sub-LABEL_trc-TRACER_seg-relad_desc-synthetic_stats.tsv      SUVR of regions
+    sub-LABEL/anat/sub-LABEL_space-T1w_seg-relad_dseg.nii.gz, .tsv             the regions
     sub-LABEL/figures/                                                         pictures
 
 SPACE is T1w (the grid of the person's own T1w) and MNI152NLin2009aSym (the model's grid). A sidecar
-beside each says by which model and how it was made. Source: BIDS 1.10, "BIDS Derivatives".
+beside each says by which model and how it was made. Source: BIDS 1.10, "BIDS Derivatives"; it has
+no name yet for a table of regions' values, which therefore stands in .bidsignore.
 """
 
 from __future__ import annotations
@@ -160,7 +162,9 @@ class Dataset:
             "`participants.tsv` says to whom the model was not applied and why, and who differs "
             "from the people it was trained on.\n",
         )
-        write_text(self.root / ".bidsignore", "*.html\n**/figures/\nprediction.json\n")
+        write_text(
+            self.root / ".bidsignore", "*.html\nsub-*/figures/\n*_stats.*\nprediction.json\n"
+        )
         write_table(self.root / "participants.tsv", people, ("participant_id", *_PARTICIPANTS))
         write_json(self.root / "participants.json", _PARTICIPANTS)
 
@@ -196,13 +200,14 @@ class Dataset:
                         beside(file, ".json"), self._sidecar(person, tracer, desc, space, kind)
                     )
             rows = native.regional(values)
-            table = folder / f"sub-{x}_trc-{tracer}_desc-{SYNTHETIC}_pet.tsv"
+            table = folder / f"sub-{x}_trc-{tracer}_seg-relad_desc-{SYNTHETIC}_stats.tsv"
             write_table(table, rows, tuple(COLUMNS))
             about = self._sidecar(person, tracer, SYNTHETIC, SPACES[0], kind)
             write_json(table.with_suffix(".json"), about | {"Description": _OF_TABLE} | COLUMNS)
             picture = figures / f"sub-{x}_trc-{tracer}_desc-{SYNTHETIC}_pet.png"
             self._draw(picture, person, tracer, pet, mask, kind)
             shown.append(page.Tracer(tracer, settings.tracers[tracer].ligand, picture, rows))
+        self._write_regions(person, native)
         registration = figures / f"sub-{x}_desc-registration_T1w.jpg"
         shutil.copyfile(person.normalized / paths.flicker_picture(x), registration)
         text = page.render(
@@ -227,6 +232,20 @@ class Dataset:
             "applied": "yes",
             "warnings": " ".join(person.warnings) or None,
         }
+
+    def _write_regions(self, person: Applied, native: Native) -> None:
+        """Write the regions of the tables as labels on the grid of the T1w."""
+        x = person.subject
+        file = self.root / f"sub-{x}" / "anat" / f"sub-{x}_space-{SPACES[0]}_seg-relad_dseg.nii.gz"
+        save_nifti(file, native.regions, native.affine, note=person.status.kind.mark)
+        rows = [{"index": index, "name": name} for name, index in atlas.REGIONS.items()]
+        write_table(beside(file, ".tsv"), rows, ("index", "name"))
+        about = {
+            "Description": "Regions of relad's atlas, carried to the person's T1w",
+            "SpatialReference": person.sources[Modality.T1W],
+            SIMULATED_KEY: person.status.kind is Kind.SIMULATED,
+        }
+        write_json(beside(file, ".json"), about)
 
     def _draw(
         self, file: Path, person: Applied, tracer: str, pet: Synthetic, mask: np.ndarray, kind: Kind

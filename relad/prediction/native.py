@@ -83,6 +83,13 @@ class Native:
         image[self.brain] = values
         return image
 
+    @property
+    def regions(self) -> np.ndarray:
+        """Region of every voxel (X, Y, Z) of the T1w as :data:`relad.imaging.atlas.REGIONS`."""
+        labels = np.zeros(self.shape, np.uint8)
+        labels[self.brain] = np.where(self._known, self._regions, 0)
+        return labels
+
     def regional(self, samples: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Rows of :data:`COLUMNS` from the samples (K, n), each as :meth:`values` gives it."""
         voxel_ml = abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from relad.cohort import convert, scans
+from relad.cohort import convert, dicom, scans
 from relad.cohort.adni import Entry
 from relad.cohort.images import Candidate
 from relad.cohort.series import SeriesTable
@@ -114,7 +114,20 @@ def find(
     if session is not None:
         raise ReladError("--session chooses in a BIDS folder, which --t1 is not", file=t1w)
     given = {Modality.T1W: t1w} | ({Modality.FLAIR: flair} if flair is not None else {})
-    return Given({name: _candidate(path, name) for name, path in given.items()})
+    found = Given({name: _candidate(path, name) for name, path in given.items()})
+    _require_one_patient(found)
+    return found
+
+
+def _require_one_patient(given: Given) -> None:
+    """Refuse DICOM series whose headers name different patients."""
+    patients = {c.entry.ptid for c in given.images.values() if c.entry.ptid}
+    if len(patients) > 1:
+        raise ReladError(
+            f"its header names another patient than that of the {Modality.T1W}",
+            file=_named(given.images[Modality.FLAIR]),
+            hint="give both scans of one person",
+        )
 
 
 def _bids_root(path: Path) -> Path | None:
@@ -169,7 +182,13 @@ def _candidate(path: Path, kind: str) -> Candidate:
         raise ReladError(
             "is neither NIfTI nor DICOM", file=path, hint="give .nii, .nii.gz or DICOM"
         )
-    return Candidate(Entry(path.name, "", description=kind), files, None, kind)
+    patient = ""
+    if _is_dicom(files[0]):
+        try:
+            patient = str(dicom.read_header(files[0]).get("PatientID") or "")
+        except DataError as error:
+            raise DataError(error.what, file=files[0]) from None
+    return Candidate(Entry(path.name, patient, description=kind), files, None, kind)
 
 
 def _is_dicom(file: Path) -> bool:
