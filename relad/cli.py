@@ -33,6 +33,7 @@ STEPS: dict[str, str] = {
     "tune": "put searches of methods together, for a study to take",
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
     "evaluate": "compare synthetic with real PET, one row per value",
+    "derivatives": "a cohort's synthetic PET as BIDS, by person, with pages",
     "tables": "the study's tables as CSV, LaTeX and Markdown",
     "figures": "the study's figures as PNG and PDF",
     "coregister": "register one image of a person to another, rigidly",

@@ -73,6 +73,7 @@ def synthesize(
             f"holds tracers {data.tracers}, but the model was trained on {info['tracers']}",
             file=packed,
         )
+    _require_preprocessed_alike(data, info, model)
     part = "test" if data.cohort == info["cohort"] else "all"
     if part == "test" and info.get("data", data.fingerprint) != data.fingerprint:
         raise ReladError(
@@ -151,6 +152,23 @@ def synthesize(
                 ),
             },
         )
+
+
+def _require_preprocessed_alike(data: PackedDataset, info: Mapping[str, Any], model: Path) -> None:
+    """Refuse people who were not brought to the grid as those whom the model was trained on."""
+    ours, theirs = data.preprocessing, info.get("preprocessing")
+    if ours is None or theirs is None:  # packed or trained before it was kept
+        return
+    for section in ("grid", "registration"):
+        keys = [k for k in theirs[section] if k != "threads"]
+        differing = [k for k in keys if ours[section].get(k) != theirs[section][k]]
+        if differing:
+            raise ReladError(
+                "was preprocessed in another way than the people that "
+                f"{model} was trained on ({', '.join(f'{section}.{key}' for key in differing)})",
+                file=data.path,
+                hint="preprocess them alike",
+            )
 
 
 def _volumes(
