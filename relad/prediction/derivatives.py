@@ -162,9 +162,7 @@ class Dataset:
             "`participants.tsv` says to whom the model was not applied and why, and who differs "
             "from the people it was trained on.\n",
         )
-        write_text(
-            self.root / ".bidsignore", "*.html\nsub-*/figures/\n*_stats.*\nprediction.json\n"
-        )
+        write_text(self.root / ".bidsignore", "*.html\nsub-*/figures\n*_stats.*\nprediction.json\n")
         write_table(self.root / "participants.tsv", people, ("participant_id", *_PARTICIPANTS))
         write_json(self.root / "participants.json", _PARTICIPANTS)
 
@@ -205,7 +203,7 @@ class Dataset:
             about = self._sidecar(person, tracer, SYNTHETIC, SPACES[0], kind)
             write_json(table.with_suffix(".json"), about | {"Description": _OF_TABLE} | COLUMNS)
             picture = figures / f"sub-{x}_trc-{tracer}_desc-{SYNTHETIC}_pet.png"
-            self._draw(picture, person, tracer, pet, mask, kind)
+            self._draw(picture, person, tracer, pet, mask)
             shown.append(page.Tracer(tracer, settings.tracers[tracer].ligand, picture, rows))
         self._write_regions(person, native)
         registration = figures / f"sub-{x}_desc-registration_T1w.jpg"
@@ -213,7 +211,6 @@ class Dataset:
         text = page.render(
             person.status,
             self.record,
-            kind=kind,
             use=USE,
             sources=person.sources,
             warnings=person.warnings,
@@ -248,7 +245,7 @@ class Dataset:
         write_json(beside(file, ".json"), about)
 
     def _draw(
-        self, file: Path, person: Applied, tracer: str, pet: Synthetic, mask: np.ndarray, kind: Kind
+        self, file: Path, person: Applied, tracer: str, pet: Synthetic, mask: np.ndarray
     ) -> None:
         images = {
             m: _on_grid(person, paths.preprocessed_mri(person.subject, m))
@@ -261,7 +258,8 @@ class Dataset:
         if pet.spread is not None:
             windows["spread"] = (0.0, float(pet.spread.max()) or 1.0)
             images["spread"] = pet.spread
-        title = "\n".join(filter(None, [kind.note, f"SYNTHETIC PET, sub-{person.subject}"]))
+        note = self.record.note(person.status.kind)
+        title = "\n".join(filter(None, [note, f"SYNTHETIC PET, sub-{person.subject}"]))
         draw(file, title, images, mask, windows)
 
     def _sidecar(
@@ -288,7 +286,7 @@ class Dataset:
             "Sampling": self.sampling,
             "Seed": self.seed,
             "IntendedUse": USE,
-            "Mark": kind.note or None,
+            "Mark": self.record.note(person.status.kind) or None,
             "Warnings": list(person.warnings),
             "GeneratedBy": {"Name": self.step, "Version": __version__},
             SIMULATED_KEY: kind is not Kind.REAL,

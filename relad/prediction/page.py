@@ -13,7 +13,7 @@ import jinja2
 from relad.prediction.record import Record
 from relad.qc.page import Range
 from relad.qc.table import SUBJECT, range_of
-from relad.status import Kind, SubjectStatus
+from relad.status import SubjectStatus
 
 _PAGE = Path(__file__).with_name("page.html.j2")
 
@@ -32,7 +32,6 @@ def render(
     status: SubjectStatus,
     record: Record,
     *,
-    kind: Kind,
     use: str,
     sources: Mapping[str, str],
     warnings: Sequence[str],
@@ -49,8 +48,6 @@ def render(
         Of the person's scans, judged.
     record
         Of the model.
-    kind
-        Of what was made.
     use
         What the images may be used for.
     sources
@@ -80,7 +77,7 @@ def render(
     ]
     return environment.from_string(_PAGE.read_text(encoding="utf-8")).render(
         subject=status.subject,
-        note=kind.note,
+        note=record.note(status.kind),
         use=use,
         sources=sources,
         warnings=warnings,

@@ -137,6 +137,12 @@ class Record:
                 hint="leave it out, or take a model that was trained with it",
             )
 
+    def note(self, person: Kind) -> str:
+        """What must stand on the face of what it makes of a person with scans of this kind."""
+        if Kind.of_parts([person, self.kind]) is person:
+            return person.note
+        return f"MODEL TRAINED ON {self.kind.note}"
+
     @property
     def name(self) -> str:
         """The model in words."""

@@ -109,8 +109,13 @@ def find(
                 hint="leave out --flair, or give the T1w's file",
             )  # fmt: skip
         inside = t1w.resolve().relative_to(root).parts
-        named = [part.partition("-")[2] for part in inside] + [None, None]
-        return _of_bids(root, named[0] or subject, named[1] or session, set(wanted))
+        chosen = {"subject": subject, "session": session}
+        for (option, asked), part in zip(chosen.items(), inside, strict=False):
+            label = part.partition("-")[2]
+            if asked not in (None, label):
+                raise ReladError(f"is of {part}, and --{option} says {asked}", file=t1w)
+            chosen[option] = label
+        return _of_bids(root, **chosen, wanted=set(wanted))
     if session is not None:
         raise ReladError("--session chooses in a BIDS folder, which --t1 is not", file=t1w)
     given = {Modality.T1W: t1w} | ({Modality.FLAIR: flair} if flair is not None else {})
@@ -215,7 +220,10 @@ def convert_all(
             checked = scans.check(_with_endings(candidate, scratch / f"dicom-{name}"), rules)
             made[name] = root / scans.write_image(checked, subject, root, None)
         except DataError as error:
-            what = str(error) if error.file and error.file not in str(where) else error.what
+            named = Path(error.file or where)
+            if named.is_absolute() and named.is_file():
+                raise
+            what = error.what if named.name == where.name else f"{named.name}: {error.what}"
             raise DataError(what, file=where, hint=error.hint) from None
         age = re.fullmatch(r"0*(\d+)Y", _stated_age(checked))
         if age and name == Modality.T1W and not told.get("age"):
