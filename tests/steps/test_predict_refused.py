@@ -180,7 +180,7 @@ WRONG = {
     ),
     "sidecar-is-no-json": (
         lambda r, t, w: (r / "rela", replaced(w, t1=(image(t, NOISE),
-                                                     text(t, "x.json", b"{"))[0])), "x.json: not valid JSON"
+                                                     text(t, "x.json", b"{"))[0])), "x.json: not"
     ),
     "folder-without-scans": (
         lambda r, t, w: (r / "rela", replaced(w, t1=(t / "empty").mkdir() or t / "empty")),
