@@ -15,7 +15,7 @@ import pytest
 
 from relad import cli
 from relad.fileio import read_json, write_json
-from relad.registration.transforms import names
+from relad.registration import transforms
 from relad.study import config, paths
 from tests.helpers.settings import members
 from tests.helpers.small_study import Study
@@ -196,7 +196,8 @@ def people_without_pet(study: Study, root: Path) -> list[str]:
         mask.mkdir(parents=True)
         stem = "_".join(session.parts[-2:])
         shutil.copyfile(
-            registered / names(person)["brain_mask"], mask / f"{stem}_desc-brain_mask.nii.gz"
+            registered / transforms.names(person)["brain_mask"],
+            mask / f"{stem}_desc-brain_mask.nii.gz",
         )
     for flair in sessions[-1].glob("anat/*_FLAIR.*"):
         flair.unlink()
@@ -248,7 +249,11 @@ def test_raw_dicom_of_a_test_subject_gives_what_the_study_synthesised(
     subject = read_json(model / "train.json")["subjects"]["test"][0]
     (raw,) = (done.results / "raw/tiny-train/loni").glob(f"*_S_{subject.partition('S')[2]}")
     t1w, flair = (next(raw.glob(f"*{name}*/*/I*")) for name in ("MPRAGE", "FLAIR"))
-    mask = done.results / f"registered/tiny-train/sub-{subject}" / names(subject)["brain_mask"]
+    mask = (
+        done.results
+        / f"registered/tiny-train/sub-{subject}"
+        / transforms.names(subject)["brain_mask"]
+    )
     words = ["--t1", t1w, "--flair", flair, "--brain-mask", mask, "--subject", subject]
     words += ["--tracer", "tau", "--sampler", "ddim", "--steps", "2", "--samples", "1"]
     out = tmp_path / "out"
