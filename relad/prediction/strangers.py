@@ -106,4 +106,4 @@ def _told(name: str, value: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.3f}"
