@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from relad.data import seen
-from relad.data.intensity import standardized_mri
+from relad.data.intensity import CLIP_SD, standardized_mri
 from relad.errors import DataError
+from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
 from relad.prediction import strangers
 from relad.prediction.record import Record
-from relad.status import SubjectStatus
+from relad.status import Modality, SubjectStatus
 from relad.study import paths
+
+#: Lobes of :data:`relad.imaging.atlas.REGIONS`, most of whose voxels are cortex.
+CORTEX = ("lateral_temporal", "frontal", "parietal", "occipital", "sensorimotor")
 
 
 def read_mri(folder: Path, subject: str, inputs: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +41,46 @@ def read_mri(folder: Path, subject: str, inputs: Sequence[str]) -> tuple[np.ndar
         except DataError as error:
             raise DataError(f"{modality}: {error.what}") from None
     return np.stack(volumes), mask
+
+
+def refuse_swapped(mri: np.ndarray, inputs: Sequence[str], affine: np.ndarray) -> None:
+    """Refuse a T1w and a FLAIR that were given for one another, which every gate of quality passes.
+
+    White matter is brighter than cortex in a T1w; in a FLAIR less so, or darker: by 0.16 to 2.1
+    less in 18 real heads (of 71 to 96 years, or with multiple sclerosis) and 26 simulated ones,
+    in robust standard deviations of the brain.
+
+    Parameters
+    ----------
+    mri, inputs
+        Of :func:`read_mri`.
+    affine
+        (4, 4) of its grid in MNI.
+
+    Raises
+    ------
+    DataError
+        Where it is the other way round.
+    """
+    contrast = {
+        name: _white_over_cortex(volume, affine) for name, volume in zip(inputs, mri, strict=True)
+    }
+    if contrast.get(Modality.FLAIR, -math.inf) > contrast.get(Modality.T1W, math.inf):
+        raise DataError(
+            "white matter stands out more in the FLAIR than in the T1w: they may be swapped, or of "
+            "other contrasts",
+            hint="give the T1w as --t1 and the FLAIR as --flair",
+        )
+
+
+def _white_over_cortex(volume: np.ndarray, affine: np.ndarray) -> float:
+    labels = atlas.region_labels(volume.shape, affine)
+    brain = volume > -1
+    white, cortex = (
+        np.median(volume[brain & np.isin(labels, [atlas.REGIONS[name] for name in names])])
+        for names in (("cerebral_white",), CORTEX)
+    )
+    return CLIP_SD * float(white - cortex)
 
 
 def warnings_of(

@@ -35,10 +35,11 @@ from relad.cli import positive
 from relad.compute.devices import choose_device, set_threads
 from relad.errors import DataError, ReladError
 from relad.fileio import whole_folder, write_json
+from relad.imaging import atlas
 from relad.prediction import scans
 from relad.prediction.derivatives import Applied, Dataset
 from relad.prediction.model import Model, load
-from relad.prediction.person import read_mri, warnings_of
+from relad.prediction.person import read_mri, refuse_swapped, warnings_of
 from relad.prediction.record import Record
 from relad.registration import engine, extraction
 from relad.status import Kind, Modality, SubjectStatus
@@ -213,6 +214,8 @@ def predict(
         status = preprocess(person.scans, normalized, subject, settings)
         _require_usable(status, given)
         mri, brain = read_mri(normalized, subject, record.inputs)
+        grid = settings.grid
+        refuse_swapped(mri, record.inputs, atlas.grid_affine(grid.shape, grid.voxel_mm))
         age = person.told.get("age")
         warnings = warnings_of(record, status, person.scanner, age, mri, brain)
         for warning in warnings:
