@@ -168,60 +168,35 @@ class Dataset:
 
     def write_person(self, person: Applied) -> dict[str, Any]:
         """Write one person's images, tables and page; returns the row of participants.tsv."""
-        x, settings = person.subject, self.record.settings
-        folder, figures = (self.root / f"sub-{x}" / name for name in ("pet", "figures"))
-        figures.mkdir(parents=True)
-        grid = settings.grid
-        affine = atlas.grid_affine(grid.shape, grid.voxel_mm)
+        x, grid = person.subject, self.record.settings.grid
         mask = _on_grid(person, paths.brain_mask(x)) > 0.5
         native = Native(person.registered, x, grid, mask)
-        kind = Kind.of_parts([person.status.kind, self.record.kind])
-        note = ", ".join(filter(None, [kind.mark, "{}, SUVR", self.record.method]))
+        figures = self.root / f"sub-{x}" / "figures"
+        figures.mkdir(parents=True)
+        self._write_regions(person, native)
         shown = []
         for tracer, pet in person.pet.items():
-            values = [native.values(sample) for sample in pet.samples]
-            for desc, what, volume in (
-                (SYNTHETIC, "synthetic PET", pet.mean),
-                (SPREAD, "spread of samples", pet.spread),
-            ):
-                if volume is None:
-                    continue
-                on_t1w = native.image(native.values(volume))
-                for space, image, its in (
-                    (SPACES[0], on_t1w, native.affine),
-                    (SPACES[1], volume, affine),
-                ):
-                    file = folder / f"sub-{x}_trc-{tracer}_space-{space}_desc-{desc}_pet.nii.gz"
-                    compact = space == SPACES[0]  # of up to 100 million voxels
-                    save_nifti(file, image, its, note=note.format(what), compact=compact)
-                    write_json(
-                        beside(file, ".json"), self._sidecar(person, tracer, desc, space, kind)
-                    )
-            rows = native.regional(values)
-            table = folder / f"sub-{x}_trc-{tracer}_seg-relad_desc-{SYNTHETIC}_stats.tsv"
-            write_table(table, rows, tuple(COLUMNS))
-            about = self._sidecar(person, tracer, SYNTHETIC, SPACES[0], kind)
-            write_json(table.with_suffix(".json"), about | {"Description": _OF_TABLE} | COLUMNS)
+            self._write_images(person, tracer, pet, native)
+            rows = self._write_table(person, tracer, pet, native)
             picture = figures / f"sub-{x}_trc-{tracer}_desc-{SYNTHETIC}_pet.png"
             self._draw(picture, person, tracer, pet, mask)
-            shown.append(page.Tracer(tracer, settings.tracers[tracer].ligand, picture, rows))
-        self._write_regions(person, native)
+            ligand = self.record.settings.tracers[tracer].ligand
+            shown.append(page.Tracer(tracer, ligand, picture, rows))
         registration = figures / f"sub-{x}_desc-registration_T1w.jpg"
         shutil.copyfile(person.normalized / paths.flicker_picture(x), registration)
+        files = (f for f in self.root.glob(f"sub-{x}/*/*") if f.suffix in (".gz", ".tsv"))
         text = page.render(
             person.status,
             self.record,
+            model=self._model,
             use=USE,
             sources=person.sources,
             warnings=person.warnings,
             tracers=shown,
             registration=registration,
             sampling=described(self.sampling),
-            files=sorted(
-                f.relative_to(self.root).as_posix() for f in folder.iterdir()
-                if f.suffix != ".json"
-            ),
-        )  # fmt: skip
+            files=sorted(f.relative_to(self.root).as_posix() for f in files),
+        )
         write_text(self.root / f"sub-{x}.html", text)
         return {
             "participant_id": f"sub-{x}",
@@ -229,6 +204,43 @@ class Dataset:
             "applied": "yes",
             "warnings": " ".join(person.warnings) or None,
         }
+
+    def _write_images(self, person: Applied, tracer: str, pet: Synthetic, native: Native) -> None:
+        """Write a tracer's PET and its spread in both spaces."""
+        grid = self.record.settings.grid
+        affine = atlas.grid_affine(grid.shape, grid.voxel_mm)
+        mark = Kind.of_parts([person.status.kind, self.record.kind]).mark
+        for desc, what, volume in (
+            (SYNTHETIC, "synthetic PET", pet.mean),
+            (SPREAD, "spread of samples", pet.spread),
+        ):
+            if volume is None:
+                continue
+            note = ", ".join(filter(None, [mark, what, "SUVR", self.record.method]))
+            on_t1w = native.image(native.values(volume))
+            for space, image, its in (
+                (SPACES[0], on_t1w, native.affine),
+                (SPACES[1], volume, affine),
+            ):
+                file = self._pet(person, f"trc-{tracer}_space-{space}_desc-{desc}_pet.nii.gz")
+                compact = space == SPACES[0]  # of up to 100 million voxels
+                save_nifti(file, image, its, note=note, compact=compact)
+                write_json(beside(file, ".json"), self._sidecar(person, tracer, desc, space))
+
+    def _write_table(
+        self, person: Applied, tracer: str, pet: Synthetic, native: Native
+    ) -> list[dict[str, Any]]:
+        """Write the SUVR of regions; returns the rows."""
+        rows = native.regional([native.values(sample) for sample in pet.samples])
+        table = self._pet(person, f"trc-{tracer}_seg-relad_desc-{SYNTHETIC}_stats.tsv")
+        write_table(table, rows, tuple(COLUMNS))
+        about = self._sidecar(person, tracer, SYNTHETIC, SPACES[0])
+        write_json(table.with_suffix(".json"), about | {"Description": _OF_TABLE} | COLUMNS)
+        return rows
+
+    def _pet(self, person: Applied, name: str) -> Path:
+        """File of a person's PET, of this name after the label."""
+        return self.root / f"sub-{person.subject}" / "pet" / f"sub-{person.subject}_{name}"
 
     def _write_regions(self, person: Applied, native: Native) -> None:
         """Write the regions of the tables as labels on the grid of the T1w."""
@@ -262,10 +274,9 @@ class Dataset:
         title = "\n".join(filter(None, [note, f"SYNTHETIC PET, sub-{person.subject}"]))
         draw(file, title, images, mask, windows)
 
-    def _sidecar(
-        self, person: Applied, tracer: str, desc: str, space: str, kind: Kind
-    ) -> dict[str, Any]:
+    def _sidecar(self, person: Applied, tracer: str, desc: str, space: str) -> dict[str, Any]:
         """What an image is and what made it."""
+        kind = Kind.of_parts([person.status.kind, self.record.kind])
         configured = self.record.settings.tracers[tracer]
         of = described(self.sampling)
         what = {

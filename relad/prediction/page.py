@@ -32,6 +32,7 @@ def render(
     status: SubjectStatus,
     record: Record,
     *,
+    model: Mapping[str, Any],
     use: str,
     sources: Mapping[str, str],
     warnings: Sequence[str],
@@ -48,6 +49,8 @@ def render(
         Of the person's scans, judged.
     record
         Of the model.
+    model
+        See :meth:`relad.prediction.record.Record.about`.
     use
         What the images may be used for.
     sources
@@ -84,7 +87,7 @@ def render(
         tracers=tracers,
         registration=registration,
         quality=quality,
-        model=record.about(),
+        model=model,
         name=record.name,
         sampling=sampling,
         files=files,

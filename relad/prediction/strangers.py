@@ -25,8 +25,8 @@ LEAST_SD = 0.01
 #: Measure -> how it is told, with its unit.
 _WORDS = {"age": "age {} years", "brain_volume_ml": "brain volume {} ml"}
 _OF_MRI = {
-    "dark": "darkest parts of the brain in the {}: {}",
-    "bright": "brightest parts of the brain in the {}: {}",
+    "dark": "darkest parts of the brain in the {} (standardised intensity): {}",
+    "bright": "brightest parts of the brain in the {} (standardised intensity): {}",
     "detail": "noise and fine structure of the {}: {}",
 }
 

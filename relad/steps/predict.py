@@ -226,6 +226,7 @@ def predict(
         sources = given.names
         applied = Applied(status, normalized / "registered", normalized, sources, pet, warnings,
                           person.told)  # fmt: skip
+        status.inputs = sources  # and not where they were converted to
         kind = Kind.of_parts([status.kind, record.kind])
         dataset.write_root([dataset.write_person(applied)], kind)
         used = {

@@ -44,7 +44,10 @@ def test_nothing_is_said_of_one_of_them():
         ({"measures": KNOWN | {"age": 45.0}}, "Age 45 years; of the 13 training people 60 to 85"),
         ({"measures": KNOWN | {"age": 86.0}}, "Age 86 years"),
         ({"measures": KNOWN | {"brain_volume_ml": 1000.0}}, "Brain volume 1000 ml"),
-        ({"measures": KNOWN | {"T1w_dark": 3000.0}}, "Darkest parts of the brain in the T1w: 3000"),
+        (
+            {"measures": KNOWN | {"T1w_dark": 3000.0}},
+            "Darkest parts of the brain in the T1w (standardised intensity): 3000",
+        ),
         (
             {"measures": {"brain_volume_ml": 1600.0}},
             "age is not given; the training people were 60",

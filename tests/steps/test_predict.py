@@ -85,6 +85,7 @@ def test_the_page_is_whole_and_says_whom_the_model_does_not_know(done):
     assert "TRAINED ON" not in page
     told = read_json(done / "prediction.json")
     assert len(told["warnings"]) >= 2 and told["kind"] == "real"
+    assert "relad-predict-" not in (done / "prediction.json").read_text(encoding="utf-8")
     (row,) = csv.DictReader((done / "participants.tsv").open(encoding="utf-8"), delimiter="\t")
     assert row["applied"] == "yes" and row["warnings"] == " ".join(told["warnings"])
 
