@@ -24,7 +24,7 @@ import numpy as np
 from relad.cli import folders_of
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import whole_folder, write_json
+from relad.fileio import read_json, whole_folder, write_json
 from relad.imaging.nifti import load_nifti
 from relad.prediction.derivatives import Applied, Dataset, Synthetic
 from relad.prediction.person import warnings_of
@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
             f"was not synthesised from {data.path}", file=args.synthesized,
             hint="run `relad synthesize` again",
         )  # fmt: skip
+    _require_model_of(synthesis, record)
     registered, normalized = (
         {folder.name.removeprefix("sub-"): folder for folder in folders_of(given)}
         for given in (args.registered, args.normalized)
@@ -94,6 +95,18 @@ def run(args: argparse.Namespace) -> None:
         )
     applied = sum(row["applied"] == "yes" for row in people)
     print(f"{data.cohort}: {applied} of {len(people)} people; {args.out}", file=sys.stderr)
+
+
+def _require_model_of(synthesis: Synthesis, record: Record) -> None:
+    """Refuse images of another model than that of which the files would tell."""
+    used = read_json(synthesis.folder / "synthesis.json")["provenance"]["settings"]["model"]
+    theirs = (synthesis.fold, synthesis.seed, used)
+    ours = (record.told["fold"], record.told["seed"], record.told["provenance"]["settings"])
+    if theirs != ours:
+        raise ReladError(
+            f"was synthesised by another model than {record.folder}", file=synthesis.folder,
+            hint="name its model",
+        )  # fmt: skip
 
 
 def _left_out(row: dict[str, Any]) -> dict[str, Any]:
