@@ -24,7 +24,8 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ReladError(
-            "CUDA was asked for, but no CUDA device is available", hint="say cpu or auto"
+            "the device 'cuda' was asked for, but no CUDA device is available",
+            hint="say cpu or auto",
         )
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
