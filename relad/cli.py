@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import re
 import sys
@@ -35,10 +36,12 @@ STEPS: dict[str, str] = {
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
     "export": "a trained model as one file with its card, to pass on",
     "evaluate": "compare synthetic with real PET, one row per value",
+    "derivatives": "a cohort's synthetic PET as BIDS, by person, with pages",
     "tables": "the study's tables as CSV, LaTeX and Markdown",
     "figures": "the study's figures as PNG and PDF",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
+    "predict": "one person's PET from their own scans, by a trained model",
     "metrics": "PSNR, SSIM and MAE of one image against another",
     "doctor": "tell what a study lacks on this machine, and the remedy",
     "check-method": "tell whether a method keeps the protocol, and what to mend",
@@ -116,6 +119,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="a study's configuration (.yaml), or the part of it that this step reads, resolved "
         "(.json); default: config/config.yaml of this repository",
     )
+
+
+def above_zero(text: str) -> float:
+    """Type of an argument that is a finite number above 0."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
 
 
 def folders_of(given: Sequence[Path]) -> list[Path]:

@@ -32,12 +32,10 @@ from relad.status import Kind, Modality
 from relad.study import plugins
 from relad.study.fingerprints import file_of
 from relad.study.paths import REPOSITORY
-from relad.study.settings import TrainedMethod, typed
+from relad.study.settings import BRAIN_EXTRACTIONS, TrainedMethod, typed
 
 #: Modules whose classes are this project's methods.
 OWN = ("relad.methods", "baselines")
-#: Ways of ``registration.brain_extraction`` that run no command.
-EXTRACTIONS = ("auto", "deepbet", "derivatives", "template")
 #: Smallest edge of a voxel that a bundle's settings may ask for.
 _FINEST_MM = 0.25
 #: Most tensors, and bytes of their description, in a file of weights.
@@ -166,9 +164,9 @@ def _check_preprocessing(settings: Any, require: Callable[[bool, str, str], None
     require(all(isinstance(part, dict) for part in parts), "preprocessing", "settings of `relad`")
     registration, grid = parts
     require(
-        registration.get("brain_extraction") in EXTRACTIONS,
+        registration.get("brain_extraction") in BRAIN_EXTRACTIONS,
         "preprocessing.registration.brain_extraction",
-        f"one of {', '.join(EXTRACTIONS)}: a bundle may bring no command",
+        f"one of {', '.join(BRAIN_EXTRACTIONS)}: a bundle may bring no command",
     )
     threads = registration.get("threads")
     good = type(threads) is int and 1 <= threads <= 1024

@@ -28,6 +28,7 @@ from relad.bundle.text import parsed
 from relad.errors import ReladError
 from relad.fileio import whole_file
 from relad.status import Kind
+from relad.study.settings import BRAIN_EXTRACTIONS
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _without_command(told: Any) -> Any:
     try:
         settings = told["preprocessing"]
         registration = settings["registration"]
-        if registration["brain_extraction"] in model.EXTRACTIONS:
+        if registration["brain_extraction"] in BRAIN_EXTRACTIONS:
             return told
     except (KeyError, TypeError):  # of an older version, or of none
         return told

@@ -23,7 +23,10 @@ def choose_device(wanted: str) -> torch.device:
         If CUDA is asked for and absent.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ReladError("training.device is 'cuda', but no CUDA device is available")
+        raise ReladError(
+            "the device 'cuda' was asked for, but no CUDA device is available",
+            hint="say cpu or auto",
+        )
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)

@@ -5,13 +5,14 @@ Needs NumPy alone, so that the packed folder and this file are all a bare GPU ma
 
 ======================  ====================================================================
 ``mri.npy``             (N, 2, x, y, z) float32, T1w and FLAIR, [-1, 1], -1 outside the mask
-``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists
+``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists; not
+                        in a cohort with the role apply, whose PET nobody knows
 ``mask.npy``            (N, x, y, z) bool, brain
 ``regions.npy``         (N, R, x, y, z) bool, everybody's own regions of the evaluation; only where
                         dataset.json names some
 ``subjects.tsv``        one row per subject of the cohort, excluded ones with their reason
 ``dataset.json``        cohort, kind of data, tracers, SUVR windows, affine (voxel index to MNI RAS
-                        mm), folds, checksums of the volumes
+                        mm), folds, checksums of the volumes, settings of the preprocessing
 ======================  ====================================================================
 """
 
@@ -42,7 +43,13 @@ SUBJECT_COLUMNS = (
     "age",
     "sex",
     "tracers",
+    "scanner",
+    "brain_volume_ml",
 )
+
+#: What is told of people and data beside what makes them up.
+_BESIDE = {"provenance", "regions", "preprocessing", "scanner", "brain_volume_ml"}
+_NOWHERE = np.float32(np.nan)
 
 
 def _parse(row: dict[str, str | None], *, file: Path) -> dict[str, Any]:
@@ -54,6 +61,9 @@ def _parse(row: dict[str, str | None], *, file: Path) -> dict[str, Any]:
             "index": None if row["index"] is None else int(row["index"]),
             "fold": None if row["fold"] is None else int(row["fold"]),
             "age": None if row["age"] is None else float(row["age"]),
+            "brain_volume_ml": None
+            if row.get("brain_volume_ml") is None
+            else float(row["brain_volume_ml"]),
             "tracers": tuple((row["tracers"] or "").split(",")) if row["tracers"] else (),
         }
     except (KeyError, TypeError, ValueError) as error:
@@ -73,7 +83,8 @@ class PackedDataset:
     mri
         (N, 2, x, y, z) float32 memmap in [-1, 1].
     pet
-        (N, K, x, y, z) float32 memmap in window units; NaN where the subject lacks the tracer.
+        (N, K, x, y, z) float32 memmap in window units; NaN where the subject lacks the tracer, and
+        everywhere in a cohort with the role apply.
     mask
         (N, x, y, z) bool memmap.
     regions
@@ -88,6 +99,9 @@ class PackedDataset:
     modalities, tracers, windows, affine, shape, cohort, role, kind, own_regions
         As in ``dataset.json``; ``windows`` maps a tracer to (low, high) in SUVR, ``affine`` is a
         (4, 4) float64 array from voxel index to MNI RAS mm.
+    preprocessing
+        Settings by which the scans were brought here, as :class:`relad.study.settings.
+        PreprocessSettings` has them; None of a cohort that was packed before they were kept.
 
     Raises
     ------
@@ -114,7 +128,8 @@ class PackedDataset:
             raise DataError("indices of the included subjects are not 0, 1, 2, ...", file=table)
 
         self.mri = self._map("mri", (count, len(self.modalities), *self.shape))
-        self.pet = self._map("pet", (count, len(self.tracers), *self.shape))
+        pet = (count, len(self.tracers), *self.shape)
+        self.pet = np.broadcast_to(_NOWHERE, pet) if self.applied else self._map("pet", pet)
         self.mask = self._map("mask", (count, *self.shape))
         own = (count, len(self.own_regions), *self.shape)
         self.regions = self._map("regions", own) if self.own_regions else np.zeros(own, bool)
@@ -137,6 +152,7 @@ class PackedDataset:
         x, y, z = info["shape"]
         self.shape: tuple[int, int, int] = (operator.index(x), operator.index(y), operator.index(z))
         self.own_regions: list[str] = list(info.get("regions", ()))
+        self.preprocessing: dict[str, Any] | None = info.get("preprocessing")
 
     @staticmethod
     def _refuse_leaks(rows: list[dict[str, Any]], table: Path) -> None:
@@ -166,6 +182,11 @@ class PackedDataset:
             )
         return array
 
+    @property
+    def applied(self) -> bool:
+        """Whether models are applied to it, and none of its PET is known."""
+        return self.role == "apply"
+
     def __len__(self) -> int:
         return len(self.subjects)
 
@@ -177,18 +198,19 @@ class PackedDataset:
     def fingerprint(self) -> str:
         """Hash of what is in it: people, folds, volumes (by their checksums), windows and grid.
 
-        Without the regions of the evaluation, which no model has seen.
+        Without the regions of the evaluation, which no model has seen, and what is told beside.
         """
-        facts = {k: v for k, v in self.info.items() if k not in ("provenance", "regions")}
+        facts = {k: v for k, v in self.info.items() if k not in _BESIDE}
         if "sha256" in facts:
             facts["sha256"] = {k: v for k, v in facts["sha256"].items() if k != "regions"}
-        text = json.dumps([facts, self.subjects], sort_keys=True)
+        people = [{k: v for k, v in row.items() if k not in _BESIDE} for row in self.subjects]
+        text = json.dumps([facts, people], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def pairs(
         self, fold: int | None = None, part: Literal["train", "test", "all"] = "all"
     ) -> list[tuple[int, int]]:
-        """List the (subject index, tracer index) for which PET exists.
+        """List the (subject index, tracer index) for which PET exists, or is to be synthesised.
 
         Parameters
         ----------
@@ -219,5 +241,5 @@ class PackedDataset:
             (row["index"], k)
             for row in subjects
             for k, tracer in enumerate(self.tracers)
-            if tracer in row["tracers"]
+            if tracer in row["tracers"] or self.applied
         ]

@@ -17,6 +17,9 @@ from scipy.spatial import cKDTree
 
 from relad.imaging.resample import SIGMA_PER_VOXEL
 
+#: BIDS's name of the template's space.
+SPACE = "MNI152NLin2009aSym"
+
 #: Label of every region in :func:`region_labels`. Cortex first, then deep grey, then the rest.
 REGIONS: dict[str, int] = {
     "medial_temporal": 1,

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from relad.compute.devices import autocast
+from relad.compute.randomness import generator_for
 from relad.data.batch import Condition
 from relad.data.scaling import Scaling
 from relad.data.window import to_suvr
@@ -81,6 +82,13 @@ def draw(
         torch.where(mask, to_suvr(volume, window), 0.0)[0].cpu().numpy()
         for volume, mask, window in zip(pet, given.mask, windows, strict=True)
     ]
+
+
+def noise_of(
+    seed: int, subject: str, tracer: str, number: int, device: torch.device
+) -> torch.Generator:
+    """Source of all that is random in one sample (counted from 0) of a person's PET of a tracer."""
+    return generator_for("synthesis", seed, subject, tracer, number, device=device)
 
 
 class Samples:

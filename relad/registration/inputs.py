@@ -46,6 +46,15 @@ def sidecar(image: Path) -> dict[str, Any]:
     return read_object(path) if path.exists() else {}
 
 
+def scanner_of(told: Mapping[str, Any]) -> str | None:
+    """Manufacturer, model and field strength that a sidecar names; None where it names none."""
+    words = [str(told.get(key) or "") for key in ("Manufacturer", "ManufacturersModelName")]
+    strength = told.get("MagneticFieldStrength")
+    if isinstance(strength, int | float):
+        words.append(f"{strength:.2g} T")
+    return " ".join(filter(None, words)) or None
+
+
 def _one(folder: Path, suffix: str) -> Path | None:
     found = sorted([*folder.glob(f"*_{suffix}.nii.gz"), *folder.glob(f"*_{suffix}.nii")])
     return found[0] if found else None

@@ -8,6 +8,7 @@ maps RAS points the same way as its file. Reading needs no ants, so that
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ class Warp:
 
 
 class MniToT1w:
-    """Map from MNI to a registered subject's T1w, both RAS mm.
+    """Map from MNI to a registered subject's T1w and back, both RAS mm.
 
     Parameters
     ----------
@@ -154,6 +155,7 @@ class MniToT1w:
     """
 
     def __init__(self, folder: Path, subject: str):
+        self._folder, self._subject = folder, subject
         warp = folder / names(subject)["t1w_to_mni_warp"]
         self.warp = Warp(warp) if warp.exists() else None
         self.affine = read_affine(folder / names(subject)["t1w_to_mni_affine"])
@@ -166,6 +168,15 @@ class MniToT1w:
         if deform and self.warp is not None:
             points = self.warp(points)
         return apply_affine(self.affine, points)
+
+    def inverse(self, points: np.ndarray, *, deform: bool = True) -> np.ndarray:
+        """Map points (..., 3) of the T1w to the same anatomy in MNI; ``deform`` as above."""
+        points = apply_affine(np.linalg.inv(self.affine), points)
+        return self._warp_back(points) if deform and self.warp is not None else points
+
+    @cached_property
+    def _warp_back(self) -> Warp:
+        return Warp(self._folder / names(self._subject)["mni_to_t1w_warp"])
 
 
 def names(subject: str) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 Reads a BIDS dataset as `relad ingest` made it and writes OUT, a table with a row per subject: the
 session and tracers that would be used, or why nobody can use them. Methods need T1w, FLAIR and the
-PET of one tracer at least. A training cohort with fewer such people than folds.count, or too few to
-set training.validation.subjects aside, is refused here, and not after hours of registration.
+PET of one tracer at least; people to whom models are only applied (role: apply) need no PET. A
+training cohort with fewer such people than folds.count, or too few to set
+training.validation.subjects aside, is refused here, and not after hours of registration.
 
     relad enroll results/bids/sim-train results/enrolled/sim-train.tsv --cohort sim-train
 """
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, EnrollSettings)
     role = of_cohort(settings.cohorts, args.cohort).role
     rows = [
-        enroll(args.bids, folder.name.removeprefix("sub-"), settings)
+        enroll(args.bids, folder.name.removeprefix("sub-"), settings, apply=role == "apply")
         for folder in sorted(args.bids.glob("sub-*"))
     ]
     write_table(args.out, rows, COLUMNS)
@@ -60,7 +61,9 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def enroll(bids: Path, subject: str, settings: EnrollSettings) -> dict[str, str | None]:
+def enroll(
+    bids: Path, subject: str, settings: EnrollSettings, *, apply: bool = False
+) -> dict[str, str | None]:
     """Row of one subject."""
     row: dict[str, str | None] = {"subject": subject, "usable": "no"}
     try:
@@ -70,6 +73,6 @@ def enroll(bids: Path, subject: str, settings: EnrollSettings) -> dict[str, str 
     row |= {"session": session.name, "tracers": ",".join(session.pets) or None}
     if session.flair is None:
         return {**row, "reason": "no FLAIR with its T1w"}
-    if not session.pets:
+    if not session.pets and not apply:
         return {**row, "reason": "; ".join(session.unpaired.values()) or "no PET with its T1w"}
     return {**row, "usable": "yes"}

@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
         settings = load_settings(args.settings, EvaluateSettings)
         _require_packed_as(dataset, settings)
         told = plain(settings)
+    if dataset.applied:
+        raise ReladError("holds no PET to compare with (role apply)", file=dataset.path)
     synthesis = read_synthesis(args.synthesized)
     if synthesis.cohort != dataset.cohort:
         raise ReladError(

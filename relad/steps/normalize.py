@@ -255,7 +255,7 @@ class Normalization:
         about = {
             "Description": "One volume a region, 1 where it fills more than half of a voxel",
             "Regions": plain(self.own.regions),
-            "SpatialReference": "MNI152NLin2009aSym",
+            "SpatialReference": atlas.SPACE,
             **self._origin(),
         }
         write_json(beside(file, ".json"), about)
@@ -372,7 +372,7 @@ class Normalization:
             "Description": "Standardised uptake value ratio (SUVR), mean of the window's frames",
             "Units": "unitless",
             "TracerName": configured.ligand,
-            "SpatialReference": "MNI152NLin2009aSym",
+            "SpatialReference": atlas.SPACE,
             "WindowMinutes": configured.frames_min,
             "FrameStartSeconds": numbers.get("start_s"),
             "FrameEndSeconds": numbers.get("end_s"),

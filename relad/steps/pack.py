@@ -5,10 +5,11 @@ folds (training cohort only), and writes mri.npy, pet.npy, mask.npy, subjects.ts
 (relad/data/dataset.py). MRI is brought to [-1, 1] by its median and spread inside the brain; PET in
 SUVR is mapped linearly by the tracer's fixed window, without clipping, so that SUVR can be restored
 exactly. Every subject of the cohort has a row in subjects.tsv, also one that is not included, with
-the reason: methods need T1w, FLAIR and the PET of one tracer at least; column override says what a
-person decided by hand. Where regions of the evaluation come from people's own segmentations
-(segmentation.regions), who lacks them is not included either, and regions.npy holds them. With
-qc.action: fail, a scan that failed stops the cohort here, unless somebody dropped its subject.
+the reason: methods need T1w, FLAIR and the PET of one tracer at least, and to be applied (role:
+apply) no PET, of which none is read; column override says what a person decided by hand. Where
+regions of the evaluation come from people's own segmentations (segmentation.regions), who lacks
+them is not included either, and regions.npy holds them. With qc.action: fail, a scan that failed
+stops the cohort here, unless somebody dropped its subject.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from relad.cli import add_settings, folders_of
 from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.folds import assign_folds
+from relad.data.intensity import standardized_mri
 from relad.data.window import to_unit
 from relad.errors import DataError, ReladError
 from relad.fileio import (
@@ -40,43 +42,11 @@ from relad.fileio import (
 )
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
+from relad.registration.inputs import scanner_of, sidecar
 from relad.status import Modality, State, SubjectStatus, kind_of
 from relad.study import paths, provenance
 from relad.study.config import load_settings, of_cohort
-from relad.study.settings import PackSettings, plain
-
-#: Intensities further than this from the brain's median, in standard deviations, are clipped.
-CLIP_SD = 3.0
-#: Standard deviation of a normal distribution with a median absolute deviation of one.
-SD_PER_MAD = 1.4826
-
-
-def standardized_mri(data: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Bring an MRI of arbitrary units to [-1, 1] by its robust z-score inside the brain.
-
-    Parameters
-    ----------
-    data
-        (x, y, z) intensities.
-    mask
-        (x, y, z) bool, brain.
-
-    Returns
-    -------
-    (x, y, z) float32, -1 outside the brain.
-
-    Raises
-    ------
-    DataError
-        If more than half of the brain has one value.
-    """
-    brain = data[mask]
-    median = np.median(brain)
-    spread = SD_PER_MAD * np.median(np.abs(brain - median))
-    if spread == 0:
-        raise DataError("more than half of the brain has one intensity")
-    z = np.clip((data - median) / spread, -CLIP_SD, CLIP_SD) / CLIP_SD
-    return np.where(mask, z, -1.0).astype(np.float32)
+from relad.study.settings import PackSettings, PreprocessSettings, plain, typed
 
 
 def _read(folder: Path, name: str, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
@@ -93,7 +63,12 @@ def _require_grid(image: Any, shape: Sequence[int], affine: np.ndarray, file: Pa
 
 
 def _reason(
-    status: SubjectStatus, tracers: Sequence[str], have: Sequence[str], *, own_regions: bool
+    status: SubjectStatus,
+    tracers: Sequence[str],
+    have: Sequence[str],
+    *,
+    own_regions: bool,
+    apply: bool,
 ) -> str | None:
     """Say why a judged subject is not packed; None where it is."""
     if not status.ok:
@@ -101,7 +76,7 @@ def _reason(
     for name, scan in status.mri.items():
         if not scan.ok:
             return f"methods need {' and '.join(Modality)}; {name} {scan.state}: {scan.reason}"
-    if not have:
+    if not have and not apply:
         reasons = {t: status.pet[t].reason if t in status.pet else "missing" for t in tracers}
         return "no usable PET: " + "; ".join(f"{t}: {why}" for t, why in reasons.items())
     if own_regions and not status.segmentation.ok:
@@ -164,7 +139,13 @@ def pack(
         judged = [verdicts[subject] for subject in of_subject]
         _refuse_failures(cohort, judged, own_regions=bool(own))
     rows = [
-        _row(verdicts[subject], participants.get(subject, {}), list(settings.tracers), bool(own))
+        _row(
+            verdicts[subject],
+            participants.get(subject, {}),
+            list(settings.tracers),
+            own_regions=bool(own),
+            apply=role == "apply",
+        )
         for subject in of_subject
     ]
     usable = [row for row in rows if row["included"] == "yes"]
@@ -178,7 +159,7 @@ def pack(
         for row in usable:
             row["fold"] = folds[row["subject"]]
     with whole_folder(out, mark="dataset.json") as temporary:
-        checksums = _write_arrays(temporary, usable, of_subject, settings)
+        checksums = _write_arrays(temporary, usable, of_subject, settings, pet=role != "apply")
         write_table(temporary / "subjects.tsv", rows, SUBJECT_COLUMNS)
         write_json(
             temporary / "dataset.json",
@@ -193,6 +174,7 @@ def pack(
                 "shape": list(settings.grid.shape),
                 "folds": settings.folds.count if role == "train" else 0,
                 **({"regions": plain(own)} if own else {}),
+                "preprocessing": plain(typed(PreprocessSettings, plain(settings))),
                 "sha256": checksums,
                 "provenance": provenance.describe("pack", plain(settings), "numpy", "nibabel"),
             },
@@ -232,11 +214,16 @@ def _refuse_failures(cohort: str, judged: Sequence[SubjectStatus], *, own_region
 
 
 def _row(
-    status: SubjectStatus, person: Mapping[str, Any], tracers: Sequence[str], own_regions: bool
+    status: SubjectStatus,
+    person: Mapping[str, Any],
+    tracers: Sequence[str],
+    *,
+    own_regions: bool,
+    apply: bool,
 ) -> dict[str, Any]:
     """A subject's row of subjects.tsv, without index and fold."""
-    have = [t for t in tracers if t in status.pet and status.pet[t].ok]
-    reason = _reason(status, tracers, have, own_regions=own_regions)
+    have = [t for t in tracers if t in status.pet and status.pet[t].ok and not apply]
+    reason = _reason(status, tracers, have, own_regions=own_regions, apply=apply)
     return {
         "subject": status.subject,
         "session": status.session,
@@ -246,7 +233,9 @@ def _row(
         "group": person.get("group"),
         "age": person.get("age"),
         "sex": person.get("sex"),
-        "tracers": None if reason else ",".join(have),
+        "tracers": None if reason else ",".join(have) or None,
+        "scanner": person.get("scanner"),
+        "brain_volume_ml": status.numbers.get("brain_volume_ml"),
     }
 
 
@@ -277,6 +266,8 @@ def _write_arrays(
     usable: Sequence[Mapping[str, Any]],
     of_subject: Mapping[str, Path],
     settings: PackSettings,
+    *,
+    pet: bool,
 ) -> dict[str, str]:
     """Write mri, pet, mask and regions, a subject at a time; returns their SHA-256 by name."""
     own = settings.segmentation.regions
@@ -285,7 +276,7 @@ def _write_arrays(
         name: np.lib.format.open_memmap(out / f"{name}.npy", "w+", dtype, (n, *rest, *shape))
         for name, dtype, rest in (
             ("mri", np.float32, (len(Modality),)),
-            ("pet", np.float32, (len(settings.tracers),)),
+            *([("pet", np.float32, (len(settings.tracers),))] if pet else ()),
             ("mask", bool, ()),
             *([("regions", bool, (len(own),))] if own else ()),
         )
@@ -297,7 +288,6 @@ def _write_arrays(
         folder = of_subject[subject]
         brain = _read(folder, paths.brain_mask(subject), shape, affine) > 0.5
         arrays["mask"][i] = brain
-        arrays["pet"][i] = np.nan
         if own:
             arrays["regions"][i] = _own_regions(
                 folder / paths.own_regions(subject), own, shape, affine
@@ -309,6 +299,9 @@ def _write_arrays(
             except DataError as error:
                 raise DataError(error.what, file=folder / name, hint=error.hint) from None
             arrays["mri"][i, j] = mri
+        if not pet:
+            continue
+        arrays["pet"][i] = np.nan
         for k, (tracer, entry) in enumerate(settings.tracers.items()):
             if tracer in row["tracers"].split(","):
                 name = paths.preprocessed_pet(subject, tracer)
@@ -347,5 +340,9 @@ def run(args: argparse.Namespace) -> None:
         if table.exists()
         else {}
     )
-    folders = folders_of(args.normalized)
-    pack(args.out, folders, read_verdicts(args.qc), participants, args.cohort, settings)
+    verdicts = read_verdicts(args.qc)
+    for subject, status in verdicts.items():
+        if Modality.T1W in status.inputs:
+            scanner = scanner_of(sidecar(args.bids / status.inputs[Modality.T1W]))
+            participants[subject] = {**participants.get(subject, {}), "scanner": scanner}
+    pack(args.out, folders_of(args.normalized), verdicts, participants, args.cohort, settings)

@@ -1,6 +1,7 @@
 """Synthesise PET with one trained model.
 
-On the training cohort the held-out fold's subjects are synthesised, on any other cohort all;
+On the training cohort the held-out fold's subjects are synthesised, on any other cohort all, in one
+with the role apply every tracer that the model was trained for;
 sampling.batch_size volumes at once. A volume's noise is a function of (seed, subject, tracer,
 number of the sample), so but for rounding it does not depend on its neighbours. Output: one NIfTI
 in SUVR per subject and tracer, on the packed grid in MNI space (0 outside the brain), and
@@ -40,9 +41,8 @@ import torch
 from tqdm import tqdm
 
 from relad.bundle import model_folder
-from relad.cli import add_settings, whole_number
+from relad.cli import above_zero, add_settings, whole_number
 from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
-from relad.compute.randomness import generator_for
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
@@ -50,7 +50,7 @@ from relad.errors import ReladError
 from relad.fileio import read_object, whole_folder, write_json
 from relad.imaging.nifti import save_nifti
 from relad.methods.method import Method
-from relad.methods.synthesis import Samples, draw, load_model
+from relad.methods.synthesis import Samples, draw, load_model, noise_of
 from relad.status import Kind
 from relad.study import paths, provenance
 from relad.study.config import load_settings
@@ -77,6 +77,7 @@ def synthesize(
             f"holds tracers {data.tracers}, but the model was trained on {info['tracers']}",
             file=packed,
         )
+    _require_preprocessed_alike(data, info, model)
     part = "test" if data.cohort == info["cohort"] else "all"
     if part == "test" and info.get("data", data.fingerprint) != data.fingerprint:
         raise ReladError(
@@ -157,6 +158,23 @@ def synthesize(
         )
 
 
+def _require_preprocessed_alike(data: PackedDataset, info: Mapping[str, Any], model: Path) -> None:
+    """Refuse people who were not brought to the grid as those whom the model was trained on."""
+    ours, theirs = data.preprocessing, info.get("preprocessing")
+    if ours is None or theirs is None:  # packed or trained before it was kept
+        return
+    for section in ("grid", "registration"):
+        keys = [k for k in theirs[section] if k != "threads"]
+        differing = [k for k in keys if ours[section].get(k) != theirs[section][k]]
+        if differing:
+            raise ReladError(
+                "was preprocessed in another way than the people that "
+                f"{model} was trained on ({', '.join(f'{section}.{key}' for key in differing)})",
+                file=data.path,
+                hint="preprocess them alike",
+            )
+
+
 def _volumes(
     method: Method,
     scaling: Scaling,
@@ -184,7 +202,7 @@ def _volumes(
             sampling,
             [data.windows[tracer] for _, tracer in names],
             [
-                generator_for("synthesis", info["seed"], *name, number, device=device)
+                noise_of(info["seed"], *name, number, device)
                 for name, (_, number) in zip(names, draws, strict=True)
             ],
             info.get("precision", "auto"),  # of models older than this key
@@ -217,7 +235,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="samples whose mean is the image and whose spread is written",
     )
     parser.add_argument(
-        "--temperature", type=float, help="standard deviation of the noise that is sampled from"
+        "--temperature",
+        type=above_zero,
+        help="standard deviation of the noise that is sampled from",
     )
     parser.add_argument(
         "--method", metavar="ID", help="entry of the configuration (default: the one trained)"

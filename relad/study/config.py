@@ -147,6 +147,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     config["methods"] = _resolve_methods(config, file=file)
     _resolve_updates(config, file=file)
     config["methods"] = _resolve_models(config["methods"])
+    _resolve_applied(config, file=file)
     for name in config.get("sampler_study", {}).get("methods", []):
         if config["methods"].get(name, {}).get("family") != "diffusion":
             raise ReladError(
@@ -184,7 +185,7 @@ def _check_cohorts(config: Mapping[str, Any], *, file: str | Path) -> None:
     for cohort, entry in config["cohorts"].items():
         needs, takes = subjects.keys_of_source(cohort, entry["source"])
         missing = [key for key in needs if key not in entry]
-        given = set(entry) - {"role", "source", "psf"}
+        given = set(entry) - {"role", "source", "psf", "methods"}
         idle = sorted(given - set(needs) - set(takes))
         if missing or idle:
             raise ReladError(
@@ -192,6 +193,33 @@ def _check_cohorts(config: Mapping[str, Any], *, file: str | Path) -> None:
                 + (f"needs {', '.join(missing)}" if missing else f"reads no {', '.join(idle)}"),
                 file=file,
                 hint=f"its keys: {', '.join([*needs, *takes])}",
+            )
+        if "methods" in entry and entry["role"] != "apply":
+            raise ReladError(
+                f"cohorts.{cohort}.methods: methods are chosen for the role apply alone", file=file
+            )
+        if entry["role"] == "apply" and entry["source"] == "packed":
+            raise ReladError(
+                f"cohorts.{cohort}: packed volumes do not lead back to people's T1w",
+                file=file,
+                hint="models are applied to scans: give the source they came from",
+            )
+
+
+def _resolve_applied(config: dict[str, Any], *, file: str | Path) -> None:
+    """Give every cohort with the role apply the methods that are applied to it."""
+    methods = config["methods"]
+    for cohort, entry in config["cohorts"].items():
+        if entry["role"] != "apply":
+            continue
+        main = [name for name, method in methods.items() if "main" in method["groups"]]
+        unknown = sorted(set(entry.setdefault("methods", main)) - set(methods))
+        if unknown:
+            raise ReladError(
+                f"cohorts.{cohort}.methods names {', '.join(map(repr, unknown))}, no method of the "
+                "study",
+                file=file,
+                hint=f"known: {', '.join(methods)}",
             )
 
 

@@ -77,6 +77,11 @@ def sampled(cohort: str, method: str, sampler: str, fold: int | str, seed: int |
     return RESULTS / "sampler_study" / cohort / method / sampler / f"fold-{fold}_seed-{seed}"
 
 
+def derivatives(cohort: str, method: str, fold: int | str, seed: int | str) -> Path:
+    """BIDS derivative dataset of the PET that a model made of a cohort it was applied to."""
+    return RESULTS / "derivatives" / cohort / method / f"fold-{fold}_seed-{seed}"
+
+
 def table(name: str, suffix: str = "csv") -> Path:
     return RESULTS / "tables" / f"{name}.{suffix}"
 

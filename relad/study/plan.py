@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _LINES = {
     "scans": (("phantom", "ingest", "enroll"), "cohort"),
     "people": (("register", "normalize", "qc", "pack"), "cohort"),
-    "methods": (("train", "synthesize", "evaluate"), "method"),
+    "methods": (("train", "synthesize", "evaluate", "derivatives"), "method"),
     "tuning": (("search", "tune"), "method"),
     "results": (("tables", "figures"), "name"),
 }

@@ -98,6 +98,10 @@ class Ingest:
     overrides: tuple[IngestOverride, ...]
 
 
+#: Words of ``registration.brain_extraction`` that are no command.
+BRAIN_EXTRACTIONS = ("auto", "deepbet", "derivatives", "template")
+
+
 @dataclass(frozen=True)
 class Registration:
     working_voxel_mm: float
@@ -181,11 +185,6 @@ class ReviewedQuality(Quality):
     """Limits, and what a person decided beside them."""
 
     overrides: tuple[Override, ...]
-
-
-@dataclass(frozen=True)
-class QualityAction:
-    action: str
 
 
 @dataclass(frozen=True)
@@ -354,13 +353,16 @@ class QcSettings:
 
 @dataclass(frozen=True)
 class PackSettings:
+    """Those of the preprocessing go along with the packed data, to whoever applies a model."""
+
     seed: int
     tracers: dict[str, Tracer]
-    segmentation: OwnRegionNames
+    registration: Registration
+    segmentation: OwnRegions
     grid: Grid
     folds: Folds
     cohorts: dict[str, ComparedCohort]
-    qc: QualityAction
+    qc: Quality
 
 
 @dataclass(frozen=True)

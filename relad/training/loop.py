@@ -14,6 +14,7 @@ from relad.compute import parallel
 from relad.compute.devices import autocast, choose_device, device_name, peak_memory_mb
 from relad.compute.randomness import generator_for
 from relad.data import scaling as scalings
+from relad.data import seen
 from relad.data.batches import (
     BatchSampler,
     Loader,
@@ -296,6 +297,9 @@ class Trainer:
             "inputs": self.inputs,
             "tracers": self.data.tracers,
             "trained_tracers": sorted({self.data.tracers[k] for _, k in self.pairs}),
+            # What whoever applies the model must do as the study did, and whom it does not know.
+            "preprocessing": self.data.preprocessing,
+            "seen": seen.of_people(self.data, (i for i, _ in self.pairs)),
             "counts": {
                 "parameters_generator": sum(p.numel() for p in self.method.generator.parameters()),
                 "parameters_total": sum(p.numel() for p in self.method.parameters()),

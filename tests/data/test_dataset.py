@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from relad.data.dataset import PackedDataset
 from relad.errors import DataError
-from relad.fileio import read_json, write_json
+from relad.fileio import read_json, read_table, write_json, write_table
+from tests.helpers.packing import write_packed
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,36 @@ def test_a_folder_that_does_not_say_what_its_data_are_is_refused(
     with pytest.raises(DataError, match=f"no description of a packed cohort.*{told}") as caught:
         PackedDataset(tmp_path / "packed")
     assert caught.value.file == str(file)
+
+
+def test_what_is_told_beside_the_data_does_not_make_them_others(
+    packed: Path, tmp_path: Path
+) -> None:
+    """A cohort packed again with its scanners and settings is the one that models know."""
+    shutil.copytree(packed, tmp_path / "packed")
+    file, table = tmp_path / "packed" / "dataset.json", tmp_path / "packed" / "subjects.tsv"
+    before = PackedDataset(packed).fingerprint
+    write_json(file, {**read_json(file), "preprocessing": {"seed": 0}})
+    rows = read_table(table)
+    for row in rows:
+        row |= {"scanner": "GE", "brain_volume_ml": "1500"}
+    write_table(table, rows, list(rows[0]))
+    again = PackedDataset(tmp_path / "packed")
+    assert again.fingerprint == before
+    assert again.subjects[0]["brain_volume_ml"] == 1500.0
+    assert again.preprocessing == {"seed": 0}
+    rows[0]["age"] = "90"
+    write_table(table, rows, list(rows[0]))
+    assert PackedDataset(tmp_path / "packed").fingerprint != before
+
+
+def test_a_cohort_that_models_are_applied_to_has_every_tracer_and_no_pet(tmp_path: Path) -> None:
+    folder = write_packed(tmp_path / "packed", subjects=2, role="apply")
+    (folder / "pet.npy").unlink()
+    rows = read_table(folder / "subjects.tsv")
+    for row in rows:
+        row["tracers"] = None
+    write_table(folder / "subjects.tsv", rows, list(rows[0]))
+    data = PackedDataset(folder)
+    assert data.pairs() == [(i, k) for i in range(2) for k in range(3)]
+    assert data.pet.shape == (2, 3, *data.shape) and np.isnan(data.pet[1, 2]).all()

@@ -58,6 +58,21 @@ def files(tmp_path_factory):
     return folder, matrix, by_ants.numpy()
 
 
+@pytest.mark.parametrize("deform", [True, False])
+def test_points_come_back_by_the_inverse(tmp_path, deform):
+    """By the other warp of SyN; a shift here, whose inverse is known."""
+    to, fro = (names("S1")[key] for key in ("t1w_to_mni_warp", "mni_to_t1w_warp"))
+    write_affine(tmp_path / names("S1")["t1w_to_mni_affine"], pose(9, (4, -3, 2)))
+    for name, sign in ((to, 1), (fro, -1)):
+        field = sign * np.broadcast_to(np.float32([3, -2, 1]), (*FIXED_SHAPE, 1, 3))
+        nib.save(nib.Nifti1Image(np.ascontiguousarray(field), FIXED), tmp_path / name)
+    mapped = MniToT1w(tmp_path, "S1")
+    points = np.random.default_rng(0).uniform(-20, 20, (50, 3))
+    there = mapped(points, deform=deform)
+    np.testing.assert_allclose(mapped.inverse(there, deform=deform), points, atol=1e-9)
+    assert np.abs(mapped.inverse(there, deform=not deform) - points).max() > 2
+
+
 def test_images_and_affines_pass_to_ants_and_back() -> None:
     np.testing.assert_allclose(
         engine.affine_of(engine.to_ants(np.zeros(MOVING_SHAPE), MOVING)), MOVING, atol=1e-6

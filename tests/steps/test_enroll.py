@@ -62,6 +62,12 @@ def test_more_folds_or_validation_subjects_than_people_name_those_who_lack_what(
     assert enroll(bids, folds=5, role="external") == 0
 
 
+def test_who_only_has_models_applied_needs_no_pet(bids: Path) -> None:
+    assert enroll(bids, role="apply") == 0
+    rows = {row["subject"]: row for row in read_table(bids.parent / "enrolled.tsv")}
+    assert [rows[f"S{i}"]["usable"] for i in range(7)] == ["yes"] * 4 + ["no", "yes", "no"]
+
+
 def test_nobody_at_all_is_refused(bids: Path, capsys) -> None:
     for number in range(4):
         (bids / f"sub-S{number}" / "anat" / f"sub-S{number}_FLAIR.nii.gz").unlink()

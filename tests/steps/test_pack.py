@@ -9,14 +9,15 @@ import pytest
 
 from relad import cli
 from relad.data.dataset import PackedDataset
+from relad.data.intensity import standardized_mri
 from relad.data.window import to_suvr
 from relad.errors import DataError
 from relad.fileio import read_table, write_json, write_table
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.status import ScanStatus, State, SubjectStatus
-from relad.steps.pack import standardized_mri
 from relad.study import paths
+from relad.study.settings import PreprocessSettings, typed
 from tests.helpers.settings import file_of, study
 from tests.helpers.settings import tracer as tracer_entry
 
@@ -125,6 +126,36 @@ def test_suvr_comes_back_and_everybody_has_a_row(cohort, tmp_path):
             )
     assert (4, 1) not in data.pairs(part="all")
     assert data.subjects[2]["age"] == 62
+
+
+def test_people_to_whom_models_are_applied_need_no_pet_and_none_is_read(cohort, tmp_path):
+    for tracer in TRACERS:  # S6 has none; that of S0 could not even be read
+        (cohort[0][0] / paths.preprocessed_pet("S0", tracer)).write_bytes(b"broken")
+    assert pack(tmp_path / "packed", cohort, role="apply") == 0
+    data = PackedDataset(tmp_path / "packed")
+    assert [row["subject"] for row in data.subjects] == ["S0", "S1", "S2", "S3", "S4", "S6"]
+    assert [row["reason"] for row in data.excluded] == ["T1w is truncated"]
+    assert not (tmp_path / "packed" / "pet.npy").exists()
+    assert {row["tracers"] for row in data.subjects} == {()}
+
+
+def test_how_people_were_preprocessed_and_what_they_are_goes_along(cohort, tmp_path):
+    bids = cohort[1]
+    for folder in cohort[0]:
+        status = SubjectStatus.read(folder)
+        status.inputs = {"T1w": f"sub-{status.subject}_T1w.nii.gz"}
+        status.numbers = {"brain_volume_ml": 1234.5}
+        status.write(folder)
+    told = {"Manufacturer": "Siemens", "ManufacturersModelName": "Prisma"}
+    write_json(bids / "sub-S1_T1w.json", told | {"MagneticFieldStrength": 2.89})
+    assert pack(tmp_path / "packed", cohort) == 0
+    data = PackedDataset(tmp_path / "packed")
+    assert [row["scanner"] for row in data.subjects[:2]] == [None, "Siemens Prisma 2.9 T"]
+    assert data.subjects[0]["brain_volume_ml"] == 1234.5
+    kept = typed(PreprocessSettings, data.preprocessing)
+    assert (kept.grid.voxel_mm, kept.seed) == (VOXEL_MM, 3)
+    assert kept.tracers["tspo"].suvr_window == (0.0, 2.0)
+    assert kept.registration.to_mni == "syn" and kept.qc.min_coverage > 0
 
 
 def test_folds_share_no_subject_and_cover_all(cohort, tmp_path):

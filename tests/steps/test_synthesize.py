@@ -107,6 +107,50 @@ def test_a_cohort_that_was_packed_again_is_refused(models, packed, tmp_path, cap
     assert not (tmp_path / "out").exists()
 
 
+def test_people_without_pet_are_synthesised_and_compared_with_nothing(models, tmp_path, capsys):
+    folder = write_packed(tmp_path / "clinic", subjects=2, cohort="clinic", role="apply", seed=1)
+    (folder / "pet.npy").unlink()
+    out = tmp_path / "out"
+    assert synthesize(models / "rela", folder, out, "--sampler", "ddim", "--steps", "2") == 0
+    external = write_packed(tmp_path / "away", subjects=2, cohort="away", role="external", seed=1)
+    known = tmp_path / "known"
+    assert synthesize(models / "rela", external, known, "--sampler", "ddim", "--steps", "2") == 0
+    images = {file.name: nib.load(file).get_fdata() for file in out.glob("*.nii.gz")}
+    assert len(images) == 6
+    for name, image in images.items():
+        np.testing.assert_array_equal(image, nib.load(known / name).get_fdata())
+    assert cli.main(["evaluate", str(out), str(tmp_path / "a.csv"), "--packed", str(folder)]) == 2
+    assert "holds no PET to compare with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "other"), [("grid", "voxel_mm", 9.0), ("registration", "to_mni", "affine")]
+)
+def test_people_who_were_preprocessed_in_another_way_are_refused(
+    models, packed_external, tmp_path, capsys, section, key, other
+):
+    ours = {"grid": {"voxel_mm": 8.0}, "registration": {"to_mni": "syn", "threads": 1}}
+    for source, name, file in (
+        (packed_external, "packed", "dataset.json"),
+        (models / "template", "model", "train.json"),
+    ):
+        shutil.copytree(source, tmp_path / name)
+        told = json.loads((tmp_path / name / file).read_text())
+        (tmp_path / name / file).write_text(json.dumps(told | {"preprocessing": ours}))
+    words = (tmp_path / "model", tmp_path / "packed", tmp_path / "out")
+    assert synthesize(*words) == 0
+    file = tmp_path / "packed" / "dataset.json"
+    for changed, status in (({"registration": ours["registration"] | {"threads": 2}}, 0),
+                            ({section: ours[section] | {key: other}}, 2)):  # fmt: skip
+        told = json.loads(file.read_text())
+        file.write_text(json.dumps(told | {"preprocessing": ours | changed}))
+        assert synthesize(*words) == status
+    assert f"in another way than the people that {words[0]} was" in (
+        said := capsys.readouterr().err
+    )
+    assert f"({section}.{key})" in said
+
+
 def test_an_external_cohort_is_synthesised_whole(models, packed_external, tmp_path):
     assert synthesize(models / "template", packed_external, tmp_path / "out") == 0
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 6

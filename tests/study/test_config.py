@@ -84,6 +84,33 @@ def test_a_cohort_says_where_its_scans_are(
         config.resolve(raw)
 
 
+CLINIC = {"role": "apply", "source": "bids", "path": "x"}
+
+
+def test_the_main_methods_are_applied_unless_others_are_named(raw: dict[str, Any]) -> None:
+    raw["cohorts"]["clinic"] = CLINIC
+    study = config.resolve(raw)
+    assert study["cohorts"]["clinic"]["methods"] == members(study, "main")
+    raw["cohorts"]["clinic"] = CLINIC | {"methods": ["unet"]}
+    assert config.resolve(raw)["cohorts"]["clinic"]["methods"] == ["unet"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (CLINIC | {"methods": ["magic"]}, "methods names 'magic', no method of the study"),
+        (CLINIC | {"role": "external", "methods": ["unet"]}, "for the role apply alone"),
+        (CLINIC | {"source": "packed"}, "packed volumes do not lead back to people's T1w"),
+    ],
+)
+def test_a_cohort_to_apply_models_to_says_which(
+    raw: dict[str, Any], entry: dict[str, Any], said: str
+) -> None:
+    raw["cohorts"]["clinic"] = entry
+    with pytest.raises(ReladError, match=rf"cohorts\.clinic.*{said}"):
+        config.resolve(raw)
+
+
 def test_one_cohort_is_trained_on(raw: dict[str, Any]) -> None:
     raw["cohorts"]["sim-external"]["role"] = "train"
     with pytest.raises(ReladError, match="one cohort must have the role train, here 2 have"):

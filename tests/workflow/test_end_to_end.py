@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
+from relad import cli
 from relad.fileio import read_json, write_json
-from relad.study import config
+from relad.registration import transforms
+from relad.study import config, paths
 from tests.helpers.settings import members
 from tests.helpers.small_study import Study
 
@@ -33,6 +38,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def rows(file: Path) -> list[dict[str, str]]:
     with file.open(newline="", encoding="utf-8") as text:
         return list(csv.DictReader(text))
+
+
+def tsv(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as text:
+        return list(csv.DictReader(text, delimiter="\t"))
 
 
 def test_tables(done: Study) -> None:
@@ -168,6 +178,90 @@ def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
     assert re.findall(r"^ *train +(\d+)$", run.stdout + run.stderr, re.MULTILINE) == ["1"]
     assert weights.read_bytes() == model
     assert comparable(study.results) == before
+
+
+def people_without_pet(study: Study, root: Path) -> list[str]:
+    """Make a BIDS dataset of the external cohort without PET, of the last person without FLAIR.
+
+    It comes with brain masks, which take no time then.
+    """
+    shutil.copytree(
+        study.results / "bids/tiny-external", root, ignore=shutil.ignore_patterns("pet", "*.tsv")
+    )
+    sessions = sorted(root.glob("sub-*/ses-*"))
+    for session in sessions:
+        person = session.parent.name.removeprefix("sub-")
+        registered = study.results / f"registered/tiny-external/sub-{person}"
+        mask = root.joinpath("derivatives/other", *session.parts[-2:], "anat")
+        mask.mkdir(parents=True)
+        stem = "_".join(session.parts[-2:])
+        shutil.copyfile(
+            registered / transforms.names(person)["brain_mask"],
+            mask / f"{stem}_desc-brain_mask.nii.gz",
+        )
+    for flair in sessions[-1].glob("anat/*_FLAIR.*"):
+        flair.unlink()
+    return [session.parent.name.removeprefix("sub-") for session in sessions]
+
+
+def test_a_model_is_applied_to_people_without_pet(done: Study, tmp_path: Path) -> None:
+    study = done.copy(tmp_path)
+    first, second = people_without_pet(done, tmp_path / "clinic")
+    entry = "role: apply, source: bids, methods: [rela-sampled]"
+    text = study.configfile.read_text(encoding="utf-8")
+    text = text.replace(
+        "\ntracers:", f"  clinic: {{{entry}, path: {tmp_path / 'clinic'}}}\n\ntracers:", 1
+    )
+    study.configfile.write_text(text, encoding="utf-8")
+    target = paths.derivatives("clinic", "rela-sampled", 0, 0)
+    run = study.snakemake(str(target), "--cores", "2")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert not re.findall(r"^ *(train|evaluate) +\d+$", run.stdout + run.stderr, re.MULTILINE)
+
+    out = study.folder / "study" / target
+    people = {row["participant_id"]: row for row in tsv(out / "participants.tsv")}
+    assert people[f"sub-{first}"]["applied"] == "yes"
+    assert people[f"sub-{second}"]["applied"] == "no"
+    assert "FLAIR missing" in people[f"sub-{second}"]["reason"]
+    assert {f.name for f in out.glob("*.html")} == {f"sub-{first}.html"}
+    for tracer in ("tau", "amyloid"):
+        stem = f"sub-{first}_trc-{tracer}"
+        for desc in ("synthetic", "spread"):
+            name = f"{stem}_space-MNI152NLin2009aSym_desc-{desc}_pet.nii.gz"
+            made = nib.load(out / f"sub-{first}" / "pet" / name).get_fdata()
+            same = f"synthesized/tiny-external/rela-sampled/fold-0_seed-0/{stem}_space-MNI"
+            wanted = nib.load(study.results / f"{same}_desc-{desc}_pet.nii.gz").get_fdata()
+            np.testing.assert_allclose(made, wanted, atol=1e-5)
+        assert (out / f"sub-{first}/pet/{stem}_seg-relad_desc-synthetic_stats.tsv").exists()
+    validator = shutil.which("bids-validator-deno")
+    if validator is not None:
+        told = subprocess.run([validator, str(out), "--format", "json"], capture_output=True)
+        issues = json.loads(told.stdout)["issues"]["issues"]
+        assert [issue for issue in issues if issue["severity"] == "error"] == []
+    assert "SIMULATED DATA" in (out / f"sub-{first}.html").read_text(encoding="utf-8")
+    assert "Nothing to be done" in study.snakemake(str(target), "--cores", "2").stderr
+
+
+def test_raw_dicom_of_a_test_subject_gives_what_the_study_synthesised(
+    done: Study, tmp_path: Path
+) -> None:
+    model = done.results / "models/rela/fold-0_seed-0"
+    subject = read_json(model / "train.json")["subjects"]["test"][0]
+    (raw,) = (done.results / "raw/tiny-train/loni").glob(f"*_S_{subject.partition('S')[2]}")
+    t1w, flair = (next(raw.glob(f"*{name}*/*/I*")) for name in ("MPRAGE", "FLAIR"))
+    mask = (
+        done.results
+        / f"registered/tiny-train/sub-{subject}"
+        / transforms.names(subject)["brain_mask"]
+    )
+    words = ["--t1", t1w, "--flair", flair, "--brain-mask", mask, "--subject", subject]
+    words += ["--tracer", "tau", "--sampler", "ddim", "--steps", "2", "--samples", "1"]
+    out = tmp_path / "out"
+    assert cli.main(["predict", str(model), str(out), *map(str, words), "--threads", "1"]) == 0
+    (made,) = out.rglob("*_space-MNI152NLin2009aSym_desc-synthetic_pet.nii.gz")
+    folder = done.results / "synthesized/tiny-train/rela/fold-0_seed-0"
+    wanted = nib.load(folder / paths.synthetic_pet(subject, "tau")).get_fdata()
+    np.testing.assert_allclose(nib.load(made).get_fdata(), wanted, atol=1e-5)
 
 
 def test_simulated_scans_that_come_as_bids_stay_simulated(done: Study, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
-    assert set(empty_study.plan("all", "tune").rules) == set(STEPS) - DIRECT
+    assert set(empty_study.plan("all", "tune").rules) == set(STEPS) - DIRECT - {"derivatives"}
 
 
 def test_without_a_configuration_the_default_study_is_planned(empty_study: Study) -> None:
@@ -62,6 +62,22 @@ def test_without_a_configuration_the_default_study_is_planned(empty_study: Study
     plan = Study(empty_study.folder, config=None).plan("all")
     assert plan.rules["train"] == trained
     assert plan.of("Packing") == sorted(default["cohorts"])
+
+
+def test_a_cohort_without_pet_goes_the_whole_way_and_into_no_table(
+    empty_study: Study, tmp_path: Path
+) -> None:
+    study = empty_study.copy(tmp_path)
+    for label in ("A", "B"):
+        (tmp_path / f"clinic/sub-{label}/anat").mkdir(parents=True)
+    entry = f"role: apply, source: bids, path: {tmp_path}/clinic, methods: [rela, unet]"
+    edit(study.configfile, "\ntracers:", f"  clinic: {{{entry}}}\n\ntracers:")
+    before, plan = empty_study.plan("all"), study.plan("all")
+    more = Counter(ingest=1, enroll=1, register=2, normalize=2, qc=1, pack=1)
+    assert plan.rules - before.rules == more + Counter(synthesize=2, derivatives=2)
+    assert before.rules - plan.rules == Counter()
+    runs = [f"clinic by {method}, fold 0, seed 0" for method in ("rela", "unet")]
+    assert plan.of("BIDS derivatives of") == runs
 
 
 def test_one_table_plans_only_what_it_shows(empty_study: Study) -> None:

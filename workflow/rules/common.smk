@@ -270,6 +270,11 @@ def normalized_subjects(wildcards):
     return [paths.normalized(wildcards.cohort, subject) for subject in SUBJECTS[wildcards.cohort]]
 
 
+def registered_subjects(wildcards):
+    cohort_entry(wildcards)
+    return [paths.registered(wildcards.cohort, subject) for subject in SUBJECTS[wildcards.cohort]]
+
+
 def normalized_folders(input):
     return input.normalized
 
@@ -422,3 +427,9 @@ def all_searches():
 
 def all_synthetic_pet():
     return [paths.synthesized(*run) for run in all_runs()]
+
+
+def all_derivatives():
+    """Of every cohort that models are applied to, and every model that is."""
+    applied = {c: entry["methods"] for c, entry in COHORTS.items() if entry["role"] == "apply"}
+    return [paths.derivatives(*run) for c, methods in applied.items() for run in runs([c], methods)]

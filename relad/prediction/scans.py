@@ -1,0 +1,270 @@
+"""One person's raw scans, wherever they lie: NIfTI files, DICOM series, or a folder of BIDS.
+
+They are checked and converted by the code of `relad ingest`, so that a person comes to a model as
+the people of its study came.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relad.cohort import convert, dicom, scans
+from relad.cohort.adni import Entry
+from relad.cohort.images import Candidate
+from relad.cohort.series import SeriesTable
+from relad.cohort.sources import bids
+from relad.errors import DataError, ReladError
+from relad.imaging.nifti import load_nifti
+from relad.registration.inputs import Session, scanner_of, sidecar
+from relad.status import Modality
+from relad.study.settings import Tracer
+
+_NO_TABLE = {"rules": [], "pet_products": []}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user gave of one person.
+
+    Attributes
+    ----------
+    images
+        Modality -> its image and what is known beside it, not yet read.
+    told
+        ``age``, ``sex`` and ``group``, where the source tells them.
+    subject
+        Label of a BIDS folder.
+    session
+        BIDS label, where the scans lie in sessions.
+    """
+
+    images: dict[str, Candidate]
+    told: dict[str, Any] = field(default_factory=dict)
+    subject: str = "one"
+    session: str | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Modality -> name of its file, or of the folder of its series."""
+        return {name: _named(candidate).name for name, candidate in self.images.items()}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person's scans, checked and converted.
+
+    Attributes
+    ----------
+    scans
+        Their images, as `relad register` takes them.
+    told
+        See :class:`Given`; the age is that of the DICOM header where nothing else tells one.
+    scanner
+        That the T1w names.
+    """
+
+    scans: Session
+    told: dict[str, Any]
+    scanner: str | None
+
+
+def find(
+    t1w: Path,
+    flair: Path | None,
+    wanted: Iterable[str],
+    *,
+    subject: str | None = None,
+    session: str | None = None,
+) -> Given:
+    """Find one person's scans; nothing is converted yet.
+
+    Parameters
+    ----------
+    t1w
+        NIfTI or DICOM file, folder of one DICOM series, or a BIDS folder: a dataset, or of it a
+        subject's or a session's. Of the latter the FLAIR is taken too.
+    flair
+        As ``t1w``, but no BIDS folder.
+    wanted
+        Modalities that are taken from a BIDS folder.
+    subject, session
+        Labels that choose in a BIDS folder.
+
+    Raises
+    ------
+    ReladError
+        Where there is none, or more than one.
+    """
+    root = _bids_root(t1w)
+    if root is not None:
+        if flair is not None:
+            raise ReladError(
+                "is a BIDS folder, of which the FLAIR is taken too", file=t1w,
+                hint="leave out --flair, or give the T1w's file",
+            )  # fmt: skip
+        inside = t1w.resolve().relative_to(root).parts
+        chosen = {"subject": subject, "session": session}
+        for (option, asked), part in zip(chosen.items(), inside, strict=False):
+            label = part.partition("-")[2]
+            if asked not in (None, label):
+                raise ReladError(f"is of {part}, and --{option} says {asked}", file=t1w)
+            chosen[option] = label
+        return _of_bids(root, **chosen, wanted=set(wanted))
+    if session is not None:
+        raise ReladError("--session chooses in a BIDS folder, which --t1 is not", file=t1w)
+    given = {Modality.T1W: t1w} | ({Modality.FLAIR: flair} if flair is not None else {})
+    found = Given({name: _candidate(path, name) for name, path in given.items()})
+    _require_one_patient(found)
+    return found
+
+
+def _require_one_patient(given: Given) -> None:
+    """Refuse DICOM series whose headers name different patients."""
+    patients = {c.entry.ptid for c in given.images.values() if c.entry.ptid}
+    if len(patients) > 1:
+        raise ReladError(
+            f"its header names another patient than that of the {Modality.T1W}",
+            file=_named(given.images[Modality.FLAIR]),
+            hint="give both scans of one person",
+        )
+
+
+def _bids_root(path: Path) -> Path | None:
+    """Root of the dataset of which a folder is the whole, a subject or a session; else None."""
+    if not path.is_dir():
+        return None
+    path = path.resolve()
+    for prefix, root in (("ses-", path.parent.parent), ("sub-", path.parent)):
+        if path.name.startswith(prefix) and bids.is_bids(root):
+            return root
+    return path if bids.is_bids(path) else None
+
+
+def _of_bids(root: Path, subject: str | None, session: str | None, wanted: set[str]) -> Given:
+    """Scans of one person of a dataset: the earliest session that has all that is wanted."""
+    contents = bids.read(root)
+    labels = sorted({c.entry.ptid for c in contents.candidates if c.kind == Modality.T1W})
+    if subject is None and len(labels) > 1:
+        raise ReladError(
+            f"holds {len(labels)} people", file=root, hint=f"choose one by --subject {labels[0]}"
+        )
+    label = subject or (labels[0] if labels else None)
+    visits: dict[str, dict[str, Candidate]] = {}
+    for c in sorted(contents.candidates, key=lambda c: c.rank):
+        if c.entry.ptid == label and c.kind in wanted and session in (None, c.session):
+            visits.setdefault(c.session or "", {}).setdefault(str(c.kind), c)
+    visits = {name: images for name, images in visits.items() if Modality.T1W in images}
+    if not visits:
+        of = f"sub-{label}" + (f", ses-{session}" if session else "") if label else "anybody"
+        raise ReladError(
+            f"holds no T1w of {of}", file=root, hint=f"there is {', '.join(labels) or 'nobody'}"
+        )
+    name, images = min(
+        visits.items(),
+        key=lambda v: (len(wanted - v[1].keys()), v[1][Modality.T1W].entry.acq_date or "9", v[0]),
+    )
+    return Given(images, dict(contents.people.get(str(label), {})), str(label), name or None)
+
+
+def _candidate(path: Path, kind: str) -> Candidate:
+    if not path.exists():
+        raise ReladError("no such file or folder", file=path)
+    files = (path,)
+    if path.is_dir():
+        files = tuple(f for f in sorted(path.rglob("*")) if f.is_file() and _is_dicom(f))
+        if not files:
+            raise ReladError(
+                "holds neither a DICOM series nor a BIDS dataset", file=path,
+                hint="name the image, or the folder of its DICOM files",
+            )  # fmt: skip
+    elif not path.name.endswith((".nii", ".nii.gz")) and not _is_dicom(path):
+        raise ReladError(
+            "is neither NIfTI nor DICOM", file=path, hint="give .nii, .nii.gz or DICOM"
+        )
+    patient = ""
+    if _is_dicom(files[0]):
+        try:
+            header, _ = dicom.read_header(files[0])
+            patient = str(header.get("PatientID") or "")
+        except DataError as error:
+            raise DataError(error.what, file=files[0]) from None
+    return Candidate(Entry(path.name, patient, description=kind), files, None, kind)
+
+
+def _is_dicom(file: Path) -> bool:
+    with file.open("rb") as head:
+        return head.read(132)[128:] == b"DICM" or file.suffix.lower() == ".dcm"
+
+
+def convert_all(
+    given: Given, subject: str, tracers: Mapping[str, Tracer], scratch: Path, mask: Path | None
+) -> Person:
+    """Check and convert a person's scans into a scratch folder.
+
+    Raises
+    ------
+    DataError
+        Where one cannot be used, or two are one image.
+    """
+    rules = scans.Rules(SeriesTable(_NO_TABLE), tracers)
+    root, told = scratch / "scans", dict(given.told)
+    made: dict[str, Path] = {}
+    for name, candidate in given.images.items():
+        where = _named(candidate)
+        try:
+            checked = scans.check(_with_endings(candidate, scratch / f"dicom-{name}"), rules)
+            voxels = scans.convert_image(checked, None)
+            made[name] = root / scans.write_image(checked, voxels, subject, root, None)
+        except DataError as error:
+            named = Path(error.file or where)
+            if named.is_absolute() and named.is_file():
+                raise
+            what = error.what if named.name == where.name else f"{named.name}: {error.what}"
+            raise DataError(what, file=where, hint=error.hint) from None
+        age = re.fullmatch(r"0*(\d+)Y", _stated_age(checked))
+        if age and name == Modality.T1W and not told.get("age"):
+            told["age"] = age[1]
+    if len(made) > 1:
+        first, second = (load_nifti(path) for path in made.values())
+        if first.shape == second.shape and np.array_equal(first.dataobj, second.dataobj):
+            raise DataError(
+                f"holds the same voxels as the {Modality.T1W}",
+                file=_named(given.images[Modality.FLAIR]),
+                hint="give the FLAIR of that visit",
+            )
+    session = Session(given.session, made[Modality.T1W], made.get(Modality.FLAIR), {}, mask)
+    return Person(session, told, scanner_of(sidecar(session.t1w)))
+
+
+def _named(candidate: Candidate) -> Path:
+    """The file, or the folder of a series of files."""
+    return candidate.files[0] if len(candidate.files) == 1 else candidate.files[0].parent
+
+
+def _with_endings(candidate: Candidate, scratch: Path) -> Candidate:
+    """DICOM under names that end in .dcm, by which `relad ingest` knows it."""
+    files = candidate.files
+    if not _is_dicom(files[0]) or all(f.name.lower().endswith(".dcm") for f in files):
+        return candidate
+    scratch.mkdir()
+    links = [scratch / f"{number:06d}.dcm" for number in range(len(files))]
+    for link, file in zip(links, files, strict=True):
+        link.symlink_to(file.resolve())
+    entry, session, kind = candidate.entry, candidate.session, candidate.kind
+    return Candidate(entry, tuple(links), session, kind, candidate.sidecar)
+
+
+def _stated_age(checked: scans.Checked) -> str:
+    return str(checked.series.header.get("PatientAge") or "") if checked.series else ""
+
+
+def require_converter(given: Given) -> None:
+    """Refuse DICOM where its converter is missing, before anything is read."""
+    if any(_is_dicom(c.files[0]) for c in given.images.values()):
+        convert.find_dcm2niix()
