@@ -89,8 +89,8 @@ def check_sidecar(told: Mapping[str, Any], window_min: Sequence[float]) -> list[
             f"its first frame begins at {starts[0]:g} s (FrameTimesStart), before its scan at "
             f"{begin[0]:g} s (ScanStart)"
         )
-        shifted = frames_inside([a + begin[0] for a in after], durations, window_min)[0]
-        if shifted != inside:
+        later = begin[0] - starts[0]
+        if frames_inside([a + later for a in after], durations, window_min)[0] != inside:
             raise DataError(
                 f"{said}; counted from the scan's start other frames would be used",
                 hint="FrameTimesStart counts from TimeZero, as ScanStart does",

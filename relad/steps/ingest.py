@@ -25,9 +25,10 @@ with a note. Times and dates that headers, folders and tables state differently 
 both, or a reason where they would choose other frames of a PET.
 
 Of several images of one kind in a session one is kept: of PET that which covers the tracer's window
-(the less processed first; runs of one injection are joined where the window spans both), of T1w the
-magnitude, and MP2RAGE's uniform image after other T1w; then original before processed, by date and
-image id, or by run. A scan with a contrast agent is not used.
+(the less processed first; runs of one injection and reconstruction are joined where the window
+spans both), of T1w and FLAIR the magnitude, a 3D scan before slices, and MP2RAGE's uniform image
+after other T1w; then original before processed (what the scanner corrected for distortion first),
+by date and image id, or by run. A scan with a contrast agent is not used.
 
 OUT is written whole: it appears when all is done, and replaces an earlier dataset of that name. A
 run that was killed is taken up again where it was: the subjects it had finished are kept beside

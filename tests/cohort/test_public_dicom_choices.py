@@ -117,9 +117,10 @@ def test_localisers_and_transmission_scans_are_told_by_their_headers(tmp_path: P
     write_mri(tmp_path / "loni", A, 1, "MPRAGE", change=setting(ImageType=words))
     with pytest.raises(ReladError, match="not used: a localiser"):
         ingested(tmp_path, "MPRAGE")
-    write_pet(tmp_path / "loni", A, 1, "AV1451", change=setting(CountsSource="TRANSMISSION"))
+    pet = tmp_path / "pet"
+    write_pet(pet / "loni", A, 1, "AV1451", change=setting(CountsSource="TRANSMISSION"))
     with pytest.raises(ReladError, match="not used: a transmission scan"):
-        ingested(tmp_path, "AV1451", modality="PET")
+        ingested(pet, "AV1451", modality="PET")
 
 
 def test_a_contrast_agent_that_a_part_of_the_slices_states(tmp_path: Path):

@@ -163,7 +163,7 @@ def test_a_process_that_dies_costs_its_own_subject_alone(tmp_path: Path, fragile
 def test_a_process_that_the_system_kills_is_no_damage(tmp_path: Path, fragile, monkeypatch):
     """nipreps/fmriprep#1207: the memory's watchman ends one process; nobody is dropped for it."""
     loni = fragile(signal.SIGKILL)
-    with pytest.raises(MachineError, match="941S0002 was ended by SIGKILL -- .* fewer --jobs"):
+    with pytest.raises(MachineError, match=r"941S0002 was ended by SIGKILL -- .* fewer --jobs"):
         ingest(loni, tmp_path / "bids", SETTINGS, jobs=2)
     assert not (tmp_path / "bids").exists()
     monkeypatch.undo()
