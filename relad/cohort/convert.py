@@ -198,9 +198,18 @@ def _checked(image: nib.Nifti1Image, where: str, sidecar: dict[str, Any]) -> Ima
     data = np.asarray(image.dataobj)
     if data.ndim not in (3, 4):
         raise DataError(f"has {data.ndim} dimensions", file=where)
-    if data.ndim == 4:  # a scan may begin before the injection; later an empty frame is damage
-        filled = [bool(frame.min() < frame.max()) for frame in np.moveaxis(data, -1, 0)]
-        if not all(filled[filled.index(True) :]):
-            number = filled.index(False, filled.index(True)) + 1
-            raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)
+    check_frames(data, where)
     return Image(data, image.affine, sidecar)
+
+
+def check_frames(data: np.ndarray, where: str) -> None:
+    """Refuse (X, Y, Z, T) with an empty frame after a filled one.
+
+    A scan may begin before the injection; later an empty frame is damage.
+    """
+    if data.ndim != 4:
+        return
+    filled = [bool(frame.min() < frame.max()) for frame in np.moveaxis(data, -1, 0)]
+    if not all(filled[filled.index(True) :]):
+        number = filled.index(False, filled.index(True)) + 1
+        raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)
