@@ -22,6 +22,7 @@ from relad.errors import ReladError, refuse_machine_failure
 PTID = re.compile(r"\d{3}_S_\d{4,}")
 _IMAGE_ID = re.compile(r"_I(\d+)\.(dcm|nii|nii\.gz)$", re.IGNORECASE)
 _IMAGE = (".dcm", ".nii", ".nii.gz")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 #: Files that describe images and stand for none.
 DESCRIBING = (".xml", ".json", ".csv", ".tsv", ".txt", ".pdf", ".md", ".log", ".html")
 
@@ -145,9 +146,12 @@ def find_series(source: Path, subjects: Iterable[str]) -> tuple[list[Found], lis
     for file in files:
         person = _person(source, file, known)
         suffix = suffix_of(file)
-        if suffix in DESCRIBING or (person is None and suffix not in _IMAGE):
+        if suffix in DESCRIBING or (person is None and suffix not in (*_IMAGE, *_ARCHIVES)):
             continue
-        if person is None:
+        if suffix in _ARCHIVES:
+            packed = (person.name if person else None, file.parent, "is an archive: unpack it")
+            others[packed].append(file)
+        elif person is None:
             others[None, file.parent, "lies in no subject's folder"].append(file)
         elif suffix not in _IMAGE:
             others[
@@ -157,10 +161,13 @@ def find_series(source: Path, subjects: Iterable[str]) -> tuple[list[Found], lis
             match = _IMAGE_ID.search(file.name)
             groups[person, file.parent, image_id(match[1]) if match else None].append(file)
     if not groups:
+        packed = [f for (_, _, why), some in others.items() if "archive" in why for f in some]
         raise ReladError(
             "is not a LONI download: no images below folders named by subject",
             file=source,
-            hint="expected <PTID>/<Description>/<date>/<I…>/*_I<image id>.dcm",
+            hint=f"unpack {packed[0].name}"
+            if packed
+            else "expected <PTID>/<Description>/<date>/<I…>/*_I<image id>.dcm",
         )
     found = []
     for (person, folder, name), images in groups.items():

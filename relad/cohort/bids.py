@@ -160,7 +160,7 @@ def pet_sidecar(
 
 
 def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
-    """Check the units and frame times of a PET that came as NIfTI.
+    """Check the units of a PET that came as NIfTI, and how many frames its sidecar times.
 
     Returns
     -------
@@ -177,36 +177,20 @@ def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
         notes.append("units unknown")
     elif re.sub(r"[\W_]", "", units).lower() not in ("bqml", "bqcc"):
         raise DataError(f"its units are {units}, not Bq/mL", hint="convert it to Bq/mL")
-    times: dict[str, list[float]] = {}
     for key in ("FrameTimesStart", "FrameDuration"):
         values = sidecar[key]
-        if values == UNKNOWN:
-            continue
-        numbers = isinstance(values, list) and all(
-            isinstance(v, int | float) and not isinstance(v, bool) for v in values
-        )
-        if not numbers:
+        if isinstance(values, str) and values != UNKNOWN:
             raise DataError(f"its {key} is not a list of numbers ({values!r})")
-        if len(values) != frames:
+        if values != UNKNOWN and len(values) != frames:
             raise DataError(f"its {key} has {len(values)} entries for {frames} frames")
-        times[key] = values
-    if len(times) < 2:
-        return [*notes, "frame times unknown"]
-    starts, durations = times.values()
-    if min(durations) <= 0:
-        raise DataError("its FrameDuration holds a frame of no duration")
-    for number, (start, length, following) in enumerate(
-        zip(starts, durations, starts[1:], strict=False), start=1
-    ):
-        if start + length > following + 1.0:  # headers round
-            raise DataError(
-                f"frame {number} (from {start:g} s, {length:g} s long) lasts into frame "
-                f"{number + 1} (from {following:g} s)",
-                hint="FrameTimesStart and FrameDuration contradict each other",
-            )
-    if not isinstance(sidecar["InjectionStart"], int | float):
-        notes.append("injection time unknown")
     return notes
+
+
+def untold_times(sidecar: Mapping[str, Any]) -> list[str]:
+    """What of a PET's times its sidecar does not tell, in words."""
+    if UNKNOWN in (sidecar["FrameTimesStart"], sidecar["FrameDuration"]):
+        return ["frame times unknown"]
+    return [] if isinstance(sidecar["InjectionStart"], int | float) else ["injection time unknown"]
 
 
 def pet_times(series: Series) -> dict[str, Any]:

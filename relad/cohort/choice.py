@@ -18,6 +18,12 @@ WHOLE = 0.9
 #: Injections are one where their times of day are so close (s).
 SAME_INJECTION_S = 60.0
 _DAY_S = 86400.0
+#: Elements of a header and keys of a BIDS sidecar that tell how a PET was reconstructed.
+_RECONSTRUCTION = (
+    *("ReconstructionMethod", "ConvolutionKernel", "AttenuationCorrectionMethod"),
+    *("ScatterCorrectionMethod", "RandomsCorrectionMethod"),
+    *("ReconMethodName", "ReconFilterType", "ReconFilterSize", "AttenuationCorrection"),
+)
 
 
 @dataclass
@@ -85,8 +91,8 @@ def partners(
 ) -> list[Checked]:
     """Other runs of a PET's injection without which its window is not covered, in time's order.
 
-    Each must be of the same product, lie before or after the frames there are, and cover more of
-    the window with them.
+    Each must be of the same product and reconstruction, lie before or after the frames there are,
+    and cover more of the window with them.
     """
     together = [image]
     if image.kind != "PET" or (image.product is not None and image.product.averaged):
@@ -98,7 +104,8 @@ def partners(
             break
         more = coverage([*together, other], window_min)
         apart = all(_one_injection(other, one) and _apart(other, one) for one in together)
-        if other.product == image.product and apart and more > covered + 1 - WHOLE:
+        alike = other.product == image.product and _reconstruction(other) == _reconstruction(image)
+        if alike and apart and more > covered + 1 - WHOLE:
             together.append(other)
     return together[1:]
 
@@ -140,6 +147,11 @@ def _one_injection(one: Checked, other: Checked) -> bool:
         return False
     gap = abs(clocks[0] - clocks[1])
     return min(gap, _DAY_S - gap) <= SAME_INJECTION_S
+
+
+def _reconstruction(image: Checked) -> tuple[str, ...]:
+    told = image.times if image.series is None else image.series.header
+    return tuple(str(told.get(key) or "") for key in _RECONSTRUCTION)
 
 
 def _apart(one: Checked, other: Checked) -> bool:

@@ -25,7 +25,7 @@ TIMEOUT_S = 1800
 #: Bytes of an image at most, for each byte of its files: 16 bits may become 32, and half be packed.
 _ROOM = 4
 #: Signals that no damaged file raises: limits, the memory's watchman, a person.
-_FROM_OUTSIDE = frozenset(
+FROM_OUTSIDE = frozenset(
     {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXFSZ, signal.SIGXCPU}
 )
 #: dcm2niix's own statuses for an output folder that is none or takes no files.
@@ -156,7 +156,7 @@ def _run(command: Sequence[str], where: str) -> str:
         ) from None  # fmt: skip
     # A shell around it tells of a signal by 128 and its number.
     killed = -done.returncode if done.returncode < 0 else max(done.returncode - 128, 0)
-    if killed in _FROM_OUTSIDE:
+    if killed in FROM_OUTSIDE:
         raise MachineError(
             f"dcm2niix was ended by {signal.Signals(killed).name}", file=where,
             hint="see to memory, time and file-size limits, and run the same again",
@@ -198,9 +198,18 @@ def _checked(image: nib.Nifti1Image, where: str, sidecar: dict[str, Any]) -> Ima
     data = np.asarray(image.dataobj)
     if data.ndim not in (3, 4):
         raise DataError(f"has {data.ndim} dimensions", file=where)
-    if data.ndim == 4:  # a scan may begin before the injection; later an empty frame is damage
-        filled = [bool(frame.min() < frame.max()) for frame in np.moveaxis(data, -1, 0)]
-        if not all(filled[filled.index(True) :]):
-            number = filled.index(False, filled.index(True)) + 1
-            raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)
+    check_frames(data, where)
     return Image(data, image.affine, sidecar)
+
+
+def check_frames(data: np.ndarray, where: str) -> None:
+    """Refuse (X, Y, Z, T) with an empty frame after a filled one.
+
+    A scan may begin before the injection; later an empty frame is damage.
+    """
+    if data.ndim != 4:
+        return
+    filled = [bool(frame.min() < frame.max()) for frame in np.moveaxis(data, -1, 0)]
+    if not all(filled[filled.index(True) :]):
+        number = filled.index(False, filled.index(True)) + 1
+        raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)

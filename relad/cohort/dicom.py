@@ -92,13 +92,14 @@ def read_header(path: Path) -> tuple[pydicom.Dataset, Pixels]:
             header = pydicom.dcmread(file, stop_before_pixels=True)
             start, size = file.tell(), os.fstat(file.fileno()).st_size
             element = file.read(12)
-            if header.get("Rows") is None or header.get("Columns") is None or len(element) < 8:
+            syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
+            shaped = header.get("Rows") is not None and header.get("Columns") is not None
+            if not shaped or (len(element) < 8 and not syntax.is_deflated):
                 raise DataError(
                     "ends before its pixels or holds no image (truncated?)", file=path.name
                 )
             _check_one_of_each(header, path)
-            syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
-            if syntax.is_deflated:  # its length tells nothing; decoding has to find out
+            if syntax.is_deflated:  # read to its end; whether all is there, decoding has to find
                 return header, _pixels(header, path, 0, None)
             order = "<" if syntax.is_little_endian else ">"
             group, number = struct.unpack(order + "HH", element[:4])

@@ -36,6 +36,7 @@ _COMPUTED = {
     "SUBTRACTION": "a difference of images",
     "SUBTRACT": "a difference of images",
     "SUB": "a difference of images",
+    "LOCALIZER": "a localiser",
     "PROJECTION IMAGE": "a projection",
     "MAX_IP": "a projection",
     "MIN_IP": "a projection",
@@ -49,6 +50,8 @@ _COMPUTED = {
     "FUSED": "a fusion of images",
     "FUSION": "a fusion of images",
 }
+#: Words for slices that a console cut anew out of a volume.
+_REFORMATTED = {"MPR", "MPR THICK", "REFORMATTED", "RESAMPLED"}
 _UNIFORM = {"UNI", "UNIFORM"}
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CONTRAST = (
@@ -126,7 +129,19 @@ def unfit(told: Mapping[str, Any], kind: str) -> str | None:
     )
 
 
+def remarks(told: Mapping[str, Any]) -> list[str]:
+    """What a header says of an image's making that a person should know though it can be used."""
+    found = []
+    if _REFORMATTED & set(words_of(told)):
+        found.append(f"cut anew out of another image ({', '.join(words_of(told))})")
+    if str(told.get("LossyImageCompression") or "") == "01":
+        found.append("its pixels were compressed with losses, as its header says")
+    return found
+
+
 def _unfit_pet(told: Mapping[str, Any]) -> str | None:
+    if str(told.get("CountsSource") or "").upper() == "TRANSMISSION":
+        return "not used: a transmission scan, as its header says (CountsSource)"
     series_type = told.get("SeriesType") or ()
     listed = [series_type] if isinstance(series_type, str) else list(map(str, series_type))
     if "REPROJECTION" in listed:
@@ -144,24 +159,50 @@ def _unfit_pet(told: Mapping[str, Any]) -> str | None:
     return None
 
 
-def variant_rank(told: Mapping[str, Any], description: str) -> tuple[int, int, int]:
+def variant_rank(told: Mapping[str, Any], description: str) -> tuple[int, ...]:
     """Sort key of a T1w or FLAIR among others of its session; smaller is preferred.
 
-    The magnitude before the real part, an MP2RAGE after a T1w of another kind and of its images
-    the uniform one (denoised first), an original before what was computed from it.
+    The magnitude before the real part, a volume acquired as one (3D) before a stack of slices (2D),
+    an MP2RAGE after a T1w of another kind and of its images the uniform one (denoised first), an
+    original before what was computed from it, and of one scan the image that the scanner corrected
+    for its gradients' distortion (in 3D, then 2D) before the one that it did not.
     """
+    return (
+        int(part_of(told) == REAL),
+        int(str(told.get("MRAcquisitionType") or "").strip().upper() == "2D"),
+        _mp2rage_rank(told, description),
+        *_processing_rank(told, description),
+    )
+
+
+def _mp2rage_rank(told: Mapping[str, Any], description: str) -> int:
+    """0 of no MP2RAGE, 1 and 2 of its uniform image (denoised, plain), 3 of an unnamed one."""
+    text = _plain(description)
+    if _is_uniform(told, description):
+        return 1 if re.search(r"\bden(oised)?\b|\brobust\b", text) else 2
+    return 3 if "mp2rage" in text else 0
+
+
+def _plain(description: str) -> str:
+    return re.sub(r"[\W_]+", " ", description.lower())
+
+
+def _is_uniform(told: Mapping[str, Any], description: str) -> bool:
+    named = re.search(r"\buni(t1|form)?\b", _plain(description))
+    return bool(_UNIFORM & set(words_of(told))) or named is not None
+
+
+def _processing_rank(told: Mapping[str, Any], description: str) -> tuple[int, int]:
+    """Whether an image was computed from another; how it was not corrected for distortion."""
     words = words_of(told)
-    text = re.sub(r"[\W_]+", " ", description.lower())
-    uniform = bool(_UNIFORM & set(words)) or bool(re.search(r"\buni(t1|form)?\b", text))
-    mp2rage = 0
-    if uniform:
-        mp2rage = 1 if re.search(r"\bden(oised)?\b|\brobust\b", text) else 2
-    elif "mp2rage" in text:
-        mp2rage = 3
-    derived = int(not uniform and bool(words) and words[0] == "DERIVED")
-    return (int(part_of(told) == REAL), mp2rage, derived)
+    # Siemens calls the distortion-corrected image derived, where nothing else was done to it.
+    distortion = 0 if "DIS3D" in words or told.get("NonlinearGradientCorrection") is True else 2
+    distortion = 1 if "DIS2D" in words and "DIS3D" not in words else distortion
+    made = words[:1] == ("DERIVED",) and not _is_uniform(told, description)
+    corrected_only = distortion < 2 and words[1:2] == ("PRIMARY",)
+    return int(made and not corrected_only), distortion
 
 
 def is_bare_mp2rage(told: Mapping[str, Any], description: str) -> bool:
     """Whether an image is described as an MP2RAGE and nothing says which of its images it is."""
-    return variant_rank(told, description)[1] == 3
+    return _mp2rage_rank(told, description) == 3

@@ -12,15 +12,14 @@ import numpy as np
 import pydicom
 
 from relad.cohort.dicom import item, moment_of, number, offset_of, parse_moment
-from relad.cohort.dicom_planes import zone_of
+from relad.cohort.dicom_planes import activity_map, zone_of
 from relad.cohort.dicom_series import Series
+from relad.cohort.frame_times import SAME_TIME_S, gaps
 from relad.cohort.windows import frames_inside
 from relad.errors import DataError
 
 #: Decay factors may differ from those of one reference time by this share (headers round).
 DECAY_TOLERANCE = 0.02
-#: Two statements of one time may differ by this (s); headers round.
-SAME_TIME_S = 1.0
 #: So long before the injection a scan may begin (min); earlier, one of the two is wrong.
 MINUTES_BEFORE = 10
 _DRUGS = "RadiopharmaceuticalInformationSequence"
@@ -78,10 +77,13 @@ def scan_start(series: Series) -> datetime | None:
 
 
 def radiopharmaceutical(header: pydicom.Dataset) -> str:
-    """Name of the tracer as the header gives it; empty where it gives none."""
-    drug = _drug(header)
-    code = item(drug, "RadiopharmaceuticalCodeSequence")
-    return str(drug.get("Radiopharmaceutical") or code.get("CodeMeaning") or "").strip()
+    """Name of the tracer, or of all of them, as the header gives it; empty where it gives none."""
+    names = [
+        drug.get("Radiopharmaceutical")
+        or item(drug, "RadiopharmaceuticalCodeSequence").get("CodeMeaning")
+        for drug in header.get(_DRUGS) or ()
+    ]
+    return ", ".join(dict.fromkeys(str(name).strip() for name in names if name))
 
 
 def units(header: pydicom.Dataset) -> str:
@@ -91,6 +93,8 @@ def units(header: pydicom.Dataset) -> str:
         item(header, "SharedFunctionalGroupsSequence"),
         item(header, "PerFrameFunctionalGroupsSequence"),
     )
+    if not header.get("Units") and activity_map(groups) is not None:
+        return "BQML"
     mappings = (item(group, "RealWorldValueMappingSequence") for group in groups)
     codes = (item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue") for mapping in mappings)
     code = next(filter(None, codes), "")
@@ -205,7 +209,8 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
         notes.append(f"its half-life of {told:g} s was taken as {stated:g} s")
     if starts is None:
         return notes
-    notes += _gaps(starts, durations)
+    seconds = [(start - starts[0]).total_seconds() for start in starts]
+    notes += gaps(seconds, durations, lambda second: _clock(starts[0] + timedelta(seconds=second)))
     begin = series_start(series.header)
     correction = str(series.header.get("DecayCorrection", "")).strip().upper()
     late = (begin - min(starts)).total_seconds() if begin else 0.0
@@ -301,32 +306,6 @@ def _in_another_zone(header: pydicom.Dataset, apart: float) -> bool:
     hours = abs(apart) / 3600
     on_clock = abs(hours * 4 - round(hours * 4)) * 900 <= SAME_TIME_S
     return offset is not None and zone_of(header) is None and on_clock and hours <= 14
-
-
-def _gaps(starts: Sequence[datetime], durations: Sequence[float | None]) -> list[str]:
-    """Frames that overlap, which cannot be, and times that no frame covers.
-
-    Raises
-    ------
-    DataError
-        Where a frame lasts into the next.
-    """
-    notes = []
-    for k, (start, length, following) in enumerate(
-        zip(starts, durations, starts[1:], strict=False), start=1
-    ):
-        if length is None:
-            continue
-        gap = (following - start).total_seconds() - length
-        if gap < -SAME_TIME_S:
-            raise DataError(
-                f"frame {k} (from {_clock(start)}, {length:g} s long) lasts into frame {k + 1} "
-                f"(from {_clock(following)})",
-                hint="its acquisition times and frame durations contradict each other",
-            )
-        if gap > max(SAME_TIME_S, length / 2):
-            notes.append(f"no frame covers the {gap:.0f} s between frames {k} and {k + 1}")
-    return notes[:3]
 
 
 def _clock(moment: datetime | None) -> str:

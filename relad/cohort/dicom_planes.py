@@ -6,7 +6,8 @@ are dealt with here; how planes make volumes is in :mod:`relad.cohort.dicom_seri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,14 +91,14 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
                 file=pixels.file.name,
             )
         day = header.get("AcquisitionDate") or header.get("SeriesDate")
-        slope, intercept = _scale(header, item(header, "RealWorldValueMappingSequence"), header)
+        slope, intercept = _scale(header, (header,), header)
         yield Plane(
             position=values(header.get("ImagePositionPatient")),
             orientation=values(header.get("ImageOrientationPatient"), 6),
             spacing=values(header.get("PixelSpacing"), 2),
             acquired=moment_of(day, header.get("AcquisitionTime"))
             or parse_moment(header.get("AcquisitionDateTime"), zone),
-            duration_s=seconds(header.get("ActualFrameDuration")),
+            duration_s=seconds(header.get("ActualFrameDuration")) or None,
             reference_s=seconds(header.get("FrameReferenceTime")),
             temporal=integer(header.get("TemporalPositionIdentifier")),
             order=integer(header.get("ImageIndex") or header.get("InstanceNumber")) or 0,
@@ -121,16 +122,17 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
             return item(group, sequence) or item(shared, sequence)
 
         content = told("FrameContentSequence")
-        slope, intercept = _scale(
-            told("PixelValueTransformationSequence"), told("RealWorldValueMappingSequence"), header
-        )
+        slope, intercept = _scale(told("PixelValueTransformationSequence"), (group, shared), header)
+        duration = seconds(content.get("FrameAcquisitionDuration")) or None
+        middle = parse_moment(content.get("FrameReferenceDateTime"), zone)
+        if middle and duration:  # the moment that stands for the whole frame
+            middle -= timedelta(seconds=duration / 2)
         yield Plane(
             position=values(told("PlanePositionSequence").get("ImagePositionPatient")),
             orientation=values(told("PlaneOrientationSequence").get("ImageOrientationPatient"), 6),
             spacing=values(told("PixelMeasuresSequence").get("PixelSpacing"), 2),
-            acquired=parse_moment(content.get("FrameAcquisitionDateTime"), zone)
-            or parse_moment(content.get("FrameReferenceDateTime"), zone),
-            duration_s=seconds(content.get("FrameAcquisitionDuration")),
+            acquired=parse_moment(content.get("FrameAcquisitionDateTime"), zone) or middle,
+            duration_s=duration,
             reference_s=None,
             temporal=integer(content.get("TemporalPositionIndex")),
             order=order,
@@ -144,13 +146,40 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
         )
 
 
-def _scale(rescale: Any, mapping: Any, header: Any) -> tuple[float | None, float | None]:
-    """Slope and intercept of a plane; of PET without, those of its map to Bq/mL."""
+def _scale(rescale: Any, groups: Sequence[Any], header: Any) -> tuple[float | None, float | None]:
+    """Slope and intercept of a plane; of PET whose units only its map to Bq/mL tells, the map's.
+
+    Raises
+    ------
+    DataError
+        Where the map takes stored values to others than the plane's rescaling.
+    """
     slope, intercept = (number(rescale.get(f"Rescale{key}")) for key in ("Slope", "Intercept"))
-    if slope is None and header.get("Modality") == "PT":
-        slope = number(mapping.get("RealWorldValueSlope"))
-        intercept = number(mapping.get("RealWorldValueIntercept"))
+    mapping = activity_map(groups) if header.get("Modality") == "PT" else None
+    if mapping is None:
+        return slope, intercept
+    mapped = number(mapping.get("RealWorldValueSlope"))
+    if slope is None or not header.get("Units"):
+        return mapped, number(mapping.get("RealWorldValueIntercept"))
+    if mapped is not None and not math.isclose(mapped, slope, rel_tol=1e-3):
+        raise DataError(
+            f"its RescaleSlope is {slope:g}, but its map to Bq/mL has the slope {mapped:g}",
+            hint="which one is right only its scanner can tell",
+        )
     return slope, intercept
+
+
+def activity_map(groups: Sequence[Any]) -> Any:
+    """The map of stored values to Bq/mL in a header or its functional groups; None without.
+
+    A header may hold others beside it, such as one to SUV.
+    """
+    for group in groups:
+        for mapping in group.get("RealWorldValueMappingSequence") or ():
+            code = item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue")
+            if str(code or "").upper().replace("/", "") == "BQML":
+                return mapping
+    return None
 
 
 def integer(value: Any) -> int | None:

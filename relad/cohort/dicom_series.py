@@ -17,6 +17,7 @@ import pydicom
 
 from relad.cohort.adni import PTID
 from relad.cohort.dicom import item, number, read_header, readable
+from relad.cohort.dicom_kind import agent_of
 from relad.cohort.dicom_planes import (
     Plane,
     integer,
@@ -401,6 +402,8 @@ def _check_shared(header: pydicom.Dataset, first: pydicom.Dataset, file: Path) -
             raise DataError("belongs to another series than its neighbours", file=file.name)
         raise DataError(f"its {key} is {ours}, its neighbours' {theirs}", file=file.name)
     if first.get("Modality") != "PT":
+        if not agent_of(first) and (agent := agent_of(header)):  # of a part of the slices
+            first.ContrastBolusAgent = agent
         return
     drugs = [item(h, _DRUG) for h in (header, first)]
     if not drugs[1] and drugs[0]:

@@ -111,11 +111,7 @@ def _check(data: np.ndarray, where: str) -> None:
     """Refuse voxels that hold no image, as is done with what dcm2niix made."""
     if data.min() == data.max():
         raise DataError("the image is empty (all voxels have one value)", file=where)
-    if data.ndim == 4:  # a scan may begin before the injection; later an empty frame is damage
-        filled = [bool(frame.min() < frame.max()) for frame in np.moveaxis(data, -1, 0)]
-        if not all(filled[filled.index(True) :]):
-            number = filled.index(False, filled.index(True)) + 1
-            raise DataError(f"frame {number} of {data.shape[3]} is empty", file=where)
+    convert.check_frames(data, where)
 
 
 def is_philips_mri(header: pydicom.Dataset) -> bool:

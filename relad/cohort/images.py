@@ -53,6 +53,8 @@ class Candidate:
         Sort key among images of one kind in a session, after the PET product.
     problem
         Why it cannot be used, where the source shows that already.
+    labels
+        Words of the file's name that the table of series may know to be of no image to use.
     notes
         What a person should look at.
     put_right, put_right_note
@@ -67,6 +69,7 @@ class Candidate:
     rank: tuple[Any, ...] = ()
     problem: str | None = None
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     put_right: Mapping[str, str] = field(default_factory=dict)
     put_right_note: str = ""
 

@@ -216,8 +216,13 @@ def _seconds_of_day(value: str | float, where: str) -> float:
         if hours < 24 and minutes < 60 and seconds < 60:
             whole = timedelta(hours=hours, minutes=minutes, seconds=seconds)
             return whole.total_seconds()
-    elif re.fullmatch(r"\d+(\.\d+)?", text) and float(text) < _DAY_S:
-        return float(text)
+    elif re.fullmatch(r"\d+(\.\d+)?", text):
+        # YAML reads 13:10:00 as a number of seconds, and 13:10 as one of minutes.
+        number = float(text)
+        if 3600 <= number < _DAY_S:
+            return number
+        if 60 <= number < 1440:
+            return number * 60
     raise ReladError(
         f"ingest.overrides: {where}: injection cannot be {text!r}",
         hint="give the time of day on the scanner's clock, HH:MM:SS, or unknown",

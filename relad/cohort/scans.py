@@ -27,6 +27,7 @@ from relad.cohort import (
     dicom_pet,
     dicom_series,
     dicom_voxels,
+    frame_times,
     integrity,
     join,
     overrides,
@@ -121,23 +122,29 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     candidate = overrides.put_right(candidate, series, rules.tracers)
     if series is None:  # a sidecar beside it, and what its source merged of others
         told = {**_sidecar_beside(files[0]), **candidate.sidecar}
-    if "kind" not in candidate.put_right and (wrong := dicom_kind.unfit(told, kind)):
-        raise DataError(wrong)
+    labels = " ".join(candidate.labels)
+    if "kind" not in candidate.put_right:
+        wrong = rules.series.refusal(entry.modality, labels) or dicom_kind.unfit(told, kind)
+        if wrong:
+            raise DataError(wrong)
+    notes += dicom_kind.remarks(told)
     tracer = product = None
     times: Mapping[str, Any] = {}
     if kind == "PET":
         stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
         stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
-        tracer = candidate.put_right.get("tracer") or tracer_of(
-            entry.description, stated, rules.tracers
-        )
+        said = str(told.get("SeriesDescription") or "")
+        described = " | ".join(dict.fromkeys(filter(None, (entry.description, said))))
+        tracer = candidate.put_right.get("tracer") or tracer_of(described, stated, rules.tracers)
         product = rules.series.product_of(entry.description)
+        window = rules.tracers[tracer].frames_min
         times = told
-        if series is not None:
+        if series is None and not product.averaged:
+            notes += frame_times.check_sidecar(told, window)
+        elif series is not None:
             with dicom.readable(files[0].name):
                 times = bids.pet_times(series)
                 if not product.averaged:
-                    window = rules.tracers[tracer].frames_min
                     notes += dicom_pet.check_times(series, window, entry.image_id)
                 notes.append(_check_decay(series, entry.image_id, product))
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
@@ -242,8 +249,7 @@ def convert_image(image: Checked, ligand: str | None) -> Voxels:
             sidecar["SourceFramesAveraged"] = image.product.averaged
         if image.series is None:
             image.notes += bids.check_pet_sidecar(sidecar, data.shape[3])
-        elif sidecar["InjectionStart"] == bids.UNKNOWN:
-            image.notes.append("injection time unknown")
+        image.notes += bids.untold_times(sidecar)
     else:
         if data.ndim != 3:
             raise DataError(

@@ -93,6 +93,14 @@ class SeriesTable:
             return "PET"
         raise DataError(f"not used: {description!r} is neither a T1w nor a FLAIR")
 
+    def refusal(self, modality: str, text: str) -> str | None:
+        """Why a rule forbids to use what ``text`` names; None where no rule does."""
+        try:
+            self.kind_of(modality, text)
+        except DataError as error:
+            return None if error.what.endswith("neither a T1w nor a FLAIR") else error.what
+        return None
+
     def contradiction(self, modality: str, description: str, kind: str) -> str | None:
         """Why a header's own description forbids to take an image for what it was listed as.
 

@@ -25,9 +25,10 @@ with a note. Times and dates that headers, folders and tables state differently 
 both, or a reason where they would choose other frames of a PET.
 
 Of several images of one kind in a session one is kept: of PET that which covers the tracer's window
-(the less processed first; runs of one injection are joined where the window spans both), of T1w the
-magnitude, and MP2RAGE's uniform image after other T1w; then original before processed, by date and
-image id, or by run. A scan with a contrast agent is not used.
+(the less processed first; runs of one injection and reconstruction are joined where the window
+spans both), of T1w and FLAIR the magnitude, a 3D scan before slices, and MP2RAGE's uniform image
+after other T1w; then original before processed (what the scanner corrected for distortion first),
+by date and image id, or by run. A scan with a contrast agent is not used.
 
 OUT is written whole: it appears when all is done, and replaces an earlier dataset of that name. A
 run that was killed is taken up again where it was: the subjects it had finished are kept beside
@@ -42,6 +43,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import signal
 import sys
 import time
 from collections import Counter, defaultdict
@@ -49,6 +51,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from relad.cli import add_settings, whole_number
@@ -63,7 +67,7 @@ from relad.cohort.sources.bids import is_bids
 from relad.errors import MachineError, ReladError
 from relad.fileio import read_table, whole_folder, write_json, write_table
 from relad.status import Kind, is_simulated
-from relad.study.config import load_settings
+from relad.study.config import load_settings, of_cohort
 from relad.study.provenance import describe
 from relad.study.settings import IngestSettings, plain
 from relad.study.subjects import bids_label, known_sources, load_source
@@ -120,14 +124,44 @@ def _run_tasks(tasks: Sequence[Task], root: Path, jobs: int) -> Iterator[tuple[T
 
 
 def _alone(task: Task, root: Path) -> Outcome:
-    """Ingest a subject in a process of its own, which may die of a damaged file."""
-    with ProcessPoolExecutor(1) as pool:
-        try:
-            return pool.submit(ingest_subject, task, root).result()
-        except BrokenProcessPool:
-            reason = "the process that read this subject's scans died"
-            rows = [row(c.entry, len(c.files), reason=reason) for c in task.candidates]
-            return Outcome(rows, ())
+    """Ingest a subject in a process of its own, which may die of a damaged file.
+
+    Raises
+    ------
+    MachineError
+        Where it is killed by what no file does, such as the memory's watchman.
+    """
+    ours, theirs = Pipe(duplex=False)
+    process = Process(target=_send, args=(theirs, task, root))
+    process.start()
+    theirs.close()
+    try:
+        outcome = ours.recv()
+    except EOFError:
+        outcome = None
+    process.join()
+    if isinstance(outcome, BaseException):
+        raise outcome
+    if outcome is not None:
+        return outcome
+    code = process.exitcode or 0
+    how = signal.Signals(-code).name if code < 0 else f"status {code}"
+    if -code in convert.FROM_OUTSIDE:
+        raise MachineError(
+            f"the process that read subject {task.label} was ended by {how}",
+            hint="it may need more memory than there is: try fewer --jobs, then run the same again",
+        )
+    reason = f"the process that read this subject's scans died ({how})"
+    rows = [row(c.entry, len(c.files), reason=reason) for c in task.candidates]
+    return Outcome(rows, ())
+
+
+def _send(pipe: Connection, task: Task, root: Path) -> None:
+    """Send a subject's outcome, or what was raised instead."""
+    try:
+        pipe.send(ingest_subject(task, root))
+    except Exception as error:
+        pipe.send(error)
 
 
 def _progress(total: int, before: int) -> Callable[[int], None]:
@@ -349,8 +383,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.settings, IngestSettings)
-    of_cohort = overrides.of_cohort(settings.ingest.overrides, args.cohort)
-    options = replace(settings.ingest, overrides=tuple(of_cohort))
+    if args.cohort is not None:
+        of_cohort(settings.cohorts, args.cohort)
+    own = overrides.of_cohort(settings.ingest.overrides, args.cohort)
+    options = replace(settings.ingest, overrides=tuple(own))
     if args.max_gap_days is not None:
         options = replace(options, max_gap_days=args.max_gap_days)
     settings = replace(settings, ingest=options)

@@ -33,7 +33,7 @@ from relad.qc.page import STATUSES, Shown, render
 from relad.qc.table import MOTION_COLUMNS, columns, motion_rows, row_of
 from relad.status import SubjectStatus, note_of
 from relad.study import paths
-from relad.study.config import load_settings
+from relad.study.config import load_settings, of_cohort
 from relad.study.settings import Override, QcSettings
 from relad.study.subjects import check_overrides
 
@@ -56,6 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, QcSettings)
+    if args.cohort is not None:
+        of_cohort(settings.cohorts, args.cohort)
     overrides = of_subjects(settings.qc.overrides, args.cohort)
     rows = quality(args.out, folders_of(args.normalized), args.title, settings, overrides)
     for row in rows:

@@ -41,6 +41,11 @@ class Psf:
 
 
 @dataclass(frozen=True)
+class NamedCohort:
+    """A cohort of which a step reads the name alone."""
+
+
+@dataclass(frozen=True)
 class SimulatedCohort:
     """A cohort as it is simulated."""
 
@@ -306,6 +311,7 @@ class PhantomSettings:
 @dataclass(frozen=True)
 class IngestSettings:
     tracers: dict[str, Tracer]
+    cohorts: dict[str, NamedCohort]
     ingest: Ingest
 
 
@@ -348,6 +354,7 @@ class PreprocessSettings:
 @dataclass(frozen=True)
 class QcSettings:
     tracers: dict[str, Tracer]
+    cohorts: dict[str, NamedCohort]
     qc: ReviewedQuality
 
 

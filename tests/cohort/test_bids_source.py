@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -337,16 +338,19 @@ def test_a_real_header_over_zeros_is_refused(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     shutil.copytree(SHARED / "bids-examples" / "pet001", source)
     write_image(source / "sub-01" / "ses-01" / "anat" / "sub-01_ses-01_T1w.nii.gz")
-    ingest(source, out, ingest_settings({"it": tracer_entry("CIMBI36", aliases=["CIMBI-36"])}))
-    (row,) = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
-    assert row["status"] == "dropped"
-    assert "the image is empty (all voxels have one value)" in row["reason"]
-    # With voxels its sidecar would still contradict itself: durations are not what its starts say.
-    pet = next(source.rglob("*_pet.nii.gz"))
-    write_image(pet, (6, 7, 8, 45))
-    ingest(source, out, ingest_settings({"it": tracer_entry("CIMBI36", aliases=["CIMBI-36"])}))
-    (row,) = [r for r in read_table(out / "ingest.tsv") if r["kind"] == "PET"]
-    assert "lasts into frame" in row["reason"]
+    settings = ingest_settings({"it": tracer_entry("CIMBI36", aliases=["CIMBI-36"])})
+
+    def reason() -> str:
+        ingest(source, out, settings)
+        (row,) = [r for r in read_table(out / "ingest.tsv") if "_pet" in r["image_id"]]
+        return row["reason"]
+
+    assert "lasts into frame" in reason(), "its durations are the frames' ends"
+    file = next(source.rglob("*_pet.json"))
+    told = read_json(file)
+    told["FrameDuration"] = [b - a for a, b in pairwise([*told["FrameTimesStart"], 7200])]
+    write_json(file, told)
+    assert "the image is empty (all voxels have one value)" in reason()
 
 
 def test_the_result_is_valid_bids(tmp_path: Path):

@@ -121,6 +121,7 @@ def test_a_modality_is_not_put_right(loni, tmp_path) -> None:
         (override("kind", "T1w", subject=A), "a kind is of one series"),
         (override("injection", "25:00:00", series="I2"), "injection cannot be '25:00:00'"),
         (override("injection", -1, series="I2"), "injection cannot be '-1'"),
+        (override("injection", 1500, series="I2"), "injection cannot be '1500'"),
         (override("injection", "noon", series="I2"), "injection cannot be 'noon'"),
     ],
 )
@@ -132,10 +133,11 @@ def test_what_matches_nothing_or_is_no_value_is_an_error(loni, tmp_path, entry, 
 
 
 @pytest.mark.parametrize(
-    ("value", "start"), [("10:05:00", 300), (36300, 300), ("9:55", -300), ("23:00:00", -39600)]
+    ("value", "start"),
+    [("10:05:00", 300), (36300, 300), (605, 300), ("9:55", -300), ("23:00:00", -39600)],
 )
 def test_an_injection_of_a_nifti_counts_from_its_time_zero(tmp_path, value, start) -> None:
-    """Without quotes YAML reads 10:05:00 as 36300 s."""
+    """Without quotes YAML reads 10:05:00 as 36300 and 10:05 as 605 (yaml/pyyaml#272)."""
     bids_tree.session(tmp_path / "in", "01", "a", bids_tree.PET)
     entry = override("injection", value, subject="01")
     rows = run(tmp_path / "in", tmp_path / "bids", entry)

@@ -45,6 +45,14 @@ def test_a_subject_whom_the_dataset_has_not(tmp_path, capsys, label: str) -> Non
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("step", ["ingest", "qc"])
+def test_a_cohort_that_the_study_has_not(tmp_path, capsys, step: str) -> None:
+    """A name mistyped would otherwise be one without overrides."""
+    words = [tmp_path, tmp_path / "out"] if step == "ingest" else [tmp_path / "out", tmp_path]
+    refused(capsys, "no cohort 'sim-trian' -- known: sim-train", step, *words,
+            "--cohort", "sim-trian", "--settings", file_of(study()))  # fmt: skip
+
+
 def test_folders_that_hold_nobody(tmp_path, capsys) -> None:
     words = ["qc", tmp_path / "out"]
     refused(capsys, "none: no such folder", *words, tmp_path / "none")

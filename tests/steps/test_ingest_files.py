@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from relad.cohort import dicom_series, dicom_voxels
 from relad.cohort.integrity import Checksums, remarks
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, MachineError, ReladError
 from relad.fileio import read_table
 from relad.steps import ingest as step
 from relad.steps.ingest import ingest
@@ -126,30 +127,48 @@ def test_a_manifest_of_another_kind_is_one_error(tmp_path: Path):
         Checksums.read(tmp_path / "sums", tmp_path)
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_process_that_dies_costs_its_own_subject_alone(tmp_path: Path, monkeypatch):
+@pytest.fixture
+def fragile(tmp_path: Path, monkeypatch) -> Callable[[int], Path]:
+    """A download of three people; reading the second ends its process by a signal."""
     loni = download(tmp_path)
     write_mri(loni, "941_S_0003", 3, "MPRAGE")
     rows = [csv_row(k, f"941_S_000{k}", "MPRAGE") for k in (1, 2, 3)]
     write_csv(tmp_path / "c.csv", rows)
     real = step.ingest_subject
 
-    def fragile(task, root):
-        return die() if task.label == "941S0002" else real(task, root)
+    def by(number: int) -> Path:
+        def dies(task, root):
+            if task.label == "941S0002":
+                os.kill(os.getpid(), number)
+            return real(task, root)
 
-    monkeypatch.setattr(step, "ingest_subject", fragile)
-    monkeypatch.setattr(fragile, "__module__", step.__name__)
-    monkeypatch.setattr(fragile, "__qualname__", "ingest_subject")  # found again in the workers
-    ingest(loni, tmp_path / "bids", SETTINGS, jobs=2)
+        monkeypatch.setattr(step, "ingest_subject", dies)
+        monkeypatch.setattr(dies, "__module__", step.__name__)
+        monkeypatch.setattr(dies, "__qualname__", "ingest_subject")  # found again in the workers
+        return loni
+
+    return by
+
+
+def test_a_process_that_dies_costs_its_own_subject_alone(tmp_path: Path, fragile):
+    ingest(fragile(signal.SIGSEGV), tmp_path / "bids", SETTINGS, jobs=2)
     got = {r["ptid"]: (r["status"], r["reason"]) for r in read_table(tmp_path / "bids/ingest.tsv")}
     assert got == {
         A: ("kept", None),
-        B: ("dropped", "the process that read this subject's scans died"),
+        B: ("dropped", "the process that read this subject's scans died (SIGSEGV)"),
         "941_S_0003": ("kept", None),
     }
+
+
+def test_a_process_that_the_system_kills_is_no_damage(tmp_path: Path, fragile, monkeypatch):
+    """nipreps/fmriprep#1207: the memory's watchman ends one process; nobody is dropped for it."""
+    loni = fragile(signal.SIGKILL)
+    with pytest.raises(MachineError, match=r"941S0002 was ended by SIGKILL -- .* fewer --jobs"):
+        ingest(loni, tmp_path / "bids", SETTINGS, jobs=2)
+    assert not (tmp_path / "bids").exists()
+    monkeypatch.undo()
+    ingest(loni, tmp_path / "bids", SETTINGS)
+    assert [r["status"] for r in read_table(tmp_path / "bids/ingest.tsv")] == ["kept"] * 3
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,8 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
         problem = f"{file.name}: its name and its folder state different subjects or sessions"
     elif entities.get("part") not in (None, "mag") or "echo" in entities:
         problem = f"{file.name}: one part or echo of an image"
+    elif "chunk" in entities:
+        problem = f"{file.name}: not used: a part of what was scanned (chunk-{entities['chunk']})"
     elif "ce" in entities:
         problem = f"{file.name}: not used: acquired with a contrast agent"
     elif entities.get("space") not in (None, "orig", "scanner"):
@@ -167,7 +169,8 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
     static = int("stat" in entities.get("rec", "").lower())  # the dynamic reconstruction first
     rank = (static, int(run) if run.isdigit() else 0, file.name)
     notes = (f"its table states the date {day}, its sidecar {told}",) if contradicts else ()
-    return Candidate(entry, (file,), session, kind, sidecar, rank, problem, notes)
+    labels = tuple(entities[key] for key in ("acq", "rec") if key in entities)
+    return Candidate(entry, (file,), session, kind, sidecar, rank, problem, notes, labels)
 
 
 class _Sidecars:
