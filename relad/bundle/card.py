@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relad.bundle.form import PARTS, RECORD, RESEARCH_ONLY, SCORES, UNSPECIFIED
-from relad.status import Kind
+from relad.status import Kind, Modality
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def write(
         f"> **{RESEARCH_ONLY}**",
         _table(("", ""), [(k, v) for k, v in facts.items() if v]),
         "## Use",
-        "```bash\nrelad synthesize BUNDLE PACKED_COHORT OUT\n```",
+        f"```bash\n{_commands(info, trained)}\n```",
         "BUNDLE is the file that this card came in. It is checked and read from disk alone; "
         "nothing is downloaded.",
         "## Training",
@@ -107,6 +107,16 @@ def write(
         ),
     ]
     return "\n\n".join(parts).replace(">\n\n> ", ">\n> ") + "\n"
+
+
+def _commands(info: Mapping[str, Any], trained: Sequence[str]) -> str:
+    """What applies the model: to one person's raw scans, where it says how to preprocess them."""
+    of_cohort = "relad synthesize BUNDLE PACKED_COHORT OUT"
+    if info.get("preprocessing") is None:
+        return of_cohort
+    flair = " --flair FLAIR.nii.gz" if Modality.FLAIR in info["entry"]["inputs"] else ""
+    of_person = f"relad predict BUNDLE --t1 T1w.nii.gz{flair} --tracer {trained[0]} OUT"
+    return f"{of_person}\n{of_cohort}"
 
 
 def _training(info: Mapping[str, Any]) -> str:

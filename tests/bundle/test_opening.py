@@ -156,10 +156,14 @@ def test_the_card_s_face_is_that_of_the_data(model: Path, tmp_path: Path) -> Non
         folder = tmp_path / kind
         shutil.copytree(model, folder)
         told = json.loads((folder / "train.json").read_text())
-        (folder / "train.json").write_text(json.dumps(told | {"kind": kind}))
+        told |= {"kind": kind, "preprocessing": PREPROCESSING if kind == "real" else None}
+        (folder / "train.json").write_text(json.dumps(told))
         export(folder, tmp_path / f"{kind}.zip", license_="unspecified")
         there = open_model(tmp_path / f"{kind}.zip", tmp_path / f"{kind}-there")
         card = (there / CARD).read_text()
         assert f"> **{mark}" in card and "Research use only" in card
         assert "its maker has stated none" in card
+        # Who does not know the preprocessing cannot bring a person's scans to the model.
+        assert ("relad predict BUNDLE --t1 T1w.nii.gz --flair" in card) == (kind == "real")
+        assert "relad synthesize BUNDLE" in card
         assert json.loads((there / MANIFEST).read_text())["mark"].startswith(mark)
