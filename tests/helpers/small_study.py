@@ -16,7 +16,7 @@ PARTS = ("relad", "baselines", "workflow", "config", "envs")
 
 
 #: Steps for direct use, which no rule runs.
-DIRECT = {"metrics", "coregister", "preprocess", "predict", "check-method"}
+DIRECT = {"metrics", "coregister", "preprocess", "predict", "check-method", "export", "doctor"}
 
 
 @dataclass(frozen=True)
