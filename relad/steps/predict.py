@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "chooses a person of a BIDS dataset",
     )
     parser.add_argument("--session", metavar="LABEL", help="chooses a session of a BIDS folder")
-    parser.add_argument("--age", metavar="YEARS", type=float, help="of the person at the scan")
+    parser.add_argument("--age", metavar="YEARS", type=above_zero, help="of the person at the scan")
     parser.add_argument(
         "--sampler",
         choices=SAMPLERS,

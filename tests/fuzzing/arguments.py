@@ -77,10 +77,20 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
     "metrics": [("", READ, "image.nii.gz"), ("", READ, "image.nii"), ("--mask", READ, "image.nii"),
                 ("--data-range", NUMBER, "4"), ("--samples", READ, "image.nii")],
     "check-method": [("", "!name", "unet"), ("--settings", READ, "settings.json")],
+    "predict": [("", READ, "model"), ("", OUT, "out"), ("--t1", READ, "image.nii"),
+                ("--flair", READ, "image.nii"), ("--tracer", NAME, "tau"),
+                ("--brain-mask", READ, "image.nii"), ("--subject", NAME, "one"),
+                ("--age", NUMBER, "70"), ("--steps", WHOLE, "2"), ("--samples", WHOLE, "1"),
+                ("--temperature", NUMBER, "1"), ("--seed", WHOLE, "0"), ("--threads", WHOLE, "1")],
+    "export": [("", READ, "model"), ("", OUT, "out.zip"), ("--scores", READ, "table.csv")],
+    "derivatives": [("", READ, "folder"), ("", OUT, "out"), ("--model", READ, "model"),
+                    ("--packed", READ, "packed"), ("--registered", READ, "folder"),
+                    ("--normalized", READ, "folder")],
 }  # fmt: skip
 #: Options that their commands ask for.
 _NEEDED = ("--settings", "--subject", "--cohort", "--method", "--out", "--fold", "--transform",
-           "--t1", "--data-range", "--qc", "--bids", "--packed")  # fmt: skip
+           "--t1", "--data-range", "--qc", "--bids", "--packed", "--tracer", "--model",
+           "--registered", "--normalized")  # fmt: skip
 _NAMES = ("", "nope", "../x", "é", "sub-01", "a b", "x" * 300, "01\n02", "-", "None")
 _WHOLE = ("-1", "1.5", "nan", "", "x", "99999999999999999999", "-99999999999", "1e3", "0x1")
 _NUMBER = ("-1", "0", "nan", "inf", "-inf", "", "x", "1e308", "1e-308", "99999999999999999999")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relad.cli import STEPS
 from tests.fuzzing import arguments, headers
 from tests.fuzzing.__main__ import table
 
@@ -22,6 +23,7 @@ def test_wrong_arguments_end_in_one_line(tmp_path: Path) -> None:
     found = list(arguments.run(tmp_path / "world", 70))
     assert [r for r in found if not r.fine] == []
     assert {r.command for r in found} == set(arguments.COMMANDS)
+    assert set(STEPS) - set(arguments.COMMANDS) == {"doctor"}, "which takes none"
     assert len({r.said for r in found}) > 50, "of many kinds"
 
 
