@@ -12,14 +12,13 @@ it was reached at.
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import table
+from benchmarks import report
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 
@@ -63,18 +62,10 @@ def psnr(row: dict[str, str]) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.adversary",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = report.parser("adversary", __doc__)
     parser.add_argument("models", nargs="+", type=Path, help="folders of trained models")
-    try:
-        print(table([line(folder) for folder in parser.parse_args(argv).models]), end="")
-    except ReladError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    args = parser.parse_args(argv)
+    return report.printed(lambda: report.table([line(folder) for folder in args.models]))
 
 
 if __name__ == "__main__":

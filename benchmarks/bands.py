@@ -12,7 +12,6 @@ hold is left out. One number over all bands
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from scipy import fft
 
-from benchmarks.report import table
+from benchmarks import report
 from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr
 from relad.errors import ReladError
@@ -89,22 +88,16 @@ def rows(synthesized: Path, data: PackedDataset) -> list[dict[str, str]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.bands",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = report.parser("bands", __doc__)
     parser.add_argument("synthesized", type=Path, help="folder of `relad synthesize`")
     parser.add_argument("--packed", type=Path, required=True, help="folder of `relad pack`")
     args = parser.parse_args(argv)
-    try:
+
+    def text() -> str:
         data = PackedDataset(args.packed)
-        found = rows(args.synthesized, data)
-    except ReladError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{data.kind.note}\n\n{table(found)}", end="")
-    return 0
+        return f"{data.kind.note}\n\n{report.table(rows(args.synthesized, data))}"
+
+    return report.printed(text)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ stand in brackets. For a decision between methods see results/tables, whose unit
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.report import table
+from benchmarks import report
 from relad.errors import ReladError
 from relad.fileio import read_table
 from relad.results.metrics import METRICS
+from relad.results.scores import COLUMNS
 from relad.status import Kind, note_of
 from relad.study.catalogue import BRAIN
 from relad.study.sampling import described
@@ -65,24 +65,17 @@ def condensed(rows: Iterable[dict[str, str]], metrics: Sequence[str]) -> list[di
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.condensed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = report.parser("condensed", __doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="METRICS.csv")
     parser.add_argument("--metrics", nargs="+", choices=list(METRICS), default=USUAL)
     args = parser.parse_args(argv)
-    try:
-        rows = [row for file in args.files for row in read_table(file)]
-        if not {"cohort", "data", "method", "sampler", "metric", "value"} <= set(rows[0]):
-            raise ReladError("is no table of `relad evaluate`", file=args.files[0])
-        print(note_of(Kind(row["data"]) for row in rows) + "\n")
-        print(table(condensed(rows, args.metrics)), end="")
-    except ReladError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    def text() -> str:
+        rows = [row for file in args.files for row in read_table(file, COLUMNS)]
+        note = note_of(Kind(row["data"]) for row in rows)
+        return f"{note}\n\n{report.table(condensed(rows, args.metrics))}"
+
+    return report.printed(text)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,33 @@
-"""Tables in Markdown."""
+"""What benchmarks that are commands share: arguments, one line of an error, tables in Markdown."""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from relad.errors import ReladError
+
+
+def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """Parser of ``python -m benchmarks.NAME``, whose help is its module's docstring."""
+    return argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def printed(make: Callable[[], str]) -> int:
+    """Print what ``make`` returns; status 2 and one line on stderr where its input is bad."""
+    try:
+        print(make(), end="")
+    except ReladError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -11,7 +11,6 @@ they err.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.report import table
+from benchmarks import report
+from relad.cli import above_zero
 from relad.compute.devices import choose_device
 from relad.compute.randomness import generator_for
 from relad.data.batches import Pair, Volumes, in_batches, input_channels
@@ -69,8 +69,10 @@ def scores(samples: np.ndarray, truth: np.ndarray, data_range: float) -> list[fl
     return [psnr(samples[0]), psnr(samples.mean(axis=0)), crps(samples, truth), spread]
 
 
-def rows(model: Path, packed: Path, samplings: Sequence[Sampling]) -> list[dict[str, str]]:
-    """One row per sampling, after that of one evaluation from pure noise."""
+def measured(
+    model: Path, packed: Path, samplings: Sequence[Sampling]
+) -> tuple[str, list[dict[str, str]]]:
+    """What was measured on, and one row per sampling after that of one evaluation from noise."""
     device = choose_device("auto")
     method, scaling, info = load_model(model, device)
     data = PackedDataset(packed)
@@ -104,32 +106,30 @@ def rows(model: Path, packed: Path, samplings: Sequence[Sampling]) -> list[dict[
         return {"sampling": sampling.name, **dict(zip(HEADERS, texts, strict=True))}
 
     wanted = [Sampling("regression", 1), *samplings]
-    print(note_of([data.kind]) + f"; {len(pairs)} scans of validation subjects\n")
-    return [row(sampling) for sampling in tqdm(wanted, unit="sampling", file=sys.stderr)]
+    note = f"{note_of([data.kind])}; {len(pairs)} scans of validation subjects"
+    return note, [row(sampling) for sampling in tqdm(wanted, unit="sampling")]
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.temperature",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = report.parser("temperature", __doc__)
     parser.add_argument("model", type=Path, help="folder of a trained model")
     parser.add_argument("--packed", type=Path, required=True, help="cohort it was trained on")
     parser.add_argument("--sampling", default="ddim-25x8", help="sampler, steps and samples")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 1.25, 1.5, 1.75])
+    parser.add_argument(
+        "--temperatures", type=above_zero, nargs="+", default=[1.0, 1.25, 1.5, 1.75]
+    )
     args = parser.parse_args(argv)
-    try:
+
+    def text() -> str:
         try:
             given = Sampling.parse(args.sampling)
-            samplings = [replace(given, temperature=value) for value in args.temperatures]
         except ValueError as error:
             raise ReladError(str(error)) from None
-        print(table(rows(args.model, args.packed, samplings)), end="")
-    except ReladError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        samplings = [replace(given, temperature=value) for value in args.temperatures]
+        note, found = measured(args.model, args.packed, samplings)
+        return f"{note}\n\n{report.table(found)}"
+
+    return report.printed(text)
 
 
 if __name__ == "__main__":

@@ -237,10 +237,15 @@ def content_of(path: str | Path, what: str, *, hint: str) -> Iterator[None]:
     Raises
     ------
     DataError
-        In place of the error of a missing key, a value of another type, and the like.
+        In place of the error of a missing key, a value of another type, and the like, and of one
+        that names no file.
     """
     try:
         yield
+    except ReladError as error:
+        if error.file is not None:
+            raise
+        raise DataError(f"is no {what} ({error.what})", file=path, hint=hint) from None
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(f"is no {what} ({said})", file=path, hint=hint) from None

@@ -62,6 +62,11 @@ def note_of(kinds: Iterable[Kind]) -> str:
     return "; ".join(dict.fromkeys(kind.note for kind in sorted(kinds) if kind.note))
 
 
+#: What everything that synthesises PET, or is synthetic, says of its use.
+RESEARCH_ONLY = (
+    "Research use only. This is no medical device: not for diagnosis, nor for decisions about "
+    "anybody's care."
+)
 #: Key of a sidecar that marks its image as simulated.
 SIMULATED_KEY = "Simulated"
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relad.bundle.form import PARTS, RECORD, RESEARCH_ONLY, SCORES, UNSPECIFIED
-from relad.status import Kind, Modality
+from relad.bundle.form import PARTS, RECORD, SCORES, UNSPECIFIED
+from relad.status import RESEARCH_ONLY, Kind, Modality
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def write(
     parts = [
         f"# {info['method']}: PET of {', '.join(trained)} from {' and '.join(entry['inputs'])}",
         f"> **{mark_of(kind)}.** That is what this model was trained on.{simulated}",
-        f"> **{RESEARCH_ONLY}**",
+        f"> **{RESEARCH_ONLY}** A synthetic image is a guess from MRI, not a measurement.",
         _table(("", ""), [(k, v) for k, v in facts.items() if v]),
         "## Use",
         f"```bash\n{_commands(info, trained)}\n```",

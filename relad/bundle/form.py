@@ -52,10 +52,5 @@ PARTS = {
 #: Most bytes of a whole bundle: a zip without the extension for larger ones.
 LARGEST = 2**31 - 1
 
-#: What every bundle says of its use.
-RESEARCH_ONLY = (
-    "Research use only. This is no medical device: nothing it makes may serve diagnosis or "
-    "treatment. A synthetic image is a guess from MRI, not a measurement."
-)
 #: Licence of a bundle whose maker stated none.
 UNSPECIFIED = "unspecified"

@@ -7,7 +7,6 @@ it says, they do not: compare its SHA-256 with what its maker names.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from relad.bundle import archive, model
 from relad.bundle.form import MANIFEST
 from relad.errors import ReladError
-from relad.fileio import whole_folder
+from relad.fileio import scratch_folder, whole_folder
 
 
 def open_model(path: str | Path, into: str | Path) -> Path:
@@ -61,8 +60,8 @@ def model_folder(given: Path) -> Iterator[Path]:
     if not given.is_file():
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="relad-") as scratch:
-        yield open_model(given, Path(scratch) / given.name)
+    with scratch_folder() as scratch:
+        yield open_model(given, scratch / given.name)
 
 
 def _require_space(bundle: archive.Bundle, folder: Path) -> None:

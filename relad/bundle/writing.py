@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,13 @@ from relad.bundle.form import (
     MANIFEST,
     PARTS,
     RECORD,
-    RESEARCH_ONLY,
     SCORES,
     VERSION,
 )
 from relad.bundle.text import parsed
 from relad.errors import ReladError
-from relad.fileio import whole_file
-from relad.status import Kind
+from relad.fileio import scratch_folder, whole_file
+from relad.status import RESEARCH_ONLY, Kind
 from relad.study.settings import BRAIN_EXTRACTIONS
 
 
@@ -112,10 +110,10 @@ def export(
     members[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
     with whole_file(bundle) as temporary:
         archive.write(temporary, {name: members[name] for name in names})
-        with archive.reading(temporary) as written, tempfile.TemporaryDirectory() as scratch:
-            written.unpack(Path(scratch))
+        with archive.reading(temporary) as written, scratch_folder() as scratch:
+            written.unpack(scratch)
             try:
-                model.check(Path(scratch), folder, manifest)
+                model.check(scratch, folder, manifest)
             except ReladError as error:
                 raise ReladError(f"could not be opened: {error.what}", file=folder) from None
             identity = written.identity

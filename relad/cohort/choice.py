@@ -17,7 +17,8 @@ from relad.cohort.windows import MIN_SHARE, frames_inside
 WHOLE = 0.9
 #: Injections are one where their times of day are so close (s).
 SAME_INJECTION_S = 60.0
-_DAY_S = 86400.0
+#: A day in s: clocks begin anew.
+DAY_S = 86400.0
 #: Elements of a header and keys of a BIDS sidecar that tell how a PET was reconstructed.
 _RECONSTRUCTION = (
     *("ReconstructionMethod", "ConvolutionKernel", "AttenuationCorrectionMethod"),
@@ -133,7 +134,7 @@ def injection_clock(times: Mapping[str, Any]) -> float | None:
     injection = times.get("InjectionStart")
     try:
         hours, minutes, seconds = (float(part) for part in parts)
-        return (hours * 3600 + minutes * 60 + seconds + float(injection)) % _DAY_S
+        return (hours * 3600 + minutes * 60 + seconds + float(injection)) % DAY_S
     except (TypeError, ValueError):
         return None
 
@@ -146,7 +147,7 @@ def _one_injection(one: Checked, other: Checked) -> bool:
     if all(days) and abs((date.fromisoformat(days[0]) - date.fromisoformat(days[1])).days) > 1:
         return False
     gap = abs(clocks[0] - clocks[1])
-    return min(gap, _DAY_S - gap) <= SAME_INJECTION_S
+    return min(gap, DAY_S - gap) <= SAME_INJECTION_S
 
 
 def _reconstruction(image: Checked) -> tuple[str, ...]:

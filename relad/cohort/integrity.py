@@ -18,9 +18,6 @@ import numpy as np
 from scipy import ndimage
 
 from relad.errors import DataError, ReladError, refuse_machine_failure
-from relad.imaging.headers import check_grid
-
-__all__ = ["Checksums", "check_grid", "remarks"]
 
 #: A voxel further than this share of the image's range from the values of its 26 neighbours stands
 #: out. In real FLAIR of 3 mm slices the greatest such distance is 0.48 of the range.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from relad.cohort.choice import injection_clock
+from relad.cohort.choice import DAY_S, injection_clock
 from relad.cohort.dicom_pet import HALF_LIFE_S
 from relad.errors import DataError
 from relad.status import SIMULATED_KEY
@@ -26,7 +26,6 @@ _PER_FRAME = frozenset(
         "SliceTiming",
     }
 )
-_DAY_S = 86400.0
 
 
 @dataclass
@@ -58,7 +57,7 @@ def joined(first: Voxels, second: Voxels) -> Voxels:
     later = (injection_clock(other) - other["InjectionStart"]) - (
         injection_clock(one) - one["InjectionStart"]
     )
-    later -= _DAY_S * round(later / _DAY_S)  # of the second's TimeZero after the first's
+    later -= DAY_S * round(later / DAY_S)  # of the second's TimeZero after the first's
     data = np.concatenate([first.data, second.data * np.float32(_decay(one, other, later))], axis=3)
     starts = [*one["FrameTimesStart"], *(start + later for start in other["FrameTimesStart"])]
     durations = [*one["FrameDuration"], *other["FrameDuration"]]

@@ -18,6 +18,8 @@ from pydicom import Dataset
 from pydicom import Sequence as Items
 
 from relad.cohort.adni import Entry
+from relad.cohort.bids import UNKNOWN
+from relad.cohort.choice import DAY_S
 from relad.cohort.dicom_series import Series
 from relad.cohort.images import Candidate, Row
 from relad.errors import DataError, ReladError
@@ -25,10 +27,8 @@ from relad.fileio import beside, read_json
 from relad.study.settings import IngestOverride, Tracer
 from relad.study.subjects import bids_label
 
-UNKNOWN = "unknown"
 #: Values of the key ``kind``; the last one drops the series.
 KINDS = ("T1w", "FLAIR", "PET", "none")
-_DAY_S = 86400.0
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d{1,6})?))?")
 
 
@@ -205,7 +205,7 @@ def _after_zero(seconds: float, candidate: Candidate) -> float:
             file=file.name,
         )
     apart = seconds - _seconds_of_day(zero, file.name)
-    return round((apart + _DAY_S / 2) % _DAY_S - _DAY_S / 2, 3)
+    return round((apart + DAY_S / 2) % DAY_S - DAY_S / 2, 3)
 
 
 def _seconds_of_day(value: str | float, where: str) -> float:
@@ -219,7 +219,7 @@ def _seconds_of_day(value: str | float, where: str) -> float:
     elif re.fullmatch(r"\d+(\.\d+)?", text):
         # YAML reads 13:10:00 as a number of seconds, and 13:10 as one of minutes.
         number = float(text)
-        if 3600 <= number < _DAY_S:
+        if 3600 <= number < DAY_S:
             return number
         if 60 <= number < 1440:
             return number * 60

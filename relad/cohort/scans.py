@@ -39,6 +39,7 @@ from relad.cohort.join import Voxels
 from relad.cohort.series import Product, SeriesTable, tracer_of, tracers_in
 from relad.errors import DataError, ReladError, refuse_machine_failure
 from relad.fileio import beside, read_json, write_json
+from relad.imaging.headers import check_grid
 from relad.imaging.nifti import save_nifti
 from relad.status import SIMULATED_KEY, Kind, is_simulated, says_simulated
 from relad.study.settings import Tracer
@@ -237,7 +238,7 @@ def convert_image(image: Checked, ligand: str | None) -> Voxels:
     else:
         made, notes = dicom_voxels.read(image.series, entry.image_id)
         image.notes += notes
-    integrity.check_grid(made.data.shape, made.affine, where)
+    check_grid(made.data.shape, made.affine, where)
     data, told = made.data, {**made.sidecar, **candidate.sidecar}
     if image.kind == "PET":
         data = data.astype(np.float32)

@@ -33,12 +33,9 @@ from relad.prediction import page
 from relad.prediction.native import COLUMNS, Native
 from relad.prediction.record import Record
 from relad.qc.picture import draw
-from relad.status import SIMULATED_KEY, Kind, Modality, SubjectStatus
+from relad.status import RESEARCH_ONLY, SIMULATED_KEY, Kind, Modality, SubjectStatus
 from relad.study import paths
 from relad.study.sampling import described
-
-#: What everything that is made here says of its use.
-USE = "Research use only: not for diagnosis, nor for decisions about anybody's care."
 
 SYNTHETIC, SPREAD = "synthetic", "spread"
 #: A person's space, and the template's.
@@ -148,7 +145,8 @@ class Dataset:
                     {
                         "Name": self.step,
                         "Version": __version__,
-                        "Description": f"Synthetic PET from MRI by {self.record.name}. {USE}",
+                        "Description": f"Synthetic PET from MRI by {self.record.name}. "
+                        + RESEARCH_ONLY,
                     }
                 ],
             },
@@ -156,8 +154,9 @@ class Dataset:
         write_text(
             self.root / "README.md",
             f"# {name}\n\nNo PET was measured here: these images are what a trained model makes of "
-            f"people's MRI. {USE}\n\n`sub-*.html` shows all of one person; `desc-synthetic` is PET "
-            "in SUVR, the mean of all samples; `desc-spread` their standard deviation;\nthe `.tsv` "
+            f"people's MRI. {RESEARCH_ONLY}\n\n"
+            "`sub-*.html` shows all of one person; `desc-synthetic` is PET in SUVR, the mean "
+            "of all samples; `desc-spread` their standard deviation;\nthe `.tsv` "
             "the SUVR of regions; the `.json` beside each image the model and how it was trained.\n"
             "`participants.tsv` says to whom the model was not applied and why, and who differs "
             "from the people it was trained on.\n",
@@ -189,7 +188,7 @@ class Dataset:
             person.status,
             self.record,
             model=self._model,
-            use=USE,
+            use=RESEARCH_ONLY,
             sources=person.sources,
             warnings=person.warnings,
             tracers=shown,
@@ -284,7 +283,7 @@ class Dataset:
             SPREAD: f"Standard deviation in SUVR of each voxel of a synthetic PET ({of})",
         }[desc]
         return {
-            "Description": f"{what}. {USE}",
+            "Description": f"{what}. {RESEARCH_ONLY}",
             "Synthetic": True,
             "Units": "unitless",
             "TracerName": configured.ligand,
@@ -296,7 +295,7 @@ class Dataset:
             "Model": self._model,
             "Sampling": self.sampling,
             "Seed": self.seed,
-            "IntendedUse": USE,
+            "IntendedUse": RESEARCH_ONLY,
             "Mark": self.record.note(person.status.kind) or None,
             "Warnings": list(person.warnings),
             "GeneratedBy": {"Name": self.step, "Version": __version__},
@@ -304,7 +303,9 @@ class Dataset:
         }
 
 
-_OF_TABLE = f"SUVR of regions of a synthetic PET, in the person's T1w; it was not measured. {USE}"
+_OF_TABLE = (
+    f"SUVR of regions of a synthetic PET, in the person's T1w; it was not measured. {RESEARCH_ONLY}"
+)
 
 
 def _on_grid(person: Applied, name: str) -> np.ndarray:

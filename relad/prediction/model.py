@@ -13,7 +13,6 @@ from tqdm import tqdm
 from relad.data.batch import Condition
 from relad.data.batches import in_batches
 from relad.data.scaling import Scaling
-from relad.errors import DataError, ReladError
 from relad.methods.method import Method
 from relad.methods.synthesis import Samples, draw, load_model, noise_of
 from relad.prediction.derivatives import Synthetic
@@ -129,12 +128,5 @@ def load(path: Path, device: torch.device) -> Model:
         Where it is none, or one that cannot be applied.
     """
     record = Record.read(path)
-    try:
-        method, scaling, _ = load_model(record.folder, device)
-    except ReladError:
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"is no trained model of this version ({error!r})", file=record.folder
-        ) from None
+    method, scaling, _ = load_model(record.folder, device)
     return Model(record, method, scaling, device)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relad.bundle.form import RECORD, WEIGHTS
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json
+from relad.fileio import content_of, read_json
 from relad.imaging.labels import sha256_of
 from relad.status import Kind
 from relad.study.settings import PreprocessSettings, Tracer, TrainedMethod, typed
-
-RECORD, WEIGHTS = "train.json", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ class Record:
                 hint="name a folder such as results/models/rela/fold-0_seed-0",
             )
         told = read_json(file)
-        try:
+        what = "record of a training of this version"
+        with content_of(file, what, hint="train the model again"):
             if told.get("preprocessing") is None or told.get("seen") is None:
                 raise DataError(
                     "does not say how its people were preprocessed, so that nobody can be "
@@ -86,15 +86,6 @@ class Record:
                 seen={key: told["seen"][key] for key in ("people", "scanners", "measures")},
                 told=told,
             )
-        except DataError:
-            raise
-        except (AttributeError, KeyError, TypeError, ValueError, ReladError) as error:
-            what = error.what if isinstance(error, ReladError) else repr(error)
-            raise DataError(
-                f"is no record of a training of this version ({what})",
-                file=file,
-                hint="train the model again",
-            ) from None
 
     def tracer(self, name: str) -> Tracer:
         """Settings of a tracer, of which the model must have seen PET.

@@ -77,7 +77,9 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
                     else "evaluate again with this version"
                     + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
-        parts.append(part.assign(value=[_number(text, file) for text in part["value"]], file=file))
+        parts.append(
+            part.assign(value=[number_of(text, file) for text in part["value"]], file=file)
+        )
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
     scores = pd.concat(parts, ignore_index=True)
@@ -124,7 +126,14 @@ def _read(file: Path) -> pd.DataFrame:
     return part[list(COLUMNS)]
 
 
-def _number(text: str, file: str | Path) -> float:
+def number_of(text: str, file: str | Path) -> float:
+    """Value of a row of `relad evaluate`, which may be infinite.
+
+    Raises
+    ------
+    DataError
+        Where it is not a number.
+    """
     try:
         value = float(text)
     except ValueError:

@@ -17,7 +17,8 @@ import argparse
 import json
 from dataclasses import asdict
 
-from relad.doctor.checks import Finding, Level, examine
+from relad.doctor.checks import examine
+from relad.doctor.finding import Finding, Level
 from relad.doctor.machine import Machine
 
 

@@ -19,7 +19,6 @@ What is checked then, and what is in a bundle: docs/bundles.md.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 from collections import defaultdict
@@ -32,7 +31,7 @@ from relad.bundle.writing import export
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json, read_table
 from relad.results.metrics import METRICS
-from relad.results.scores import COLUMNS
+from relad.results.scores import COLUMNS, number_of
 from relad.study import paths
 from relad.study.catalogue import BRAIN, Result
 
@@ -126,18 +125,8 @@ def read_scores(files: Iterable[Path], model: Path) -> list[Score]:
             key = tuple(row[c] for c in ("cohort", "data", "sampler", "tracer", "region", "metric"))
             if row["subject"] in values[key]:
                 raise DataError(f"gives {row['metric']} of {row['subject']} twice", file=file)
-            values[key][row["subject"]] = _number(row["value"], file)
+            values[key][row["subject"]] = number_of(row["value"], file)
     return [_score(key, list(of.values())) for key, of in values.items()]
-
-
-def _number(text: str, file: Path) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if math.isnan(value):
-        raise DataError(f"value {text!r} is not a number", file=file)
-    return value
 
 
 def _score(key: tuple[str, ...], values: list[float]) -> Score:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +34,7 @@ from relad.bundle import model_folder
 from relad.cli import above_zero, whole_number
 from relad.compute.devices import choose_device, set_threads
 from relad.errors import DataError, ReladError
-from relad.fileio import whole_folder, write_json
+from relad.fileio import scratch_folder, whole_folder, write_json
 from relad.imaging import atlas
 from relad.prediction import scans
 from relad.prediction.derivatives import Applied, Dataset
@@ -220,10 +219,10 @@ def predict(
     engine.configure(settings.registration.threads, settings.seed)
     with (
         whole_folder(out, mark="prediction.json") as folder,
-        tempfile.TemporaryDirectory(prefix="relad-predict-") as scratch,
+        scratch_folder("relad-predict-") as scratch,
     ):
-        normalized = Path(scratch) / "normalized"
-        person = scans.convert_all(given, subject, settings.tracers, Path(scratch), mask)
+        normalized = scratch / "normalized"
+        person = scans.convert_all(given, subject, settings.tracers, scratch, mask)
         status = preprocess(person.scans, normalized, subject, settings)
         _require_usable(status, given)
         mri, brain = read_mri(normalized, subject, record.inputs)

@@ -1,11 +1,11 @@
 """Synthesise PET with one trained model.
 
 On the training cohort the held-out fold's subjects are synthesised, on any other cohort all, in one
-with the role apply every tracer that the model was trained for;
-sampling.batch_size volumes at once. A volume's noise is a function of (seed, subject, tracer,
-number of the sample), so but for rounding it does not depend on its neighbours. Output: one NIfTI
-in SUVR per subject and tracer, on the packed grid in MNI space (0 outside the brain), and
-synthesis.json with the measured time and memory.
+with the role apply every tracer that the model was trained for; sampling.batch_size volumes at
+once. A volume's noise is a function of (seed, subject, tracer, number of the sample), so but for
+rounding it does not depend on its neighbours. Output: one NIfTI in SUVR per subject and tracer, on
+the packed grid in MNI space (0 outside the brain), and synthesis.json with the measured time and
+memory.
 
 Diffusion methods sample as --sampler, --steps, --samples and --temperature say, without being
 trained again. Of several samples the mean is the synthetic PET, and their standard deviation (SUVR)

@@ -30,4 +30,4 @@ def test_several_cohorts_and_other_tables_are_refused(tmp_path, capsys):
     assert "2 cohorts" in capsys.readouterr().err
     write_table(tmp_path / "t.csv", [{"a": 1}], ["a"])
     assert condensed.main([str(tmp_path / "t.csv")]) == 2
-    assert "no table of `relad evaluate`" in capsys.readouterr().err
+    assert "lacks the columns cohort" in capsys.readouterr().err

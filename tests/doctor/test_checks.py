@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from relad.doctor import checks
-from relad.doctor.checks import Finding, Level, examine
+from relad.doctor import packages
+from relad.doctor.checks import examine
+from relad.doctor.finding import Finding, Level
 from relad.doctor.machine import Machine
 
-LOCKED = checks.locked()["dcm2niix"]
+LOCKED = packages.locked()["dcm2niix"]
 SLURM = ("sbatch", "squeue", "sacct", "scancel")
 CARD = {"built_for": "12.8", "gpus": ["NVIDIA H100"], "ran": True}
 
@@ -39,7 +40,7 @@ class Good(Machine):
         return self.programs[words[0]]
 
     def version(self, distribution: str) -> str | None:
-        locked = checks.locked().get(distribution.lower(), "1.0")
+        locked = packages.locked().get(distribution.lower(), "1.0")
         return self.versions.get(distribution, locked)
 
     def files(self, distribution: str) -> list[Path]:
@@ -175,7 +176,7 @@ def test_a_gpu_and_a_cluster_that_answer_are_well(planted: Any) -> None:
 def test_an_installed_package_alone_is_no_study(
     planted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(packages, "REPOSITORY", tmp_path)
     assert "workflow/Snakefile" in of(planted(), Level.LACK)["study"].what
 
 

@@ -71,13 +71,15 @@ def test_synthesis_repeats_and_is_not_given_the_truth(trained, sampler):
     assert not hasattr(given, "pet")
     sampling = Sampling(sampler, 2)
 
-    def synthesize(seed=0):
+    def synthesize(seed=0, sampling=sampling):
         random = [torch.Generator().manual_seed(seed + i) for i in range(len(b.mri))]
         return method.synthesize(given, sampling=sampling, random=random)
 
     pet = synthesize()
     assert pet.shape == b.pet.shape
     assert torch.isfinite(pet).all()
+    warmer = synthesize(sampling=replace(sampling, temperature=2.0))
+    assert torch.equal(pet, warmer) != method.stochastic
     assert not pet.requires_grad
     assert torch.equal(pet, synthesize()), "the same seed gave another volume"
     assert torch.equal(pet, synthesize(1)) != method.stochastic, "another seed must tell"

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from relad import cli
-from relad.doctor.checks import PLANNING, Finding, Level, needed
+from relad.doctor.finding import Finding, Level
+from relad.doctor.packages import PLANNING, needed
 from relad.steps import doctor
 from relad.study.paths import REPOSITORY
 

@@ -12,11 +12,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from relad.cohort import dicom_series, dicom_voxels
+from relad.cohort import dicom_series, dicom_voxels, workers
 from relad.cohort.integrity import Checksums, remarks
 from relad.errors import DataError, MachineError, ReladError
 from relad.fileio import read_table
-from relad.steps import ingest as step
 from relad.steps.ingest import ingest
 from tests.helpers.loni import SETTINGS, SPACING, TRACERS, csv_row, folder, write_csv, write_mri
 from tests.helpers.settings import ingest_settings
@@ -134,7 +133,7 @@ def fragile(tmp_path: Path, monkeypatch) -> Callable[[int], Path]:
     write_mri(loni, "941_S_0003", 3, "MPRAGE")
     rows = [csv_row(k, f"941_S_000{k}", "MPRAGE") for k in (1, 2, 3)]
     write_csv(tmp_path / "c.csv", rows)
-    real = step.ingest_subject
+    real = workers.ingest_subject
 
     def by(number: int) -> Path:
         def dies(task, root):
@@ -142,8 +141,8 @@ def fragile(tmp_path: Path, monkeypatch) -> Callable[[int], Path]:
                 os.kill(os.getpid(), number)
             return real(task, root)
 
-        monkeypatch.setattr(step, "ingest_subject", dies)
-        monkeypatch.setattr(dies, "__module__", step.__name__)
+        monkeypatch.setattr(workers, "ingest_subject", dies)
+        monkeypatch.setattr(dies, "__module__", workers.__name__)
         monkeypatch.setattr(dies, "__qualname__", "ingest_subject")  # found again in the workers
         return loni
 
@@ -237,7 +236,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch):
     loni = download(tmp_path)
     ingest(loni, tmp_path / "whole", SETTINGS)
-    real, asked = step.ingest_subject, []
+    real, asked = workers.ingest_subject, []
 
     def killed_at_the_second(task, root):
         asked.append(task.label)
@@ -248,7 +247,7 @@ def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch):
             raise KeyboardInterrupt
         return real(task, root)
 
-    monkeypatch.setattr(step, "ingest_subject", killed_at_the_second)
+    monkeypatch.setattr(workers, "ingest_subject", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         ingest(loni, tmp_path / "bids", SETTINGS)
     assert not (tmp_path / "bids").exists()
@@ -260,7 +259,7 @@ def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path, monkeypatch):
 
 def test_a_changed_source_is_not_mixed_with_what_was_left(tmp_path: Path, monkeypatch):
     loni = download(tmp_path)
-    real, asked = step.ingest_subject, []
+    real, asked = workers.ingest_subject, []
 
     def killed_at_the_second(task, root):
         asked.append(task.label)
@@ -268,7 +267,7 @@ def test_a_changed_source_is_not_mixed_with_what_was_left(tmp_path: Path, monkey
             raise KeyboardInterrupt
         return real(task, root)
 
-    monkeypatch.setattr(step, "ingest_subject", killed_at_the_second)
+    monkeypatch.setattr(workers, "ingest_subject", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         ingest(loni, tmp_path / "bids", SETTINGS)
     write_csv(

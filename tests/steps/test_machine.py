@@ -15,7 +15,7 @@ import torch
 
 import relad.steps.ingest as step
 from relad import cli
-from relad.cohort import convert
+from relad.cohort import convert, workers
 from relad.errors import DataError, MachineError
 from relad.fileio import read_table, reserve, whole_file, whole_folder
 from relad.imaging import nifti
@@ -165,7 +165,7 @@ def test_what_a_converter_cannot_do_is_read_without_it_and_noted(
 
 
 def test_an_output_that_vanishes(loni, tmp_path, monkeypatch, capsys) -> None:
-    real = step.ingest_subject
+    real = workers.ingest_subject
 
     def unplugged(task, root):
         outcome = real(task, root)
@@ -174,7 +174,7 @@ def test_an_output_that_vanishes(loni, tmp_path, monkeypatch, capsys) -> None:
         return outcome
 
     with monkeypatch.context() as changed:
-        changed.setattr(step, "ingest_subject", unplugged)
+        changed.setattr(workers, "ingest_subject", unplugged)
         assert ingest(loni, tmp_path / "bids") == 2
     refused(capsys, "vanished while")
     assert not (tmp_path / "bids").exists()

@@ -83,7 +83,10 @@ def sample(
         t = torch.full((x.shape[0],), now, dtype=torch.long, device=x.device)
         return predict_x0(x, t)
 
-    step = STEPS[sampler](random, temperature)
+    def noise(like: Tensor) -> Tensor:
+        return temperature * randn(like.shape, random, like.dtype)
+
+    step = STEPS[sampler](noise)
     x = temperature * x_T
     for i, (abar_now, abar_next) in enumerate(pairwise(abar)):
         x0_hat = clean(x, times[i])
@@ -97,9 +100,11 @@ def sample(
 
 #: One step: (x_t, x0_hat, abar_t, abar of the next, less noisy time) -> x at the next time.
 Step = Callable[[Tensor, Tensor, float, float], Tensor]
+#: A volume -> normal noise of its shape.
+Noise = Callable[[Tensor], Tensor]
 
 
-def ddpm(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
+def ddpm(noise: Noise) -> Step:
     """Draw from q(x_s | x_t, x0_hat), s < t.
 
     For S = T this is Ho et al. 2020, algorithm 2 with the posterior variance beta_tilde; for S < T
@@ -113,12 +118,12 @@ def ddpm(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
             + math.sqrt(alpha) * (1 - abar_next) / (1 - abar) * x
         )
         sigma = math.sqrt((1 - abar_next) / (1 - abar) * (1 - alpha))
-        return mean + temperature * sigma * randn(x.shape, random, x.dtype)
+        return mean + sigma * noise(x)
 
     return step
 
 
-def ddim(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
+def ddim(noise: Noise) -> Step:
     """Keep the predicted noise: Song et al. 2021, eq. 12 with eta = 0; draws nothing."""
 
     def step(x: Tensor, x0_hat: Tensor, abar: float, abar_next: float) -> Tensor:
@@ -128,7 +133,7 @@ def ddim(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
     return step
 
 
-def dpmpp(random: Sequence[torch.Generator], temperature: float = 1.0) -> Step:
+def dpmpp(noise: Noise) -> Step:
     """DPM-Solver++(2M), Lu et al. 2022 (arXiv 2211.01095), algorithm 2; draws nothing.
 
     lambda = log(sqrt(abar) / sqrt(1 - abar)). The first step is of first order, and so is DDIM's;
@@ -175,7 +180,7 @@ def heun(now: Point, ahead: Point) -> Tensor:
 
 
 #: Sampler -> maker of its step; ``regression`` takes none. That of ``heun`` is corrected after it.
-STEPS: dict[str, Callable[[Sequence[torch.Generator], float], Step]] = {
+STEPS: dict[str, Callable[[Noise], Step]] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "dpmpp": dpmpp,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import fft, ndimage
@@ -107,21 +108,13 @@ def spectral_ratio(
     return float(powers[0] / powers[1])
 
 
-def spectral_power(
-    prediction: np.ndarray,
-    truth: np.ndarray,
-    mask: np.ndarray,
-    data_range: float = 1.0,
-    *,
-    voxel_mm: Sequence[float],
-    band: tuple[float, float],
-) -> float:
+def spectral_power(*images: Any, **where: Any) -> float:
     """:func:`spectral_ratio` in dB, 10 log10, which can be averaged over subjects.
 
     A person with little uptake has a ratio of 4, one with much of 1/4, where both are predicted as
     the mean of all: their mean ratio is 2, their mean in dB 0.
     """
-    ratio = spectral_ratio(prediction, truth, mask, data_range, voxel_mm=voxel_mm, band=band)
+    ratio = spectral_ratio(*images, **where)
     return 10 * math.log10(ratio) if ratio else -math.inf
 
 

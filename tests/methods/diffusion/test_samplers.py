@@ -92,7 +92,7 @@ def test_deterministic_samplers_follow_the_flow_and_second_order_follows_it_clos
     exact = math.sqrt(abar[-1]) * MEAN + spread(abar[-1]) * quantile
     error = {}
     for sampler in ("ddim", "dpmpp"):
-        step, x = STEPS[sampler]([torch.Generator()]), x_T
+        step, x = STEPS[sampler](torch.randn_like), x_T
         for t, now, following in zip(times, abar, abar[1:], strict=False):
             x = step(x, optimal_x0(schedule)(x, torch.tensor([t])), now, following)
         error[sampler] = float((x - exact).std())
