@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from relad.errors import DataError, ReladError
-from relad.fileio import read_json, read_table, whole_file, whole_folder, write_json, write_table
+from relad.fileio import (
+    content_of,
+    read_json,
+    read_table,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_table,
+)
 from relad.imaging.nifti import load_nifti, save_nifti
 
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
@@ -149,3 +157,18 @@ def test_bad_images_are_refused_by_name(tmp_path: Path, volume: np.ndarray) -> N
     header[312:328] = bytes(16)  # srow_z: zeros
     file.write_bytes(gzip.compress(bytes(header)))
     refused("its affine is singular")
+
+
+def test_an_error_that_names_no_file_gets_that_of_the_content(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            DataError, match=r"a\.json: is no record \(grid must be a section\) -- again"
+        ),
+        content_of(tmp_path / "a.json", "record", hint="again"),
+    ):
+        raise ReladError("grid must be a section")
+    with (
+        pytest.raises(ReladError, match=r"^b\.json: is wrong$"),
+        content_of(tmp_path / "a.json", "record", hint="again"),
+    ):
+        raise ReladError("is wrong", file="b.json")
