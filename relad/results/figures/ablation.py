@@ -59,7 +59,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         for y in range(1, len(lines)):
             ax.axhline(y - 0.5, **style.RULE)
         ax.xaxis.set_major_locator(style.few_ticks())
-        ax.set_xlabel(f"Δ {style.metric_label(metric)}")
+        ax.set_xlabel("Δ " + style.metric_label(metric, apart="\n"))
     axes[0].set_title(
         f"Difference to {', '.join(bases)} in each subject; mean and "
         f"{100 * evaluation.interval:g}% interval",

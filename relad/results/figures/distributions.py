@@ -30,7 +30,7 @@ def draw(study: Study, result: Result) -> Figure | None:
             sns.stripplot(**shared, **style.SUBJECT)
             style.name_lines(ax, map(study.label, methods))
             ax.xaxis.set_major_locator(style.few_ticks())
-            ax.set_xlabel(style.metric_label(metric))
+            ax.set_xlabel(style.metric_label(metric, apart="\n"))
             if metric == result.metrics[0]:
                 where = f"{cohort}: " if several else ""
                 n = of["subject"].nunique()

@@ -59,12 +59,17 @@ def draw(study: Study, result: Result) -> Figure | None:
     columns = len(modalities) + 1 + len(methods)
     tall = max(b.real.shape[1] / b.real.shape[0] for b in blocks)
     panel = (style.WIDTH - style.BESIDE_PANELS) / columns
-    figure = style.new_figure(style.PANELS, 2 * len(blocks) * panel * tall)
+    headers = [
+        style.wrapped(name, int(panel / style.HEADER_INCH))
+        for name in (*modalities, "true PET", *map(study.label, methods))
+    ]
+    lines = max(header.count("\n") for header in headers) + 1
+    height = 2 * len(blocks) * panel * tall + lines * style.HEADER_LINE
+    figure = style.new_figure(style.PANELS, height)
     figure.get_layout_engine().set(**style.BETWEEN_PANELS)
     axes = figure.subplots(2 * len(blocks), columns, squeeze=False)
-    headers = [*modalities, "true PET", *map(study.label, methods)]
     for ax, text in zip(axes[0], headers, strict=True):
-        ax.set_title(text.replace(" (", "\n(").replace(", ", ",\n"), **style.HEADER)
+        ax.set_title(text, **style.HEADER)
     for k, block in enumerate(blocks):
         _draw_block(figure, axes[2 * k : 2 * k + 2], block, methods, study)
     shown = study.scores["cohort"].isin([block.cohort for block in blocks])

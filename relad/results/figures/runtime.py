@@ -46,7 +46,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         ax.set(xscale="log", xlabel=label)
         ax.margins(x=0.1)
         ax.grid(which="major")
-    axes[0].set_ylabel("PSNR (dB), mean over tracers")
+    axes[0].set_ylabel("PSNR (dB),\nmean over tracers")
     style.legend(
         figure,
         {

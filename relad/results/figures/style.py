@@ -7,6 +7,7 @@ configuration, in every figure alike.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -70,6 +71,10 @@ BETWEEN_PANELS = {"w_pad": 0.008, "h_pad": 0.008, "wspace": 0.0, "hspace": 0.0}
 COLOUR_BAR = {"aspect": 9, "pad": 0.01, "fraction": 0.03, "shrink": 0.9}
 #: Characters of a legend's line, and those that the mark and the gap of an entry take.
 LEGEND_LINE, LEGEND_MARK = 144, 7
+#: Characters of a line of a name: in a legend, beside a category, and inches of one in a header.
+LEGEND_NAME, CATEGORY_NAME, HEADER_INCH = 40, 30, 0.055
+#: Height of a header's line in inches.
+HEADER_LINE = 0.11
 
 # --- colours and markers ------------------------------------------------------------------------
 
@@ -158,6 +163,11 @@ def family_markers(settings: ResultSettings) -> dict[str, str]:
     return {family: marker(k) for k, family in enumerate(families)}
 
 
+def wrapped(name: str, most: int) -> str:
+    """A name in lines of so many characters, broken between words and at hyphens."""
+    return "\n".join(textwrap.wrap(name, max(most, 1), break_long_words=False))
+
+
 def metric_label(metric: str, apart: str = ", ") -> str:
     """Name of a metric with its unit, and an arrow that tells in which direction it improves."""
     return f"{METRICS[metric].label}{apart}{METRICS[metric].better.value}"
@@ -167,9 +177,14 @@ def name_lines(ax: Axes, labels: Iterable[str]) -> None:
     """Name the categories of seaborn's vertical axis."""
     labels = list(labels)
     ax.set_ylabel("")
-    ax.set_yticks(range(len(labels)), labels)
+    ax.set_yticks(range(len(labels)), [_each(label, CATEGORY_NAME) for label in labels])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
+
+
+def _each(label: str, most: int) -> str:
+    """Every line of a label wrapped."""
+    return "\n".join(wrapped(line, most) for line in label.split("\n"))
 
 
 def few_ticks() -> MaxNLocator:
@@ -178,9 +193,13 @@ def few_ticks() -> MaxNLocator:
 
 def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
     """Put a legend below a figure: label -> style of its line."""
-    longest = max(map(len, entries))
+    labels = [wrapped(label, LEGEND_NAME) for label in entries]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
     figure.legend(
-        handles=[Line2D([], [], label=label, **style) for label, style in entries.items()],
+        handles=[
+            Line2D([], [], label=label, **style)
+            for label, style in zip(labels, entries.values(), strict=True)
+        ],
         loc="outside lower center",
         ncols=min(LEGEND_LINE // (longest + LEGEND_MARK), len(entries)),
     )

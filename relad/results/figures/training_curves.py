@@ -16,7 +16,13 @@ from relad.study.catalogue import Result
 
 _AXES = {"update": "update", "seconds": "wall-clock time (s)"}
 #: Columns of the log that are no losses, and their labels.
-_QUALITY = {"validation_psnr": "validation PSNR (dB)"}
+_QUALITY = {
+    "validation_psnr": "validation PSNR (dB)",
+    "discriminator_accuracy": "discriminator's\naccuracy",
+    "adversarial_share": "adversary's share\nof the gradient",
+}
+#: A vertical axis spans at least this share of its values: what is constant is drawn as such.
+_LEAST_SPAN = 0.1
 
 
 def draw(study: Study, result: Result) -> Figure | None:
@@ -52,6 +58,8 @@ def draw(study: Study, result: Result) -> Figure | None:
         for ax in row:
             if logarithmic:
                 _scale(ax)
+            else:
+                _widen(ax)
             ax.grid(which="major")
         unit = "" if loss.endswith("_ratio") else " loss"
         row[0].set_ylabel(_QUALITY.get(loss, f"{loss.replace('_', ' ')}{unit}"))
@@ -62,6 +70,15 @@ def draw(study: Study, result: Result) -> Figure | None:
     style.legend(figure, {study.label(m): {"color": colours[m]} for m in named})
     style.stamp(figure, [model.kind for model in models])
     return figure
+
+
+def _widen(ax: Axes) -> None:
+    """Let a linear vertical axis span more than the noise of a constant."""
+    low, high = ax.get_ylim()
+    middle = (low + high) / 2
+    if high - low < _LEAST_SPAN * abs(middle):
+        half = _LEAST_SPAN / 2 * abs(middle)
+        ax.set_ylim(middle - half, middle + half)
 
 
 def _scale(ax: Axes) -> None:

@@ -75,3 +75,37 @@ def test_a_legend_has_as_many_columns_as_its_labels_allow():
     style.legend(figure, {f"method {k}" + 20 * "x": {"color": "k"} for k in range(9)})
     (legend,) = figure.legends
     assert legend._ncols == 4
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [(panels.draw, "panels"), (distributions.draw, "fidelity"), (runtime.draw, "runtime")],
+)
+def test_no_text_lies_over_another_or_beyond_the_figure(study, draw, name, monkeypatch):
+    """Names as long as a sampling in words, in figures with several columns."""
+    long = "Subject-specific method, 25 ddim steps at temperature 1.25, mean of 8"
+    monkeypatch.setattr(type(study), "label", lambda self, method: f"{method} {long}")
+    with style.applied():
+        figure = draw(study, entry("figure", name))
+        figure.canvas.draw()
+    whole = figure.bbox
+    texts = [ax.title for ax in figure.axes] + [ax.xaxis.label for ax in figure.axes]
+    texts += [ax.yaxis.label for ax in figure.axes]
+    boxes = [t.get_window_extent() for t in texts if t.get_text()]
+    assert len(boxes) > 2
+    for k, box in enumerate(boxes):
+        assert box.x0 >= whole.x0 and box.x1 <= whole.x1, "it is cut off"
+        assert box.y0 >= whole.y0 and box.y1 <= whole.y1, "it is cut off"
+        assert not any(box.overlaps(other) for other in boxes[:k])
+
+
+def test_what_is_constant_is_drawn_as_such(study):
+    figure = training_curves.draw(study, entry("figure", "training_curves"))
+    ax = figure.axes[0]
+    ax.set_ylim(0.0909090, 0.0909091)
+    training_curves._widen(ax)
+    low, high = ax.get_ylim()
+    assert high - low > 0.009 and low < 0.0909 < high
+    ax.set_ylim(1.0, 2.0)
+    training_curves._widen(ax)
+    assert ax.get_ylim() == (1.0, 2.0)
