@@ -105,7 +105,7 @@ def test_a_table_and_a_figure_show_it(study: FakeStudy) -> None:
     assert f"inside {REGION} in the brain mask" in table.caption
     assert "; bias is signed. " in table.caption
     figure = distributions.draw(study.read(), replace(entry("figure", "distributions"), **shown))
-    assert {ax.get_xlabel() for ax in figure.axes} == {"Bias (SUVR), → 0 is best ←"}
+    assert {ax.get_xlabel() for ax in figure.axes} == {"Bias (SUVR)\n→ 0 is best ←"}
     plt.close(figure)
 
 
