@@ -1,19 +1,31 @@
-"""Statistics over subjects: intervals, paired tests, correction for many comparisons.
+"""Statistics over subjects: intervals, paired tests, equivalence, power, ranks.
 
 The unit is always the subject: values of one subject (seeds, models of several folds) are averaged
 before they come here, and slices or tracers are never counted as independent observations.
+
+Test, estimate, interval and equivalence of a paired comparison are one family, that of Wilcoxon's
+signed ranks: the interval holds exactly the differences that the test does not refuse.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 #: Fewer subjects than this, and an interval says little; tables and figures then warn.
 FEW_SUBJECTS = 6
+
+#: Up to so many subjects the distribution of the signed ranks is counted, as scipy's test does.
+_COUNTED = 50
+
+#: Subjects that a t test needs for each of Wilcoxon's where differences are normal (Pitman).
+_EFFICIENCY = 3 / math.pi
 
 
 def mean_interval(
@@ -46,6 +58,9 @@ def mean_interval(
     return float(values.mean() - half), float(values.mean() + half)
 
 
+# --- two methods on the same subjects -------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class PairedComparison:
     """Wilcoxon signed-rank test of two methods on the same subjects.
@@ -54,8 +69,10 @@ class PairedComparison:
     ----------
     n
         Subjects.
-    median_difference
-        Median over subjects of first minus second, in the unit of the values.
+    difference
+        Hodges-Lehmann estimate of first minus second, in the unit of the values.
+    interval
+        Of that difference; None where so few subjects have none of this level.
     p
         Two-sided p value, exact where the sample allows it; 1 if no subject differs.
     effect
@@ -63,17 +80,24 @@ class PairedComparison:
     smallest_p
         The smallest p value n subjects can reach, 2 / 2^n: if this is above the threshold, the
         sample is too small to decide.
+    spread
+        Standard deviation of the differences over subjects; 0 for one subject.
     """
 
     n: int
-    median_difference: float
+    difference: float
+    interval: tuple[float, float] | None
     p: float
     effect: float
     smallest_p: float
+    spread: float
 
 
 def paired_comparison(
-    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
+    *,
+    level: float = 0.95,
 ) -> PairedComparison:
     """Compare two methods subject by subject, two-sided.
 
@@ -81,18 +105,15 @@ def paired_comparison(
     ----------
     first, second
         (n,) one value per subject, in the same order of subjects.
+    level
+        Coverage of the interval.
 
     Raises
     ------
     ValueError
         Where the lengths differ, are zero, or a value is not finite.
     """
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if first.ndim != 1 or first.shape != second.shape or first.size == 0:
-        raise ValueError(f"cannot pair values of shapes {first.shape} and {second.shape}")
-    difference = first - second
-    if not np.isfinite(difference).all():
-        raise ValueError("a paired difference is not finite")
+    difference = _paired(first, second)
     n = len(difference)
     nonzero = difference[difference != 0]
     if nonzero.size == 0:
@@ -101,7 +122,116 @@ def paired_comparison(
         p = float(stats.wilcoxon(nonzero).pvalue)
         ranks = stats.rankdata(np.abs(nonzero))
         effect = float((np.sign(nonzero) * ranks).sum() / ranks.sum())
-    return PairedComparison(n, float(np.median(difference)), p, effect, min(1.0, 2.0 ** (1 - n)))
+    estimate, interval = hodges_lehmann(difference, level=level)
+    spread = float(difference.std(ddof=1)) if n > 1 else 0.0
+    return PairedComparison(n, estimate, interval, p, effect, min(1.0, 2.0 ** (1 - n)), spread)
+
+
+def _paired(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray):
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if first.ndim != 1 or first.shape != second.shape or first.size == 0:
+        raise ValueError(f"cannot pair values of shapes {first.shape} and {second.shape}")
+    difference = first - second
+    if not np.isfinite(difference).all():
+        raise ValueError("a paired difference is not finite")
+    return difference
+
+
+def hodges_lehmann(
+    differences: Sequence[float] | np.ndarray, *, level: float
+) -> tuple[float, tuple[float, float] | None]:
+    """Median of the means of all pairs of differences, and the interval that Wilcoxon's test has.
+
+    Hodges & Lehmann, Annals of Mathematical Statistics 34, 1963. The interval's ends are order
+    statistics of the n (n + 1) / 2 means (Hollander, Wolfe & Chicken 2014, section 3.3).
+
+    Parameters
+    ----------
+    differences
+        (n,) finite values.
+    level
+        Coverage; what is reached is at least this, since ranks are discrete.
+
+    Returns
+    -------
+    The estimate, and (low, high) or None where n subjects reach no interval of this level.
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    n = len(d)
+    means = np.sort(((d[:, None] + d) / 2)[np.triu_indices(n)])
+    below = _refused(n, (1 - level) / 2)
+    interval = (float(means[below - 1]), float(means[-below])) if below else None
+    return float(np.median(means)), interval
+
+
+def _refused(n: int, tail: float) -> int:
+    """How many values of the signed-rank statistic, from 0 up, have a probability within a tail."""
+    top = n * (n + 1) // 2
+    if n > _COUNTED:
+        deviation = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        return max(0, math.floor(top / 2 - 0.5 + stats.norm.ppf(tail) * deviation) + 1)
+    chance = np.zeros(top + 1)
+    chance[0] = 1
+    for rank in range(1, n + 1):  # the sign of each rank is a coin
+        chance[rank:] = (chance[rank:] + chance[:-rank]) / 2
+        chance[:rank] /= 2
+    # Probabilities are whole multiples of 2^-n: what rounding adds to a sum of them is far less.
+    return int(np.searchsorted(np.cumsum(chance), tail * (1 + 1e-9), side="right"))
+
+
+def equivalence_p(
+    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, *, margin: float
+) -> float:
+    """P value of two one-sided Wilcoxon tests: small where the difference lies within a margin.
+
+    Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987. That no difference was
+    found is not that there is none: this is the test that can say so.
+
+    Parameters
+    ----------
+    first, second
+        As in :func:`paired_comparison`.
+    margin
+        Largest difference that does not matter, above 0, in the unit of the values.
+    """
+    if not 0 < margin < math.inf:
+        raise ValueError(f"a margin of {margin} is not above 0")
+    difference = _paired(first, second)
+    sides = ((difference + margin, "greater"), (difference - margin, "less"))
+    tests = [
+        stats.wilcoxon(shifted[shifted != 0], alternative=side).pvalue if shifted.any() else 1.0
+        for shifted, side in sides
+    ]
+    return float(max(tests))
+
+
+def detectable(spread: float, n: int, *, level: float, power: float) -> float:
+    """Smallest difference that n subjects would have shown, in the unit of the spread.
+
+    For normal differences: that of a t test with 3/pi times the subjects, which Wilcoxon's test is
+    worth (Pitman's efficiency).
+
+    Parameters
+    ----------
+    spread
+        Standard deviation of the paired differences over subjects.
+    n
+        Subjects.
+    level
+        Threshold of the two-sided p value.
+    power
+        Chance of showing it, e.g. 0.8.
+
+    Returns
+    -------
+    Infinite where n subjects reach no p of this level, however large the difference.
+    """
+    if 2.0 ** (1 - n) > level:
+        return math.inf
+    if spread == 0:
+        return 0.0
+    solved = TTestPower().solve_power(nobs=n * _EFFICIENCY, alpha=level, power=power)
+    return float(np.squeeze(solved)) * spread
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -119,8 +249,30 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p values are not a list of numbers in [0, 1]")
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
-    return adjusted
+    return multipletests(p, method="holm")[1] if p.size else p
+
+
+# --- many methods on the same subjects ------------------------------------------------------------
+
+
+def bootstrap_ranks(losses: np.ndarray, *, repeats: int, seed: int) -> np.ndarray:
+    """Ranks of methods by their mean loss over resamples of the subjects.
+
+    Wiesenfarth et al., Scientific Reports 11, 2369 (2021).
+
+    Parameters
+    ----------
+    losses
+        (methods, n) one value per subject, less is better, the subjects in one order.
+    repeats
+        Resamples of n subjects with replacement.
+    seed
+        Of the resampling.
+
+    Returns
+    -------
+    (repeats, methods) ranks from 1; of equal means each has the mean of their ranks.
+    """
+    losses = np.asarray(losses, dtype=np.float64)
+    draws = np.random.default_rng(seed).integers(losses.shape[1], size=(repeats, losses.shape[1]))
+    return stats.rankdata(losses[:, draws].mean(axis=2), axis=0).T

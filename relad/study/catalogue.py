@@ -119,6 +119,9 @@ _FIDELITY = ("psnr", "mae", "hfen", "spectral_high", "crps", "spread_skill")
 _SHARP = ("hfen", "spectral_high")
 _DETAIL = (*_SHARP, "crps")
 _SHARPNESS = "Error of fine structure, its power, and the score of all samples"
+#: By what methods are decided: distortion, then what it hardly sees.
+_DECISIVE = ("psnr", "ssim", "mae", "hfen", "spectral_high", "crps")
+_DECISIONS = "relad.results.tables.decisions:decisions_table"
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"
 
@@ -161,6 +164,36 @@ RESULTS = (
         group="ablation",
         metrics=_FIDELITY,
         single_samples=True,
+    ),
+    Result(
+        TABLE,
+        "decisions",
+        _DECISIONS,
+        "What the subjects decide",
+        metrics=_DECISIVE,
+    ),
+    Result(
+        TABLE,
+        "decisions_external",
+        _DECISIONS,
+        "What the subjects decide" + _EXTERNAL,
+        role="external",
+        metrics=_DECISIVE,
+    ),
+    Result(
+        TABLE,
+        "decisions_ablation",
+        _DECISIONS,
+        "What the subjects decide of ablations, each against its full method",
+        group="ablation",
+        metrics=_DECISIVE,
+    ),
+    Result(
+        TABLE,
+        "ranks",
+        "relad.results.tables.ranks:ranks_table",
+        "How firmly the subjects place each method",
+        metrics=_DECISIVE,
     ),
     Result(
         TABLE,

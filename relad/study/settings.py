@@ -247,7 +247,11 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Evaluation:
+    """How results are decided; ``margins`` are by metric, in its unit."""
+
     interval: float
+    power: float
+    margins: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def make_settings() -> dict[str, Any]:
         },
         "segmentation": {"regions": {}},
         "grid": {"voxel_mm": 8.0},
-        "evaluation": {"interval": 0.95},
+        "evaluation": {"interval": 0.95, "power": 0.8, "margins": {"psnr": 0.3, "mae": 0.005}},
         "methods": {name: {**entry, "trained_as": name} for name, entry in methods.items()},
     }
 

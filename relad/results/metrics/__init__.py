@@ -6,6 +6,7 @@ table or figure shows it whose entry of :mod:`relad.study.catalogue` names it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -30,15 +31,28 @@ class Better(Enum):
     NEARER_80 = "→ 0.8 is best ←"
     NEARER_90 = "→ 0.9 is best ←"
 
-    def best(self, values: pd.Series) -> float:
-        """Best of some values: of ratios with a right value, the one off by the smallest factor."""
-        if self is Better.HIGHER or self is Better.LOWER:
-            return values.max() if self is Better.HIGHER else values.min()
-        if self is Better.NEARER_0:
-            return values.loc[values.abs().idxmin()]
-        right = {Better.NEARER_1: 1.0, Better.NEARER_80: 0.8, Better.NEARER_90: 0.9}[self]
+    @property
+    def target(self) -> float | None:
+        """The right value, where there is one between too little and too much."""
+        found = re.fullmatch(r"→ (\S+) is best ←", self.value)
+        return float(found[1]) if found else None
+
+    def loss(self, values: pd.Series) -> pd.Series:
+        """What is lost by values: less is better, 0 at a target.
+
+        From a target of 0 it is the distance; from another, of which a value is a share, the
+        factor between them, as its logarithm.
+        """
+        if self.target is None:
+            return -values if self is Better.HIGHER else values
+        if self.target == 0:
+            return values.abs()
         with np.errstate(divide="ignore"):
-            return values.loc[np.log(values / right).abs().idxmin()]
+            return np.log(values / self.target).abs()
+
+    def best(self, values: pd.Series) -> float:
+        """Best of some values."""
+        return values.loc[self.loss(values).idxmin()]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,244 @@
+"""Which differences between methods the subjects decide, and in which words.
+
+A family of comparisons is declared before results are seen: every method of a group against the one
+it is measured against, by one metric in one cohort. Each has a paired test, corrected over its
+family (Holm), an effect, an estimate with interval, a test of being within a margin that does not
+matter, the smallest difference that would have been found, and its spread over seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+import pandas as pd
+
+from relad.errors import ReladError
+from relad.results.metrics import METRICS, Better
+from relad.results.scores import mean_over_tracers
+from relad.results.statistics import (
+    PairedComparison,
+    detectable,
+    equivalence_p,
+    holm,
+    paired_comparison,
+)
+from relad.results.study import Study
+from relad.study.catalogue import Result
+from relad.study.settings import Evaluation
+
+_NONE = pd.Series(dtype=float)
+
+
+class Verdict(Enum):
+    """What a comparison says of a method and its reference."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    ALIKE = "alike"
+    OPEN = "not decided"
+    SEEDS = "within the spread over seeds"
+    SAME = "the same"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One method against its reference, by one metric in one cohort.
+
+    Attributes
+    ----------
+    cohort, data, metric, method, reference
+        What was compared; ``data`` is the :class:`relad.status.Kind` of the cohort.
+    comparison
+        Method minus reference, over subjects, of the subjects' means over tracers. Of a metric
+        with a right value it is the difference of their distances from it.
+    seeds
+        Seeds that both have.
+    seed_spread
+        Standard deviation over these of the mean difference; NaN for fewer than two.
+    family
+        Comparisons that ``p_holm`` is corrected over.
+    p_holm
+        P value of a difference, corrected.
+    margin
+        Largest difference that does not matter; NaN where the study states none.
+    p_alike
+        P value of a difference within the margin, corrected alike.
+    detectable
+        Smallest difference that the study's power would have shown at Holm's first step.
+    verdict
+        What follows at the study's level.
+    """
+
+    cohort: str
+    data: str
+    metric: str
+    method: str
+    reference: str
+    comparison: PairedComparison
+    seeds: int
+    seed_spread: float
+    family: int
+    p_holm: float
+    margin: float
+    p_alike: float
+    detectable: float
+    verdict: Verdict
+
+
+def decide(study: Study, result: Result) -> list[Decision]:
+    """Decide every comparison that a result declares, by each of its metrics.
+
+    Raises
+    ------
+    ReladError
+        Where methods were tested on different subjects, or a difference is not finite.
+    """
+    found = []
+    for methods in study.comparisons(result):
+        whole = compared(study, result, methods)
+        parts = [
+            compared(study, result, methods, scores) for _, scores in study.scores.groupby("seed")
+        ]
+        for cohort, of in whole.groupby("cohort", observed=True):
+            for metric in result.metrics:
+                table = _by_method(of, metric, methods)
+                if methods[0] not in table or len(table.columns) < 2:
+                    continue
+                seeds = pd.DataFrame(
+                    [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
+                )
+                where = {"cohort": str(cohort), "data": of["data"].iloc[0], "metric": metric}
+                found += _family(study.settings.evaluation, where, table, seeds)
+    return found
+
+
+def compared(
+    study: Study, result: Result, methods: list[str], scores: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Values of :meth:`Study.values`, the mean over each subject's tracers.
+
+    Of a metric that has a right value they are what is lost by missing it.
+    """
+    values = study.values(result, methods, scores)
+    for metric in result.metrics:
+        if METRICS[metric].better.target is not None:
+            values[metric] = METRICS[metric].better.loss(values[metric])
+    return mean_over_tracers(values)
+
+
+def _by_method(values: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:
+    """Subjects (rows) by those methods that have the metric, in the order given."""
+    table = values.pivot(index="subject", columns="method", values=metric)
+    return table[[method for method in methods if method in table]].dropna(axis=1)
+
+
+def _family(
+    evaluation: Evaluation, where: dict[str, str], table: pd.DataFrame, seeds: pd.DataFrame
+) -> Iterator[Decision]:
+    """Decide one family: the first column of ``table`` against each other one.
+
+    ``seeds`` has the means over subjects, a row per seed.
+    """
+    reference, *others = table.columns
+    level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
+    for method in (reference, *others):
+        if not np.isfinite(table[method]).all():
+            subject = table.index[~np.isfinite(table[method])][0]
+            raise ReladError(
+                f"{where['metric']} of {method} is infinite for subject {subject} of "
+                f"{where['cohort']}, so that it cannot be compared",
+                hint="look at its image: is it the true one, or without any structure?",
+            )
+    tests = [
+        paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
+    ]
+    p_holm = holm([test.p for test in tests])
+    p_alike = np.full(len(others), math.nan)
+    if margin > 0:
+        p_alike = holm([equivalence_p(table[m], table[reference], margin=margin) for m in others])
+    for k, (method, test) in enumerate(zip(others, tests, strict=True)):
+        over_seeds = (seeds.get(method, _NONE) - seeds.get(reference, _NONE)).dropna()
+        decision = Decision(
+            **where,
+            method=method,
+            reference=reference,
+            comparison=test,
+            seeds=len(over_seeds),
+            seed_spread=float(over_seeds.std(ddof=1)),
+            family=len(others),
+            p_holm=float(p_holm[k]),
+            margin=margin,
+            p_alike=float(p_alike[k]),
+            detectable=detectable(
+                test.spread, test.n, level=level / len(others), power=evaluation.power
+            ),
+            verdict=Verdict.OPEN,
+        )
+        yield replace(decision, verdict=_verdict(decision, level))
+
+
+def _verdict(decision: Decision, level: float) -> Verdict:
+    """What follows from the tests at a level."""
+    test = decision.comparison
+    if test.spread == 0 and test.difference == 0:
+        return Verdict.SAME
+    if decision.p_alike <= level:
+        return Verdict.ALIKE
+    if decision.p_holm > level:
+        return Verdict.OPEN
+    if abs(test.difference) < decision.seed_spread:
+        return Verdict.SEEDS
+    higher_is_better = METRICS[decision.metric].better is Better.HIGHER
+    return Verdict.BETTER if (test.effect > 0) == higher_is_better else Verdict.WORSE
+
+
+def sentence(decision: Decision, study: Study) -> str:
+    """A decision in words, with the numbers it rests on."""
+    test, metric = decision.comparison, METRICS[decision.metric]
+    evaluation = study.settings.evaluation
+    method, reference = study.label(decision.method), study.label(decision.reference)
+
+    def number(value: float) -> str:
+        return f"{value:.{metric.decimals}f}"
+
+    if decision.verdict is Verdict.SAME:
+        return (
+            f"{method} and {reference} have the same {metric.label} in each of {test.n} subjects: "
+            "are they one method?"
+        )
+    size = f"{test.difference:+.{metric.decimals}f}"
+    if test.interval:
+        low, high = test.interval
+        size += f" [{number(low)}, {number(high)}]"
+    shown = f"difference {size}, n = {test.n}, p = {decision.p_holm:.2g}"
+    shown += f" corrected over {decision.family}" if decision.family > 1 else ""
+    if decision.verdict is Verdict.ALIKE:
+        return (
+            f"{method} and {reference} are alike in {metric.label}: they differ by less than "
+            f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown})."
+        )
+    if decision.verdict is Verdict.OPEN:
+        least = decision.family * test.smallest_p
+        could = (
+            f"so few subjects reach no p below {least:.2g}"
+            if math.isinf(decision.detectable)
+            else f"{number(decision.detectable)} would have been found with "
+            f"{100 * evaluation.power:g}% power"
+        )
+        return (
+            f"{method} and {reference} cannot be told apart by {metric.label} ({shown}; {could})."
+        )
+    if decision.verdict is Verdict.SEEDS:
+        return (
+            f"{method} differs from {reference} in {metric.label} ({shown}), but by less than "
+            f"seeds do ({number(decision.seed_spread)} over {decision.seeds})."
+        )
+    seeds = "one seed" if decision.seeds < 2 else f"{decision.seeds} seeds"
+    return (
+        f"{method} is {decision.verdict.value} than {reference} in {metric.label} ({shown}, "
+        f"{seeds})."
+    )

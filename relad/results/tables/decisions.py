@@ -1,0 +1,143 @@
+"""The tables of decisions: each method against the one it is measured against, and its verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from relad.results.decisions import Decision, Verdict, decide, sentence
+from relad.results.metrics import METRICS
+from relad.results.study import Study
+from relad.results.tables.accuracy import metrics_note
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
+from relad.status import Kind, note_of
+from relad.study.catalogue import Result
+
+_FIRM = (Verdict.BETTER, Verdict.WORSE, Verdict.ALIKE)
+
+
+def decisions_table(study: Study, result: Result) -> Table | None:
+    """Build the table, with the sentences as summary; None where nothing can be compared.
+
+    Raises
+    ------
+    ReladError
+        See :func:`relad.results.decisions.decide`.
+    """
+    decisions = decide(study, result)
+    if not decisions:
+        return None
+    rows = pd.DataFrame([_row(decision, study) for decision in decisions])
+    families = [(decision.cohort, decision.reference, decision.metric) for decision in decisions]
+    return Table(
+        name=result.name,
+        caption=_caption(result, decisions, study),
+        warning=note_of(Kind(decision.data) for decision in decisions),
+        rows=rows,
+        headers=(
+            *("Cohort", "Metric", "Method", "Difference", "p (Holm)", "Effect", "p alike (margin)"),
+            *("Would be found", "Spread over seeds", "Verdict"),
+        ),
+        groups=[
+            [_cells(d, study) for d, of in zip(decisions, families, strict=True) if of == family]
+            for family in dict.fromkeys(families)
+        ],
+        summary=list(_summary(decisions, study)),
+    )
+
+
+def _summary(decisions: list[Decision], study: Study) -> Iterator[str]:
+    """Lines that tell what was decided, and how much was not."""
+    for d in decisions:
+        if d.verdict is not Verdict.OPEN:
+            yield f"{d.cohort}: {sentence(d, study)}"
+    undecided = sum(d.verdict is Verdict.OPEN for d in decisions)
+    yield f"{undecided} of {len(decisions)} comparisons are not decided"
+
+
+def _row(decision: Decision, study: Study) -> dict[str, object]:
+    test = decision.comparison
+    low, high = test.interval or (math.nan, math.nan)
+    return {
+        "cohort": decision.cohort,
+        "metric": decision.metric,
+        "method": decision.method,
+        "reference": decision.reference,
+        "n": test.n,
+        "seeds": decision.seeds,
+        "difference": test.difference,
+        "difference_low": low,
+        "difference_high": high,
+        "p": test.p,
+        "comparisons": decision.family,
+        "p_holm": decision.p_holm,
+        "effect": test.effect,
+        "margin": decision.margin,
+        "p_alike": decision.p_alike,
+        "detectable": decision.detectable,
+        "seed_spread": decision.seed_spread,
+        "verdict": decision.verdict.value,
+        "sentence": sentence(decision, study),
+        "data": decision.data,
+    }
+
+
+def _cells(decision: Decision, study: Study) -> list[Cell]:
+    test, metric = decision.comparison, METRICS[decision.metric]
+
+    def number(value: float, sign: str = "") -> str:
+        return f"{value:{sign}.{metric.decimals}f}" if math.isfinite(value) else NOT_AVAILABLE
+
+    difference = number(test.difference, "+")
+    if test.interval:
+        difference += " [{}, {}]".format(*map(number, test.interval))
+    alike = NOT_AVAILABLE
+    if decision.margin > 0:
+        alike = f"{decision.p_alike:.2g} ({decision.margin:g})"
+    return [
+        Cell(decision.cohort),
+        Cell(metric.label),
+        Cell(study.label(decision.method)),
+        Cell(difference),
+        Cell(f"{decision.p_holm:.2g}"),
+        Cell(f"{test.effect:+.2f}"),
+        Cell(alike),
+        Cell(number(decision.detectable)),
+        Cell(number(decision.seed_spread)),
+        Cell(decision.verdict.value, bold=decision.verdict in _FIRM),
+    ]
+
+
+def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
+    settings, evaluation = study.settings, study.settings.evaluation
+    counts = {d.cohort: d.comparison.n for d in decisions}
+    cohorts = "; ".join(f"{cohort}, n = {n} subjects" for cohort, n in counts.items())
+    references = ", ".join(dict.fromkeys(study.label(d.reference) for d in decisions))
+    families = sorted({d.family for d in decisions})
+    seeds = sorted({d.seeds for d in decisions})
+    percent = f"{100 * evaluation.interval:g}%"
+    sentences = [
+        f"{result.title}: {cohorts}",
+        f"Each method minus {references}, subject by subject; a subject's value is the mean over "
+        "seeds and tracers" + (" and over the folds' models" if result.role == "external" else ""),
+        f"Difference: Hodges-Lehmann estimate [{percent} interval]; of a metric with a right "
+        "value, that of the distances from it. Effect: matched-pairs rank-biserial correlation",
+        "p: Wilcoxon's signed-rank test, two-sided, with Holm's correction over the "
+        f"{' or '.join(map(str, families))} methods of a cohort and metric",
+        "p alike: two one-sided tests, corrected alike, that the difference is smaller than the "
+        "margin in brackets, which does not matter",
+        f"Would be found: the smallest difference with {100 * evaluation.power:g}% power at the "
+        "first step of Holm's correction",
+        f"Spread over seeds: standard deviation of the mean difference ({_listed(seeds)}); a "
+        "smaller difference is none",
+        f"Verdict at {1 - evaluation.interval:.2g}; where none is bold, nothing is decided",
+        metrics_note(result, settings, settings.tracers),
+    ]
+    return ". ".join(sentences) + "."
+
+
+def _listed(seeds: list[int]) -> str:
+    """``2 seeds``, or ``1 or 2 seeds``."""
+    return f"{' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"

@@ -1,0 +1,241 @@
+"""Decisions: verdicts of planted differences, families, seeds, sentences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from relad.errors import ReladError
+from relad.results.decisions import Verdict, decide, sentence
+from relad.results.statistics import PairedComparison, holm, paired_comparison
+from relad.results.study import Study
+from tests.helpers.fake_study import entry, score, scores_of
+
+N = 20
+DECISIONS = replace(entry("table", "decisions"), metrics=("psnr",))
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """Make a study of 20 people in which methods differ from "rela" by what is said."""
+
+    def make(metric: str = "psnr", seeds: int = 1, **differences) -> Study:
+        rng = np.random.default_rng(0)
+        people = rng.normal(20 if metric == "psnr" else 0.2, 1, N)
+        values = {"rela": np.tile(people, (seeds, 1))}
+        for name, (mean, spread, *over_seeds) in differences.items():
+            noise = mean + spread * rng.normal(0, 1, N)
+            shifts = over_seeds or [0.0] * seeds
+            values[name] = people + noise + np.reshape(shifts, (-1, 1))
+        rows = [
+            score(method=name, metric=metric, subject=f"S{i}", seed=seed, value=value)
+            for name, of in values.items()
+            for seed, row in enumerate(of)
+            for i, value in enumerate(row)
+        ]
+        return scores_of(tmp_path, *rows)
+
+    return make
+
+
+def by_method(study: Study, result=DECISIONS) -> dict:
+    return {found.method: found for found in decide(study, result)}
+
+
+def test_verdicts_of_planted_differences(planted):
+    found = by_method(planted(unet=(1.0, 0.5), template=(-3.0, 0.5)))
+    assert {m: d.verdict for m, d in found.items()} == {
+        "unet": Verdict.BETTER,
+        "template": Verdict.WORSE,
+    }
+    assert found["unet"].comparison.difference == pytest.approx(1.0, abs=0.3)
+    assert {(d.reference, d.metric, d.cohort, d.data) for d in found.values()} == {
+        ("rela", "psnr", "study", "simulated")
+    }
+
+
+def test_of_an_error_less_is_better(planted):
+    found = by_method(planted("mae", unet=(-1.0, 0.5)), replace(DECISIONS, metrics=("mae",)))
+    assert found["unet"].verdict is Verdict.BETTER
+    assert found["unet"].comparison.effect < 0
+
+
+def test_no_difference_found_is_open_and_none_shown_is_alike(planted):
+    found = by_method(planted(unet=(0.0, 2.0), template=(0.05, 0.1)))
+    assert found["unet"].verdict is Verdict.OPEN
+    assert found["template"].verdict is Verdict.ALIKE
+    assert found["template"].margin == 0.3
+
+
+def test_a_difference_that_is_certain_and_does_not_matter_is_alike(planted):
+    found = by_method(planted(unet=(0.1, 0.02)))["unet"]
+    assert found.p_holm < 0.001
+    assert found.verdict is Verdict.ALIKE
+
+
+def test_without_a_margin_nothing_is_alike(planted):
+    study = planted(unet=(0.0, 0.01))
+    study.settings = replace(
+        study.settings, evaluation=replace(study.settings.evaluation, margins={})
+    )
+    found = by_method(study)["unet"]
+    assert found.verdict is not Verdict.ALIKE
+    assert math.isnan(found.margin)
+    assert math.isnan(found.p_alike)
+
+
+def test_p_is_corrected_over_the_methods_of_a_cohort_and_metric(planted):
+    study = planted(unet=(0.6, 1.0), template=(0.5, 1.0))
+    found = by_method(study)
+    values = study.values(DECISIONS, ["rela", "unet", "template"])
+    psnr = values.pivot(index="subject", columns="method", values="psnr")
+    p = [paired_comparison(psnr[m], psnr["rela"]).p for m in ("unet", "template")]
+    assert [found[m].p_holm for m in ("unet", "template")] == pytest.approx(list(holm(p)))
+    assert [found[m].comparison.p for m in ("unet", "template")] == pytest.approx(p)
+
+
+def test_another_metric_is_another_family(fake):
+    found = decide(fake.read(), replace(DECISIONS, metrics=("psnr", "mae")))
+    assert [(d.metric, d.family) for d in found] == [("psnr", 2)] * 2 + [("mae", 2)] * 2
+
+
+def test_a_difference_smaller_than_that_of_seeds_is_none(planted):
+    """Half a dB in each of 20 people, but seeds move the mean by more than that."""
+    firm = by_method(planted(seeds=2, unet=(0.5, 0.2, -0.1, 0.1)))["unet"]
+    assert (firm.verdict, firm.seeds) == (Verdict.BETTER, 2)
+    assert firm.seed_spread == pytest.approx(np.std([-0.1, 0.1], ddof=1))
+    loose = by_method(planted(seeds=2, unet=(0.5, 0.2, -0.6, 0.6)))["unet"]
+    assert loose.verdict is Verdict.SEEDS
+    assert loose.seed_spread == pytest.approx(np.std([-0.6, 0.6], ddof=1))
+
+
+def test_one_seed_has_no_spread(planted):
+    found = by_method(planted(unet=(1.0, 0.2)))["unet"]
+    assert found.seeds == 1
+    assert math.isnan(found.seed_spread)
+
+
+def test_two_methods_that_give_the_same_are_told(planted):
+    study = planted(unet=(0.0, 0.0))
+    found = by_method(study)["unet"]
+    assert found.verdict is Verdict.SAME
+    assert "are they one method?" in sentence(found, study)
+
+
+def test_a_metric_with_a_right_value_is_compared_by_its_distance(tmp_path):
+    """-1 and +1 dB are equally wrong; 3 dB too much is worse than 1 dB too little."""
+    rng = np.random.default_rng(0)
+    rows = [
+        score(method=m, metric="spectral_high", subject=f"S{i}", value=v + 0.01 * rng.normal())
+        for m, v in (("rela", -1.0), ("unet", 1.0), ("template", 3.0))
+        for i in range(N)
+    ]
+    found = by_method(scores_of(tmp_path, *rows), replace(DECISIONS, metrics=("spectral_high",)))
+    assert found["template"].comparison.difference == pytest.approx(2.0, abs=0.02)
+    assert found["template"].verdict is Verdict.WORSE
+    assert found["unet"].comparison.difference == pytest.approx(0.0, abs=0.02)
+    assert found["unet"].verdict is Verdict.OPEN
+
+
+def test_tracers_of_a_subject_are_one_value(tmp_path):
+    """Two tracers of ten people are ten observations."""
+    rows = [
+        score(method=m, tracer=t, subject=f"S{i}", value=20 + i + d + (t == "tau"))
+        for m, d in (("rela", 0.0), ("unet", 1.0))
+        for t in ("tau", "amyloid")
+        for i in range(10)
+    ]
+    found = by_method(scores_of(tmp_path, *rows))["unet"]
+    assert found.comparison.n == 10
+    assert found.comparison.p == pytest.approx(2 / 2**10)
+
+
+def test_ablations_are_compared_with_their_full_method(fake):
+    study = fake.read()
+    found = decide(study, replace(entry("table", "decisions_ablation"), metrics=("psnr",)))
+    assert [(d.method, d.reference) for d in found] == [("rela-no-t1w", "rela")]
+
+
+def test_without_its_reference_nothing_is_decided(planted):
+    study = planted(unet=(1.0, 0.1))
+    study.scores = study.scores[study.scores["method"] != "rela"]
+    assert decide(study, DECISIONS) == []
+
+
+def test_what_is_infinite_is_named(planted):
+    study = planted(unet=(1.0, 0.1))
+    at = study.scores.index[(study.scores["method"] == "unet") & (study.scores["subject"] == "S3")]
+    study.scores.loc[at, "value"] = np.inf
+    with pytest.raises(ReladError, match="psnr of unet is infinite for subject S3 of study"):
+        decide(study, DECISIONS)
+
+
+def test_other_cohorts_are_decided_apart(tmp_path):
+    rows = [
+        score(cohort=c, method=m, subject=f"S{i}", value=20 + i + d * sign)
+        for c, sign in (("study", 1), ("elsewhere", -1))
+        for m, d in (("rela", 0.0), ("unet", 1.0))
+        for i in range(10)
+    ]
+    study = scores_of(tmp_path, *rows)
+    home = by_method(study)["unet"]
+    away = by_method(study, replace(entry("table", "decisions_external"), metrics=("psnr",)))[
+        "unet"
+    ]
+    assert (home.cohort, home.verdict) == ("study", Verdict.BETTER)
+    assert (away.cohort, away.verdict) == ("elsewhere", Verdict.WORSE)
+
+
+# --- sentences ------------------------------------------------------------------------------------
+
+
+def decision(study: Study, verdict: Verdict, **changes):
+    found = by_method(study)["unet"]
+    test = PairedComparison(20, 1.234, (0.5, 2.0), 0.002, 0.9, 2.0**-19, 1.0)
+    known = {"comparison": test, "p_holm": 0.004, "p_alike": 0.5, "family": 2, "seeds": 1}
+    return replace(found, verdict=verdict, **{**known, "detectable": 0.75, **changes})
+
+
+@pytest.fixture
+def said(planted):
+    study = planted(unet=(1.0, 0.5))
+    return lambda verdict, **changes: sentence(decision(study, verdict, **changes), study)
+
+
+def test_sentences_hold_the_numbers(said):
+    shown = "difference +1.23 [0.50, 2.00], n = 20, p = 0.004 corrected over 2"
+    assert said(Verdict.BETTER) == (
+        f"U-Net (L1) is better than RelA-Diffusion in PSNR (dB) ({shown}, one seed)."
+    )
+    assert said(Verdict.WORSE, seeds=3) == (
+        f"U-Net (L1) is worse than RelA-Diffusion in PSNR (dB) ({shown}, 3 seeds)."
+    )
+    assert said(Verdict.ALIKE, p_alike=0.01) == (
+        "U-Net (L1) and RelA-Diffusion are alike in PSNR (dB): they differ by less than 0.3 "
+        f"(p = 0.01; {shown})."
+    )
+    assert said(Verdict.OPEN) == (
+        f"U-Net (L1) and RelA-Diffusion cannot be told apart by PSNR (dB) ({shown}; 0.75 would "
+        "have been found with 80% power)."
+    )
+    assert said(Verdict.SEEDS, seeds=2, seed_spread=1.5) == (
+        f"U-Net (L1) differs from RelA-Diffusion in PSNR (dB) ({shown}), but by less than seeds do "
+        "(1.50 over 2)."
+    )
+
+
+def test_a_sentence_says_where_no_p_is_small_enough(said):
+    few = PairedComparison(5, 1.0, None, 0.0625, 1.0, 0.0625, 1.0)
+    text = said(Verdict.OPEN, comparison=few, p_holm=0.125, detectable=math.inf)
+    assert text.endswith(
+        "n = 5, p = 0.12 corrected over 2; so few subjects reach no p below 0.12)."
+    )
+
+
+def test_verdicts_have_one_spelling():
+    assert len({v.value for v in Verdict}) == len(Verdict)
+    assert pd.Series([v.value for v in Verdict]).str.islower().all()
