@@ -4,17 +4,17 @@ Example:
   relad metrics synthetic.nii.gz real.nii.gz --mask brain.nii.gz --data-range 4
   relad metrics mean.nii.gz real.nii.gz --mask brain.nii.gz --data-range 4 --samples sample*.nii.gz
 
-prints one object of numbers: psnr (dB), ssim, ssim_open, mae, hfen, spectral_low,
-spectral_middle, spectral_high (dB) and crps, and with --samples also spread_skill, coverage_80
-and coverage_90. The data range R is always given: PSNR is 10 log10(R^2 / MSE), and R sets the
-constants of SSIM; for SUVR images use the width of the tracer's window in the configuration
-(suvr_window). SSIM is three-dimensional (Gaussian window, sigma 1.5 voxels, 11 taps, population
-covariance), its windows confined to the mask; ssim_open is the map of the whole volume averaged
-over the mask; HFEN is ||LoG(error)|| / ||LoG(truth)|| in the mask (sigma 1.5 voxels); a spectral
-power is that of PRED over that of TRUTH in a band of spatial frequency (octaves from 1/64 to 1/8
-cycles/mm); crps is the MAE unless there are samples. What is not a finite number is null: PSNR of
-identical images, which is infinite, and detail over that of a constant truth. Images on different
-grids (shape or affine) are refused.
+prints one object of numbers: psnr (dB), ssim, ssim_open, mae, hfen, spectral_low, spectral_middle,
+spectral_high (dB) and crps, and with --samples also spread_skill, coverage_50, coverage_80 and
+coverage_90. The data range R is always given: PSNR is 10 log10(R^2 / MSE), and R sets the constants
+of SSIM; for SUVR images use the width of the tracer's window in the configuration (suvr_window).
+SSIM is three-dimensional (Gaussian window, sigma 1.5 voxels, 11 taps, population covariance), its
+windows confined to the mask; ssim_open is the map of the whole volume averaged over the mask; HFEN
+is ||LoG(error)|| / ||LoG(truth)|| in the mask (sigma 1.5 voxels); a spectral power is that of PRED
+over that of TRUTH in a band of spatial frequency (octaves from 1/64 to 1/8 cycles/mm); crps is the
+MAE unless there are samples. What is not a finite number is null: PSNR of identical images, which
+is infinite, and detail over that of a constant truth. Images on different grids (shape or affine)
+are refused.
 """
 
 from __future__ import annotations

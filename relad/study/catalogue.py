@@ -121,6 +121,18 @@ _DETAIL = (*_SHARP, "crps")
 _SHARPNESS = "Error of fine structure, its power, and the score of all samples"
 #: By what methods are decided: distortion, then what it hardly sees.
 _DECISIVE = ("psnr", "ssim", "mae", "hfen", "spectral_high", "crps")
+_CALIBRATION = ("spread_skill", "coverage_50", "coverage_80", "coverage_90")
+_COVERED = (
+    "Voxels whose truth lies in the central interval of the samples against the interval's level, "
+    "and the samples' spread over the error of their mean: on the line and at 1 a method is as "
+    "sure as it may be, below too sure. Mean over subjects of their means over tracers, with "
+    "interval."
+)
+_FOREST = (
+    "Hodges-Lehmann estimate with interval of each method's difference, over subjects; grey band: "
+    "the margin that does not matter. Filled where the corrected tests decide. Of a metric with a "
+    "right value it is the difference of the distances from it."
+)
 _DECISIONS = "relad.results.tables.decisions:decisions_table"
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"
@@ -209,7 +221,16 @@ RESULTS = (
         "calibration",
         _ACCURACY,
         "Calibration of the samples' spread",
-        metrics=("crps", "spread_skill", "coverage_80", "coverage_90"),
+        metrics=("crps", *_CALIBRATION),
+        of_all=False,
+    ),
+    Result(
+        TABLE,
+        "calibration_external",
+        _ACCURACY,
+        "Calibration of the samples' spread" + _EXTERNAL,
+        role="external",
+        metrics=("crps", *_CALIBRATION),
         of_all=False,
     ),
     Result(
@@ -286,6 +307,72 @@ RESULTS = (
         _DIFFERENCES.format("the full method"),
         group="ablation",
         metrics=_DETAIL,
+    ),
+    Result(
+        FIGURE,
+        "decisions",
+        "relad.results.figures.forest:draw",
+        "What the subjects decide",
+        _FOREST,
+        metrics=_DECISIVE,
+    ),
+    Result(
+        FIGURE,
+        "decisions_external",
+        "relad.results.figures.forest:draw",
+        "What the subjects decide" + _EXTERNAL,
+        _FOREST,
+        role="external",
+        metrics=_DECISIVE,
+    ),
+    Result(
+        FIGURE,
+        "decisions_ablation",
+        "relad.results.figures.forest:draw",
+        "What the subjects decide of ablations",
+        _FOREST,
+        group="ablation",
+        metrics=_DECISIVE,
+    ),
+    Result(
+        FIGURE,
+        "ranks",
+        "relad.results.figures.ranks:draw",
+        "How firmly the subjects place each method",
+        "Ranks over resamples of the subjects; a blob's area is the share of resamples in which "
+        "the method has the rank (Wiesenfarth et al. 2021).",
+        metrics=_DECISIVE,
+    ),
+    Result(
+        FIGURE,
+        "plane",
+        "relad.results.figures.plane:draw",
+        "Error against blur",
+        "Every method and sampling in the plane of distortion and perception (Blau & Michaeli "
+        "2018): a mean of samples has the least error and is blurred, one sample (open marker, "
+        "joined to its mean) has the truth's detail and twice the squared error. Mean over "
+        "subjects of their means over tracers, with intervals.",
+        metrics=("mae", "spectral_high"),
+        single_samples=True,
+    ),
+    Result(
+        FIGURE,
+        "calibration",
+        "relad.results.figures.calibration:draw",
+        "Calibration of the samples' spread",
+        _COVERED,
+        metrics=_CALIBRATION,
+        of_all=False,
+    ),
+    Result(
+        FIGURE,
+        "calibration_external",
+        "relad.results.figures.calibration:draw",
+        "Calibration of the samples' spread" + _EXTERNAL,
+        _COVERED,
+        role="external",
+        metrics=_CALIBRATION,
+        of_all=False,
     ),
     Result(
         FIGURE,

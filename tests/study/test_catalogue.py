@@ -132,14 +132,20 @@ def made(tmp_path_factory):
     for name in ("rela", "unet"):
         settings["methods"][name]["groups"] += ["my_group"]
     study = FakeStudy(root, subjects=4, settings=settings)
+    for cohort in settings["cohorts"]:
+        study.synthesize(cohort, "rela", sampler="ddim-10x4")  # whose spread is calibrated
     study.evaluate_all()
     sampled = study.evaluate_samplings()
     for step in ("tables", "figures"):
         assert study.summarize(step, root / step) == 0
         assert study.summarize(step, root / step, "--only", "my_group") == 0
         assert study.call(step, root / step, sampled, "--only", "samplers") == 0
-    for name in ("spectrum", "calibration"):
-        assert study.summarize("tables", root / "tables", "--only", name) == 0
+    for step, names in {
+        "tables": ("spectrum", "calibration", "calibration_external"),
+        "figures": ("calibration", "calibration_external"),
+    }.items():
+        only = [part for name in names for part in ("--only", name)]
+        assert study.summarize(step, root / step, *only) == 0
     return study
 
 

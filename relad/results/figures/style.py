@@ -60,8 +60,13 @@ _RC = {
 WIDTH = 7.2
 #: Heights of the figures: fixed part, and of each line, method, panel or row of axes.
 ABLATION = (0.95, 0.42)
+CALIBRATION = (2.6, 0.0)
 DISTRIBUTIONS = (1.85, 0.57)
+#: Of the forest: fixed part of a row of panels, and each line of a name.
+FOREST = (0.45, 0.17)
 PANELS = (0.5, 1.06)
+PLANE = (3.6, 0.0)
+RANKS = (1.3, 0.26)
 RUNTIME = (2.6, 0.0)
 SAMPLERS = (0.9, 1.45)
 TRAINING_CURVES = (0.75, 1.25)
@@ -90,7 +95,9 @@ COLOURS = (
     "#882255",
     "#44AA99",
 )
-_FLOOR = "#7F7F7F"
+_FLOORS = ("#7F7F7F", "#404040", "#B5B5B5")
+#: Of decisions: for, against, no difference that matters, none decided.
+GOOD, BAD, EVEN, OPEN = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 _TRACER_COLOURS = ("#332288", "#DDAA33", "#44AA99", "#CC6677", "#88CCEE", "#117733")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 #: Colour maps of MRI, PET and differences.
@@ -118,6 +125,14 @@ RULE = {"color": "0.9", "linewidth": 0.5, "zorder": 0}
 COST = {"markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
 COST_INTERVAL = {"linewidth": 1, "alpha": 0.6}
 CURVE = {"markersize": 3.2}
+JOINED = {"linewidth": 0.8, "alpha": 0.8, "linestyle": ":"}
+DECISION = {"markersize": 4.6, "markeredgewidth": 0.9}
+MARGIN = {"color": "0.92", "zorder": -1}
+#: Area of a blob whose rank is always reached, in points squared.
+BLOB = 110
+BLOBS = {"alpha": 0.75, "linewidth": 0}
+MEAN_RANK = {"color": "black", "marker": "|", "markersize": 7, "linestyle": ""}
+SIDE_NOTE = {"fontsize": 7}
 BAND = {"alpha": 0.07, "linewidth": 0}
 TRAINING = {"linewidth": 0.9, "alpha": 0.85, "markersize": 2.5}
 HEADER = {"fontsize": 6.5, "pad": 3}
@@ -144,12 +159,14 @@ def marker(k: int) -> str:
 
 
 def method_colours(settings: ResultSettings) -> dict[str, str]:
-    """Colour of every method, those of the main comparison first; floors are grey."""
+    """Colour of every method, those of the main comparison first; floors are greys."""
     methods = settings.methods
     ordered = sorted(methods, key=lambda name: "main" not in methods[name].groups)
-    coloured = [name for name in ordered if methods[name].family != "floor"]
-    colours = {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(coloured)}
-    return {name: colours.get(name, _FLOOR) for name in ordered}
+    colours = {}
+    for palette, floor in ((COLOURS, False), (_FLOORS, True)):
+        of = [name for name in ordered if (methods[name].family == "floor") == floor]
+        colours |= {name: palette[k % len(palette)] for k, name in enumerate(of)}
+    return {name: colours[name] for name in ordered}
 
 
 def tracer_colours(settings: ResultSettings) -> dict[str, str]:
@@ -171,6 +188,11 @@ def wrapped(name: str, most: int) -> str:
 def metric_label(metric: str, apart: str = ", ") -> str:
     """Name of a metric with its unit, and an arrow that tells in which direction it improves."""
     return f"{METRICS[metric].label}{apart}{METRICS[metric].better.value}"
+
+
+def height_of(label: str) -> int:
+    """Lines that the name of a category takes, at least two."""
+    return max(2, _each(label, CATEGORY_NAME).count("\n") + 1)
 
 
 def name_lines(ax: Axes, labels: Iterable[str]) -> None:

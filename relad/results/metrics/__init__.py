@@ -28,6 +28,7 @@ class Better(Enum):
     LOWER = "← lower is better"
     NEARER_0 = "→ 0 is best ←"
     NEARER_1 = "→ 1 is best ←"
+    NEARER_50 = "→ 0.5 is best ←"
     NEARER_80 = "→ 0.8 is best ←"
     NEARER_90 = "→ 0.9 is best ←"
 
@@ -188,7 +189,11 @@ METRICS = {
             ),
             least_samples=2,
         )
-        for percent, better in ((80, Better.NEARER_80), (90, Better.NEARER_90))
+        for percent, better in (
+            (50, Better.NEARER_50),
+            (80, Better.NEARER_80),
+            (90, Better.NEARER_90),
+        )
     },
 }
 
