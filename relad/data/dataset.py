@@ -45,10 +45,11 @@ SUBJECT_COLUMNS = (
     "tracers",
     "scanner",
     "brain_volume_ml",
+    "mri_sha256",
 )
 
 #: What is told of people and data beside what makes them up.
-_BESIDE = {"provenance", "regions", "preprocessing", "scanner", "brain_volume_ml"}
+_BESIDE = {"provenance", "regions", "preprocessing", "scanner", "brain_volume_ml", "mri_sha256"}
 _NOWHERE = np.float32(np.nan)
 
 

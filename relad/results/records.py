@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -72,6 +72,8 @@ class Synthesis:
         As measured.
     data
         Fingerprint of the packed cohort.
+    left_out
+        People who were not synthesised, since the model knows them, and how they were recognised.
     untrained
         Tracers that no subject it was trained on had, and that it therefore did not synthesise.
     """
@@ -90,6 +92,7 @@ class Synthesis:
     device: str | None = None
     data: str | None = None
     untrained: Sequence[str] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def read_training(folder: str | Path) -> Training:
@@ -127,7 +130,7 @@ def _read(file: Path, record: type, needed: Sequence[str], step: str) -> dict[st
     if lacking:
         raise DataError(f"lacks {', '.join(lacking)}", file=file, hint=hint)
     types = get_type_hints(record)
-    there = [field.name for field in fields(record) if field.name in told]
+    there = [each.name for each in fields(record) if each.name in told]
     try:
         found = {name: typed(types[name], told[name], name) for name in there}
     except ReladError as error:

@@ -108,6 +108,7 @@ def run(args: argparse.Namespace) -> None:
         out.with_suffix(".json"),
         {
             "kind": Kind.of_parts([dataset.kind, synthesis.kind]),
+            "left_out": synthesis.left_out,
             "regions": {
                 name: metric.taken_in(dataset.own_regions) for name, metric in METRICS.items()
             },
@@ -148,7 +149,7 @@ def evaluate(
     voxel_mm = voxel_sizes(dataset.affine)
     for index, k in dataset.pairs(fold=synthesis.fold, part=part):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
-        if tracer in synthesis.untrained:
+        if tracer in synthesis.untrained or subject in synthesis.left_out:
             continue
         window = dataset.windows[tracer]
         truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)

@@ -27,6 +27,7 @@ from relad.cli import add_settings, folders_of
 from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.folds import assign_folds
 from relad.data.intensity import standardized_mri
+from relad.data.overlap import refuse_twins
 from relad.data.window import to_unit
 from relad.errors import DataError, ReladError
 from relad.fileio import (
@@ -160,6 +161,7 @@ def pack(
             row["fold"] = folds[row["subject"]]
     with whole_folder(out, mark="dataset.json") as temporary:
         checksums = _write_arrays(temporary, usable, of_subject, settings, pet=role != "apply")
+        refuse_twins(usable, out)
         write_table(temporary / "subjects.tsv", rows, SUBJECT_COLUMNS)
         write_json(
             temporary / "dataset.json",
@@ -263,13 +265,16 @@ def _affine(settings: PackSettings) -> np.ndarray:
 
 def _write_arrays(
     out: Path,
-    usable: Sequence[Mapping[str, Any]],
+    usable: Sequence[dict[str, Any]],
     of_subject: Mapping[str, Path],
     settings: PackSettings,
     *,
     pet: bool,
 ) -> dict[str, str]:
-    """Write mri, pet, mask and regions, a subject at a time; returns their SHA-256 by name."""
+    """Write mri, pet, mask and regions, a subject at a time; returns their SHA-256 by name.
+
+    Each row is given the hash of the subject's MRI.
+    """
     own = settings.segmentation.regions
     n, shape, affine = len(usable), settings.grid.shape, _affine(settings)
     arrays = {
@@ -299,6 +304,7 @@ def _write_arrays(
             except DataError as error:
                 raise DataError(error.what, file=folder / name, hint=error.hint) from None
             arrays["mri"][i, j] = mri
+        row["mri_sha256"] = hashlib.sha256(arrays["mri"][i].tobytes()).hexdigest()[:16]
         if not pet:
             continue
         arrays["pet"][i] = np.nan

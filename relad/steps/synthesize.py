@@ -21,6 +21,9 @@ Example:
 
 MODEL is the folder of `relad train`, or a bundle of `relad export`.
 
+People of another cohort who were in that of the model (the same id, or the same MRI) are an error,
+or are left out, as the cohort's known_people says.
+
 --method names another entry of the configuration that samples the same model in another way; the
 results then stand under its id.
 """
@@ -45,6 +48,7 @@ from relad.cli import above_zero, add_settings, whole_number
 from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
+from relad.data.overlap import REFUSE, left_out
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
 from relad.fileio import read_object, whole_folder, write_json
@@ -68,8 +72,12 @@ def synthesize(
     sampling: Sampling,
     batch_size: int,
     device: torch.device,
+    known_people: Mapping[str, str],
 ) -> None:
-    """Write the synthetic PET of a cohort under a method's ``name``, see the module's docstring."""
+    """Write the synthetic PET of a cohort under a method's ``name``, see the module's docstring.
+
+    ``known_people``: by cohort, what becomes of people whom the model was trained with.
+    """
     method, scaling, info = load_model(model, device)
     data = PackedDataset(packed)
     if data.tracers != info["tracers"]:
@@ -88,14 +96,23 @@ def synthesize(
         )
     trained = info.get("trained_tracers", data.tracers)  # of models older than this key
     untrained = [tracer for tracer in data.tracers if tracer not in trained]
-    pairs = [(i, k) for i, k in data.pairs(info["fold"], part) if data.tracers[k] in trained]
+    known = left_out(info, data, known_people.get(data.cohort, REFUSE), model)
+    pairs = [
+        (i, k)
+        for i, k in data.pairs(info["fold"], part)
+        if data.tracers[k] in trained and data.subjects[i]["subject"] not in known
+    ]
     if untrained:
         print(
             f"{model}: not synthesised: {', '.join(untrained)}, of which it saw no PET in training",
             file=sys.stderr,
         )
     if not pairs:
-        raise ReladError(f"has no PET of the tracers {', '.join(trained)}", file=packed)
+        raise ReladError(
+            f"has no PET of the tracers {', '.join(trained)}"
+            + (" of people whom the model does not know" if known else ""),
+            file=packed,
+        )
     # What a model learnt from simulated scans is no patient's PET, whoever's MRI it is given.
     learnt = Kind(info.get("kind", data.kind))  # of models older than this key
     kind = Kind.of_parts([data.kind, learnt])
@@ -143,6 +160,7 @@ def synthesize(
                 "seed": info["seed"],
                 "subjects": data.names(pairs),
                 "untrained": untrained,
+                "left_out": known,
                 "data": data.fingerprint,
                 "model": {"data": info.get("data"), "updates": info["counts"]["updates"]},
                 "batch_size": batch_size,
@@ -265,6 +283,7 @@ def _run(model: Path, args: argparse.Namespace, settings: SynthesizeSettings) ->
         sampling=choose_sampling(name, args, settings),
         batch_size=settings.sampling.batch_size,
         device=choose_device("auto"),
+        known_people={c: entry.known_people for c, entry in settings.cohorts.items()},
     )
 
 

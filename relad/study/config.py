@@ -185,7 +185,7 @@ def _check_cohorts(config: Mapping[str, Any], *, file: str | Path) -> None:
     for cohort, entry in config["cohorts"].items():
         needs, takes = subjects.keys_of_source(cohort, entry["source"])
         missing = [key for key in needs if key not in entry]
-        given = set(entry) - {"role", "source", "psf", "methods"}
+        given = set(entry) - {"role", "source", "psf", "methods", "known_people"}
         idle = sorted(given - set(needs) - set(takes))
         if missing or idle:
             raise ReladError(

@@ -66,6 +66,13 @@ class ComparedCohort:
 
 
 @dataclass(frozen=True)
+class TestedCohort:
+    """What becomes of people of a cohort whom a model was trained with."""
+
+    known_people: str
+
+
+@dataclass(frozen=True)
 class Tracer:
     ligand: str
     aliases: tuple[str, ...]
@@ -399,6 +406,7 @@ class TuneSettings:
 
 @dataclass(frozen=True)
 class SynthesizeSettings:
+    cohorts: dict[str, TestedCohort]
     sampling: Sampling
     methods: dict[str, SampledMethod]
 

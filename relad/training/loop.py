@@ -13,8 +13,8 @@ from torch import Tensor
 from relad.compute import parallel
 from relad.compute.devices import autocast, choose_device, device_name, peak_memory_mb
 from relad.compute.randomness import generator_for
+from relad.data import overlap, seen
 from relad.data import scaling as scalings
-from relad.data import seen
 from relad.data.batches import (
     BatchSampler,
     Loader,
@@ -287,6 +287,9 @@ class Trainer:
             "kind": self.data.kind,
             "data": self.data.fingerprint,
             "subjects": {part: self.data.names(pairs) for part, pairs in of_parts.items()},
+            "mri_sha256": overlap.mri_of(
+                self.data, {n for pairs in of_parts.values() for n in self.data.names(pairs)}
+            ),
             "code": {
                 "training": fingerprint("relad.steps.train"),
                 "method": fingerprint(self.entry.class_.partition(":")[0]),

@@ -40,7 +40,7 @@ def write_packed(
         path / "subjects.tsv",
         [
             {
-                "subject": f"S{i:03d}",
+                "subject": f"{'S' if role == 'train' else 'E'}{i:03d}",
                 "session": "bl",
                 "included": "yes",
                 "index": i,
