@@ -5,6 +5,7 @@ Imported by the Snakefile, so it needs only what Snakemake itself installs (PyYA
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Mapping
@@ -86,6 +87,26 @@ def fill_defaults(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any])
             fill_defaults(data[key], others, root)
 
 
+def _as_meant(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Numbers and switches that Snakemake's --config hands over as text: seeds=[0, 1].
+
+    Where a schema takes no text, text is read as YAML; what it is not is left for the check.
+    """
+    import yaml
+
+    schema = _followed(schema, root)
+    if isinstance(data, list):
+        return [_as_meant(item, schema.get("items", {}), root) for item in data]
+    if isinstance(data, dict):
+        parts, others = schema.get("properties", {}), schema.get("additionalProperties")
+        others = others if isinstance(others, dict) else {}
+        return {key: _as_meant(part, parts.get(key, others), root) for key, part in data.items()}
+    if isinstance(data, str) and "type" in schema and "string" not in schema["type"]:
+        with contextlib.suppress(yaml.YAMLError):
+            return yaml.safe_load(data)
+    return data
+
+
 def _followed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
     """A schema with what its ``$ref`` points to."""
     if "$ref" not in schema:
@@ -140,7 +161,8 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     """
     if isinstance(config.get("methods"), dict):
         return _copied(config, file)  # resolved before
-    config = checked(config, "config", file=file)
+    schema = read_schema("config")
+    config = checked(_as_meant(_copied(config, file), schema, schema), "config", file=file)
     _check_cohorts(config, file=file)
     _resolve_overrides(config, file=file)
     _resolve_tracers(config, file=file)

@@ -630,3 +630,15 @@ def test_no_region_of_ones_own_takes_the_name_of_the_brain(raw: dict[str, Any]) 
     raw["segmentation"] = {"regions": {"brain": ["Left-Hippocampus"]}}
     with pytest.raises(ReladError, match=r"segmentation\.regions: 'brain' should not be valid"):
         config.resolve(raw)
+
+
+def test_numbers_inside_lists_and_mappings_of_the_command_line_are_numbers() -> None:
+    """Snakemake reads `--config seeds=[0,1] tuning={trials: 8}` into texts."""
+    base = config.read_yaml(config.DEFAULT)
+    given = {"seeds": ["0", "1"], "tuning": {"trials": "8"}, "folds": {"count": "4", "run": ["0"]}}
+    resolved = config.resolve({**base, **given})
+    assert resolved["seeds"] == [0, 1]
+    assert resolved["tuning"]["trials"] == 8
+    assert resolved["folds"]["run"] == [0]
+    with pytest.raises(ReladError, match=r"at seeds.0: 'zero' is not of type 'integer'"):
+        config.resolve({**base, "seeds": ["zero"]})
