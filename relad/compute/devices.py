@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -79,3 +80,8 @@ def set_threads(count: int) -> None:
     # code here reads memory before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = cuda
+
+
+def load_per_core() -> float:
+    """Processes that ran or waited in the last minute, per core: about 1 where all are busy."""
+    return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)

@@ -68,7 +68,7 @@ class Synthesis:
         Images whose mean the synthetic PET is; with more than one, they lie beside it.
     evaluations
         Network evaluations per volume.
-    seconds_per_volume, peak_memory_mb, device
+    seconds_per_volume, peak_memory_mb, load_per_core, device
         As measured.
     data
         Fingerprint of the packed cohort.
@@ -89,6 +89,7 @@ class Synthesis:
     evaluations: int | None = None
     seconds_per_volume: float | None = None
     peak_memory_mb: float | None = None
+    load_per_core: float | None = None
     device: str | None = None
     data: str | None = None
     untrained: Sequence[str] = ()
@@ -215,6 +216,10 @@ def code_note(trainings: Iterable[Training], methods: Mapping[str, ComparedMetho
 # --- costs --------------------------------------------------------------------------------------
 
 
+#: Times under loads within this factor, or where no core is overloaded, are compared.
+_ALIKE = 1.25
+
+
 @dataclass(frozen=True)
 class Cost:
     """Cost of one method, averaged over its folds and seeds; of counts the largest.
@@ -241,6 +246,9 @@ class Cost:
         Wall-clock time of one synthesised volume.
     synthesis_memory_mb
         Peak memory of synthesis.
+    load
+        Greatest load of the machine (processes per core) while it was measured: above 1, times
+        are longer than they need be.
     device
         Where it was trained and, if elsewhere, where it was run.
     runs
@@ -258,6 +266,7 @@ class Cost:
     evaluations: int | None
     seconds_per_volume: float | None
     synthesis_memory_mb: float | None
+    load: float | None
     device: str
     runs: int
     data: str
@@ -278,6 +287,7 @@ def cost_of(trainings: Sequence[Training], syntheses: Sequence[Synthesis]) -> Co
     made = [vars(synthesis) for synthesis in syntheses]
     method = syntheses[0].method if syntheses else trainings[0].method
     devices = [record.get("device") for record in [*measured, *made]]
+    loads = [r["load_per_core"] for r in (*measured, *made) if r.get("load_per_core") is not None]
     return Cost(
         parameters=_count(counts, "parameters_generator", method),
         parameters_total=_count(counts, "parameters_total", method),
@@ -288,10 +298,21 @@ def cost_of(trainings: Sequence[Training], syntheses: Sequence[Synthesis]) -> Co
         evaluations=_count(made, "evaluations", method),
         seconds_per_volume=_mean(made, "seconds_per_volume"),
         synthesis_memory_mb=_mean(made, "peak_memory_mb"),
+        load=max(loads, default=None),
         device=", ".join(dict.fromkeys(d for d in devices if d)) or "unknown",
         runs=len(trainings),
         data=", ".join(sorted({training.kind for training in trainings})),
     )
+
+
+def loads_of(costs: Iterable[Cost]) -> str:
+    """Say under what load costs were measured, and where that forbids to compare times."""
+    loads = [cost.load for cost in costs]
+    if not loads or None in loads:
+        return "load of the machine unknown"
+    low, high = min(loads), max(loads)
+    told = f"load {low:g} to {high:g} processes per core"
+    return told + (", too unlike to compare times" if high > max(1.0, _ALIKE * low) else "")
 
 
 def _count(records: list[dict[str, Any]], key: str, method: str) -> int | None:

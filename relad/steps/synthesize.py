@@ -45,7 +45,13 @@ from tqdm import tqdm
 
 from relad.bundle import model_folder
 from relad.cli import above_zero, add_settings, whole_number
-from relad.compute.devices import choose_device, device_name, peak_memory_mb, set_threads
+from relad.compute.devices import (
+    choose_device,
+    device_name,
+    load_per_core,
+    peak_memory_mb,
+    set_threads,
+)
 from relad.data.batches import Pair, in_batches, input_channels, load_batch
 from relad.data.dataset import PackedDataset
 from relad.data.overlap import REFUSE, left_out
@@ -166,6 +172,7 @@ def synthesize(
                 "batch_size": batch_size,
                 "seconds_per_volume": round(statistics.median(seconds), 4),
                 "peak_memory_mb": round(peak_memory_mb(device), 1),
+                "load_per_core": load_per_core(),
                 "device": device_name(device),
                 "provenance": provenance.describe(
                     "synthesize",

@@ -387,9 +387,10 @@ RESULTS = (
         FIGURE,
         "runtime",
         "relad.results.figures.runtime:draw",
-        "Quality against time per synthesised volume and against training time",
+        "Quality against evaluations, time per synthesised volume and training time",
         "PSNR is a mean over tracers, then over held-out subjects, with interval. Times "
-        "below 0.001 s are drawn there. Times are measured and vary from run to run.",
+        "below 0.001 s are drawn there. Dashed: the frontier, whose methods none is both cheaper "
+        "and better than. Times are measured and vary from run to run.",
         needs=("metrics", "models", "synthesized"),
     ),
     Result(

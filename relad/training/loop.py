@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from relad.compute import parallel
-from relad.compute.devices import autocast, choose_device, device_name, peak_memory_mb
+from relad.compute.devices import (
+    autocast,
+    choose_device,
+    device_name,
+    load_per_core,
+    peak_memory_mb,
+)
 from relad.compute.randomness import generator_for
 from relad.data import overlap, seen
 from relad.data import scaling as scalings
@@ -316,6 +322,7 @@ class Trainer:
                 "seconds_validation": round(seconds["validation"], 2),
                 "loader_share": round(seconds["loading"] / max(seconds["updates"], 1e-9), 4),
                 "peak_memory_mb": round(peak_memory_mb(self.device), 1),
+                "load_per_core": load_per_core(),
                 "device": device_name(self.device),
                 "processes": parallel.size(),
                 "threads": torch.get_num_threads(),

@@ -123,6 +123,7 @@ DODGE = 0.8
 ZERO = {"color": "0.3", "linewidth": 0.7, "zorder": 0}
 RULE = {"color": "0.9", "linewidth": 0.5, "zorder": 0}
 COST = {"markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+FRONTIER = {"color": "0.6", "linewidth": 0.8, "linestyle": "--", "zorder": 0}
 COST_INTERVAL = {"linewidth": 1, "alpha": 0.6}
 CURVE = {"markersize": 3.2}
 JOINED = {"linewidth": 0.8, "alpha": 0.8, "linestyle": ":"}

@@ -59,3 +59,16 @@ def test_what_was_not_measured_is_not_available(study):
 def test_without_models_there_is_no_table(study):
     study.models = []
     assert runtime_table(study, RUNTIME) is None
+
+
+def test_times_are_compared_only_where_they_were_measured_alike(study):
+    assert "load of the machine unknown" in runtime_table(study, RUNTIME).caption
+    for loads, told in (
+        ((0.3, 0.9), "load 0.3 to 0.9 processes per core. "),  # nobody waited
+        ((2.0, 2.4), "load 2 to 2.4 processes per core. "),
+        ((0.5, 1.5), "load 0.5 to 1.5 processes per core, too unlike to compare times. "),
+    ):
+        for number, model in enumerate(study.models):
+            model.measured["load_per_core"] = loads[number % 2]
+        study.synthesized = []
+        assert f"; {told}Times and memory" in runtime_table(study, RUNTIME).caption
