@@ -74,8 +74,8 @@ def runtime_table(study: Study, result: Result) -> Table | None:
             f"and seeds: {min(runs)}{f' to {max(runs)}' if max(runs) > min(runs) else ''} each). "
             "Parameters: of the network that synthesises, then of all networks that are trained. "
             "Evaluations: passes through that network per synthesised volume. "
-            f"Device: {devices}; {loads_of(found.values())}. Times and memory are measured and vary "
-            "from run to run."
+            f"Device: {devices}; {loads_of(found.values())}. Times and memory are measured and "
+            "vary from run to run."
         ),
         warning=note_of(training.kind for training in study.models if training.method in trained),
         rows=pd.DataFrame(rows, columns=COLUMNS, dtype=object),  # counts stay whole
