@@ -42,7 +42,7 @@ class Result:
     caption
         What a figure's caption goes on with, whole sentences. A table's is made with its numbers.
     role
-        Of the cohorts it shows: ``train`` or ``external``.
+        Of the cohorts it shows: ``train`` or ``external``; None: both.
     group
         Group of the methods it compares; ``ablation``: each ablated method and its ablations; None:
         the methods of the sampler study, each for itself.
@@ -61,7 +61,7 @@ class Result:
     function: str
     title: str
     caption: str = ""
-    role: str = "train"
+    role: str | None = "train"
     group: str | None = "main"
     metrics: tuple[str, ...] = ("psnr", "ssim", "mae")
     region: str = BRAIN
@@ -73,6 +73,10 @@ class Result:
     def module(self) -> str:
         """Of the function."""
         return self.function.partition(":")[0]
+
+    def shows(self, role: str) -> bool:
+        """Whether it shows cohorts of this role; nothing is known of those models are applied to."""
+        return role == self.role or (self.role is None and role != "apply")
 
     def comparisons(self, methods: Mapping[str, ComparedMethod]) -> list[list[str]]:
         """Methods that are compared with one another, the one they are measured against first."""
@@ -87,7 +91,11 @@ class Result:
     @property
     def hint(self) -> str:
         """What to give on the command line."""
-        cohort = {"train": "the training cohort", "external": "an external cohort"}[self.role]
+        cohort = {
+            "train": "the training cohort",
+            "external": "an external cohort",
+            None: "the study's cohorts",
+        }[self.role]
         methods = {
             "main": "",
             "ablation": " for an ablated method and its ablations",
@@ -178,6 +186,31 @@ RESULTS = (
         "Calibration of the samples' spread",
         metrics=("crps", "spread_skill", "coverage_80", "coverage_90"),
         of_all=False,
+    ),
+    Result(
+        TABLE,
+        "regions",
+        "relad.results.tables.regions:regions_table",
+        "Regional SUVR of synthetic against real PET",
+        role=None,
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        TABLE,
+        "downstream",
+        "relad.results.tables.downstream:downstream_table",
+        "Who is positive, told from synthetic PET",
+        role=None,
+        metrics=("suvr", "suvr_true"),
+        needs=("metrics", "packed"),
+    ),
+    Result(
+        TABLE,
+        "positivity",
+        "relad.results.tables.downstream:positivity_table",
+        "Errors of positive and of negative people apart",
+        role=None,
+        metrics=("psnr", "mae", "suvr", "suvr_true"),
     ),
     Result(
         TABLE,
