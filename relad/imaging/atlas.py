@@ -58,8 +58,8 @@ REFERENCE_REGIONS: dict[str, tuple[str, ...]] = {
 #:
 #: ``cortex``: all cortical lobes.
 #: ``braak_1_3``, ``braak_4``, ``braak_5_6``: as tau spreads (Braak et al., Acta Neuropathologica
-#: 112, 2006; as regions of PET: Scholl et al., Neuron 89, 2016). The hippocampus takes spill-in from
-#: the choroid plexus, which binds flortaucipir.
+#: 112, 2006; as regions of PET: Schoell et al., Neuron 89, 2016). The hippocampus takes spill-in
+#: from the choroid plexus, which binds flortaucipir.
 #: ``temporal_meta``: entorhinal, parahippocampal and fusiform cortex, amygdala, middle and inferior
 #: temporal gyrus (Jack et al., Alzheimer's & Dementia 13, 2017); here the superior one too.
 #: ``amyloid_cortex``: frontal, cingulate, lateral parietal and lateral temporal cortex (Landau et

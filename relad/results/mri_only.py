@@ -8,7 +8,6 @@ chosen inside that fold, and it predicts the people of the held-out fold or of a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

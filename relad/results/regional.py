@@ -1,8 +1,9 @@
-"""SUVR of regions as metric rows have it: values per subject, who lacks a region, who is positive."""
+"""SUVR of regions from metric rows: values per subject, who lacks a region, who is positive."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def regional_values(study: Study, result: Result, methods: Sequence[str]) -> pd.
         of = scores[scores["region"] == region]
         if of.empty:
             continue
-        values = study.values(_of(result, region), methods, of)
+        values = study.values(replace(result, metrics=PAIR, region=region), methods, of)
         parts.append(values.assign(region=region))
     parts = [part for part in parts if not part.empty]
     if not parts:
@@ -79,12 +80,6 @@ def regional_values(study: Study, result: Result, methods: Sequence[str]) -> pd.
     _require_all_methods(study, result, methods, found)
     _require_one_truth(found)
     return found
-
-
-def _of(result: Result, region: str) -> Result:
-    from dataclasses import replace
-
-    return replace(result, metrics=PAIR, region=region)
 
 
 def _require_all_methods(

@@ -75,7 +75,7 @@ class Result:
         return self.function.partition(":")[0]
 
     def shows(self, role: str) -> bool:
-        """Whether it shows cohorts of this role; nothing is known of those models are applied to."""
+        """Whether it shows cohorts of this role; models are applied to those of the role apply."""
         return role == self.role or (self.role is None and role != "apply")
 
     def comparisons(self, methods: Mapping[str, ComparedMethod]) -> list[list[str]]:
@@ -127,6 +127,19 @@ _FIDELITY = ("psnr", "mae", "hfen", "spectral_high", "crps", "spread_skill")
 _SHARP = ("hfen", "spectral_high")
 _DETAIL = (*_SHARP, "crps")
 _SHARPNESS = "Error of fine structure, its power, and the score of all samples"
+_REGIONS = "Regional SUVR by method"
+_REGIONS_CAPTION = (
+    "Above: bias of the mean SUVR in % of the real one, mean over subjects; cells beyond the colour "
+    "bar's ends keep their number. Below: Pearson's r over subjects; a dash in grey where there is "
+    "none: fewer than three subjects, or one image for everybody. Regions of the atlas, then their "
+    "unions."
+)
+_BLAND_ALTMAN = "Synthetic minus real SUVR of every subject"
+_BLAND_ALTMAN_CAPTION = (
+    "Against the mean of both, in the region at the top. Line: bias; dashed: limits of agreement, "
+    "bias -/+ 1.96 SD of the differences. A method that gives everybody the same falls along a line "
+    "of slope -2."
+)
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"
 
@@ -286,6 +299,40 @@ RESULTS = (
         _DIFFERENCES.format("the full method"),
         group="ablation",
         metrics=_DETAIL,
+    ),
+    Result(
+        FIGURE,
+        "regions",
+        "relad.results.figures.regions:draw",
+        _REGIONS,
+        _REGIONS_CAPTION,
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        FIGURE,
+        "regions_external",
+        "relad.results.figures.regions:draw",
+        _REGIONS + _EXTERNAL,
+        _REGIONS_CAPTION,
+        role="external",
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        FIGURE,
+        "bland_altman",
+        "relad.results.figures.bland_altman:draw",
+        _BLAND_ALTMAN,
+        _BLAND_ALTMAN_CAPTION,
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        FIGURE,
+        "bland_altman_external",
+        "relad.results.figures.bland_altman:draw",
+        _BLAND_ALTMAN + _EXTERNAL,
+        _BLAND_ALTMAN_CAPTION,
+        role="external",
+        metrics=("suvr", "suvr_true"),
     ),
     Result(
         FIGURE,

@@ -200,7 +200,7 @@ def _own_cuts(
 def _from_mri(
     study: Study, people: pd.DataFrame, folds: dict[tuple[str, str], str], cut: Positivity
 ) -> Scored:
-    """MRI and age alone: fitted on each training fold; elsewhere the mean over the folds' models."""
+    """MRI and age alone, fitted on each training fold; elsewhere the mean over these models."""
     cohort, tracer = people["cohort"].iloc[0], people["tracer"].iloc[0]
     label = people["positive"].to_numpy()
     training = next((d for d in study.packed.values() if d.role == "train"), None)
@@ -395,8 +395,8 @@ def positivity_table(study: Study, result: Result) -> Table | None:
     caption = [
         f"{result.title}: {', '.join(rows['cohort'].unique())}",
         f"A person is positive by their real PET. {_cuts_told(study)}",
-        f"Mean over test subjects, [{level:g}% interval, Student's t]: PSNR and MAE inside the brain "
-        "mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method that has "
+        f"Mean over test subjects, [{level:g}% interval, Student's t]: PSNR and MAE inside the "
+        "brain mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method that has "
         "fallen back on the mean is too low in positive and too high in negative people",
     ]
     return Table(

@@ -87,7 +87,10 @@ def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | 
 
 
 def regions_table(study: Study, result: Result) -> Table | None:
-    """Build the table, None where no method has a SUVR; for reading, each tracer's regions alone."""
+    """Build the table; None where no method has a SUVR.
+
+    All regions stand in the CSV, each tracer's own in the forms for reading.
+    """
     rows = region_rows(study, result)
     if rows.empty:
         return None
@@ -156,8 +159,8 @@ def _caption(study: Study, result: Result, rows: pd.DataFrame, shown: Iterable[s
     sentences = [
         f"{result.title}: {'; '.join(told)} subjects",
         "Mean SUVR of a region inside the brain mask, in synthetic and in real PET of one person",
-        f"Bias: synthetic minus real, [{level:g}% interval over subjects, Student's t]; in % of each "
-        "person's real SUVR",
+        f"Bias: synthetic minus real, [{level:g}% interval over subjects, Student's t]; in % of "
+        "each person's real SUVR",
         "CCC: Lin's concordance. ICC(A,1): absolute agreement of one measurement, the ICC(2,1) of "
         "Shrout and Fleiss. Limits of agreement: bias -/+ 1.96 SD of the differences (Bland and "
         f"Altman). r: Pearson's over people, [{level:g}% interval, Fisher's z]; "
