@@ -129,16 +129,16 @@ _DETAIL = (*_SHARP, "crps")
 _SHARPNESS = "Error of fine structure, its power, and the score of all samples"
 _REGIONS = "Regional SUVR by method"
 _REGIONS_CAPTION = (
-    "Above: bias of the mean SUVR in % of the real one, mean over subjects; cells beyond the colour "
-    "bar's ends keep their number. Below: Pearson's r over subjects; a dash in grey where there is "
-    "none: fewer than three subjects, or one image for everybody. Regions of the atlas, then their "
-    "unions."
+    "Above: bias of the mean SUVR in % of the real one, mean over subjects; cells beyond the ends "
+    "of the colour bar keep their number. Below: Pearson's r over subjects; a dash in grey where "
+    "there is none: fewer than three subjects, or one image for everybody. Regions of the atlas, "
+    "then their unions."
 )
 _BLAND_ALTMAN = "Synthetic minus real SUVR of every subject"
 _BLAND_ALTMAN_CAPTION = (
     "Against the mean of both, in the region at the top. Line: bias; dashed: limits of agreement, "
-    "bias -/+ 1.96 SD of the differences. A method that gives everybody the same falls along a line "
-    "of slope -2."
+    "bias -/+ 1.96 SD of the differences. A method that gives everybody the same falls along a "
+    "line of slope -2."
 )
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"

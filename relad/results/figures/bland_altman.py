@@ -51,7 +51,7 @@ def draw(study: Study, result: Result) -> Figure | None:
                 name = style.wrapped(study.label(method), style.SIDE_NAME)
                 ax.set_ylabel(name, rotation=0, ha="right", va="center")
         n = of["subject"].nunique()
-        title = f"{cohort}: {study.tracer_label(tracer)}, n = {n}\n{first[tracer]}"
+        title = f"{cohort}\n{study.tracer_label(tracer)}, n = {n}\n{first[tracer]}"
         axes[0, number].set_title(title)
         axes[-1, number].set_xlabel("Mean of both (SUVR)")
     figure.supylabel("Synthetic minus real (SUVR)", **style.SIDE_LABEL)

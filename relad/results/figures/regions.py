@@ -37,7 +37,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         biases = _cells(above, of, "bias_percent", regions, methods, limit, style.DIFFERENCE)
         rs = _cells(below, of, "r", regions, methods, 1.0, style.CORRELATION)
         n = of.loc[of["region"] == BRAIN, "n"].max()
-        above.set_title(f"{cohort}: {study.tracer_label(tracer)}, n = {n}")
+        above.set_title(f"{cohort}\n{study.tracer_label(tracer)}, n = {n}")
         names = [style.wrapped(study.label(method), style.HEADER_NAME) for method in methods]
         below.set_xticks(range(len(methods)), names, rotation=90, **style.CELL_NAME)
         below.set_yticks(range(len(regions)), regions)

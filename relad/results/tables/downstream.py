@@ -396,8 +396,8 @@ def positivity_table(study: Study, result: Result) -> Table | None:
         f"{result.title}: {', '.join(rows['cohort'].unique())}",
         f"A person is positive by their real PET. {_cuts_told(study)}",
         f"Mean over test subjects, [{level:g}% interval, Student's t]: PSNR and MAE inside the "
-        "brain mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method that has "
-        "fallen back on the mean is too low in positive and too high in negative people",
+        "brain mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method "
+        "that has fallen back on the mean is too low in positive and too high in negative people",
     ]
     return Table(
         name=result.name,
