@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
     for region, subjects in absent.items():
         print(
             f"evaluate: less than {MIN_COVERED:.0%} of the region {region} lies in the brain mask "
-            f"of {', '.join(subjects)}: no rows of it",
+            f"of {', '.join(subjects)}: no rows of it -- look at the mask, or take finer voxels",
             file=sys.stderr,
         )
     write_table(out, rows, COLUMNS)

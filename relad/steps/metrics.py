@@ -10,13 +10,13 @@ prints one object of numbers: psnr (dB), ssim, ssim_open, mae, hfen, spectral_lo
 spectral_middle, spectral_high (dB), crps, suvr and suvr_true (means of PRED and of TRUTH), and with
 --samples also spread_skill, coverage_80 and coverage_90. The data range R is always given: PSNR is
 10 log10(R^2 / MSE), and R sets the constants of SSIM; for SUVR images use the width of the tracer's
-window in the configuration (suvr_window). SSIM is three-dimensional (Gaussian window, sigma 1.5 voxels, 11 taps, population
-covariance), its windows confined to the mask; ssim_open is the map of the whole volume averaged
-over the mask; HFEN is ||LoG(error)|| / ||LoG(truth)|| in the mask (sigma 1.5 voxels); a spectral
-power is that of PRED over that of TRUTH in a band of spatial frequency (octaves from 1/64 to 1/8
-cycles/mm); crps is the MAE unless there are samples. What is not a finite number is null: PSNR of
-identical images, which is infinite, and detail over that of a constant truth. Images on different
-grids (shape or affine) are refused.
+window in the configuration (suvr_window). SSIM is three-dimensional (Gaussian window, sigma 1.5
+voxels, 11 taps, population covariance), its windows confined to the mask; ssim_open is the map of
+the whole volume averaged over the mask; HFEN is ||LoG(error)|| / ||LoG(truth)|| in the mask (sigma
+1.5 voxels); a spectral power is that of PRED over that of TRUTH in a band of spatial frequency
+(octaves from 1/64 to 1/8 cycles/mm); crps is the MAE unless there are samples. What is not a finite
+number is null: PSNR of identical images, which is infinite, and detail over that of a constant
+truth. Images on different grids (shape or affine) are refused.
 
 With --regions, the object also holds `regions`: region -> what `relad evaluate` takes in it, inside
 the mask; null for a region of which the mask holds nothing, of relad's own less than half.

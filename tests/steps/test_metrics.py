@@ -40,7 +40,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 ONE = ["psnr", "ssim", "ssim_open", "mae", "hfen"]
-ONE += ["spectral_low", "spectral_middle", "spectral_high", "crps"]
+ONE += ["spectral_low", "spectral_middle", "spectral_high", "crps", "suvr", "suvr_true"]
 VOXEL = (4.0, 4.0, 4.0)
 
 
@@ -66,7 +66,7 @@ def test_samples_have_a_spread(pair, tmp_path, capsys):
     samples = np.stack([values(Path(file))[mask] for file in files])
     images = values(pair[0]), values(pair[1])
     assert printed == compare(*images, mask, 4.0, voxel_mm=VOXEL, samples=samples)
-    assert list(printed) == [*ONE, "spread_skill", "coverage_80", "coverage_90"]
+    assert list(printed) == [*ONE[:-2], "spread_skill", "coverage_80", "coverage_90", *ONE[-2:]]
     assert printed["crps"] < printed["mae"]
     assert "two or more, or none" in refused(capsys, *arguments, "--samples", files[0])
     save_nifti(files[0], noise[0], np.diag([-4.0, 4.0, 4.0, 1.0]))
@@ -89,7 +89,8 @@ def test_mask(pair, tmp_path, capsys):
 
 def test_identical_images_have_null_psnr(pair, capsys):
     assert main(["metrics", str(pair[1]), str(pair[1]), "--data-range", "4"]) == 0
-    same = [None, 1.0, 1.0, *[0.0] * 6]
+    mean = pytest.approx(values(pair[1]).mean(dtype=float))
+    same = [None, 1.0, 1.0, *[0.0] * 6, mean, mean]
     assert json.loads(capsys.readouterr().out) == dict(zip(ONE, same, strict=True))
 
 

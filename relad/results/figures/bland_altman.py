@@ -9,22 +9,27 @@ from relad.results.agreement import agreement
 from relad.results.figures import style
 from relad.results.regional import regional_values, shown_regions
 from relad.results.study import Study
-from relad.study.catalogue import Result
+from relad.study.catalogue import BRAIN, Result
 
 
 def draw(study: Study, result: Result) -> Figure | None:
     """Draw a column per cohort and tracer, a row per method; None without values.
 
-    The region is the first of the tracer's in the configuration.
+    The region is the first of the tracer's in the configuration that anybody has, or the brain.
     """
     parts = [regional_values(study, result, methods) for methods in study.comparisons(result)]
     values = pd.concat(parts) if parts else pd.DataFrame()
     if values.empty:
         return None
-    first = {tracer: shown_regions(study, tracer)[0] for tracer in values["tracer"].unique()}
+    first = {
+        tracer: next(
+            region
+            for region in (*shown_regions(study, tracer), BRAIN)
+            if region in set(of["region"])
+        )
+        for tracer, of in values.groupby("tracer", observed=True)
+    }
     values = values[values["region"] == values["tracer"].map(first).astype(str)]
-    if values.empty:
-        return None
     methods = list(values["method"].unique().sort_values())
     columns = list(values.groupby(["cohort", "tracer"], observed=True))
     colours = style.method_colours(study.settings)
