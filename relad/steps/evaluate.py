@@ -149,14 +149,13 @@ def _part(dataset: PackedDataset) -> str:
 def absent_regions(synthesis: Synthesis, dataset: PackedDataset) -> dict[str, list[str]]:
     """Regions of the atlas -> those of the compared subjects who do not have it."""
     absent: dict[str, list[str]] = {}
-    for index in dict.fromkeys(i for i, _ in dataset.pairs(synthesis.fold, _part(dataset))):
-        for region in _lacking(dataset, index):
-            absent.setdefault(region, []).append(dataset.subjects[index]["subject"])
+    for i in dict.fromkeys(i for i, _ in dataset.pairs(synthesis.fold, _part(dataset))):
+        for region in _lacking(dataset, np.asarray(dataset.mask[i])):
+            absent.setdefault(region, []).append(dataset.subjects[i]["subject"])
     return absent
 
 
-def _lacking(dataset: PackedDataset, index: int) -> list[str]:
-    brain = np.asarray(dataset.mask[index])
+def _lacking(dataset: PackedDataset, brain: np.ndarray) -> list[str]:
     of_atlas = [region for region in regions() if region not in dataset.own_regions]
     return [region for region in of_atlas if not is_covered(region, brain, dataset.affine)]
 
@@ -184,7 +183,7 @@ def evaluate(
         truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
         brain = np.asarray(dataset.mask[index])
         own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
-        lacking = _lacking(dataset, index)
+        lacking = _lacking(dataset, brain)
         measured = [region for region in regions(own) if region not in lacking]
         images = _images(synthesis, dataset, subject, tracer, brain, image_only)
         for (sampler, image, samples), region in product(images, measured):

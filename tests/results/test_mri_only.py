@@ -32,8 +32,9 @@ def test_features_are_means_of_regions_inside_the_brain(dataset) -> None:
     found = mri_only.features(dataset)
     assert found.shape == (4, 2 + 2 * len(atlas.REGIONS))
     assert np.isnan(found[:, :2]).all()  # neither age nor volume is known of the made-up people
-    column = 2 + list(atlas.REGIONS).index("thalamus")
-    mask = atlas.region_mask("thalamus", SHAPE, AFFINE)
+    column = 2 + list(atlas.REGIONS).index("brainstem")
+    mask = atlas.region_mask("brainstem", SHAPE, AFFINE)
+    assert (mask & ~dataset.mask[0]).any()  # some of it lies outside
     for person in range(4):
         for modality in range(2):
             inside = mask & dataset.mask[person]
@@ -59,6 +60,17 @@ def test_it_learns_what_there_is_and_nothing_where_there_is_nothing() -> None:
         areas.append(auc(model.probability(of[60:]), positive[60:]))
         assert 0 < model.cut < 1
     assert areas[0] > 0.95 and 0.3 < areas[1] < 0.7
+
+
+def test_the_cut_is_chosen_on_the_training_people() -> None:
+    """Where one in eight is positive, hardly anybody has a probability of a half."""
+    random = np.random.default_rng(2)
+    positive = np.arange(80) % 8 == 0
+    of = random.normal(size=(80, 6)) + 0.8 * positive[:, None]
+    model = mri_only.fit(of, positive)
+    assert 0 < model.cut < 0.4
+    found = model.probability(of) >= model.cut
+    assert found[positive].mean() > 0.6 and found[~positive].mean() < 0.5
 
 
 def test_an_unknown_feature_takes_the_training_peoples_median() -> None:
