@@ -264,14 +264,17 @@ def _ends(name: str, interval: tuple[float, float]) -> dict[str, float]:
 
 
 def downstream_table(study: Study, result: Result) -> Table | None:
-    """Build the table of positivity; None where no tracer with a cut has a SUVR."""
-    rows = downstream_rows(study, result)
-    if rows.empty:
+    """Build the table of positivity; None where nobody has a SUVR.
+
+    Where no tracer has a cut, it has no rows, and its caption says so.
+    """
+    kinds, rows = _kinds(study, result), downstream_rows(study, result)
+    if not kinds:
         return None
     return Table(
         name=result.name,
-        caption=_caption(study, result, rows),
-        warning=note_of(map(Kind, rows["data"])),
+        caption=_caption(study, result),
+        warning=note_of(kinds),
         rows=rows,
         headers=_HEADERS,
         groups=[
@@ -318,10 +321,17 @@ def _cuts_told(study: Study) -> str:
     return "; ".join(told)
 
 
-def _caption(study: Study, result: Result, rows: pd.DataFrame) -> str:
+def _kinds(study: Study, result: Result) -> list[Kind]:
+    """Kinds of data of the SUVRs that a result is made of."""
+    scores = study.scores
+    mine = scores["cohort"].isin(study.cohorts(result)) & (scores["metric"] == "suvr")
+    return sorted(map(Kind, scores.loc[mine, "data"].unique()))
+
+
+def _caption(study: Study, result: Result) -> str:
     level = 100 * study.settings.evaluation.interval
     sentences = [
-        f"{result.title}: {', '.join(rows['cohort'].unique())}",
+        f"{result.title}: {', '.join(study.cohorts(result))}",
         f"A person is positive by their real PET. {_cuts_told(study)}",
         "Score: the same SUVR of synthetic PET, held-out people alone; in another cohort the mean "
         f"over the folds' models. AUC: [{level:g}% interval, Newcombe's method 5]",
@@ -354,6 +364,8 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
     level, rows = study.settings.evaluation.interval, []
     for methods in study.comparisons(result):
         found = regional_values(study, result, methods)
+        if found.empty:
+            continue
         brain = study.values(replace(result, metrics=_BRAIN), methods)
         keys = ["cohort", "tracer", "method", "subject"]
         for tracer in study.settings.tracers:
@@ -361,6 +373,13 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
             if chosen is None:
                 continue
             of = chosen[0].merge(brain[[*keys, *_BRAIN]], on=keys, how="left", validate="1:1")
+            if (lacking := of[list(_BRAIN)].isna().any(axis=1)).any():
+                first = of[lacking].iloc[0]
+                raise ReladError(
+                    f"no {' and '.join(_BRAIN)} of {first['method']} for subject "
+                    f"{first['subject']}, {tracer}, though a SUVR",
+                    hint="run `relad evaluate` again for it",
+                )
             of["bias"] = of["suvr"] - of["suvr_true"]
             by = of.groupby(["cohort", "method"], observed=True, sort=False)
             for (cohort, method), each in by:
@@ -386,14 +405,14 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
 
 
 def positivity_table(study: Study, result: Result) -> Table | None:
-    """Build the table of errors by positivity; None where no tracer with a cut has a SUVR."""
-    rows = positivity_rows(study, result)
-    if rows.empty:
+    """Build the table of errors by positivity; None, or without rows, as the one above."""
+    kinds, rows = _kinds(study, result), positivity_rows(study, result)
+    if not kinds:
         return None
     forms = {"psnr": "z.2f", "mae": "z.3f", "bias": "+z.3f"}
     level = 100 * study.settings.evaluation.interval
     caption = [
-        f"{result.title}: {', '.join(rows['cohort'].unique())}",
+        f"{result.title}: {', '.join(study.cohorts(result))}",
         f"A person is positive by their real PET. {_cuts_told(study)}",
         f"Mean over test subjects, [{level:g}% interval, Student's t]: PSNR and MAE inside the "
         "brain mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method "
@@ -402,7 +421,7 @@ def positivity_table(study: Study, result: Result) -> Table | None:
     return Table(
         name=result.name,
         caption=". ".join(caption) + ".",
-        warning=note_of(map(Kind, rows["data"])),
+        warning=note_of(kinds),
         rows=rows,
         headers=(
             *("Cohort", "Tracer", "Group", "Method", "n"),

@@ -135,10 +135,17 @@ def test_one_class_alone_is_said(tmp_path, monkeypatch) -> None:
     assert "amyloid (AV45): no cut, so no rows" in table.caption
 
 
-def test_a_tracer_without_a_cut_has_no_table(tmp_path) -> None:
+def test_a_study_without_a_cut_has_tables_that_say_so(tmp_path) -> None:
     settings = make_settings()
     settings["tracers"]["tau"]["positivity"] = None
-    study = scores_of(tmp_path, *rows_of("unet", TRUE), settings=settings)
+    brain = [score(subject=s, metric=m, fold=int(s > "D")) for s in TRUE for m in ("psnr", "mae")]
+    study = scores_of(tmp_path, *rows_of("unet", TRUE), *brain, settings=settings)
+    for table in (downstream_table(study, DOWNSTREAM), positivity_table(study, POSITIVITY)):
+        assert table.rows.empty and "tau (AV1451): no cut, so no rows" in table.caption
+        assert table.warning.startswith("SIMULATED DATA")
+        for file in table.write(tmp_path):
+            assert file.stat().st_size > 0
+    study.scores = study.scores[study.scores["metric"].isin(["psnr", "mae"])]
     assert downstream_table(study, DOWNSTREAM) is None
     assert positivity_table(study, POSITIVITY) is None
 
@@ -268,3 +275,11 @@ def test_a_group_of_nobody_or_one_is_said(tmp_path) -> None:
     table = positivity_table(study, POSITIVITY)
     assert [group[0][4].text for group in table.groups] == ["4", "0 (nobody)"]
     assert "nan" not in table.markdown().lower()
+
+
+def test_a_person_without_a_row_is_refused(tmp_path) -> None:
+    rows = rows_of("unet", TRUE) + [
+        score(subject=s, fold=int(s > "D"), metric=m) for s in "ABCDEFG" for m in ("psnr", "mae")
+    ]
+    with pytest.raises(ReladError, match="no psnr and mae of unet for subject H, tau"):
+        positivity_rows(scores_of(tmp_path, *rows), POSITIVITY)
