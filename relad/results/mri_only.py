@@ -18,7 +18,7 @@ from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr
 from relad.imaging import atlas
 from relad.results.discrimination import youden_cut
-from relad.results.metrics import mask_of
+from relad.results.metrics import is_covered, mask_of
 
 #: Fewest training people of either class: fewer leave no fold to choose the penalty on.
 MIN_CLASS = 2
@@ -48,15 +48,21 @@ def features(dataset: PackedDataset) -> np.ndarray:
 
 
 def real_suvr(dataset: PackedDataset, tracer: str, region: str) -> np.ndarray:
-    """Mean real SUVR (N,) of a region; NaN of who was not scanned, as metric rows have it."""
+    """Mean real SUVR (N,) of a region, as metric rows have it.
+
+    NaN of who was not scanned, or lacks the region.
+    """
     values = np.full(len(dataset), np.nan)
     own = dataset.own_regions
     k = dataset.tracers.index(tracer)
     for index, of in dataset.pairs():
         if of != k:
             continue
+        brain = np.asarray(dataset.mask[index])
+        if region not in own and not is_covered(region, brain, dataset.affine):
+            continue
         masks = dict(zip(own, np.asarray(dataset.regions[index]), strict=True))
-        mask = mask_of(region, np.asarray(dataset.mask[index]), dataset.affine, masks)
+        mask = mask_of(region, brain, dataset.affine, masks)
         pet = np.asarray(dataset.pet[index, k], dtype=np.float64)[mask]
         values[index] = to_suvr(pet, dataset.windows[tracer]).mean()
     return values

@@ -46,6 +46,7 @@ def test_features_are_means_of_regions_inside_the_brain(dataset) -> None:
 def test_real_suvr_is_that_of_the_packed_pet(dataset) -> None:
     found = mri_only.real_suvr(dataset, "amyloid", "thalamus")
     assert np.isfinite(found).tolist() == [True, True, True, False]  # the last lacks the tracer
+    assert np.isnan(mri_only.real_suvr(dataset, "amyloid", "cortex")).all()  # the brain lacks it
     mask = atlas.region_mask("thalamus", SHAPE, AFFINE) & dataset.mask[1]
     low, high = dataset.windows["amyloid"]
     suvr = (dataset.pet[1, 1][mask].astype(float) + 1) / 2 * (high - low) + low
