@@ -30,6 +30,7 @@ MODULES = {
     "deepbet": "deepbet.bet",  # what is used of it; its other modules need a window system
     "pyyaml": "yaml",
     "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
 }
 
 

@@ -53,6 +53,32 @@ REFERENCE_REGIONS: dict[str, tuple[str, ...]] = {
     "cerebral_white": ("cerebral_white",),
 }
 
+#: Regions of the evaluation that are unions of :data:`REGIONS`; their SUVR is the mean over the
+#: voxels of all parts. The atlas is coarse, so each is like its namesake and not equal to it:
+#:
+#: ``cortex``: all cortical lobes.
+#: ``braak_1_3``, ``braak_4``, ``braak_5_6``: as tau spreads (Braak et al., Acta Neuropathologica
+#: 112, 2006; as regions of PET: Schoell et al., Neuron 89, 2016). The hippocampus takes spill-in
+#: from the choroid plexus, which binds flortaucipir.
+#: ``temporal_meta``: entorhinal, parahippocampal and fusiform cortex, amygdala, middle and inferior
+#: temporal gyrus (Jack et al., Alzheimer's & Dementia 13, 2017); here the superior one too.
+#: ``amyloid_cortex``: frontal, cingulate, lateral parietal and lateral temporal cortex (Landau et
+#: al., Annals of Neurology 72, 2012); here all of the parietal lobe, and the precuneus.
+COMPOSITES: dict[str, tuple[str, ...]] = {
+    "cortex": tuple(name for name, label in REGIONS.items() if label <= REGIONS["sensorimotor"]),
+    "braak_1_3": ("medial_temporal", "hippocampus", "amygdala"),
+    "braak_4": ("lateral_temporal", "anterior_cingulate", "posterior_cingulate_precuneus"),
+    "braak_5_6": ("frontal", "parietal", "occipital", "sensorimotor"),
+    "temporal_meta": ("medial_temporal", "amygdala", "lateral_temporal"),
+    "amyloid_cortex": (
+        "frontal",
+        "anterior_cingulate",
+        "posterior_cingulate_precuneus",
+        "parietal",
+        "lateral_temporal",
+    ),
+}
+
 #: Rim of the cerebellum that its reference regions leave out: in the next person it lies in CSF,
 #: and it takes spill-in from tentorium and occipital cortex.
 CEREBELLAR_RIM_MM = 3.0
@@ -179,7 +205,7 @@ def brain_mask(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
 
 def forget() -> None:
     """Drop every map kept in memory, as a new process would start."""
-    for kept in (_resampled, _labels, mni):
+    for kept in (_resampled, _labels, _region, mni):
         kept.cache_clear()
 
 
@@ -235,17 +261,27 @@ def _cerebellar_depth_mm() -> np.ndarray:
 def region_mask(
     region: str, shape: tuple[int, int, int], affine: np.ndarray, *, erode_mm: float = 0.0
 ) -> np.ndarray:
-    """Boolean mask of one of :data:`REGIONS` or :data:`REFERENCE_REGIONS` on an MNI grid.
+    """Boolean mask of a region on an MNI grid, kept in memory and read only.
+
+    ``region`` is one of :data:`REGIONS`, :data:`REFERENCE_REGIONS` or :data:`COMPOSITES`.
 
     The mask is cut from labels of :data:`VOXEL_MM` and averaged down, so that it stays thin on
     coarse grids; ``erode_mm`` removes a rim of that depth. Cerebellar reference regions are cut
     from the cerebellum less :data:`CEREBELLAR_RIM_MM` (docs/preprocessing.md has what that does).
     """
+    return _region(region, tuple(shape), np.asarray(affine, np.float64).tobytes(), float(erode_mm))
+
+
+@lru_cache(maxsize=64)
+def _region(
+    region: str, shape: tuple[int, int, int], affine_bytes: bytes, erode_mm: float
+) -> np.ndarray:
     from scipy import ndimage
 
+    affine = np.frombuffer(affine_bytes).reshape(4, 4)
     fine_affine = grid_affine(SHAPE, VOXEL_MM)
     fine = region_labels(SHAPE, fine_affine)
-    parts = REFERENCE_REGIONS.get(region, (region,))
+    parts = (REFERENCE_REGIONS | COMPOSITES).get(region, (region,))
     mask = np.isin(fine, [REGIONS[name] for name in parts])
     if region in REFERENCE_REGIONS and set(parts) <= set(REFERENCE_REGIONS["whole_cerebellum"]):
         mask &= _cerebellar_depth_mm() > CEREBELLAR_RIM_MM
@@ -259,4 +295,6 @@ def region_mask(
     share = ndimage.affine_transform(
         share, to_fine[:3, :3], to_fine[:3, 3], output_shape=shape, order=1
     )
-    return share > 0.5
+    mask = share > 0.5
+    mask.flags.writeable = False
+    return mask

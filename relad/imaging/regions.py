@@ -106,7 +106,7 @@ def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:
     file, table = Path(region["labels"]), Path(region["table"])
     wanted = indices(read_names(table), region["names"], file=table)
     labels, source = read_labels(file, standard=True)
-    _check_space(labels, source, file)
+    require_mni(labels, source, file)
     for name, index in wanted.items():
         if not (labels == index).any():
             raise ReladError(f"has no voxel of {name} (label {index} in {table.name})", file=file)
@@ -119,8 +119,18 @@ def _from_labels(region: Mapping[str, Any], affine: np.ndarray) -> np.ndarray:
     return share > 0.5
 
 
-def _check_space(labels: np.ndarray, affine: np.ndarray, file: Path) -> None:
-    """Refuse a label image whose labels do not lie where MNI152 has its brain."""
+def require_mni(labels: np.ndarray, affine: np.ndarray, file: Path) -> None:
+    """Refuse an image of labels, or a mask, that does not lie where MNI152 has its brain.
+
+    Parameters
+    ----------
+    labels
+        (x, y, z), 0 outside.
+    affine
+        (4, 4), voxel index to RAS mm.
+    file
+        What the message names.
+    """
     some = np.argwhere(labels != 0)
     points = apply_affine(affine, some[:: max(len(some) // 20_000, 1)].astype(float))
     grid = atlas.grid_affine(SHAPE, VOXEL_MM)
@@ -131,7 +141,7 @@ def _check_space(labels: np.ndarray, affine: np.ndarray, file: Path) -> None:
     share = float(near[tuple(index[within].T)].sum() / max(len(points), 1))
     if share < MIN_IN_BRAIN:
         raise DataError(
-            f"is not in MNI152 space: only {share:.0%} of its labels lie in the template's brain",
+            f"is not in MNI152 space: only {share:.0%} of it lies in the template's brain",
             file=file,
             hint="check its affine, or warp it to MNI152 first",
         )

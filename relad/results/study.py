@@ -78,7 +78,7 @@ class Study:
 
     def cohorts(self, result: Result) -> list[str]:
         """Cohorts that a result shows."""
-        return [c for c, entry in self.settings.cohorts.items() if entry.role == result.role]
+        return [c for c, entry in self.settings.cohorts.items() if result.shows(entry.role)]
 
     def comparisons(self, result: Result) -> list[list[str]]:
         """Methods that a result compares with one another, see :meth:`Result.comparisons`."""

@@ -16,9 +16,13 @@ the coverage of intervals are taken of all of them, and the first one is compare
 in rows whose sampler is that of one sample: ddim-25 beside ddim-25x8. --image-only leaves these
 out, for a study of samplers that has them from a run of their own.
 
-Where the cohort was packed with regions of people's own segmentations, PSNR, MAE and CRPS are taken
-in each of these too, and a metric of a region of that name is taken there, not in the atlas's: for
-everybody of the cohort, and OUT.json says so (regions_from).
+The mean SUVR of the synthetic and of the real image (suvr, suvr_true) is taken in the brain and in
+every region of the atlas and their composites (relad/imaging/atlas.py). A region of which less than
+half lies in a person's brain mask has no rows: stderr and OUT.json say of whom (regions_absent).
+
+Where the cohort was packed with regions of people's own segmentations, PSNR, MAE, CRPS and SUVR are
+taken in each of these too, and a metric of a region of that name is taken there, not in the
+atlas's: for everybody of the cohort, and OUT.json says so (regions_from).
 
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
 compared for the tracers it was scanned with and the method was trained for; a synthetic image
@@ -45,7 +49,7 @@ from relad.errors import DataError, ReladError
 from relad.fileio import write_json, write_table
 from relad.imaging.grid import require_same_grid
 from relad.imaging.nifti import load_nifti
-from relad.results.metrics import METRICS, compare, mask_of, regions
+from relad.results.metrics import METRICS, MIN_COVERED, compare, is_covered, mask_of, regions
 from relad.results.records import Synthesis, read_synthesis
 from relad.results.scores import COLUMNS
 from relad.status import Kind
@@ -102,6 +106,13 @@ def run(args: argparse.Namespace) -> None:
     for tracer in synthesis.untrained:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
     rows = list(evaluate(synthesis, dataset, image_only=args.image_only))
+    absent = absent_regions(synthesis, dataset)
+    for region, subjects in absent.items():
+        print(
+            f"evaluate: less than {MIN_COVERED:.0%} of the region {region} lies in the brain mask "
+            f"of {', '.join(subjects)}: no rows of it -- look at the mask, or take finer voxels",
+            file=sys.stderr,
+        )
     write_table(out, rows, COLUMNS)
     voxel_mm = voxel_sizes(dataset.affine)
     write_json(
@@ -117,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
                 for region in regions(dataset.own_regions)
                 if region != BRAIN
             },
+            "regions_absent": absent,
             "data_range_suvr": {t: width(w) for t, w in dataset.windows.items()},
             "voxel_mm": voxel_mm.tolist(),
             "notes": {
@@ -129,6 +141,24 @@ def run(args: argparse.Namespace) -> None:
     )
     subjects = len({row["subject"] for row in rows})
     print(f"evaluate: {len(rows)} values of {subjects} subjects -> {out}", file=sys.stderr)
+
+
+def _part(dataset: PackedDataset) -> str:
+    return "test" if dataset.role == "train" else "all"
+
+
+def absent_regions(synthesis: Synthesis, dataset: PackedDataset) -> dict[str, list[str]]:
+    """Regions of the atlas -> those of the compared subjects who do not have it."""
+    absent: dict[str, list[str]] = {}
+    for i in dict.fromkeys(i for i, _ in dataset.pairs(synthesis.fold, _part(dataset))):
+        for region in _lacking(dataset, np.asarray(dataset.mask[i])):
+            absent.setdefault(region, []).append(dataset.subjects[i]["subject"])
+    return absent
+
+
+def _lacking(dataset: PackedDataset, brain: np.ndarray) -> list[str]:
+    of_atlas = [region for region in regions() if region not in dataset.own_regions]
+    return [region for region in of_atlas if not is_covered(region, brain, dataset.affine)]
 
 
 def evaluate(
@@ -144,10 +174,9 @@ def evaluate(
         Where a synthetic image is missing, unreadable or on another grid than the real one, or a
         value is not a number.
     """
-    part = "test" if dataset.role == "train" else "all"
     kind = Kind.of_parts([dataset.kind, synthesis.kind])
     voxel_mm = voxel_sizes(dataset.affine)
-    for index, k in dataset.pairs(fold=synthesis.fold, part=part):
+    for index, k in dataset.pairs(fold=synthesis.fold, part=_part(dataset)):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
         if tracer in synthesis.untrained or subject in synthesis.left_out:
             continue
@@ -155,8 +184,10 @@ def evaluate(
         truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
         brain = np.asarray(dataset.mask[index])
         own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
+        lacking = _lacking(dataset, brain)
+        measured = [region for region in regions(own) if region not in lacking]
         images = _images(synthesis, dataset, subject, tracer, brain, image_only)
-        for (sampler, image, samples), region in product(images, regions(own)):
+        for (sampler, image, samples), region in product(images, measured):
             try:
                 mask = mask_of(region, brain, dataset.affine, own)
                 values = compare(

@@ -42,7 +42,7 @@ class Result:
     caption
         What a figure's caption goes on with, whole sentences. A table's is made with its numbers.
     role
-        Of the cohorts it shows: ``train`` or ``external``.
+        Of the cohorts it shows: ``train`` or ``external``; None: both.
     group
         Group of the methods it compares; ``ablation``: each ablated method and its ablations; None:
         the methods of the sampler study, each for itself.
@@ -61,7 +61,7 @@ class Result:
     function: str
     title: str
     caption: str = ""
-    role: str = "train"
+    role: str | None = "train"
     group: str | None = "main"
     metrics: tuple[str, ...] = ("psnr", "ssim", "mae")
     region: str = BRAIN
@@ -73,6 +73,10 @@ class Result:
     def module(self) -> str:
         """Of the function."""
         return self.function.partition(":")[0]
+
+    def shows(self, role: str) -> bool:
+        """Whether it shows cohorts of this role; models are applied to those of the role apply."""
+        return role == self.role or (self.role is None and role != "apply")
 
     def comparisons(self, methods: Mapping[str, ComparedMethod]) -> list[list[str]]:
         """Methods that are compared with one another, the one they are measured against first."""
@@ -87,7 +91,11 @@ class Result:
     @property
     def hint(self) -> str:
         """What to give on the command line."""
-        cohort = {"train": "the training cohort", "external": "an external cohort"}[self.role]
+        cohort = {
+            "train": "the training cohort",
+            "external": "an external cohort",
+            None: "the study's cohorts",
+        }[self.role]
         methods = {
             "main": "",
             "ablation": " for an ablated method and its ablations",
@@ -134,6 +142,19 @@ _FOREST = (
     "right value it is the difference of the distances from it."
 )
 _DECISIONS = "relad.results.tables.decisions:decisions_table"
+_REGIONS = "Regional SUVR by method"
+_REGIONS_CAPTION = (
+    "Above: bias of the mean SUVR in % of the real one, mean over subjects; cells beyond the ends "
+    "of the colour bar keep their number. Below: Pearson's r over subjects; a dash in grey where "
+    "there is none: fewer than three subjects, or one image for everybody. Regions of the atlas, "
+    "then their unions."
+)
+_BLAND_ALTMAN = "Synthetic minus real SUVR of every subject"
+_BLAND_ALTMAN_CAPTION = (
+    "Against the mean of both, in the region at the top. Line: bias; dashed: limits of agreement, "
+    "bias -/+ 1.96 SD of the differences. A method that gives everybody the same falls along a "
+    "line of slope -2."
+)
 _EXTERNAL = " in cohorts that no method was trained on"
 _SAMPLERS = "Quality against network evaluations"
 
@@ -232,6 +253,31 @@ RESULTS = (
         role="external",
         metrics=("crps", *_CALIBRATION),
         of_all=False,
+    ),
+    Result(
+        TABLE,
+        "regions",
+        "relad.results.tables.regions:regions_table",
+        "Regional SUVR of synthetic against real PET",
+        role=None,
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        TABLE,
+        "downstream",
+        "relad.results.tables.downstream:downstream_table",
+        "Who is positive, told from synthetic PET",
+        role=None,
+        metrics=("suvr", "suvr_true"),
+        needs=("metrics", "packed"),
+    ),
+    Result(
+        TABLE,
+        "positivity",
+        "relad.results.tables.downstream:positivity_table",
+        "Errors of positive and of negative people apart",
+        role=None,
+        metrics=("psnr", "mae", "suvr", "suvr_true"),
     ),
     Result(
         TABLE,
@@ -373,6 +419,40 @@ RESULTS = (
         role="external",
         metrics=_CALIBRATION,
         of_all=False,
+    ),
+    Result(
+        FIGURE,
+        "regions",
+        "relad.results.figures.regions:draw",
+        _REGIONS,
+        _REGIONS_CAPTION,
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        FIGURE,
+        "regions_external",
+        "relad.results.figures.regions:draw",
+        _REGIONS + _EXTERNAL,
+        _REGIONS_CAPTION,
+        role="external",
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        FIGURE,
+        "bland_altman",
+        "relad.results.figures.bland_altman:draw",
+        _BLAND_ALTMAN,
+        _BLAND_ALTMAN_CAPTION,
+        metrics=("suvr", "suvr_true"),
+    ),
+    Result(
+        FIGURE,
+        "bland_altman_external",
+        "relad.results.figures.bland_altman:draw",
+        _BLAND_ALTMAN + _EXTERNAL,
+        _BLAND_ALTMAN_CAPTION,
+        role="external",
+        metrics=("suvr", "suvr_true"),
     ),
     Result(
         FIGURE,

@@ -91,6 +91,23 @@ class NamedTracer:
 
 
 @dataclass(frozen=True)
+class Positivity:
+    """Cut at which real PET counts as positive: ``suvr`` or more in ``region``."""
+
+    region: str
+    suvr: float
+    source: str
+
+
+@dataclass(frozen=True)
+class ComparedTracer(NamedTracer):
+    """A tracer as results show it: regions for reading, and when a person counts as positive."""
+
+    regions: tuple[str, ...] | None
+    positivity: Positivity | None
+
+
+@dataclass(frozen=True)
 class IngestOverride:
     """What a person put right of a series or of a subject's PET; one of the two is None."""
 
@@ -422,7 +439,7 @@ class ResultSettings:
     """What tables and figures read."""
 
     cohorts: dict[str, ComparedCohort]
-    tracers: dict[str, NamedTracer]
+    tracers: dict[str, ComparedTracer]
     segmentation: OwnRegionNames
     grid: VoxelSize
     evaluation: Evaluation

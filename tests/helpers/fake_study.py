@@ -60,7 +60,12 @@ def make_settings() -> dict[str, Any]:
     return {
         "cohorts": {"study": {"role": "train"}, "elsewhere": {"role": "external"}},
         "tracers": {
-            "tau": {"ligand": "AV1451", "suvr_window": [0.0, 4.0]},
+            "tau": {
+                "ligand": "AV1451",
+                "suvr_window": [0.0, 4.0],
+                "regions": ["hippocampus", "thalamus"],  # which the made-up brain holds
+                "positivity": {"region": "thalamus", "suvr": 1.3, "source": "Made up."},
+            },
             "amyloid": {"ligand": "AV45", "suvr_window": [0.0, 3.0]},
         },
         "segmentation": {"regions": {}},

@@ -208,7 +208,7 @@ def by_sampler(file: Path) -> dict[str, dict[str, float]]:
     """Sampler -> values of one scan."""
     found: dict[str, dict[str, float]] = {}
     for row in read_table(file):
-        if (row["subject"], row["tracer"]) == ("941S0003", "tau"):
+        if (row["subject"], row["tracer"], row["region"]) == ("941S0003", "tau", "brain"):
             found.setdefault(row["sampler"], {})[row["metric"]] = float(row["value"])
     return found
 
@@ -277,7 +277,7 @@ def test_samples_are_scored_in_regions_of_peoples_own_too(sampled):
     assert set(found) == {
         (sampler, metric)
         for sampler in ("ddim-25x8", "ddim-25")
-        for metric in ("psnr", "mae", "crps")
+        for metric in ("psnr", "mae", "crps", "suvr", "suvr_true")
     }
 
 
@@ -293,7 +293,7 @@ def own(study) -> dict[str, np.ndarray]:
         quarter[person, 0, :7, : 5 + person] = True
         quarter[person, 1, 7:, : 5 + person] = True
     np.save(folder / "regions.npy", quarter)
-    regions = {"frontal": ["A"], "entorhinal": ["B", "C"]}
+    regions = {"thalamus": ["A"], "entorhinal": ["B", "C"]}
     amend(folder / "dataset.json", regions=regions)
     study.settings["segmentation"]["regions"] = regions
     return {f"941S{i + 1:04d}": masks for i, masks in enumerate(quarter)}
@@ -310,7 +310,7 @@ def values(study: FakeStudy, cohort: str, region: str, metric: str) -> dict[str,
 def test_metrics_are_taken_in_everybodys_own_regions(study, own):
     assert study.evaluate("study", "unet") == 0
     window = 4.0
-    for number, region in enumerate(("frontal", "entorhinal")):
+    for number, region in enumerate(("thalamus", "entorhinal")):
         found = values(study, "study", region, "mae")
         assert list(found) == ["941S0003", "941S0004"]
         for subject, value in found.items():
@@ -320,37 +320,39 @@ def test_metrics_are_taken_in_everybodys_own_regions(study, own):
             assert value == pytest.approx(compare(*images, mask, window)["mae"], rel=1e-5)
     assert values(study, "study", "entorhinal", "ssim") == {}  # of the brain alone
     record = json.loads(study.metrics("study", "unet").with_suffix(".json").read_text())
-    assert record["regions_from"] == dict.fromkeys(["frontal", "entorhinal"], "own segmentations")
-    assert record["regions"]["mae"] == ["brain", "frontal", "entorhinal"]
+    found = record["regions_from"]
+    assert {r for r in found if found[r] != "atlas"} == {"thalamus", "entorhinal"}
+    assert {found["thalamus"], found["entorhinal"]} == {"own segmentations"}
+    assert record["regions"]["mae"] == ["brain", "thalamus", "entorhinal"]
     assert record["regions"]["ssim"] == ["brain"]
 
 
 def test_a_metric_of_one_of_relads_regions_is_taken_in_the_peoples_own(study, own, monkeypatch):
     """And in the atlas's where a cohort has none: for all of a cohort the one or the other."""
-    in_frontal = replace(METRICS["ssim"], regions=("brain", "frontal", "occipital"))
-    monkeypatch.setitem(METRICS, "ssim", in_frontal)
+    in_thalamus = replace(METRICS["ssim"], regions=("brain", "thalamus", "hippocampus"))
+    monkeypatch.setitem(METRICS, "ssim", in_thalamus)
     for cohort, told in (("study", "own segmentations"), ("elsewhere", "atlas")):
         assert study.evaluate(cohort, "unet") == 0
         record = json.loads(study.metrics(cohort, "unet").with_suffix(".json").read_text())
-        assert record["regions_from"]["frontal"] == told
-        assert record["regions_from"]["occipital"] == "atlas"
-        for subject, value in values(study, cohort, "frontal", "ssim").items():
-            by_atlas = mask_of("frontal", study.mask, AFFINE)
+        assert record["regions_from"]["thalamus"] == told
+        assert record["regions_from"]["hippocampus"] == "atlas"
+        for subject, value in values(study, cohort, "thalamus", "ssim").items():
+            by_atlas = mask_of("thalamus", study.mask, AFFINE)
             mask = study.mask & own[subject][0] if cohort == "study" else by_atlas
             assert (mask != by_atlas).any() or cohort == "elsewhere"
             file = study.synthesized(cohort, "unet") / paths.synthetic_pet(subject, "tau")
             images = load_nifti(file).get_fdata(), study.truth[cohort, subject, "tau"]
             assert value == pytest.approx(compare(*images, mask, 4.0)["ssim"], rel=1e-5)
-        assert len(values(study, cohort, "occipital", "ssim")) == (2 if cohort == "study" else 4)
+        assert len(values(study, cohort, "hippocampus", "ssim")) == (2 if cohort == "study" else 4)
 
 
 def test_tables_know_the_regions_that_the_study_names(study, own):
     assert study.evaluate("study", "unet") == 0
     known = typed(ResultSettings, study.settings)
     scores = Study.read(known, [study.metrics("study", "unet")]).scores
-    assert set(scores["region"]) == {"brain", "frontal", "entorhinal"}
+    assert {"brain", "thalamus", "entorhinal"} < set(scores["region"])
     study.settings["segmentation"]["regions"] = {}
-    with pytest.raises(ReladError, match="region 'frontal' is not one of brain"):
+    with pytest.raises(ReladError, match="region 'entorhinal' is not one of brain"):
         Study.read(typed(ResultSettings, study.settings), [study.metrics("study", "unet")])
 
 

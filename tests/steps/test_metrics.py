@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from relad.cli import main
+from relad.imaging import atlas
 from relad.imaging.nifti import save_nifti
-from relad.results.metrics import compare
+from relad.results.metrics import ANATOMY, compare, mask_of
 
 SHAPE = (12, 13, 14)
 AFFINE = np.diag([4.0, 4.0, 4.0, 1.0])
@@ -40,7 +41,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 ONE = ["psnr", "ssim", "ssim_open", "mae", "hfen"]
-ONE += ["spectral_low", "spectral_middle", "spectral_high", "crps"]
+ONE += ["spectral_low", "spectral_middle", "spectral_high", "crps", "suvr", "suvr_true"]
 VOXEL = (4.0, 4.0, 4.0)
 
 
@@ -66,7 +67,7 @@ def test_samples_have_a_spread(pair, tmp_path, capsys):
     samples = np.stack([values(Path(file))[mask] for file in files])
     images = values(pair[0]), values(pair[1])
     assert printed == compare(*images, mask, 4.0, voxel_mm=VOXEL, samples=samples)
-    assert list(printed) == [*ONE, "spread_skill", "coverage_80", "coverage_90"]
+    assert list(printed) == [*ONE[:-2], "spread_skill", "coverage_80", "coverage_90", *ONE[-2:]]
     assert printed["crps"] < printed["mae"]
     assert "two or more, or none" in refused(capsys, *arguments, "--samples", files[0])
     save_nifti(files[0], noise[0], np.diag([-4.0, 4.0, 4.0, 1.0]))
@@ -87,9 +88,80 @@ def test_mask(pair, tmp_path, capsys):
     assert printed["mae"] == pytest.approx(0.2, abs=1e-6)
 
 
+# --- in regions ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_mni(tmp_path: Path) -> list[str]:
+    """Two images on a grid over the template's brain, and its mask."""
+    affine = atlas.grid_affine((24, 28, 24), 8.0)
+    random = np.random.default_rng(4)
+    for name in ("a", "b"):
+        image = random.uniform(0.5, 3, (24, 28, 24)).astype(np.float32)
+        save_nifti(tmp_path / f"{name}.nii.gz", image, affine)
+    brain = atlas.brain_mask((24, 28, 24), affine)
+    save_nifti(tmp_path / "brain.nii.gz", brain, affine)
+    images = [str(tmp_path / f"{name}.nii.gz") for name in ("a", "b")]
+    return [*images, "--data-range", "4", "--mask", str(tmp_path / "brain.nii.gz")]
+
+
+def test_relads_regions_are_those_of_evaluate(in_mni, capsys):
+    assert main(["metrics", *in_mni, "--regions", "mni"]) == 0
+    found = json.loads(capsys.readouterr().out)["regions"]
+    assert list(found) == list(ANATOMY)
+    affine = nib.load(in_mni[0]).affine
+    brain = values(in_mni[-1]) > 0
+    for region in ("frontal", "amyloid_cortex"):
+        mask = mask_of(region, brain, affine)
+        means = {"suvr": values(in_mni[0])[mask], "suvr_true": values(in_mni[1])[mask]}
+        assert found[region] == pytest.approx({k: v.mean(dtype=float) for k, v in means.items()})
+
+
+def test_a_region_that_the_mask_lacks_is_null(in_mni, capsys):
+    image = nib.load(in_mni[-1])
+    affine = image.affine
+    kept = values(in_mni[-1]) * ~atlas.region_mask("thalamus", image.shape, affine)
+    save_nifti(Path(in_mni[-1]), kept.astype(np.uint8), affine)
+    assert main(["metrics", *in_mni, "--regions", "mni"]) == 0
+    found = json.loads(capsys.readouterr().out)["regions"]
+    assert found["thalamus"] is None and found["frontal"] is not None
+
+
+def test_labels_of_an_image_are_named_by_their_table(pair, tmp_path, capsys):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:6], labels[6:9] = 17, 53
+    save_nifti(tmp_path / "dseg.nii.gz", labels, AFFINE)
+    (tmp_path / "dseg.tsv").write_text("index\tname\n17\tleft\n53\tright\n99\tnowhere\n")
+    given = ["--regions", str(tmp_path / "dseg.nii.gz"), "--names", str(tmp_path / "dseg.tsv")]
+    assert main(["metrics", *map(str, pair), "--data-range", "4", *given]) == 0
+    found = json.loads(capsys.readouterr().out)["regions"]
+    assert found["nowhere"] is None
+    for name, label in (("left", 17), ("right", 53)):
+        expected = compare(
+            values(pair[0]), values(pair[1]), labels == label, 4.0, own=True, region=name
+        )
+        assert found[name] == expected
+        assert list(found[name]) == ["psnr", "mae", "crps", "suvr", "suvr_true"]
+    save_nifti(tmp_path / "dseg.nii.gz", labels[::-1], np.diag([-4.0, 4.0, 4.0, 1.0]))
+    message = refused(capsys, *pair, "--data-range", 4, *given)
+    assert "dseg.nii.gz: its affine differs" in message
+
+
+def test_what_regions_lack_is_asked_for(pair, in_mni, tmp_path, capsys):
+    assert "needs --mask" in refused(capsys, *pair, "--data-range", 4, "--regions", "mni")
+    assert "needs --names" in refused(capsys, *pair, "--data-range", 4, "--regions", pair[0])
+    elsewhere = np.eye(4) * [8, 8, 8, 1]
+    elsewhere[:3, 3] = 300
+    for file in (*in_mni[:2], in_mni[-1]):
+        save_nifti(Path(file), values(file), elsewhere)
+    message = refused(capsys, *in_mni, "--regions", "mni")
+    assert "brain.nii.gz: is not in MNI152 space" in message
+
+
 def test_identical_images_have_null_psnr(pair, capsys):
     assert main(["metrics", str(pair[1]), str(pair[1]), "--data-range", "4"]) == 0
-    same = [None, 1.0, 1.0, *[0.0] * 6]
+    mean = pytest.approx(values(pair[1]).mean(dtype=float))
+    same = [None, 1.0, 1.0, *[0.0] * 6, mean, mean]
     assert json.loads(capsys.readouterr().out) == dict(zip(ONE, same, strict=True))
 
 

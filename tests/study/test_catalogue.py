@@ -40,7 +40,8 @@ def test_every_entry_names_a_function_and_says_what_it_shows(result: Result) -> 
     assert bool(result.caption) == (result.kind == FIGURE)
     assert not result.caption or result.caption.endswith(".")
     assert set(result.needs) <= {"metrics", "models", "synthesized", "packed"}
-    assert result.role in ("train", "external")
+    assert result.role in ("train", "external", None)
+    assert not result.shows("apply")
 
 
 def test_names_are_unique() -> None:

@@ -23,8 +23,10 @@ from tests.helpers.small_study import Study
 #: Columns of runtime.csv that are measured and so differ from run to run.
 MEASURED = re.compile("seconds|time|memory|_mb$|_s$")
 TABLES = ("main", "ablation", "external", "fidelity", "fidelity_ablation", "runtime")
+TABLES += ("regions", "downstream", "positivity")
 FIGURES = ("panels", "panels_external", "distributions", "distributions_external")
 FIGURES += ("fidelity", "ablation", "fidelity_ablation", "training_curves", "runtime")
+FIGURES += ("regions", "regions_external", "bland_altman", "bland_altman_external")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,11 @@ def test_tables(done: Study) -> None:
             assert float(row["psnr_low"]) <= float(row["psnr"]) <= float(row["psnr_high"])
             assert -1 <= float(row["ssim"]) <= 1 and float(row["mae"]) >= 0
     assert {row["method"] for row in rows(done.results / "tables/runtime.csv")} == methods
+    for name, beside in (("regions", set()), ("downstream", {"real-pet", "mri-only"})):
+        table = rows(done.results / f"tables/{name}.csv")
+        assert {row["cohort"] for row in table} == {"tiny-train", "tiny-external"}
+        assert {row["method"] for row in table} == methods | beside
+        assert {row["tracer"] for row in table} <= set(study["tracers"])
 
 
 def test_samplings_of_one_model_stand_beside_each_other(done: Study) -> None:
@@ -157,7 +164,7 @@ def test_running_again_does_nothing(done: Study) -> None:
 def comparable(results: Path) -> dict[str, object]:
     """Everything of the tables that must come out the same, byte for byte or column for column."""
     found: dict[str, object] = {}
-    for name in ("main", "ablation", "external"):
+    for name in ("main", "ablation", "external", "regions", "downstream", "positivity"):
         for suffix in ("csv", "tex", "md"):
             found[f"{name}.{suffix}"] = (results / f"tables/{name}.{suffix}").read_bytes()
     found["runtime"] = [

@@ -41,8 +41,8 @@ def test_all_from_nothing(empty_study: Study) -> None:
         train=6,
         synthesize=12,
         evaluate=12,
-        tables=6,
-        figures=9,
+        tables=9,
+        figures=13,
     )
     assert plan.of("Table") == [
         *("ablation", "external", "fidelity", "fidelity_ablation", "main", "runtime")

@@ -300,7 +300,7 @@ SAMPLINGS = study_samplings()
 
 
 def cohorts_of(result):
-    return [cohort for cohort, entry in COHORTS.items() if entry["role"] == result.role]
+    return [cohort for cohort, entry in COHORTS.items() if result.shows(entry["role"])]
 
 
 def methods_of(result):

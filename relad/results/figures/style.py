@@ -61,12 +61,14 @@ WIDTH = 7.2
 #: Heights of the figures: fixed part, and of each line, method, panel or row of axes.
 ABLATION = (0.95, 0.42)
 CALIBRATION = (2.6, 0.0)
+BLAND_ALTMAN = (0.75, 0.72)
 DISTRIBUTIONS = (1.85, 0.57)
 #: Of the forest: fixed part of a row of panels, and each line of a name.
 FOREST = (0.45, 0.17)
 PANELS = (0.5, 1.06)
 PLANE = (3.6, 0.0)
 RANKS = (1.3, 0.26)
+REGIONS = (1.9, 0.13)
 RUNTIME = (2.6, 0.0)
 SAMPLERS = (0.9, 1.45)
 TRAINING_CURVES = (0.75, 1.25)
@@ -74,10 +76,13 @@ TRAINING_CURVES = (0.75, 1.25)
 BESIDE_PANELS = 0.9
 BETWEEN_PANELS = {"w_pad": 0.008, "h_pad": 0.008, "wspace": 0.0, "hspace": 0.0}
 COLOUR_BAR = {"aspect": 9, "pad": 0.01, "fraction": 0.03, "shrink": 0.9}
+SIDE_BAR = {"aspect": 30, "pad": 0.01, "fraction": 0.02}
 #: Characters of a legend's line, and those that the mark and the gap of an entry take.
 LEGEND_LINE, LEGEND_MARK = 144, 7
 #: Characters of a line of a name: in a legend, beside a category, and inches of one in a header.
 LEGEND_NAME, CATEGORY_NAME, HEADER_INCH = 40, 30, 0.055
+#: Characters of a line of a name below a column of cells, and beside a row of panels.
+HEADER_NAME, SIDE_NAME = 34, 18
 #: Height of a header's line in inches.
 HEADER_LINE = 0.11
 
@@ -102,6 +107,8 @@ _TRACER_COLOURS = ("#332288", "#DDAA33", "#44AA99", "#CC6677", "#88CCEE", "#1177
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 #: Colour maps of MRI, PET and differences.
 MRI, PET, DIFFERENCE = "gray", "inferno", "RdBu_r"
+#: Of a correlation, which a bias is not to be taken for; and of a cell without one.
+CORRELATION, NO_VALUE = "PuOr_r", "0.88"
 
 # --- elements, as keyword arguments of what draws them ------------------------------------------
 
@@ -136,6 +143,15 @@ MEAN_RANK = {"color": "black", "marker": "|", "markersize": 7, "linestyle": ""}
 SIDE_NOTE = {"fontsize": 7}
 BAND = {"alpha": 0.07, "linewidth": 0}
 TRAINING = {"linewidth": 0.9, "alpha": 0.85, "markersize": 2.5}
+CELL_NAME = {"fontsize": 5.2, "linespacing": 1.0}
+BETWEEN_CELLS = {"color": "0.2", "linewidth": 0.8}
+CELL = {"fontsize": 4.3, "ha": "center", "va": "center"}
+#: Share of a colour map's range beyond which its cells are dark, and their numbers white.
+DARK_CELL = 0.62
+LIMITS = {"color": "0.35", "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
+BIAS = {"linewidth": 1.1, "zorder": 1}
+SIDE_LABEL = {"fontsize": 7}
+PERSON = {"s": 9, "linewidth": 0.3, "edgecolor": "white", "zorder": 2}
 HEADER = {"fontsize": 6.5, "pad": 3}
 SIDE = {"color": "white"}
 PLACE = {"fontsize": 6, "linespacing": 1.35}

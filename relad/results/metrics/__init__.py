@@ -17,7 +17,7 @@ import pandas as pd
 
 from relad.errors import DataError
 from relad.imaging import atlas
-from relad.results.metrics import detail, ensemble, voxelwise
+from relad.results.metrics import detail, ensemble, regional, voxelwise
 from relad.study.catalogue import BRAIN
 
 
@@ -31,6 +31,7 @@ class Better(Enum):
     NEARER_50 = "→ 0.5 is best ←"
     NEARER_80 = "→ 0.8 is best ←"
     NEARER_90 = "→ 0.9 is best ←"
+    NEITHER = "no better and no worse"
 
     @property
     def target(self) -> float | None:
@@ -52,7 +53,9 @@ class Better(Enum):
             return np.log(values / self.target).abs()
 
     def best(self, values: pd.Series) -> float:
-        """Best of some values."""
+        """Best of some values; NaN where none is better than another."""
+        if self is Better.NEITHER:
+            return np.nan
         return values.loc[self.loss(values).idxmin()]
 
 
@@ -75,7 +78,7 @@ class Metric:
         What a caption must say of it, see :meth:`said`.
     regions
         Where it is taken: :data:`BRAIN`, the subject's brain mask, or regions of
-        :data:`relad.imaging.atlas.REGIONS` inside it.
+        :data:`relad.imaging.atlas.REGIONS` and :data:`relad.imaging.atlas.COMPOSITES` inside it.
     in_own_regions
         Whether it is also taken in every region of people's own segmentations.
     in_mm
@@ -107,6 +110,12 @@ class Metric:
         """List the regions it is taken in where people have regions ``own``."""
         return list(dict.fromkeys([*self.regions, *(own if self.in_own_regions else ())]))
 
+
+#: Where the mean SUVR is taken beside the brain, in everybody.
+ANATOMY = (*atlas.REGIONS, *atlas.COMPOSITES)
+#: Least share of a region of the atlas that must lie in a person's brain mask; below it, the person
+#: does not have the region: a mean over what is left would be that of another one.
+MIN_COVERED = 0.5
 
 _EDGES = list(dict.fromkeys(edge for band in detail.BANDS.values() for edge in band))
 _SPECTRAL = (
@@ -195,6 +204,20 @@ METRICS = {
             (90, Better.NEARER_90),
         )
     },
+    **{
+        name: Metric(
+            label,
+            function,
+            Better.NEITHER,
+            decimals=3,
+            regions=(BRAIN, *ANATOMY),
+            in_own_regions=True,
+        )
+        for name, label, function in (
+            ("suvr", "Mean SUVR, synthetic", regional.suvr),
+            ("suvr_true", "Mean SUVR, real", regional.suvr_true),
+        )
+    },
 }
 
 
@@ -202,6 +225,17 @@ def regions(own: Iterable[str] = ()) -> tuple[str, ...]:
     """Every region that something is measured in; ``own`` are those of people's segmentations."""
     of_metrics = (r for metric in METRICS.values() for r in metric.regions)
     return tuple(dict.fromkeys([*of_metrics, *own]))
+
+
+def is_covered(region: str, brain: np.ndarray, affine: np.ndarray) -> bool:
+    """Whether a person has a region of the atlas: at least :data:`MIN_COVERED` of it.
+
+    False too where the grid is too coarse for the region. Arrays as in :func:`mask_of`.
+    """
+    if region == BRAIN:
+        return True
+    mask = atlas.region_mask(region, brain.shape, affine)
+    return bool(mask.any() and brain[mask].mean() >= MIN_COVERED)
 
 
 def mask_of(

@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from relad.fileio import read_table
+from relad.fileio import read_json, read_table
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
 from relad.results import metrics
 from relad.results.figures import distributions
-from relad.results.metrics import METRICS, Better, Metric, mask_of, regions
+from relad.results.metrics import METRICS, Better, Metric, compare, is_covered, mask_of, regions
 from relad.results.tables.accuracy import accuracy_table
 from relad.study.catalogue import BRAIN
 from relad.study.paths import synthetic_pet
 from tests.helpers.fake_study import AFFINE, SHAPE, FakeStudy, entry
 
-REGION = "occipital"
+REGION = "thalamus"  # which the made-up brain holds
 
 
 def bias(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range: float) -> float:
@@ -42,9 +42,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStudy:
 def test_a_region_is_that_part_of_the_brain() -> None:
     brain = np.zeros(SHAPE, bool)
     brain[: SHAPE[0] // 2] = True  # the left half
-    part = mask_of(REGION, brain, AFFINE)
+    part = mask_of("occipital", brain, AFFINE)
     assert part.any() and not part[~brain].any()
-    both = mask_of(REGION, np.ones(SHAPE, bool), AFFINE)
+    both = mask_of("occipital", np.ones(SHAPE, bool), AFFINE)
     assert np.array_equal(both & brain, part)
     y = (np.argwhere(both) @ AFFINE[:3, :3].T + AFFINE[:3, 3])[:, 1]
     assert y.max() < -50  # behind
@@ -67,7 +67,7 @@ def test_the_best_of_ratios_is_the_one_off_by_the_smallest_factor() -> None:
 
 
 def test_every_region_is_known() -> None:
-    assert set(regions()) <= {BRAIN, *atlas.REGIONS, *atlas.REFERENCE_REGIONS}
+    assert set(regions()) <= {BRAIN, *atlas.REGIONS, *atlas.REFERENCE_REGIONS, *atlas.COMPOSITES}
 
 
 def test_it_is_measured_in_its_region_alone(study: FakeStudy) -> None:
@@ -75,7 +75,9 @@ def test_it_is_measured_in_its_region_alone(study: FakeStudy) -> None:
     where = {(row["metric"], row["region"]) for row in rows}
     # Of a single image; what needs several samples is not there.
     one = {name: of for name, of in METRICS.items() if (of.least_samples or 1) == 1}
-    assert where == {(name, region) for name, of in one.items() for region in of.regions}
+    covered = [r for r in regions() if is_covered(r, study.mask, AFFINE)]
+    assert where == {(name, r) for name, of in one.items() for r in of.regions if r in covered}
+    assert {"brain", REGION, "amygdala", "braak_1_3"} < set(covered) < set(regions())
     assert {"hfen", "spectral_high", "crps"} < set(one) and "spread_skill" not in one
     assert {region for metric, region in where if metric == "bias"} == {REGION}
     row = next(row for row in rows if row["metric"] == "bias")
@@ -110,7 +112,7 @@ def test_a_table_and_a_figure_show_it(study: FakeStudy) -> None:
 
 
 def test_of_several_regions_only_the_one_that_is_asked_for_is_shown(study, monkeypatch) -> None:
-    both = replace(METRICS["bias"], regions=(REGION, "frontal"))
+    both = replace(METRICS["bias"], regions=(REGION, "hippocampus"))
     monkeypatch.setitem(METRICS, "bias", both)
     for run in study.runs:
         assert study.evaluate(*run) == 0
@@ -118,6 +120,7 @@ def test_of_several_regions_only_the_one_that_is_asked_for_is_shown(study, monke
     for region in both.regions:
         values = read.values(replace(main, metrics=("bias",), region=region), ["unet"])
         scores = read.scores[(read.scores["region"] == region) & (read.scores["method"] == "unet")]
+        scores = scores[scores["metric"] == "bias"]
         expected = scores.loc[scores["cohort"] == "study", "value"]
         assert sorted(values["bias"]) == pytest.approx(sorted(expected))
 
@@ -132,11 +135,58 @@ def test_tables_of_the_brain_do_not_change_by_it(study: FakeStudy, monkeypatch) 
     assert accuracy_table(study.read(), entry("table", "main")).rows.equals(with_region)
 
 
-def test_a_region_without_a_voxel_in_the_brain_is_named(
-    study: FakeStudy, capsys, monkeypatch
-) -> None:
-    of_brainstem = replace(METRICS["bias"], regions=("brainstem",))
-    monkeypatch.setitem(METRICS, "bias", of_brainstem)
-    monkeypatch.setattr(atlas, "region_mask", lambda region, shape, affine: np.zeros(shape, bool))
-    assert study.evaluate("study", "unet") == 2
-    assert "the mask of the region brainstem is empty" in capsys.readouterr().err
+def test_a_region_is_absent_where_less_than_half_of_it_is_brain() -> None:
+    region = atlas.region_mask(REGION, SHAPE, AFFINE)
+    inside = np.argwhere(region)
+    brain = np.zeros(SHAPE, bool)
+    brain[tuple(inside[: len(inside) // 2].T)] = True
+    assert is_covered(REGION, brain, AFFINE) == (len(inside) % 2 == 0)
+    brain[tuple(inside[: len(inside) // 2 - 1].T)] = True
+    brain[tuple(inside[len(inside) // 2 - 1].T)] = False
+    assert not is_covered(REGION, brain, AFFINE)
+    assert is_covered(BRAIN, np.zeros(SHAPE, bool), AFFINE)  # an empty one is refused elsewhere
+
+
+def test_an_absent_region_is_said_and_has_no_rows(study: FakeStudy, capsys) -> None:
+    assert study.evaluate("study", "unet") == 0
+    told = "less than 50% of the region brainstem lies in the brain mask of 941S0003: no rows of it"
+    assert told not in capsys.readouterr().err
+    masks = np.load(study.packed("study") / "mask.npy").copy()
+    masks[2] &= ~atlas.region_mask("brainstem", SHAPE, AFFINE)
+    np.save(study.packed("study") / "mask.npy", masks)
+    assert study.evaluate("study", "unet") == 0
+    assert told in capsys.readouterr().err
+    record = read_json(study.metrics("study", "unet").with_suffix(".json"))
+    assert record["regions_absent"]["brainstem"] == ["941S0003"]
+    assert record["regions_absent"]["cortex"] == ["941S0003", "941S0004"]  # the fake brain is small
+    rows = read_table(study.metrics("study", "unet"))
+    assert {r["subject"] for r in rows if r["region"] == "brainstem"} == {"941S0004"}
+    assert {r["subject"] for r in rows if r["region"] == REGION} == {"941S0003", "941S0004"}
+
+
+def test_a_composite_is_the_union_of_its_parts() -> None:
+    """At the resolution in which regions are cut; a coarser grid averages the union itself."""
+    affine = atlas.grid_affine(atlas.SHAPE, atlas.VOXEL_MM)
+    labels = atlas.region_labels(atlas.SHAPE, affine)
+    for name, parts in atlas.COMPOSITES.items():
+        union = np.isin(labels, [atlas.REGIONS[part] for part in parts])
+        mask = atlas.region_mask(name, atlas.SHAPE, affine)
+        assert (mask & union).sum() * 2 / (mask.sum() + union.sum()) > 0.95, name
+        assert not mask.flags.writeable  # it is kept
+
+
+def test_regional_suvr_is_the_mean_over_the_region() -> None:
+    random = np.random.default_rng(0)
+    truth, prediction = random.uniform(0, 3, (2, *SHAPE))
+    mask = random.uniform(size=SHAPE) > 0.7
+    values = compare(prediction, truth, mask, 4.0, REGION)
+    total, count = [0.0, 0.0], 0
+    for index in np.ndindex(SHAPE):
+        if mask[index]:
+            total = [total[0] + prediction[index], total[1] + truth[index]]
+            count += 1
+    assert values == pytest.approx({"suvr": total[0] / count, "suvr_true": total[1] / count})
+
+
+def test_of_a_suvr_none_is_the_best() -> None:
+    assert np.isnan(METRICS["suvr"].better.best(pd.Series([1.0, 1.2])))

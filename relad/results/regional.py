@@ -1,0 +1,167 @@
+"""SUVR of regions from metric rows: values per subject, who lacks a region, who is positive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from relad.errors import ReladError
+from relad.results.metrics import regions
+from relad.results.study import Study
+from relad.study.catalogue import BRAIN, Result
+from relad.study.settings import ComparedTracer
+
+#: The two values of a region: of the synthetic image and of the real one.
+PAIR = ("suvr", "suvr_true")
+#: Relative difference below which SUVRs written with all digits are the same.
+_SAME = 1e-6
+#: Region shown of a ligand that has none of its own in the configuration.
+_SHOWN = ("cortex",)
+
+
+def known_regions(study: Study) -> list[str]:
+    """All regions, the brain first, then those of the atlas, then people's own."""
+    return list(regions(study.settings.segmentation.regions))
+
+
+def shown_regions(study: Study, tracer: str) -> tuple[str, ...]:
+    """Regions of a tracer that tables for reading show: its own and those of people's labels.
+
+    Raises
+    ------
+    ReladError
+        Where the configuration names one that there is not.
+    """
+    entry = study.settings.tracers[tracer]
+    chosen = (*(entry.regions or _SHOWN), *study.settings.segmentation.regions)
+    for region in chosen:
+        require_region(study, region, f"tracers.{tracer}.regions")
+    return tuple(dict.fromkeys(chosen))
+
+
+def require_region(study: Study, region: str, key: str) -> None:
+    """Refuse a region of the configuration that nothing is measured in."""
+    if region not in (known := known_regions(study)):
+        raise ReladError(
+            f"{key} names {region!r}, which is no region",
+            hint=f"known: {', '.join(known)}; a further one: segmentation.regions",
+        )
+
+
+def regional_values(study: Study, result: Result, methods: Sequence[str]) -> pd.DataFrame:
+    """Synthetic and real SUVR of every subject and region, for methods that are compared.
+
+    Returns
+    -------
+    One row per cohort, tracer, method, region and subject, with the columns of
+    :func:`relad.results.scores.subject_values`, ``region``, ``suvr`` and ``suvr_true``; regions in
+    the order of :func:`known_regions`. Empty where nobody has any.
+
+    Raises
+    ------
+    ReladError
+        Where one method lacks rows that another has, or methods were held against different PET.
+    """
+    scores = study.scores[study.scores["metric"].isin(PAIR)]
+    parts = []
+    for region in known_regions(study):
+        of = scores[scores["region"] == region]
+        if of.empty:
+            continue
+        values = study.values(replace(result, metrics=PAIR, region=region), methods, of)
+        parts.append(values.assign(region=region))
+    parts = [part for part in parts if not part.empty]
+    if not parts:
+        return pd.DataFrame(columns=["cohort", "tracer", "method", "subject", "region", *PAIR])
+    found = pd.concat(parts, ignore_index=True)
+    _require_all_methods(study, result, methods, found)
+    _require_one_truth(found)
+    return found
+
+
+def _require_all_methods(
+    study: Study, result: Result, methods: Sequence[str], found: pd.DataFrame
+) -> None:
+    """Refuse methods that have other metrics, but no SUVR where another has it."""
+    scores = study.scores
+    keys = ["cohort", "tracer", "method"]
+    given = scores[scores["cohort"].isin(study.cohorts(result)) & scores["method"].isin(methods)]
+    there = set(found[found["region"] == BRAIN][keys].itertuples(index=False, name=None))
+    for cohort, tracer, method in given[keys].drop_duplicates().itertuples(index=False, name=None):
+        if (cohort, tracer, method) not in there:
+            raise ReladError(
+                f"no SUVR of {method} in cohort {cohort} ({tracer}), though of other methods",
+                hint="run `relad evaluate` of this version again for it",
+            )
+
+
+def _require_one_truth(found: pd.DataFrame) -> None:
+    """Refuse methods that were held against different real PET of one subject."""
+    keys = ["cohort", "tracer", "region", "subject"]
+    of = found.groupby(keys, observed=True)["suvr_true"]
+    apart = of.max() - of.min() > _SAME * of.max().abs()
+    for cohort, tracer, region, subject in apart.index[apart][:1]:
+        methods = found[
+            (found["cohort"] == cohort)
+            & (found["tracer"] == tracer)
+            & (found["region"] == region)
+            & (found["subject"] == subject)
+        ]
+        told = ", ".join(f"{m} {v:.4f}" for m, v in methods[["method", "suvr_true"]].to_numpy())
+        raise ReladError(
+            f"the real {tracer} SUVR of subject {subject} ({cohort}, {region}) differs between "
+            f"methods: {told}",
+            hint="evaluate all of them on one packed cohort",
+        )
+
+
+def lacking(found: pd.DataFrame) -> dict[tuple[str, str, str], list[str]]:
+    """(cohort, tracer, region) -> compared subjects who do not have the region."""
+    subjects = found.groupby(["cohort", "tracer", "region"], observed=True)["subject"].agg(set)
+    absent = {}
+    for (cohort, tracer, region), have in subjects.items():
+        if lack := sorted(subjects.get((cohort, tracer, BRAIN), have) - have):
+            absent[cohort, tracer, region] = lack
+    return absent
+
+
+def alike(study: Study) -> set[tuple[str, str, str]]:
+    """(cohort, tracer, method) whose image is the same for everybody, such as the mean template's.
+
+    Told by the rows themselves: a model (fold and seed) under which all its people, at least two,
+    have one and the same SUVR, to the last digit, in some region. Such a region lies wholly in
+    everybody's brain mask; elsewhere the masks alone give a template some spread.
+    """
+    scores = study.scores[study.scores["metric"] == "suvr"]
+    keys = ["cohort", "tracer", "method", "fold", "seed", "sampler"]
+    of = scores.groupby([*keys, "region"], observed=True)["value"].agg(["count", "min", "max"])
+    of = of[of["count"] > 1]
+    same = (of["max"] - of["min"]) <= _SAME * of["max"].abs()
+    by_model = same.groupby(level=keys, observed=True).any()
+    by_method = by_model.groupby(level=keys[:3], observed=True).all()
+    return set(by_method.index[by_method])
+
+
+def positive(
+    study: Study, found: pd.DataFrame, tracer: str
+) -> tuple[pd.DataFrame, ComparedTracer] | None:
+    """Values of a tracer in the region of its cut, with a column ``positive`` of the real PET.
+
+    None where the tracer has no cut, or nobody has the region.
+
+    Raises
+    ------
+    ReladError
+        Where the cut's region is none that is measured.
+    """
+    entry = study.settings.tracers[tracer]
+    if entry.positivity is None:
+        return None
+    require_region(study, entry.positivity.region, f"tracers.{tracer}.positivity.region")
+    of = found[(found["tracer"] == tracer) & (found["region"] == entry.positivity.region)]
+    if of.empty:
+        return None
+    return of.assign(positive=np.asarray(of["suvr_true"] >= entry.positivity.suvr)), entry
