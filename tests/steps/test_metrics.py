@@ -67,7 +67,8 @@ def test_samples_have_a_spread(pair, tmp_path, capsys):
     samples = np.stack([values(Path(file))[mask] for file in files])
     images = values(pair[0]), values(pair[1])
     assert printed == compare(*images, mask, 4.0, voxel_mm=VOXEL, samples=samples)
-    assert list(printed) == [*ONE[:-2], "spread_skill", "coverage_80", "coverage_90", *ONE[-2:]]
+    of_samples = ["spread_skill", "coverage_50", "coverage_80", "coverage_90"]
+    assert list(printed) == [*ONE[:-2], *of_samples, *ONE[-2:]]
     assert printed["crps"] < printed["mae"]
     assert "two or more, or none" in refused(capsys, *arguments, "--samples", files[0])
     save_nifti(files[0], noise[0], np.diag([-4.0, 4.0, 4.0, 1.0]))
