@@ -22,8 +22,9 @@ everybody of the cohort, and OUT.json says so (regions_from).
 
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
 compared for the tracers it was scanned with and the method was trained for; a synthetic image
-missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data ranges
-and the provenance.
+missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data
+ranges, the provenance, and what was compared: folders by their path from it, and the hash of every
+image.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ from relad.data.window import to_suvr, width
 from relad.errors import DataError, ReladError
 from relad.fileio import write_json, write_table
 from relad.imaging.grid import require_same_grid
+from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti
+from relad.results.hashed import told
 from relad.results.metrics import METRICS, compare, mask_of, regions
 from relad.results.records import Synthesis, read_synthesis
 from relad.results.scores import COLUMNS
@@ -79,11 +82,11 @@ def run(args: argparse.Namespace) -> None:
     if out.suffix != ".csv":
         raise ReladError("the table's name must end in .csv", file=out)
     dataset = PackedDataset(args.packed)
-    told: dict[str, Any] = {}
+    settled: dict[str, Any] = {}
     if args.settings is not None:
         settings = load_settings(args.settings, EvaluateSettings)
         _require_packed_as(dataset, settings)
-        told = plain(settings)
+        settled = plain(settings)
     if dataset.applied:
         raise ReladError("holds no PET to compare with (role apply)", file=dataset.path)
     synthesis = read_synthesis(args.synthesized)
@@ -101,13 +104,19 @@ def run(args: argparse.Namespace) -> None:
         )
     for tracer in synthesis.untrained:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
-    rows = list(evaluate(synthesis, dataset, image_only=args.image_only))
+    images: dict[str, str] = {}
+    rows = list(evaluate(synthesis, dataset, image_only=args.image_only, images=images))
     write_table(out, rows, COLUMNS)
     voxel_mm = voxel_sizes(dataset.affine)
     write_json(
         out.with_suffix(".json"),
         {
             "kind": Kind.of_parts([dataset.kind, synthesis.kind]),
+            "made_of": {
+                "synthesized": told([synthesis.folder / "synthesis.json"], out.parent),
+                "packed": told([dataset.path / "dataset.json"], out.parent),
+                "images": images,
+            },
             "regions": {
                 name: metric.taken_in(dataset.own_regions) for name, metric in METRICS.items()
             },
@@ -123,7 +132,9 @@ def run(args: argparse.Namespace) -> None:
                 for name, metric in METRICS.items()
                 if metric.note
             },
-            "provenance": describe("evaluate", told, "numpy", "scipy", "scikit-image", "nibabel"),
+            "provenance": describe(
+                "evaluate", settled, "numpy", "scipy", "scikit-image", "nibabel"
+            ),
         },
     )
     subjects = len({row["subject"] for row in rows})
@@ -131,11 +142,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def evaluate(
-    synthesis: Synthesis, dataset: PackedDataset, *, image_only: bool = False
+    synthesis: Synthesis,
+    dataset: PackedDataset,
+    *,
+    image_only: bool = False,
+    images: dict[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of one folder of synthetic PET, in the dataset's order.
 
-    ``image_only``: of several samples, no rows of the first one alone.
+    ``image_only``: of several samples, no rows of the first one alone. ``images`` takes up the hash
+    of every image that is compared, by its name in the folder.
 
     Raises
     ------
@@ -154,8 +170,8 @@ def evaluate(
         truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
         brain = np.asarray(dataset.mask[index])
         own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
-        images = _images(synthesis, dataset, subject, tracer, brain, image_only)
-        for (sampler, image, samples), region in product(images, regions(own)):
+        compared = _images(synthesis, dataset, subject, tracer, brain, image_only, images)
+        for (sampler, image, samples), region in product(compared, regions(own)):
             try:
                 mask = mask_of(region, brain, dataset.affine, own)
                 values = compare(
@@ -197,6 +213,7 @@ def _images(
     tracer: str,
     brain: np.ndarray,
     image_only: bool,
+    hashes: dict[str, str] | None,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     """Yield what rows are of: their sampler, image (x, y, z), and samples (K, n) in the brain.
 
@@ -215,6 +232,8 @@ def _images(
         require_same_grid(
             image.shape, image.affine, dataset.shape, dataset.affine, file=file, other=dataset.path
         )
+        if hashes is not None:
+            hashes[name] = sha256_of(file)
         return np.asarray(image.dataobj)
 
     image = read(synthetic_pet(subject, tracer))

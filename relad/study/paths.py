@@ -90,6 +90,11 @@ def figure(name: str, suffix: str = "png") -> Path:
     return RESULTS / "figures" / f"{name}.{suffix}"
 
 
+def report() -> Path:
+    """The study on one page."""
+    return RESULTS / "report.html"
+
+
 def settings(step: str, name: str) -> Path:
     """A file of settings or of words that jobs of a step read."""
     return RESULTS / "settings" / step / name

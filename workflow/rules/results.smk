@@ -122,3 +122,28 @@ rule figures:
     shell:
         "relad figures @{params.made_of:q} --only {wildcards.name} "
         "--out {params.out:q} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        results=all_results(),
+        quality=all_quality(),
+    output:
+        report=paths.report(),
+    log:
+        paths.log("report"),
+    benchmark:
+        paths.benchmark("report")
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        shown=words("report", shown_results),
+        code=code("report"),
+    message:
+        "The study on one page"
+    shell:
+        "relad report {output.report:q} @{params.shown:q} > {log:q} 2>&1"

@@ -83,6 +83,20 @@ class Table:
         write_text(paths[2], self.markdown())
         return paths
 
+    def shown(self) -> dict[str, Any]:
+        """What stands in the table for reading, for its record; ``bold`` are (row, column)."""
+        rows = [row for group in self.groups for row in group]
+        return {
+            "caption": self.caption,
+            "warning": self.warning,
+            "headers": list(self.headers),
+            "columns": list(self.rows),
+            "numbers_from": self.numbers_from,
+            "groups": [[[cell.text for cell in row] for row in group] for group in self.groups],
+            "bold": [[i, j] for i, row in enumerate(rows) for j, c in enumerate(row) if c.bold],
+            "summary": list(self.summary),
+        }
+
     def markdown(self) -> str:
         """The table in Markdown, its caption first."""
         lines = [f"**{self.warning}**", ""] if self.warning else []
