@@ -39,6 +39,7 @@ STEPS: dict[str, str] = {
     "derivatives": "a cohort's synthetic PET as BIDS, by person, with pages",
     "tables": "the study's tables as CSV, LaTeX and Markdown",
     "figures": "the study's figures as PNG and PDF",
+    "explain": "where one cell of a table comes from, down to the scans",
     "report": "the study on one page: verdict, tables, figures, origin",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",

@@ -91,7 +91,8 @@ def write(
     result, settings, shown
         See :class:`Origin`.
     given
-        Files of metrics, and folders by the step that wrote them, see :data:`TOLD_BY`.
+        Files of metrics, and folders by the step that wrote them, see :data:`TOLD_BY`. What the
+        result does not need is not recorded; models always, since they tell what can be compared.
     packages
         Distributions whose versions matter.
     """
@@ -100,6 +101,8 @@ def write(
             (path / name for path in of for name in TOLD_BY[part]) if part in TOLD_BY else of,
             folder,
         )
+        if part in (*result.needs, "models")
+        else []
         for part, of in given.items()
     }
     file = folder / f"{result.name}.{catalogue.RECORDS[result.kind]}"
@@ -132,9 +135,11 @@ def read(product: str | Path) -> Origin:
     if not product.is_file():
         raise ReladError("no such file", file=product)
     kinds = [k for k, forms in catalogue.SUFFIXES.items() if product.suffix[1:] in forms]
-    record = catalogue.RECORDS[kinds[0]] if kinds else "json"
-    file = product.with_name(f"{product.stem}.{record}")
-    if not kinds or not file.is_file():
+    if not kinds:
+        forms = ", ".join(f".{form}" for forms in catalogue.SUFFIXES.values() for form in forms)
+        raise ReladError(f"is no table or figure ({forms})", file=product)
+    file = product.with_name(f"{product.stem}.{catalogue.RECORDS[kinds[0]]}")
+    if not file.is_file():
         raise ReladError(
             f"is no table or figure of relad's: {file.name}, which tells what it was made of, is "
             "not beside it",

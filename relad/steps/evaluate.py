@@ -32,7 +32,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -147,11 +147,13 @@ def evaluate(
     *,
     image_only: bool = False,
     images: dict[str, str] | None = None,
+    only: Container[tuple[str, str]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of one folder of synthetic PET, in the dataset's order.
 
     ``image_only``: of several samples, no rows of the first one alone. ``images`` takes up the hash
-    of every image that is compared, by its name in the folder.
+    of every image that is compared, by its name in the folder. ``only``: (subject, tracer), where
+    not all are to be compared.
 
     Raises
     ------
@@ -164,7 +166,7 @@ def evaluate(
     voxel_mm = voxel_sizes(dataset.affine)
     for index, k in dataset.pairs(fold=synthesis.fold, part=part):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
-        if tracer in synthesis.untrained:
+        if tracer in synthesis.untrained or (only is not None and (subject, tracer) not in only):
             continue
         window = dataset.windows[tracer]
         truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)

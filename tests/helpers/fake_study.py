@@ -382,6 +382,7 @@ class FakeStudy:
             for u in range(5, 505, 5)
         ]
         write_table(folder / "log.csv", rows, ["update", "seconds", *losses])
+        (folder / "model.safetensors").write_bytes(name.encode())
         write_json(
             folder / "train.json",
             {

@@ -74,14 +74,14 @@ class Table:
     def write(self, folder: str | Path) -> list[Path]:
         """Write ``<name>.csv``, ``.tex`` and ``.md`` into ``folder``, in that order."""
         paths = [Path(folder) / f"{self.name}.{suffix}" for suffix in SUFFIXES[TABLE]]
-        write_table(
-            paths[0],
-            [{k: _digits(v) for k, v in row.items()} for row in self.rows.to_dict("records")],
-            list(self.rows),
-        )
+        write_table(paths[0], self.written(), list(self.rows))
         write_text(paths[1], self.tex())
         write_text(paths[2], self.markdown())
         return paths
+
+    def written(self) -> list[dict[str, Any]]:
+        """Rows of the CSV, as they are written."""
+        return [{k: _digits(v) for k, v in row.items()} for row in self.rows.to_dict("records")]
 
     def shown(self) -> dict[str, Any]:
         """What stands in the table for reading, for its record; ``bold`` are (row, column)."""
