@@ -41,6 +41,7 @@ STEPS: dict[str, str] = {
     "figures": "the study's figures as PNG and PDF",
     "explain": "where one cell of a table comes from, down to the scans",
     "report": "the study on one page: verdict, tables, figures, origin",
+    "paper": "a skeleton of the paper, its numbers and methods generated",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "predict": "one person's PET from their own scans, by a trained model",

@@ -14,6 +14,8 @@ from typing import Any
 from relad.fileio import content_of, read_object
 from relad.results.hashed import Made, found
 from relad.results.origin import Origin
+from relad.results.records import read_synthesis, read_training
+from relad.status import Kind
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class Run:
         return self.told["provenance"]
 
 
+#: Step -> what refuses a record of it that is not whole.
+_READ = {"train": read_training, "synthesize": read_synthesis}
+
+
 def runs_behind(origins: Iterable[Origin]) -> list[Run]:
     """Every run behind some tables and figures, each once, in the order of the study.
 
@@ -83,7 +89,12 @@ def runs_behind(origins: Iterable[Origin]) -> list[Run]:
         if file not in runs:
             told = read_object(file, needs=("provenance",))
             with content_of(file, f"record of `relad {step}`", hint=f"run `relad {step}` again"):
-                _ = told["provenance"]["code"], told["provenance"]["versions"]
+                provenance = told["provenance"]
+                _ = provenance["code"], {**provenance["versions"]}, {**provenance["settings"]}
+                if step == "pack":
+                    _ = told["cohort"], told["role"], Kind(told["kind"]), [*told["tracers"]]
+            if step in _READ:
+                _READ[step](file.parent)
             runs[file] = Run(step, file, told)
 
     for origin in origins:

@@ -95,6 +95,11 @@ def report() -> Path:
     return RESULTS / "report.html"
 
 
+def paper() -> Path:
+    """Folder of the paper's skeleton, ``paper.tex`` and what it inputs."""
+    return RESULTS / "paper"
+
+
 def settings(step: str, name: str) -> Path:
     """A file of settings or of words that jobs of a step read."""
     return RESULTS / "settings" / step / name

@@ -12,7 +12,7 @@ _LINES = {
     "people": (("register", "normalize", "qc", "pack"), "cohort"),
     "methods": (("train", "synthesize", "evaluate", "derivatives"), "method"),
     "tuning": (("search", "tune"), "method"),
-    "results": (("tables", "figures", "report"), "name"),
+    "results": (("tables", "figures", "report", "paper"), "name"),
 }
 #: More names than these are counted.
 _NAMED = 6

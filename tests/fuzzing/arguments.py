@@ -66,6 +66,7 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
                 ("--only", NAME, "metrics"), ("--settings", READ, "settings.json")],
     "explain": [("", READ, "table.csv"), ("--row", WHOLE, "1"), ("--column", NAME, "psnr")],
     "report": [("", OUT, "out.html"), ("", READ, "table.csv"), ("--qc", READ, "folder")],
+    "paper": [("", OUT, "out"), ("", READ, "table.csv"), ("", READ, "table.tsv")],
     "coregister": [("", "!read", "image.nii.gz"), ("", "!read", "image.nii"),
                    ("--transform", OUT, "out.mat"), ("--mask", READ, "image.nii"),
                    ("--frames", "frames", "0 1"), ("--voxel-mm", NUMBER, "2"),

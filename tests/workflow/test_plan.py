@@ -19,7 +19,7 @@ from tests.helpers.small_study import DIRECT, Plan, Study
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
 #: What is made of all tables and figures.
-PAGES = ("report",)
+PAGES = ("report", "paper")
 FIGURES = ["ablation", "distributions", "distributions_external", "fidelity", "fidelity_ablation"]
 FIGURES += ["panels", "panels_external", "runtime", "training_curves"]
 

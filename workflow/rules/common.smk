@@ -407,14 +407,18 @@ def all_quality():
 
 
 def all_pages():
-    return [paths.report()] if OF_ALL else []
+    return [paths.report(), paths.paper() / "paper.tex"] if OF_ALL else []
+
+
+def first_forms(input):
+    """Of tables and figures in all their forms, the one by which a step is told of each."""
+    firsts = {f".{forms[0]}" for forms in catalogue.SUFFIXES.values()}
+    return [file for file in input.results if Path(file).suffix in firsts]
 
 
 def shown_results(input):
     """Words for the tables and figures that a page of the study shows, and their quality."""
-    firsts = {f".{forms[0]}" for forms in catalogue.SUFFIXES.values()}
-    results = [file for file in input.results if Path(file).suffix in firsts]
-    return [*results, "--qc", *(Path(file).parent for file in input.quality)]
+    return [*first_forms(input), "--qc", *(Path(file).parent for file in input.quality)]
 
 
 def all_runs():

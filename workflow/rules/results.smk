@@ -147,3 +147,32 @@ rule report:
         "The study on one page"
     shell:
         "relad report {output.report:q} @{params.shown:q} > {log:q} 2>&1"
+
+
+rule paper:
+    input:
+        results=all_results(),
+    output:
+        paper=paths.paper() / "paper.tex",
+        parts=[
+            paths.paper() / f"{part}.tex" for part in ("numbers", "verdict", "methods", "results")
+        ],
+        references=paths.paper() / "references.bib",
+    log:
+        paths.log("paper"),
+    benchmark:
+        paths.benchmark("paper")
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        out=subpath(output.paper, parent=True),
+        shown=words("paper", first_forms),
+        code=code("paper"),
+    message:
+        "Skeleton of the paper"
+    shell:
+        "relad paper {params.out:q} @{params.shown:q} > {log:q} 2>&1"

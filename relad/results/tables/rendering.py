@@ -113,7 +113,7 @@ class Table:
     def tex(self) -> str:
         """The table as a LaTeX float that needs only the package booktabs."""
         numbers = len(self.headers) - self.numbers_from
-        warning = rf"\textbf{{{_tex(self.warning)}.}} " if self.warning else ""
+        warning = rf"\textbf{{{escaped_tex(self.warning)}.}} " if self.warning else ""
         bodies = []
         for group in self.groups:
             lines = []
@@ -123,7 +123,7 @@ class Table:
                     # What several rows share stands once; the last text column on every row.
                     above = group[i - 1][: j + 1] if i > 0 else None
                     repeated = j < self.numbers_from - 1 and row[: j + 1] == above
-                    text = "" if repeated else _tex(cell.text)
+                    text = "" if repeated else escaped_tex(cell.text)
                     cells.append(rf"\textbf{{{text}}}" if cell.bold and text else text)
                 lines.append(" & ".join(cells) + r" \\")
             bodies.append("\n".join(lines))
@@ -132,11 +132,11 @@ class Table:
                 r"% needs \usepackage{booktabs}",
                 r"\begin{table}",
                 r"\centering\footnotesize",
-                rf"\caption{{{warning}{_tex(self.caption)}}}",
+                rf"\caption{{{warning}{escaped_tex(self.caption)}}}",
                 rf"\label{{tab:{self.name}}}",
                 rf"\begin{{tabular}}{{{'l' * self.numbers_from}{'r' * numbers}}}",
                 r"\toprule",
-                " & ".join(map(_tex, self.headers)) + r" \\",
+                " & ".join(map(escaped_tex, self.headers)) + r" \\",
                 r"\midrule",
                 "\n\\midrule\n".join(bodies),
                 r"\bottomrule",
@@ -153,7 +153,8 @@ def _digits(value: Any) -> Any:
     return f"{value:.6f}" if isinstance(value, float) else value
 
 
-def _tex(text: str) -> str:
+def escaped_tex(text: str) -> str:
+    """Text with what LaTeX would read as commands escaped."""
     return "".join(_TEX.get(c, c) for c in text)
 
 
