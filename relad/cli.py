@@ -42,6 +42,7 @@ STEPS: dict[str, str] = {
     "explain": "where one cell of a table comes from, down to the scans",
     "report": "the study on one page: verdict, tables, figures, origin",
     "paper": "a skeleton of the paper, its numbers and methods generated",
+    "crate": "a finished study as an RO-Crate, to publish",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "predict": "one person's PET from their own scans, by a trained model",

@@ -100,6 +100,10 @@ def paper() -> Path:
     return RESULTS / "paper"
 
 
+#: File that marks a folder of results as one that was passed on, without images and weights.
+CRATE = "ro-crate-metadata.json"
+
+
 def settings(step: str, name: str) -> Path:
     """A file of settings or of words that jobs of a step read."""
     return RESULTS / "settings" / step / name

@@ -88,6 +88,8 @@ def _add_images(ran: Ran, rows: pd.DataFrame) -> None:
         return
     for name in images_of(ran, rows):
         file = folder / name
+        if not file.is_file() and _passed_on(ran):
+            continue
         if not file.is_file():
             what = "has vanished since it was compared"
         elif sha256_of(file) != ran.evaluation.images[name]:
@@ -96,6 +98,11 @@ def _add_images(ran: Ran, rows: pd.DataFrame) -> None:
             continue
         hint = "run `relad synthesize` and `relad evaluate` again"
         ran.problems.append(ReladError(what, file=file, hint=hint))
+
+
+def _passed_on(ran: Ran) -> bool:
+    """Whether the results lie in a crate, which holds no images and weights."""
+    return (ran.evaluation.packed.path.parent.parent.parent / paths.CRATE).is_file()
 
 
 def images_of(ran: Ran, rows: pd.DataFrame) -> list[str]:
@@ -114,7 +121,7 @@ def _add_model(ran: Ran, origin: Origin, trained_as: str, fold: str, seed: str) 
         weights = ran.model / _WEIGHTS
         if weights.is_file():
             ran.weights = sha256_of(weights)
-        else:
+        elif not _passed_on(ran):
             ran.problems.append(
                 ReladError("has vanished", file=weights, hint="run `relad train` again")
             )
