@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from relad.results.explain.ancestry import Ran
 
 
+#: So many problems are told one by one.
+_TOLD = 12
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", metavar="TABLE.csv", type=Path, help="table of `relad tables`")
     parser.add_argument("--row", required=True, help="number, or COLUMN=VALUE,...")
@@ -65,8 +69,10 @@ def run(args: argparse.Namespace) -> int:
         )
     if not rows.empty and args.voxels and not problems:
         print(f"Measured again, all {len(rows)} values are as their rows have them.")
-    for problem in problems:
+    for problem in problems[:_TOLD]:
         print(f"explain: {problem}", file=sys.stderr)
+    if len(problems) > _TOLD:
+        print(f"explain: and {len(problems) - _TOLD} more of such", file=sys.stderr)
     if not agrees:
         print("The cell does NOT follow from what it was made of, see the messages.")
     elif problems:
