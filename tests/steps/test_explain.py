@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from scipy import stats
 from relad import cli
 from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table, write_json, write_table, write_text
+from relad.results import origin
+from relad.results.explain.cell import choose, metric_rows
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy, amend
 
@@ -91,6 +94,16 @@ def test_a_table_of_samplers_names_the_rows_of_that_sampling(study, capsys):
     said = capsys.readouterr().out
     assert "ddim-10x4/fold-0_seed-0.csv" in said and "ddim-2/" not in said
     assert "as the cell says" in said  # a mean over tracers, then over subjects
+
+
+def test_a_table_that_makes_something_else_of_its_metrics_still_names_rows(study):
+    """Such as one of regions, whose columns and metrics have no name in common."""
+    file = study.root / "results/tables/main.csv"
+    cell = choose(origin.read(file), "tracer=tau,method=unet", "n")
+    other = replace(cell.origin.result, metrics=("slope",), region="nowhere")
+    rows = metric_rows(replace(cell, origin=replace(cell.origin, result=other)))
+    assert set(rows["method"]) == {"unet"} and set(rows["tracer"]) == {"tau"}
+    assert len(set(rows["metric"])) > 3
 
 
 def test_a_cell_that_is_not_of_metric_rows_names_its_runs(study, capsys):

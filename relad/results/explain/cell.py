@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,17 +202,29 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
         wanted["method"] = methods
     if sampler := _sampler(row):
         wanted["sampler"] = {sampler}
-    parts = []
-    for made in origin.files["metrics"]:
-        table = pd.read_csv(made.path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        chosen = table[[column for column in COLUMNS if column in table]]
-        for key, values in wanted.items():
-            chosen = chosen[chosen[key].isin(values)]
-        if len(chosen):
-            numbers = [number_of(text, made.path) for text in chosen["value"]]
-            lines = chosen.index + 2
-            parts.append(chosen.assign(number=numbers, file=made.path, line=lines))
-    return _frame(parts)
+    tables = [
+        pd.read_csv(made.path, dtype=str, keep_default_na=False, encoding="utf-8-sig").assign(
+            file=made.path
+        )
+        for made in origin.files["metrics"]
+    ]
+    # A table may name by a region or a metric what it makes of several: then these do not narrow.
+    for lax in ((), ("metric",), ("metric", "region")):
+        narrow = {key: values for key, values in wanted.items() if key not in lax}
+        found = _frame([part for table in tables if len(part := _chosen(table, narrow))])
+        if len(found):
+            break
+    return found
+
+
+def _chosen(table: pd.DataFrame, wanted: Mapping[str, set[str]]) -> pd.DataFrame:
+    """Rows of a table of metrics that have one of the wanted values in each of some columns."""
+    chosen = table
+    for key, values in wanted.items():
+        chosen = chosen[chosen[key].isin(values)]
+    numbers = [number_of(text, file) for text, file in chosen[["value", "file"]].to_numpy()]
+    lines = chosen.index + 2
+    return chosen[[*COLUMNS, "file"]].assign(number=numbers, line=lines)
 
 
 def _sampler(row: dict[str, str | None]) -> str | None:
