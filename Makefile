@@ -32,7 +32,7 @@ demo: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) all
 	@echo
 	@echo "Simulated data (digital phantoms, no patients). Made just now, or found up to date:"
-	@ls results/tables/*.csv results/figures/*.png
+	@ls results/tables/*.csv results/figures/*.png results/report.html
 
 test: $(STAMP)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from relad.pages import embedded, filled
 from relad.prediction.record import Record
 from relad.qc.page import Range
 from relad.qc.table import SUBJECT, range_of
@@ -70,15 +68,15 @@ def render(
     -------
     HTML.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["embedded"] = _embedded
     limits = record.settings.qc
     quality = [
         (name.replace("_", " "), status.numbers[name], str(Range(*range_of(name, limits))))
         for name in SUBJECT
         if name in status.numbers
     ]
-    return environment.from_string(_PAGE.read_text(encoding="utf-8")).render(
+    return filled(
+        _PAGE,
+        filters={"embedded": embedded},
         subject=status.subject,
         note=record.note(status.kind),
         use=use,
@@ -92,9 +90,3 @@ def render(
         sampling=sampling,
         files=files,
     )
-
-
-def _embedded(file: Path) -> str:
-    """A picture as a ``data:`` address."""
-    kind = {".png": "png", ".jpg": "jpeg"}[file.suffix]
-    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from relad.pages import filled
 from relad.qc.table import range_of
 from relad.study.settings import Quality
 
@@ -120,12 +119,11 @@ def render(
     -------
     HTML.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters["short"] = _short
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # tracers as in the table
     always = set(WORDS) - {"override"}
     names = [c for c in columns if c in always or any(row.get(c) is not None for row in rows)]
-    return environment.from_string(_PAGE.read_text(encoding="utf-8")).render(
+    return filled(
+        _PAGE,
+        filters={"short": _short},
         title=title,
         note=note,
         rows=rows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Study:
         What trainings and syntheses wrote about themselves.
     packed
         Packed datasets by cohort.
+    files
+        What all of it was read from: files of metrics, and folders by the name of their option.
     """
 
     settings: ResultSettings
@@ -55,6 +57,7 @@ class Study:
     models: list[Training] = field(default_factory=list)
     synthesized: list[Synthesis] = field(default_factory=list)
     packed: dict[str, PackedDataset] = field(default_factory=dict)
+    files: dict[str, list[Path]] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -66,12 +69,19 @@ class Study:
         packed: Iterable[str | Path] = (),
     ) -> Study:
         """Read results; refuses those of methods that the study does not have."""
+        files = {
+            "metrics": [Path(file) for file in metrics],
+            "models": sorted(map(Path, models)),
+            "synthesized": sorted(map(Path, synthesized)),
+            "packed": [Path(folder) for folder in packed],
+        }
         study = cls(
             settings=settings,
-            scores=read_scores(metrics, settings),
-            models=[read_training(folder) for folder in sorted(map(Path, models))],
-            synthesized=[read_synthesis(folder) for folder in sorted(map(Path, synthesized))],
-            packed={dataset.cohort: dataset for dataset in map(PackedDataset, packed)},
+            scores=read_scores(files["metrics"], settings),
+            models=[read_training(folder) for folder in files["models"]],
+            synthesized=[read_synthesis(folder) for folder in files["synthesized"]],
+            packed={dataset.cohort: dataset for dataset in map(PackedDataset, files["packed"])},
+            files=files,
         )
         require_known([*study.models, *study.synthesized], settings.methods)
         return study
@@ -155,13 +165,18 @@ def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
     parser.epilog = catalogue.listing(kind)
 
 
-def make(args: argparse.Namespace, kind: str) -> Iterator[tuple[Result, Any, str]]:
+def function_of(result: Result) -> Callable[[Study, Result], Any]:
+    """What makes a table or figure, or None, of a study."""
+    return getattr(importlib.import_module(result.module), result.function.split(":")[1])
+
+
+def make(args: argparse.Namespace, kind: str) -> Iterator[tuple[Study, Result, Any, str]]:
     """Make the tables or figures that are asked for, or else all for which something is given.
 
     Yields
     ------
-    The catalogue's entry, what its function made of the study, and a sentence, or none, that its
-    caption must end with.
+    The study, the catalogue's entry, what its function made of the study, and a sentence, or none,
+    that its caption must end with.
 
     Raises
     ------
@@ -179,11 +194,10 @@ def make(args: argparse.Namespace, kind: str) -> Iterator[tuple[Result, Any, str
     for name in args.only or [name for name, result in known.items() if result.of_all]:
         result = known[name]
         note = study.note(result)
-        function = getattr(importlib.import_module(result.module), result.function.split(":")[1])
-        product = function(study, result)
+        product = function_of(result)(study, result)
         if product is not None:
             made = True
-            yield result, product, note
+            yield study, result, product, note
         elif args.only:
             raise ReladError(f"nothing was given for the {kind} {name!r}", hint=result.hint)
         else:

@@ -26,8 +26,9 @@ atlas's: for everybody of the cohort, and OUT.json says so (regions_from).
 
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
 compared for the tracers it was scanned with and the method was trained for; a synthetic image
-missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data ranges
-and the provenance.
+missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data
+ranges, the provenance, and what was compared: folders by their path from it, and the hash of every
+image.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ from relad.data.window import to_suvr, width
 from relad.errors import DataError, ReladError
 from relad.fileio import write_json, write_table
 from relad.imaging.grid import require_same_grid
+from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti
+from relad.results.hashed import told
 from relad.results.metrics import METRICS, MIN_COVERED, compare, is_covered, mask_of, regions
 from relad.results.records import Synthesis, read_synthesis
 from relad.results.scores import COLUMNS
@@ -83,11 +86,11 @@ def run(args: argparse.Namespace) -> None:
     if out.suffix != ".csv":
         raise ReladError("the table's name must end in .csv", file=out)
     dataset = PackedDataset(args.packed)
-    told: dict[str, Any] = {}
+    settled: dict[str, Any] = {}
     if args.settings is not None:
         settings = load_settings(args.settings, EvaluateSettings)
         _require_packed_as(dataset, settings)
-        told = plain(settings)
+        settled = plain(settings)
     if dataset.applied:
         raise ReladError("holds no PET to compare with (role apply)", file=dataset.path)
     synthesis = read_synthesis(args.synthesized)
@@ -105,7 +108,8 @@ def run(args: argparse.Namespace) -> None:
         )
     for tracer in synthesis.untrained:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
-    rows = list(evaluate(synthesis, dataset, image_only=args.image_only))
+    images: dict[str, str] = {}
+    rows = list(evaluate(synthesis, dataset, image_only=args.image_only, images=images))
     absent = absent_regions(synthesis, dataset)
     for region, subjects in absent.items():
         print(
@@ -120,6 +124,11 @@ def run(args: argparse.Namespace) -> None:
         {
             "kind": Kind.of_parts([dataset.kind, synthesis.kind]),
             "left_out": synthesis.left_out,
+            "made_of": {
+                "synthesized": told([synthesis.folder / "synthesis.json"], out.parent),
+                "packed": told([dataset.path / "dataset.json"], out.parent),
+                "images": images,
+            },
             "regions": {
                 name: metric.taken_in(dataset.own_regions) for name, metric in METRICS.items()
             },
@@ -136,7 +145,9 @@ def run(args: argparse.Namespace) -> None:
                 for name, metric in METRICS.items()
                 if metric.note
             },
-            "provenance": describe("evaluate", told, "numpy", "scipy", "scikit-image", "nibabel"),
+            "provenance": describe(
+                "evaluate", settled, "numpy", "scipy", "scikit-image", "nibabel"
+            ),
         },
     )
     subjects = len({row["subject"] for row in rows})
@@ -151,8 +162,11 @@ def absent_regions(synthesis: Synthesis, dataset: PackedDataset) -> dict[str, li
     """Regions of the atlas -> those of the compared subjects who do not have it."""
     absent: dict[str, list[str]] = {}
     for i in dict.fromkeys(i for i, _ in dataset.pairs(synthesis.fold, _part(dataset))):
+        subject = dataset.subjects[i]["subject"]
+        if subject in synthesis.left_out:
+            continue
         for region in _lacking(dataset, np.asarray(dataset.mask[i])):
-            absent.setdefault(region, []).append(dataset.subjects[i]["subject"])
+            absent.setdefault(region, []).append(subject)
     return absent
 
 
@@ -162,11 +176,18 @@ def _lacking(dataset: PackedDataset, brain: np.ndarray) -> list[str]:
 
 
 def evaluate(
-    synthesis: Synthesis, dataset: PackedDataset, *, image_only: bool = False
+    synthesis: Synthesis,
+    dataset: PackedDataset,
+    *,
+    image_only: bool = False,
+    images: dict[str, str] | None = None,
+    only: Container[tuple[str, str]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of one folder of synthetic PET, in the dataset's order.
 
-    ``image_only``: of several samples, no rows of the first one alone.
+    ``image_only``: of several samples, no rows of the first one alone. ``images`` takes up the hash
+    of every image that is compared, by its name in the folder. ``only``: (subject, tracer), where
+    not all are to be compared.
 
     Raises
     ------
@@ -180,14 +201,16 @@ def evaluate(
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
         if tracer in synthesis.untrained or subject in synthesis.left_out:
             continue
+        if only is not None and (subject, tracer) not in only:
+            continue
         window = dataset.windows[tracer]
         truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
         brain = np.asarray(dataset.mask[index])
         own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
         lacking = _lacking(dataset, brain)
         measured = [region for region in regions(own) if region not in lacking]
-        images = _images(synthesis, dataset, subject, tracer, brain, image_only)
-        for (sampler, image, samples), region in product(images, measured):
+        compared = _images(synthesis, dataset, subject, tracer, brain, image_only, images)
+        for (sampler, image, samples), region in product(compared, measured):
             try:
                 mask = mask_of(region, brain, dataset.affine, own)
                 values = compare(
@@ -229,6 +252,7 @@ def _images(
     tracer: str,
     brain: np.ndarray,
     image_only: bool,
+    hashes: dict[str, str] | None,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     """Yield what rows are of: their sampler, image (x, y, z), and samples (K, n) in the brain.
 
@@ -247,6 +271,8 @@ def _images(
         require_same_grid(
             image.shape, image.affine, dataset.shape, dataset.affine, file=file, other=dataset.path
         )
+        if hashes is not None:
+            hashes[name] = sha256_of(file)
         return np.asarray(image.dataobj)
 
     image = read(synthetic_pet(subject, tracer))

@@ -1,4 +1,4 @@
-"""The study's figures, each as PNG (300 dpi) and PDF, with its caption beside them.
+"""The study's figures, each as PNG (300 dpi) and PDF, with its caption and origin beside them.
 
 Example:
   relad figures results/metrics/*/*/*.csv --models results/models/*/* \\
@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from relad.results import origin
 from relad.results.study import add_arguments as add_study
 from relad.results.study import make
 from relad.study.catalogue import FIGURE
@@ -28,7 +29,9 @@ def run(args: argparse.Namespace) -> None:
     from relad.results.figures import style  # here, so that the help needs no matplotlib
 
     with style.applied():
-        for result, figure, note in make(args, FIGURE):
+        for study, result, figure, note in make(args, FIGURE):
             caption = f"{result.title}. {result.caption} {note}".strip()
-            for path in style.save(figure, Path(args.out) / result.name, caption):
+            paths = style.save(figure, Path(args.out) / result.name, caption)
+            record = (Path(args.out), result, study.settings, study.files, {})
+            for path in [*paths, origin.write(*record, "matplotlib", "numpy", "pandas")]:
                 print(f"figures: wrote {path}", file=sys.stderr)

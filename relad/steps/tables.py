@@ -1,5 +1,7 @@
 """The study's tables from `relad evaluate`'s rows, each as CSV, LaTeX (booktabs) and Markdown.
 
+Beside them, a .table.json of the same name says what the table was made of, for `relad explain`.
+
 Example:
   relad tables results/metrics/*/*/*.csv --models results/models/*/* \\
       --synthesized results/synthesized/*/*/* --out results/tables
@@ -15,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+from relad.results import origin
 from relad.results.study import add_arguments as add_study
 from relad.results.study import make
 from relad.study.catalogue import TABLE
@@ -26,9 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    for _, table, note in make(args, TABLE):
+    for study, result, table, note in make(args, TABLE):
         table.caption = f"{table.caption} {note}".strip()
-        for path in table.write(args.out):
+        record = (Path(args.out), result, study.settings, study.files, table.shown())
+        for path in [*table.write(args.out), origin.write(*record, "numpy", "pandas", "scipy")]:
             print(f"tables: wrote {path}", file=sys.stderr)
         for line in table.summary:
             print(line)

@@ -22,6 +22,8 @@ BRAIN = "brain"
 
 #: Kind -> the forms it is written in; the last one begins with its caption, see :class:`Caption`.
 SUFFIXES = {TABLE: ("csv", "tex", "md"), FIGURE: ("png", "pdf", "txt")}
+#: Kind -> form of what tells what it was made of, see :mod:`relad.results.origin`.
+RECORDS = {TABLE: "table.json", FIGURE: "figure.json"}
 
 
 @dataclass(frozen=True)

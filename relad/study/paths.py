@@ -90,6 +90,20 @@ def figure(name: str, suffix: str = "png") -> Path:
     return RESULTS / "figures" / f"{name}.{suffix}"
 
 
+def report() -> Path:
+    """The study on one page."""
+    return RESULTS / "report.html"
+
+
+def paper() -> Path:
+    """Folder of the paper's skeleton, ``paper.tex`` and what it inputs."""
+    return RESULTS / "paper"
+
+
+#: File that marks a folder of results as one that was passed on, without images and weights.
+CRATE = "ro-crate-metadata.json"
+
+
 def settings(step: str, name: str) -> Path:
     """A file of settings or of words that jobs of a step read."""
     return RESULTS / "settings" / step / name

@@ -12,7 +12,7 @@ _LINES = {
     "people": (("register", "normalize", "qc", "pack"), "cohort"),
     "methods": (("train", "synthesize", "evaluate", "derivatives"), "method"),
     "tuning": (("search", "tune"), "method"),
-    "results": (("tables", "figures"), "name"),
+    "results": (("tables", "figures", "report", "paper"), "name"),
 }
 #: More names than these are counted.
 _NAMED = 6
@@ -42,7 +42,7 @@ def summary(jobs: Iterable[Job]) -> list[str]:
         count = Counter(job.rule.removesuffix("_sampler") for job in mine)
         told = ", ".join(f"{rule} {count[rule]}" for rule in rules if rule in count)
         names = {job.wildcards[wildcard] for job in mine if wildcard in job.wildcards}
-        lines.append(f"{line}: {told} ({_listed(sorted(names))})")
+        lines.append(f"{line}: {told}" + (f" ({_listed(sorted(names))})" if names else ""))
     why = Counter((r, job.rule.removesuffix("_sampler")) for job in jobs for r in job.reasons)
     reasons: dict[str, list[str]] = {}
     for (reason, rule), number in sorted(why.items()):

@@ -64,6 +64,11 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
                ("--settings", READ, "settings.json")],
     "figures": [("", READ, "table.csv"), ("--models", READ, "model"), ("--out", OUT, "out"),
                 ("--only", NAME, "metrics"), ("--settings", READ, "settings.json")],
+    "explain": [("", READ, "table.csv"), ("--row", WHOLE, "1"), ("--column", NAME, "psnr")],
+    "report": [("", OUT, "out.html"), ("", READ, "table.csv"), ("--qc", READ, "folder")],
+    "paper": [("", OUT, "out"), ("", READ, "table.csv"), ("", READ, "table.tsv")],
+    "crate": [("", READ, "folder"), ("", OUT, "out"), ("--license", NAME, "https://x.org/a"),
+              ("--date", NAME, "2026-01-31")],
     "coregister": [("", "!read", "image.nii.gz"), ("", "!read", "image.nii"),
                    ("--transform", OUT, "out.mat"), ("--mask", READ, "image.nii"),
                    ("--frames", "frames", "0 1"), ("--voxel-mm", NUMBER, "2"),
@@ -91,7 +96,7 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
 #: Options that their commands ask for.
 _NEEDED = ("--settings", "--subject", "--cohort", "--method", "--out", "--fold", "--transform",
            "--t1", "--data-range", "--qc", "--bids", "--packed", "--tracer", "--model",
-           "--registered", "--normalized")  # fmt: skip
+           "--registered", "--normalized", "--row", "--column", "--license")  # fmt: skip
 _NAMES = ("", "nope", "../x", "é", "sub-01", "a b", "x" * 300, "01\n02", "-", "None")
 _WHOLE = ("-1", "1.5", "nan", "", "x", "99999999999999999999", "-99999999999", "1e3", "0x1")
 _NUMBER = ("-1", "0", "nan", "inf", "-inf", "", "x", "1e308", "1e-308", "99999999999999999999")

@@ -27,6 +27,14 @@ from relad.study.settings import ResultSettings, typed
 SHAPE = (14, 16, 13)
 AFFINE = np.array([[8.0, 0, 0, -52], [0, 8, 0, -77], [0, 0, 8, -43], [0, 0, 0, 1]])
 
+#: What every run tells of what made it.
+PROVENANCE = {
+    "settings": {"grid": {"voxel_mm": 8.0}},
+    "code": "hash",
+    "versions": {"relad": "0.1.0", "numpy": "2.0"},
+    "platform": "linux",
+}
+
 #: Standard deviation (SUVR) of each method's error.
 ERROR = {
     "rela": 0.10,
@@ -286,6 +294,7 @@ class FakeStudy:
                 "windows": {t: e["suvr_window"] for t, e in self.settings["tracers"].items()},
                 "affine": self.affine.tolist(),
                 "shape": list(self.shape),
+                "provenance": PROVENANCE,
             },
         )
 
@@ -355,6 +364,7 @@ class FakeStudy:
                 "seconds_per_volume": 0.05 * (1 + number) if name != "template" else 0.0,
                 "peak_memory_mb": 512.0,
                 "device": "cpu",
+                "provenance": PROVENANCE,
             },
         )
 
@@ -377,6 +387,7 @@ class FakeStudy:
             for u in range(5, 505, 5)
         ]
         write_table(folder / "log.csv", rows, ["update", "seconds", *losses])
+        (folder / "model.safetensors").write_bytes(name.encode())
         write_json(
             folder / "train.json",
             {
@@ -394,5 +405,6 @@ class FakeStudy:
                     "updates": 3 if name == "template" else 500,
                 },
                 "measured": {"seconds": 100.5, "peak_memory_mb": 900.2, "device": "cpu"},
+                "provenance": PROVENANCE,
             },
         )

@@ -17,6 +17,7 @@ PARTS = ("relad", "baselines", "workflow", "config", "envs")
 
 #: Steps for direct use, which no rule runs.
 DIRECT = {"metrics", "coregister", "preprocess", "predict", "check-method", "export", "doctor"}
+DIRECT |= {"explain", "crate"}
 
 
 @dataclass(frozen=True)

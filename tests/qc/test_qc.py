@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from relad.qc.table import MOTION_COLUMNS, range_of
 from relad.status import ScanStatus, State, SubjectStatus
 from relad.study import paths
 from relad.study.settings import QcSettings
+from tests.helpers.browser import in_browser, needs_browser
 from tests.helpers.quality import GOOD, GOOD_PET, SMALL
 from tests.helpers.registered import SETTINGS
 from tests.helpers.settings import file_of, of
@@ -205,29 +204,6 @@ def test_every_limit_is_shown_at_its_column() -> None:
     assert range_of("tau_reference_mean", limits) == (None, None)
 
 
-def in_browser(page: Path, tmp_path: Path, script: str) -> list[str]:
-    """What a script on the page puts into ``said``, after the page's own."""
-    check = f"""<script>
-const press = key => document.dispatchEvent(new KeyboardEvent("keydown", {{ key }}));
-const said = [];
-{script}
-document.title = said.join("|");
-</script></body>"""
-    text = (page / "index.html").read_text(encoding="utf-8").replace("</body>", check)
-    (page / "check.html").write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-         f"--user-data-dir={tmp_path / 'profile'}", (page / "check.html").as_uri()],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    return re.search(r"<title>(.*?)</title>", done.stdout)[1].split("|")
-
-
-needs_browser = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="no chromium on this machine"
-)
-
-
 @needs_browser
 def test_keys_filter_sort_and_mark_in_a_browser(page, tmp_path) -> None:
     script = """
@@ -239,7 +215,7 @@ sort.click(); said.push(subjects()); sort.click(); said.push(subjects());
 show(rows()[0]); press("b"); said.push(document.getElementById("marked").textContent);
 said.push(chosen.dataset.subject, document.getElementById("picture").getAttribute("src"));
 """
-    assert in_browser(page, tmp_path, script) == [
+    assert in_browser(page / "index.html", tmp_path, script) == [
         *("A1 A2 A3", "A3", "A3 A1 A2", "A1 A2 A3", "1 of 3 marked, 1 bad"),
         *("A2", "pictures/sub-A2_qc.png"),
     ]
@@ -261,7 +237,7 @@ at("flip").click(); state(); at("pairs").children[2].click(); state();
 said.push(at("pairs").children[2].getAttribute("aria-pressed"));
 """
     before, overview = "FLAIR as headers place it,-300%,0%,true,false", ",,,false,true"
-    assert in_browser(page, tmp_path, script) == [
+    assert in_browser(page / "index.html", tmp_path, script) == [
         "overview, T1w / template, affine, FLAIR / T1w, FLAIR before / after",
         overview,
         "T1w,0%,-100%,true,false",
@@ -289,7 +265,7 @@ said.push(all("svg")[0].getAttribute("aria-label"), all("td").map(c => c.textCon
 show(rows()[1]); said.push(all("summary")[0].textContent.split("; ")[1]);
 show(rows()[2]); said.push(all("svg").length);
 """
-    assert in_browser(page, tmp_path, script) == [
+    assert in_browser(page / "index.html", tmp_path, script) == [
         *("1", "2", "true", "true", "true"),
         "tau: 3 frames, at most 3.5 mm inside the window, 1 that show too little of the head",
         "frame 0;0.0 to 10.0 min;not realignable;;"

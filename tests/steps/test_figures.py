@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from relad.study.catalogue import FIGURE, RESULTS
 from tests.helpers.fake_study import FakeStudy
 
+SUFFIXES = ("png", "pdf", "txt", "figure.json")
 NAMES = [result.name for result in RESULTS if result.kind == FIGURE and result.of_all]
 
 
@@ -27,7 +28,7 @@ def figures(study: FakeStudy) -> Path:
 
 
 def test_all_figures_are_written(figures: Path):
-    names = {f"{name}.{suffix}" for name in NAMES for suffix in ("png", "pdf", "txt")}
+    names = {f"{name}.{suffix}" for name in NAMES for suffix in SUFFIXES}
     assert {file.name for file in figures.iterdir()} == names
     for file in figures.glob("*.png"):
         image = plt.imread(file)

@@ -37,7 +37,7 @@ def test_tables_need_no_drawing_and_no_metrics_library():
 
 def test_every_table_has_three_forms(tables):
     names = ("main", "external", "ablation", "fidelity", "fidelity_ablation", "runtime")
-    files = {f"{name}.{suffix}" for name in names for suffix in FORMS}
+    files = {f"{name}.{suffix}" for name in names for suffix in (*FORMS, "table.json")}
     assert {file.name for file in tables.iterdir()} == files
 
 
@@ -55,10 +55,12 @@ def test_latex_rows_have_as_many_cells_as_columns(tables):
         assert text.count("{") == text.count("}")
 
 
-def test_same_input_same_bytes(study, tables, tmp_path):
-    study.summarize("tables", tmp_path)
+def test_same_input_same_bytes(study, tables):
+    """In another folder beside the first: what a table was made of is told by its path from it."""
+    again = study.root / "again"
+    study.summarize("tables", again)
     for file in tables.iterdir():
-        assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+        assert (again / file.name).read_bytes() == file.read_bytes()
 
 
 def test_the_main_table_prints_the_gain_over_the_floor_and_no_other_prints(study, tmp_path, capsys):
@@ -71,7 +73,9 @@ def test_the_main_table_prints_the_gain_over_the_floor_and_no_other_prints(study
 def test_a_table_and_that_of_the_samplers_are_made_of_their_own_metrics(study, tmp_path, capsys):
     files = study.evaluate_samplings()
     assert study.call("tables", tmp_path, files, "--only", "samplers") == 0
-    assert {file.name for file in tmp_path.iterdir()} == {f"samplers.{s}" for s in FORMS}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"samplers.{s}" for s in (*FORMS, "table.json")
+    }
     capsys.readouterr()
     assert study.call("tables", tmp_path, files, "--only", "main") == 2
     assert "was sampled with" in capsys.readouterr().err

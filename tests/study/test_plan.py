@@ -21,6 +21,10 @@ def test_jobs_are_counted_by_stage_with_the_names_that_matter():
     ]
 
 
+def test_jobs_of_no_name_are_counted_without_brackets():
+    assert summary([Job("report", {}), Job("tune", {})]) == ["tuning: tune 1", "results: report 1"]
+
+
 def test_a_thousand_people_take_one_line():
     jobs = [Job("train", {"method": f"m{i:03d}"}) for i in range(1000)]
     (line,) = summary(jobs)

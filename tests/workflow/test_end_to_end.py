@@ -108,6 +108,13 @@ def test_figures(done: Study) -> None:
         assert pdf.startswith(b"%PDF")
 
 
+def test_the_page_shows_every_table_and_figure(done: Study) -> None:
+    page = (done.results / "report.html").read_text(encoding="utf-8")
+    assert set(re.findall(r'<details id="table-(\w+)"', page)) == set(TABLES)
+    assert page.count("data:image/webp") == len(FIGURES)
+    assert "SIMULATED DATA" in page and "tiny-train: 4 ok" in page
+
+
 def test_every_subject_is_accounted_for_and_in_use(done: Study) -> None:
     for cohort, count in (("tiny-train", 4), ("tiny-external", 2)):
         file = done.results / f"packed/{cohort}/subjects.tsv"
@@ -121,7 +128,7 @@ def test_every_job_left_a_log_and_a_benchmark(done: Study) -> None:
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         folders = {path.name for path in (done.results / kind).iterdir()}
         assert folders == {"phantom", "ingest", "enroll", "register", "normalize", "qc", "pack"} | {
-            *("train", "synthesize", "evaluate", "tables", "figures")
+            *("train", "synthesize", "evaluate", "tables", "figures", "report", "paper")
         }
         assert len(list((done.results / kind / "register").glob(f"*{suffix}"))) == 6
 

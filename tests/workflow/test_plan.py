@@ -18,6 +18,8 @@ from tests.helpers.small_study import DIRECT, Plan, Study
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
+#: What is made of all tables and figures.
+PAGES = ("report", "paper")
 FIGURES = ["ablation", "distributions", "distributions_external", "fidelity", "fidelity_ablation"]
 FIGURES += ["panels", "panels_external", "runtime", "training_curves"]
 
@@ -41,8 +43,9 @@ def test_all_from_nothing(empty_study: Study) -> None:
         train=6,
         synthesize=12,
         evaluate=12,
-        tables=9,
-        figures=13,
+        tables=13,
+        figures=18,
+        **dict.fromkeys(PAGES, 1),
     )
     assert plan.of("Table") == [
         *("ablation", "external", "fidelity", "fidelity_ablation", "main", "runtime")
@@ -142,7 +145,7 @@ def test_another_sampling_of_a_method_is_sampled_from_its_model(empty_study: Stu
 def test_a_changed_sampling_draws_that_entry_again_and_trains_nothing(study: Study) -> None:
     edit(study.repository / "config/test/ablations.yaml", "samples: 3", "samples: 4")
     plan = study.plan("all")
-    assert set(plan.rules) == {"synthesize", "evaluate", "tables", "figures"}
+    assert set(plan.rules) == {"synthesize", "evaluate", "tables", "figures", *PAGES}
     assert plan.of("Synthesising PET of") == [
         f"{cohort} with rela-sampled, fold 0, seed 0" for cohort in ("tiny-external", "tiny-train")
     ]
@@ -155,7 +158,7 @@ def test_changed_sampler_study_reruns_nothing_of_all(study: Study) -> None:
 
 def test_changed_label_trains_nothing(study: Study) -> None:
     edit(study.repository / "config/test/methods.yaml", "label: U-Net (L1)", "label: U-Net")
-    assert set(study.plan("all").rules) == {"tables", "figures"}
+    assert set(study.plan("all").rules) == {"tables", "figures", *PAGES}
 
 
 def test_external_table_trains_no_ablation(empty_study: Study) -> None:
@@ -180,7 +183,7 @@ def test_changed_method_reruns_that_method_alone(study: Study) -> None:
         "tiny-external with unet, fold 0, seed 0",
         "tiny-train with unet, fold 0, seed 0",
     ]
-    assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures"}
+    assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures", *PAGES}
 
 
 def test_changed_base_reruns_its_ablations_too(study: Study) -> None:
@@ -201,15 +204,19 @@ def test_edited_baseline_reruns_that_baseline_alone(study: Study) -> None:
 def test_edited_plot_draws_again_and_trains_nothing(study: Study) -> None:
     with (study.repository / "relad/results/figures/panels.py").open("a", encoding="utf-8") as file:
         file.write("\n# edited\n")
-    assert set(study.plan("all").rules) == {"figures"}
+    assert set(study.plan("all").rules) == {"figures", *PAGES}
 
 
 @pytest.mark.parametrize(
     ("old", "new", "rules"),
     [
-        ("interval: 0.9", "interval: 0.8", {"tables", "figures"}),
-        ("steps: 2", "steps: 3", {"synthesize", "evaluate", "tables", "figures"}),
-        ("updates: 4", "updates: 5", {"train", "synthesize", "evaluate", "tables", "figures"}),
+        ("interval: 0.9", "interval: 0.8", {"tables", "figures", *PAGES}),
+        ("steps: 2", "steps: 3", {"synthesize", "evaluate", "tables", "figures", *PAGES}),
+        (
+            "updates: 4",
+            "updates: 5",
+            {"train", "synthesize", "evaluate", "tables", "figures", *PAGES},
+        ),
     ],
 )
 def test_changed_value_reruns_what_reads_it(
@@ -379,7 +386,7 @@ def test_a_packed_cohort_and_its_models_are_used_where_they_are_carried(
     (study.results / "models/unet/fold-0_seed-0/model.safetensors").unlink()
     plan = study.plan("all")
     assert plan.of("Training") == ["unet, fold 0, seed 0"]
-    assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures"}
+    assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures", *PAGES}
 
 
 def test_study_of_one_cohort_without_ablations(study: Study) -> None:

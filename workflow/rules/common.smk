@@ -381,7 +381,8 @@ def results_of(step):
 def made(kind):
     """Files of a table or figure of any name: the first for the report, the last its caption."""
     path = {catalogue.TABLE: paths.table, catalogue.FIGURE: paths.figure}[kind]
-    return [path("{name}", suffix) for suffix in catalogue.SUFFIXES[kind]]
+    first, *others = catalogue.SUFFIXES[kind]
+    return [path("{name}", suffix) for suffix in (first, catalogue.RECORDS[kind], *others)]
 
 
 def caption(wildcards, output):
@@ -403,6 +404,21 @@ def all_results():
 def all_quality():
     made_here = [c for c, entry in COHORTS.items() if entry["source"] != "packed"]
     return [paths.quality(cohort) / "index.html" for cohort in made_here]
+
+
+def all_pages():
+    return [paths.report(), paths.paper() / "paper.tex"] if OF_ALL else []
+
+
+def first_forms(input):
+    """Of tables and figures in all their forms, the one by which a step is told of each."""
+    firsts = {f".{forms[0]}" for forms in catalogue.SUFFIXES.values()}
+    return [file for file in input.results if Path(file).suffix in firsts]
+
+
+def shown_results(input):
+    """Words for the tables and figures that a page of the study shows, and their quality."""
+    return [*first_forms(input), "--qc", *(Path(file).parent for file in input.quality)]
 
 
 def all_runs():

@@ -122,3 +122,57 @@ rule figures:
     shell:
         "relad figures @{params.made_of:q} --only {wildcards.name} "
         "--out {params.out:q} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        results=all_results(),
+        quality=all_quality(),
+    output:
+        report=paths.report(),
+    log:
+        paths.log("report"),
+    benchmark:
+        paths.benchmark("report")
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        shown=words("report", shown_results),
+        code=code("report"),
+    message:
+        "The study on one page"
+    shell:
+        "relad report {output.report:q} @{params.shown:q} > {log:q} 2>&1"
+
+
+rule paper:
+    input:
+        results=all_results(),
+    output:
+        paper=paths.paper() / "paper.tex",
+        parts=[
+            paths.paper() / f"{part}.tex" for part in ("numbers", "verdict", "methods", "results")
+        ],
+        references=paths.paper() / "references.bib",
+    log:
+        paths.log("paper"),
+    benchmark:
+        paths.benchmark("paper")
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        out=subpath(output.paper, parent=True),
+        shown=words("paper", first_forms),
+        code=code("paper"),
+    message:
+        "Skeleton of the paper"
+    shell:
+        "relad paper {params.out:q} @{params.shown:q} > {log:q} 2>&1"

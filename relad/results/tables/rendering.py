@@ -74,14 +74,28 @@ class Table:
     def write(self, folder: str | Path) -> list[Path]:
         """Write ``<name>.csv``, ``.tex`` and ``.md`` into ``folder``, in that order."""
         paths = [Path(folder) / f"{self.name}.{suffix}" for suffix in SUFFIXES[TABLE]]
-        write_table(
-            paths[0],
-            [{k: _digits(v) for k, v in row.items()} for row in self.rows.to_dict("records")],
-            list(self.rows),
-        )
+        write_table(paths[0], self.written(), list(self.rows))
         write_text(paths[1], self.tex())
         write_text(paths[2], self.markdown())
         return paths
+
+    def written(self) -> list[dict[str, Any]]:
+        """Rows of the CSV, as they are written."""
+        return [{k: _digits(v) for k, v in row.items()} for row in self.rows.to_dict("records")]
+
+    def shown(self) -> dict[str, Any]:
+        """What stands in the table for reading, for its record; ``bold`` are (row, column)."""
+        rows = [row for group in self.groups for row in group]
+        return {
+            "caption": self.caption,
+            "warning": self.warning,
+            "headers": list(self.headers),
+            "columns": list(self.rows),
+            "numbers_from": self.numbers_from,
+            "groups": [[[cell.text for cell in row] for row in group] for group in self.groups],
+            "bold": [[i, j] for i, row in enumerate(rows) for j, c in enumerate(row) if c.bold],
+            "summary": list(self.summary),
+        }
 
     def markdown(self) -> str:
         """The table in Markdown, its caption first."""
@@ -99,7 +113,7 @@ class Table:
     def tex(self) -> str:
         """The table as a LaTeX float that needs only the package booktabs."""
         numbers = len(self.headers) - self.numbers_from
-        warning = rf"\textbf{{{_tex(self.warning)}.}} " if self.warning else ""
+        warning = rf"\textbf{{{escaped_tex(self.warning)}.}} " if self.warning else ""
         bodies = []
         for group in self.groups:
             lines = []
@@ -109,7 +123,7 @@ class Table:
                     # What several rows share stands once; the last text column on every row.
                     above = group[i - 1][: j + 1] if i > 0 else None
                     repeated = j < self.numbers_from - 1 and row[: j + 1] == above
-                    text = "" if repeated else _tex(cell.text)
+                    text = "" if repeated else escaped_tex(cell.text)
                     cells.append(rf"\textbf{{{text}}}" if cell.bold and text else text)
                 lines.append(" & ".join(cells) + r" \\")
             bodies.append("\n".join(lines))
@@ -118,11 +132,11 @@ class Table:
                 r"% needs \usepackage{booktabs}",
                 r"\begin{table}",
                 r"\centering\footnotesize",
-                rf"\caption{{{warning}{_tex(self.caption)}}}",
+                rf"\caption{{{warning}{escaped_tex(self.caption)}}}",
                 rf"\label{{tab:{self.name}}}",
                 rf"\begin{{tabular}}{{{'l' * self.numbers_from}{'r' * numbers}}}",
                 r"\toprule",
-                " & ".join(map(_tex, self.headers)) + r" \\",
+                " & ".join(map(escaped_tex, self.headers)) + r" \\",
                 r"\midrule",
                 "\n\\midrule\n".join(bodies),
                 r"\bottomrule",
@@ -139,7 +153,8 @@ def _digits(value: Any) -> Any:
     return f"{value:.6f}" if isinstance(value, float) else value
 
 
-def _tex(text: str) -> str:
+def escaped_tex(text: str) -> str:
+    """Text with what LaTeX would read as commands escaped."""
     return "".join(_TEX.get(c, c) for c in text)
 
 

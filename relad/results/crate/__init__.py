@@ -1,0 +1,1 @@
+"""A finished study as an RO-Crate: its tables, figures and records, described for machines."""

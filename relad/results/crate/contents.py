@@ -1,0 +1,138 @@
+"""Which files of a study go into its crate, and which stay: images of people, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relad.errors import ReladError
+from relad.results import origin as origins
+from relad.results.origin import Origin
+from relad.results.runs import Run, runs_behind
+from relad.status import Kind
+from relad.study import catalogue, paths
+
+#: What lies beside the record of a run and goes along.
+_BESIDE = {"train": ("log.csv",), "evaluate": ()}
+#: Where everything that is part of the workflow lies.
+WORKFLOW = Path("workflow")
+
+
+@dataclass
+class Contents:
+    """A study's files.
+
+    Attributes
+    ----------
+    results
+        Folder of the study.
+    origins
+        Of its tables and figures.
+    runs
+        Behind these.
+    files
+        Path in the crate -> file; those of results keep their place below ``results``.
+    left
+        What is left out -> why.
+    """
+
+    results: Path
+    origins: list[Origin]
+    runs: list[Run]
+    files: dict[Path, Path] = field(default_factory=dict)
+    left: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Of all data that were packed or synthesised."""
+        told = (run.told for run in self.runs if run.step in ("pack", "synthesize"))
+        return [Kind(entry["kind"]) for entry in told]
+
+    def place(self, file: Path) -> Path | None:
+        """Where a file of the results lies in the crate; None where it is not among these."""
+        try:
+            return file.relative_to(self.results)
+        except ValueError:
+            return None
+
+
+def contents(results: Path, *, images: bool) -> Contents:
+    """Choose what of a study goes into its crate.
+
+    Parameters
+    ----------
+    results
+        Folder ``results`` of a finished study.
+    images
+        Whether what shows images of people goes along; of simulated people it always does.
+
+    Raises
+    ------
+    ReladError
+        Where there is no table or figure, or the record of a run behind one is missing.
+    """
+    if not results.is_dir():
+        raise ReladError("no such folder", file=results)
+    found = [origins.read(product) for product in _products(results)]
+    if not found:
+        raise ReladError(
+            "holds no table or figure", file=results, hint="give the folder of a finished study"
+        )
+    study = Contents(results, found, runs_behind(found))
+    faces = images or all(kind is Kind.SIMULATED for kind in study.kinds)
+    why = "shows images of people (--images takes it along)"
+    for origin in found:
+        kind = origin.result.kind
+        forms = [origin.product.with_suffix(f".{form}") for form in catalogue.SUFFIXES[kind]]
+        if "packed" in origin.result.needs and not faces:
+            study.left |= dict.fromkeys(forms[:-1], why)
+            forms = forms[-1:]
+        _add(study, [*forms, origin.file])
+    for run in study.runs:
+        beside = [run.file.with_name(name) for name in _BESIDE.get(run.step, ())]
+        of_table = [run.file.with_suffix(".csv")] if run.step == "evaluate" else []
+        _add(study, [run.file, *beside, *of_table])
+        if run.step == "train":
+            study.left[run.file.with_name("model.safetensors")] = "weights: see `relad export`"
+    report = results / paths.report().relative_to(paths.RESULTS)
+    if report.is_file() and not faces:
+        study.left[report] = why
+    elif report.is_file():
+        _add(study, [report])
+    paper = results / paths.paper().relative_to(paths.RESULTS)
+    _add(study, sorted([*paper.glob("*.tex"), *paper.glob("*.bib")]))
+    _add(study, sorted((results / "settings").glob("*/*.json")))
+    for file in _workflow():
+        study.files[WORKFLOW / file.relative_to(paths.REPOSITORY / WORKFLOW)] = file
+    return study
+
+
+def _products(results: Path) -> Iterator[Path]:
+    """Tables and figures of a folder, in the catalogue's order, those of groups after them."""
+    folder_of = {
+        catalogue.TABLE: paths.table("x").parent,
+        catalogue.FIGURE: paths.figure("x").parent,
+    }
+    for kind, folder in folder_of.items():
+        here = results / folder.relative_to(paths.RESULTS)
+        records = {f.name.partition(".")[0]: f for f in here.glob(f"*.{catalogue.RECORDS[kind]}")}
+        known = [r.name for r in catalogue.RESULTS if r.kind == kind and r.name in records]
+        for name in dict.fromkeys([*known, *sorted(records)]):
+            yield here / f"{name}.{catalogue.SUFFIXES[kind][0]}"
+
+
+def _add(study: Contents, files: Sequence[Path]) -> None:
+    for file in files:
+        place = study.place(file)
+        if place is None:
+            study.left[file] = "lies outside of the study's results"
+        elif file.is_file():
+            study.files[place] = file
+        else:
+            raise ReladError("no such file", file=file, hint="run the workflow again")
+
+
+def _workflow() -> list[Path]:
+    folder = paths.REPOSITORY / WORKFLOW
+    return [folder / "Snakefile", *sorted((folder / "rules").glob("*.smk"))]

@@ -1,0 +1,274 @@
+"""One cell of a table: found, made again, and the metric rows that it is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats
+
+from relad.errors import ReladError
+from relad.fileio import read_table
+from relad.results.metrics import METRICS
+from relad.results.origin import Origin
+from relad.results.scores import COLUMNS, number_of
+from relad.results.study import Study, function_of
+from relad.results.tables.rendering import Table
+from relad.study import catalogue
+from relad.study.catalogue import TABLE
+from relad.study.sampling import Sampling
+
+#: Cells are written with six decimals: what differs by more is another number.
+_TOLERANCE = 1.5e-6
+#: Columns of a table whose value a metric row must have too. ``reference`` names another method.
+_KEYS = ("cohort", "tracer", "region", "metric")
+_METHODS = ("method", "reference")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table as its CSV has it.
+
+    Attributes
+    ----------
+    origin
+        Of the table.
+    row
+        All cells of its row, by column; None where nothing stands.
+    number
+        Of the row, from 1.
+    column
+        Its column.
+    """
+
+    origin: Origin
+    row: dict[str, str | None]
+    number: int
+    column: str
+
+    @property
+    def text(self) -> str | None:
+        return self.row[self.column]
+
+    @property
+    def metric(self) -> str | None:
+        """The metric it is of; None where its column and its row name none."""
+        named = (self.column, self.column.removesuffix("_low"), self.column.removesuffix("_high"))
+        found = [name for name in named if name in METRICS]
+        return found[0] if found else self.row.get("metric")
+
+
+def choose(origin: Origin, row: str, column: str) -> Cell:
+    """Find a cell.
+
+    Parameters
+    ----------
+    origin
+        Of a table.
+    row
+        ``cohort=…,method=…`` as the CSV has them, or the row's number from 1.
+    column
+        Name of the CSV's column.
+
+    Raises
+    ------
+    ReladError
+        Where there is no such cell, or more than one; then they are listed.
+    """
+    file = origin.product
+    if origin.result.kind != TABLE:
+        raise ReladError("is a figure; only a table has cells", file=file)
+    rows = read_table(file)
+    columns = list(rows[0]) if rows else []
+    if column not in columns:
+        raise ReladError(
+            f"has no column {column!r}", file=file, hint=f"its columns: {', '.join(columns)}"
+        )
+    if row.isdecimal():
+        if not 1 <= int(row) <= len(rows):
+            raise ReladError(f"has no row {row}", file=file, hint=f"its rows: 1 to {len(rows)}")
+        return Cell(origin, rows[int(row) - 1], int(row), column)
+    wanted = {}
+    for word in row.split(","):
+        key, equals, value = word.strip().partition("=")
+        if not equals or key not in columns:
+            raise ReladError(
+                f"--row {word.strip()!r} is no COLUMN=VALUE of this table, nor a row's number",
+                file=file,
+                hint=f"its columns: {', '.join(columns)}",
+            )
+        wanted[key] = value
+    found = [n for n, r in enumerate(rows) if all(r[k] == v for k, v in wanted.items())]
+    if len(found) != 1:
+        raise ReladError(
+            f"{len(found) or 'no'} rows have {row}",
+            file=file,
+            hint=_candidates(rows, found, list(wanted)),
+        )
+    return Cell(origin, rows[found[0]], found[0] + 1, column)
+
+
+def _candidates(
+    rows: Sequence[dict[str, str | None]], found: Sequence[int], asked: Sequence[str]
+) -> str:
+    """Rows to choose from, by what tells them apart: words first, where these do."""
+    if not found:
+        values = [f"{k}: {', '.join(dict.fromkeys(str(r[k]) for r in rows))}" for k in asked]
+        return f"there are {'; '.join(values)}"
+    among = [rows[n] for n in found]
+    differ = [k for k in among[0] if len({row[k] for row in among}) > 1]
+    words = [k for k in differ if not _is_number(among[0][k])] or differ[:1]
+    told = (f"{n + 1} ({', '.join(f'{k}={rows[n][k]}' for k in words)})" for n in found)
+    return f"choose one: {'; '.join(told)}"
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+# --- made again -----------------------------------------------------------------------------------
+
+
+def made_again(cell: Cell) -> str | None:
+    """The cell as the table's own function makes it of the recorded files today.
+
+    Raises
+    ------
+    ReladError
+        Where one of these files is no longer what it was, or this version makes other tables.
+    """
+    origin = cell.origin
+    origin.require_unchanged()
+    known = catalogue.of_study(TABLE, origin.settings.methods)
+    if known.get(origin.result.name) != origin.result:
+        raise ReladError(
+            f"this version of relad makes {origin.result.name} otherwise, or not at all",
+            file=origin.file,
+            hint="make the table again, or explain it with the version that made it",
+        )
+    folders = {
+        part: [made.path.parent for made in origin.files[part]]
+        for part in ("models", "synthesized", "packed")
+    }
+    metrics = [made.path for made in origin.files["metrics"]]
+    study = Study.read(origin.settings, metrics, **folders)
+    table: Table | None = function_of(origin.result)(study, origin.result)
+    rows = [] if table is None else table.written()
+    if cell.number > len(rows) or cell.column not in rows[cell.number - 1]:
+        raise ReladError(
+            f"made again it has no row {cell.number} with {cell.column}",
+            file=origin.product,
+            hint="somebody changed it; make the table again",
+        )
+    value = rows[cell.number - 1][cell.column]
+    return None if value is None else str(value)
+
+
+def same(first: str | None, second: str | None) -> bool:
+    """Whether two cells say the same, to the digits that are written."""
+    if _is_number(first) and _is_number(second):
+        one, two = float(first or ""), float(second or "")
+        return one == two or math.isclose(one, two, rel_tol=0, abs_tol=_TOLERANCE)
+    return first == second
+
+
+# --- metric rows ----------------------------------------------------------------------------------
+
+
+def metric_rows(cell: Cell) -> pd.DataFrame:
+    """Metric rows behind a cell, by what its own row says: cohort, tracer, method, metric, ...
+
+    Returns
+    -------
+    The columns of `relad evaluate` as text, beside them ``number`` (float64), ``file`` and
+    ``line`` (from 1, the header's). Empty for a table that is not made of such rows.
+    """
+    origin, row = cell.origin, cell.row
+    if "metrics" not in origin.result.needs:
+        return _frame([])
+    wanted = {key: {row[key]} for key in _KEYS if row.get(key)}
+    wanted.setdefault("region", {origin.result.region})
+    wanted["metric"] = {cell.metric} if cell.metric else set(origin.result.metrics)
+    cohorts = origin.settings.cohorts
+    wanted.setdefault("cohort", {c for c, e in cohorts.items() if e.role == origin.result.role})
+    if methods := {row[key] for key in _METHODS if row.get(key)}:
+        wanted["method"] = methods
+    if sampler := _sampler(row):
+        wanted["sampler"] = {sampler}
+    tables = [
+        pd.read_csv(made.path, dtype=str, keep_default_na=False, encoding="utf-8-sig").assign(
+            file=made.path
+        )
+        for made in origin.files["metrics"]
+    ]
+    # A table may name by a region or a metric what it makes of several: then these do not narrow.
+    for lax in ((), ("metric",), ("metric", "region")):
+        narrow = {key: values for key, values in wanted.items() if key not in lax}
+        found = _frame([part for table in tables if len(part := _chosen(table, narrow))])
+        if len(found):
+            break
+    return found
+
+
+def _chosen(table: pd.DataFrame, wanted: Mapping[str, set[str]]) -> pd.DataFrame:
+    """Rows of a table of metrics that have one of the wanted values in each of some columns."""
+    chosen = table
+    for key, values in wanted.items():
+        chosen = chosen[chosen[key].isin(values)]
+    numbers = [number_of(text, file) for text, file in chosen[["value", "file"]].to_numpy()]
+    lines = chosen.index + 2
+    return chosen[[*COLUMNS, "file"]].assign(number=numbers, line=lines)
+
+
+def _sampler(row: dict[str, str | None]) -> str | None:
+    """Name of a row's sampling in metric rows; a table of samplers has it in parts."""
+    name = row.get("sampler")
+    if name and row.get("steps") and row.get("samples"):
+        return Sampling(name, int(row["steps"] or 0), int(row["samples"] or 0)).name
+    return name
+
+
+def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    columns = [*COLUMNS, "number", "file", "line"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+@dataclass(frozen=True)
+class SubjectValue:
+    """A subject's value of one method: the mean over its rows, and where these stand."""
+
+    subject: str
+    method: str
+    metric: str
+    value: float
+    places: dict[Path, list[int]]
+
+
+def subject_values(rows: pd.DataFrame) -> list[SubjectValue]:
+    """Values by subject: seeds and folds' models averaged first, then tracers."""
+    found = []
+    for (metric, method, subject), of in rows.groupby(["metric", "method", "subject"], sort=False):
+        value = float(of.groupby("tracer", sort=False)["number"].mean().mean())
+        places = {Path(str(f)): sorted(lines) for f, lines in of.groupby("file")["line"]}
+        found.append(SubjectValue(subject, method, metric, value, places))
+    return found
+
+
+def summary_of(values: Sequence[SubjectValue], level: float) -> dict[str, float]:
+    """Mean of subjects' values and Student's t interval, by the ends of columns' names.
+
+    Computed here anew, beside what the table's function does.
+    """
+    numbers = pd.Series([value.value for value in values], dtype=float)
+    found = {"": numbers.mean()}
+    if len(numbers) > 1 and numbers.abs().max() < math.inf:
+        half = stats.t.ppf((1 + level) / 2, len(numbers) - 1) * numbers.sem()
+        found |= {"_low": found[""] - half, "_high": found[""] + half}
+    return found

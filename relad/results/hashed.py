@@ -1,0 +1,51 @@
+"""Files that something was made of, with their hashes, as a record beside it names them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relad.errors import ReladError
+from relad.imaging.labels import sha256_of
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file that something was made of.
+
+    Attributes
+    ----------
+    path
+        As it is found from the working directory.
+    sha256
+        Its hash when it was read.
+    """
+
+    path: Path
+    sha256: str
+
+    def changed(self, remedy: str) -> ReladError | None:
+        """What is wrong with it now: it is gone, or another; None where it is as it was."""
+        if not self.path.is_file():
+            return ReladError("has vanished since", file=self.path, hint=remedy)
+        if sha256_of(self.path) != self.sha256:
+            return ReladError("has changed since", file=self.path, hint=remedy)
+        return None
+
+
+def told(files: Iterable[Path], folder: Path) -> list[dict[str, str]]:
+    """Files for a record that lies in ``folder``; inverse of :func:`found`."""
+    return [
+        {"path": Path(os.path.relpath(file, folder)).as_posix(), "sha256": sha256_of(file)}
+        for file in files
+    ]
+
+
+def found(entries: Iterable[Mapping[str, str]], folder: Path) -> list[Made]:
+    """Files of a record that lies in ``folder``."""
+    return [
+        Made(Path(os.path.normpath(folder / entry["path"])), str(entry["sha256"]))
+        for entry in entries
+    ]

@@ -1,0 +1,163 @@
+"""What a table or figure was made of, as the record beside it says.
+
+``main.csv`` has ``main.table.json``, ``panels.png`` has ``panels.figure.json``. It names every file
+with its hash, by its path from the record's folder: a folder of results that is moved as a whole
+still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from relad.errors import ReladError
+from relad.fileio import content_of, read_object, write_json
+from relad.results.hashed import Made, found, told
+from relad.study import catalogue
+from relad.study.catalogue import TABLE, Result
+from relad.study.provenance import describe
+from relad.study.settings import ResultSettings, plain, typed
+
+#: What is hashed of a folder of each kind; of metrics the file itself.
+TOLD_BY = {
+    "models": ("train.json",),
+    "synthesized": ("synthesis.json",),
+    "packed": ("dataset.json",),
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a table or figure was made of.
+
+    Attributes
+    ----------
+    file
+        The record.
+    result
+        The catalogue's entry by which it was made.
+    settings
+        Of the study, as it was made.
+    files
+        ``metrics``, ``models``, ``synthesized``, ``packed`` -> what it was given of these.
+    shown
+        Of a table what stands in it, see :meth:`relad.results.tables.rendering.Table.shown`.
+    provenance
+        See :func:`relad.study.provenance.describe`.
+    """
+
+    file: Path
+    result: Result
+    settings: ResultSettings
+    files: dict[str, list[Made]]
+    shown: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def product(self) -> Path:
+        """The table or figure itself."""
+        return self.file.with_name(f"{self.result.name}.{catalogue.SUFFIXES[self.result.kind][0]}")
+
+    def require_unchanged(self) -> None:
+        """Refuse files that are no longer there, or no longer what they were.
+
+        Raises
+        ------
+        ReladError
+            Naming one of them.
+        """
+        for made in (made for part in self.files.values() for made in part):
+            error = made.changed(f"make {self.result.name} again: relad {self.result.kind}s")
+            if error is not None:
+                raise error
+
+
+def write(
+    folder: Path,
+    result: Result,
+    settings: ResultSettings,
+    given: Mapping[str, Sequence[Path]],
+    shown: Mapping[str, Any],
+    *packages: str,
+) -> Path:
+    """Write the record of a table or figure into its folder.
+
+    Parameters
+    ----------
+    folder
+        Of the table or figure.
+    result, settings, shown
+        See :class:`Origin`.
+    given
+        Files of metrics, and folders by the step that wrote them, see :data:`TOLD_BY`. What the
+        result does not need is not recorded; models always, since they tell what can be compared.
+    packages
+        Distributions whose versions matter.
+    """
+    files = {
+        part: told(
+            (path / name for path in of for name in TOLD_BY[part]) if part in TOLD_BY else of,
+            folder,
+        )
+        if part in (*result.needs, "models")
+        else []
+        for part, of in given.items()
+    }
+    file = folder / f"{result.name}.{catalogue.RECORDS[result.kind]}"
+    write_json(
+        file,
+        {
+            "result": plain(asdict(result)),
+            "shown": dict(shown),
+            "files": files,
+            "provenance": describe(f"{result.kind}s", plain(settings), *packages),
+        },
+    )
+    return file
+
+
+def read(product: str | Path) -> Origin:
+    """Read the record of a table or figure.
+
+    Parameters
+    ----------
+    product
+        The table or figure, in any of its forms.
+
+    Raises
+    ------
+    ReladError
+        Where there is none beside it, or it is none of this version's.
+    """
+    product = Path(product)
+    if not product.is_file():
+        raise ReladError("no such file", file=product)
+    kinds = [k for k, forms in catalogue.SUFFIXES.items() if product.suffix[1:] in forms]
+    if not kinds:
+        forms = ", ".join(f".{form}" for forms in catalogue.SUFFIXES.values() for form in forms)
+        raise ReladError(f"is no table or figure ({forms})", file=product)
+    file = product.with_name(f"{product.stem}.{catalogue.RECORDS[kinds[0]]}")
+    if not file.is_file():
+        raise ReladError(
+            f"is no table or figure of relad's: {file.name}, which tells what it was made of, is "
+            "not beside it",
+            file=product,
+            hint="make it by `relad tables` or `relad figures`",
+        )
+    entries = read_object(file, needs=("result", "shown", "files", "provenance"))
+    with content_of(file, "record of a table or figure", hint="make it again"):
+        result = typed(Result, entries["result"])
+        origin = Origin(
+            file,
+            result,
+            typed(ResultSettings, entries["provenance"]["settings"]),
+            {part: found(of, file.parent) for part, of in entries["files"].items()},
+            dict(entries["shown"]),
+            dict(entries["provenance"]),
+        )
+        if result.kind == TABLE:
+            _ = origin.shown["caption"], origin.shown["warning"], origin.shown["headers"]
+            _ = origin.shown["groups"], origin.shown["bold"], origin.shown["summary"]
+        return origin

@@ -1,0 +1,1 @@
+"""A skeleton of the study's paper in LaTeX: tables, figures, methods and numbers as they are."""

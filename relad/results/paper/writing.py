@@ -1,0 +1,269 @@
+"""The files of the paper, from tables, figures and the records of their runs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from relad import __version__
+from relad.fileio import read_table, write_text
+from relad.results.metrics import METRICS
+from relad.results.origin import Origin
+from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
+from relad.results.paper.tex import filled, macro
+from relad.results.runs import Run, runs_behind
+from relad.results.tables.rendering import escaped_tex
+from relad.results.verdict import verdicts
+from relad.status import Kind, note_of
+from relad.study.catalogue import SUFFIXES, TABLE, Caption
+
+#: Columns of a table by which one of its numbers is named, where it has them.
+_NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "metric")
+#: A table of more columns is turned by 90 degrees.
+_UPRIGHT = 8
+#: Told apart by it where these are not enough.
+_ALSO_BY = "sampler"
+
+
+def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
+    """Write the paper of some tables and figures into a folder; other files there are left alone.
+
+    Raises
+    ------
+    ReladError
+        Where the record of a run behind them is missing or damaged.
+    """
+    runs = runs_behind(origins)
+    facts = _facts(runs, origins)
+    texts = {
+        "numbers.tex": _numbers(facts, origins),
+        "verdict.tex": _verdict(origins),
+        "methods.tex": filled("methods.tex.j2", cited=CITED, **facts["text"]),
+        "results.tex": _results(folder, origins),
+        "references.bib": filled(TEMPLATE),
+        "paper.tex": filled("paper.tex.j2", title=facts["title"], note=facts["note"]),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def _numbers(facts: Mapping[str, Any], origins: Sequence[Origin]) -> str:
+    lines = ["% Written by relad of the study's tables and records; written anew by the next run."]
+    lines += [macro(name, value) for name, value in facts["macros"].items()]
+    lines += [
+        r"\makeatletter",
+        r"\newcommand{\cell}[1]{\ifcsname relad@#1\endcsname\csname relad@#1\endcsname\else"
+        r"\PackageError{relad}{No table has the number #1}{}\fi}",
+    ]
+    for origin in origins:
+        if origin.result.kind == TABLE:
+            lines += [
+                rf"\@namedef{{relad@{name}}}{{{escaped_tex(text)}}}" for name, text in cells(origin)
+            ]
+    return "\n".join([*lines, r"\makeatother", ""])
+
+
+def cells(origin: Origin) -> Iterator[tuple[str, str]]:
+    """Yield every number of a table: its name, such as ``main/sim-train/tau/unet/psnr``, and text.
+
+    The text is that of the table for reading, with its interval; where this has no such column, the
+    CSV's.
+    """
+    rows = read_table(origin.product)
+    read = [row for group in origin.shown["groups"] for row in group]
+    labels = {metric.label: name for name, metric in METRICS.items()}
+    shown = {labels[h]: i for i, h in enumerate(origin.shown["headers"]) if h in labels}
+    keys = [key for key in _NAMED_BY if rows and key in rows[0]]
+    names = ["/".join([origin.result.name, *(str(row[k]) for k in keys)]) for row in rows]
+    counts = Counter(names)
+    for row, name, texts in zip(rows, names, read, strict=True):
+        if counts[name] > 1 and row.get(_ALSO_BY):
+            name = f"{name}/{row[_ALSO_BY]}"
+        for column, value in row.items():
+            if column not in (*keys, _ALSO_BY) and value is not None:
+                yield f"{name}/{column}", texts[shown[column]] if column in shown else value
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def _verdict(origins: Sequence[Origin]) -> str:
+    lines = ["% Written by relad of the study's tables; written anew by the next run."]
+    for verdict in verdicts(origins):
+        lines.append(rf"\emph{{{escaped_tex(verdict.heading)}.}}")
+        lines += [escaped_tex(s if s.endswith(".") else f"{s}.") for s in verdict.sentences]
+    return "\n".join([*lines, ""])
+
+
+def _results(folder: Path, origins: Sequence[Origin]) -> str:
+    """Every table and figure as a float, by its path from the paper."""
+    lines = ["% Written by relad; written anew by the next run."]
+    for origin in origins:
+        name = origin.result.name
+        if origin.result.kind == TABLE:
+            table = rf"\input{{{_relative(origin.product.with_suffix('.tex'), folder)}}}"
+            wide = len(origin.shown["headers"]) > _UPRIGHT
+            lines.append(rf"{{\turned {table}}}" if wide else table)
+            continue
+        file = origin.product.with_suffix(".pdf")
+        caption = Caption(origin.product.with_suffix(f".{SUFFIXES[origin.result.kind][-1]}")).read()
+        warning, _, text = caption.rpartition("**\n\n")
+        bold = rf"\textbf{{{escaped_tex(warning.strip('*'))}.}} " if warning else ""
+        lines += [
+            r"\begin{figure}",
+            r"\centering",
+            rf"\includegraphics[width=\textwidth,height=0.75\textheight,keepaspectratio]{{{_relative(file, folder)}}}",  # noqa: E501
+            rf"\caption{{{bold}{escaped_tex(text)}}}",
+            rf"\label{{fig:{name}}}",
+            r"\end{figure}",
+        ]
+    return "\n".join([*lines, r"\clearpage", ""])
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
+# --- facts ----------------------------------------------------------------------------------------
+
+
+def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
+    """What the text and its numbers say: ``macros``, ``text``, ``title`` and ``note``."""
+    packed = [run for run in runs if run.step == "pack"]
+    trained = [run for run in runs if run.step == "train"]
+    settings = origins[0].settings
+    cohorts = [_cohort(run) for run in packed]
+    folds = sorted({run.told["fold"] for run in trained})
+    seeds = sorted({run.told["seed"] for run in trained})
+    counts = {
+        "updates": [r.told["counts"]["updates"] for r in trained if not r.told["single_pass"]],
+        "batch_size": [r.told["counts"].get("batch_size") for r in trained],
+    }
+    kinds = [Kind(run.told["kind"]) for run in packed]
+    tracers = list(dict.fromkeys(t for run in packed for t in run.told["tracers"]))
+    metrics = dict.fromkeys(m for o in origins for m in o.result.metrics if m in METRICS)
+    macros = {
+        "relad": __version__,
+        "CodeHash": _listed(run.provenance["code"] for run in trained),
+        "VoxelSize": f"{settings.grid.voxel_mm:g}",
+        "Tracers": ", ".join(tracers),
+        "Updates": _listed(f"{n:,}" for n in sorted(set(counts["updates"]))),
+        "BatchSize": _listed(n for n in counts["batch_size"] if n is not None),
+        "FoldsRun": len(folds),
+        "FoldsCount": _listed(c["folds"] for c in cohorts if c["role"] == "train"),
+        "Seeds": _listed(seeds),
+        "ValidationSubjects": _listed(len(r.told["subjects"]["validation"]) for r in trained),
+        "IntervalLevel": f"{100 * settings.evaluation.interval:g}",
+        **{f"Subjects{_letters(c['name'])}": c["included"] for c in cohorts},
+    }
+    return {
+        "macros": macros,
+        "title": f"Synthesis of {', '.join(tracers)} PET from structural MRI",
+        "note": note_of(kinds),
+        "text": {
+            "cohorts": cohorts,
+            "preprocessing": _preprocessing(packed),
+            "methods": _methods(trained, origins),
+            "seeds": f"{len(seeds)} seeds" if len(seeds) != 1 else "one seed",
+            "metrics": [_metric(m, settings.grid.voxel_mm) for m in metrics],
+            "packages": ", ".join(
+                f"{k} {v}" for k, v in _packages(runs).items() if k not in ("relad",)
+            ),
+        },
+    }
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(dict.fromkeys(map(str, values))) or "none"
+
+
+def _letters(name: str) -> str:
+    """A name as part of a command, which is of letters alone: ``sim-train2`` is SimTrainB."""
+    words = "".join(
+        c if c.isalpha() else " " if not c.isdigit() else chr(65 + int(c)) for c in name
+    )
+    return "".join(word[:1].upper() + word[1:] for word in words.split())
+
+
+def _cohort(run: Run) -> dict[str, Any]:
+    rows = read_table(run.file.with_name("subjects.tsv"), needs=("included",))
+    included = sum(row["included"] == "yes" for row in rows)
+    told = run.told
+    return {
+        "name": told["cohort"],
+        "role": told["role"],
+        "kind": f"{told['kind']} data",
+        "folds": told.get("folds") or len({row.get("fold") for row in rows} - {None}),
+        "tracers": told["tracers"],
+        "included": included,
+        "excluded": len(rows) - included,
+    }
+
+
+def _preprocessing(packed: Sequence[Run]) -> dict[str, Any] | None:
+    """How scans came to the grid, of the first cohort that says so."""
+    told = next(
+        (run.told["preprocessing"] for run in packed if run.told.get("preprocessing")), None
+    )
+    if told is None:
+        return None
+    registration = told["registration"]
+    extraction = registration["brain_extraction"]
+    return {
+        "brain_extraction": extraction,
+        "deepbet": extraction in ("auto", "deepbet"),
+        "motion_correction": registration["motion_correction"],
+        "to_mni": registration["to_mni"],
+        "shape": " x ".join(map(str, told["grid"]["shape"])),
+        "tracers": [
+            {
+                "name": name,
+                "ligand": tracer["ligand"],
+                "start": f"{tracer['frames_min'][0]:g}",
+                "end": f"{tracer['frames_min'][1]:g}",
+                "reference": str(tracer["reference_region"]).replace("_", " "),
+                "low": f"{tracer['suvr_window'][0]:g}",
+                "high": f"{tracer['suvr_window'][1]:g}",
+            }
+            for name, tracer in told["tracers"].items()
+        ],
+    }
+
+
+def _methods(trained: Sequence[Run], origins: Sequence[Origin]) -> list[dict[str, Any]]:
+    labels = {name: m.label for o in origins for name, m in o.settings.methods.items()}
+    found = {}
+    for told in (run.told for run in trained):
+        name, entry = told["method"], told.get("entry", {})
+        parameters = told["counts"].get("parameters_generator")
+        found[name] = {
+            "id": name,
+            "label": labels.get(name, name),
+            "inputs": " and ".join(entry.get("inputs", ())) or "what its class takes",
+            "updates": "one pass over the data"
+            if told["single_pass"]
+            else f"{told['counts']['updates']:,} updates",
+            "parameters": "no" if not parameters else f"{parameters:,}",
+            "cited": keys_of(entry.get("class", "").partition(":")[0]),
+        }
+    return list(found.values())
+
+
+def _metric(name: str, voxel_mm: float) -> tuple[str, str, list[str]]:
+    """Label, meaning and citations of a metric; no label where its meaning begins with it."""
+    metric = METRICS[name]
+    said, label = metric.said(voxel_mm), metric.label.partition(" (")[0]
+    repeated = said.lower().startswith(label.lower())
+    return "" if repeated else metric.label, said, keys_of(name)
+
+
+def _packages(runs: Sequence[Run]) -> dict[str, str]:
+    """Versions of all packages that runs name, the first of each."""
+    return {k: v for run in reversed(runs) for k, v in run.provenance["versions"].items()}

@@ -1,0 +1,197 @@
+"""``relad crate``: what is described is there and the other way round, and no person is shown."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relad import cli
+from relad.fileio import read_json
+from tests.helpers.fake_study import FakeStudy
+
+LICENCE = "https://creativecommons.org/licenses/by/4.0/"
+
+
+def finish(study: FakeStudy) -> FakeStudy:
+    """Add tables, figures, the page and the paper."""
+    results = study.root / "results"
+    study.evaluate_all()
+    for step, names in (("tables", ("main", "runtime")), ("figures", ("panels", "runtime"))):
+        only = [word for name in names for word in ("--only", name)]
+        assert study.summarize(step, results / step, *only) == 0
+    made = [*sorted(results.glob("tables/*.csv")), *sorted(results.glob("figures/*.png"))]
+    for step, out in (("report", "report.html"), ("paper", "paper")):
+        assert cli.main([step, *map(str, (results / out, *made))]) == 0
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
+    return finish(FakeStudy(tmp_path_factory.mktemp("crate"), subjects=4))
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
+    return finish(FakeStudy(tmp_path_factory.mktemp("real"), subjects=4, kind="real"))
+
+
+def crate(study: FakeStudy, out: Path, *options: str) -> int:
+    words = ["crate", str(study.root / "results"), str(out), "--license", LICENCE]
+    return cli.main([*words, "--date", "2026-01-31", *options])
+
+
+@pytest.fixture(scope="module")
+def made(study: FakeStudy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("made") / "crate"
+    assert crate(study, out, "--author", "A. Person") == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def graph(made: Path) -> dict[str, dict[str, Any]]:
+    entities = read_json(made / "ro-crate-metadata.json")["@graph"]
+    by_id = {entity["@id"]: entity for entity in entities}
+    assert len(by_id) == len(entities), "an identifier stands twice"
+    return by_id
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [value["@id"]] if set(value) == {"@id"} else []
+    return [i for part in value for i in references(part)] if isinstance(value, list) else []
+
+
+def test_every_file_is_described_with_its_hash_and_every_description_has_its_file(made, graph):
+    there = {f.relative_to(made).as_posix() for f in made.rglob("*") if f.is_file()}
+    there -= {"ro-crate-metadata.json"}
+    files = {i for i, entity in graph.items() if "File" in entity["@type"]}
+    assert files == there == {i for i in references(graph["./"]["hasPart"])}
+    for name in files:
+        content = (made / name).read_bytes()
+        assert graph[name]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert graph[name]["contentSize"] == str(len(content))
+        assert graph[name]["description"], name
+
+
+def test_every_reference_leads_somewhere(graph):
+    outside = ("https://w3id.org/ro/crate/", "https://doi.org/", "https://snakemake.")
+    for entity in graph.values():
+        for value in entity.values():
+            for name in references(value):
+                assert name in graph or name.startswith(outside), name
+
+
+def test_it_is_a_workflow_run_crate(graph):
+    """What the specifications of RO-Crate 1.1 and of the profile ask of every crate."""
+    descriptor, root = graph["ro-crate-metadata.json"], graph["./"]
+    assert descriptor["about"] == {"@id": "./"}
+    assert {"@id": "https://w3id.org/ro/crate/1.1"} in descriptor["conformsTo"]
+    for profile in ("process/0.5", "workflow/0.5"):
+        assert f"https://w3id.org/ro/wfrun/{profile}" in references(root["conformsTo"])
+    assert root["datePublished"] == "2026-01-31" and root["license"] == {"@id": LICENCE}
+    assert root["name"] and root["description"].endswith(".")
+    workflow = graph[root["mainEntity"]["@id"]]
+    assert set(workflow["@type"]) == {"File", "SoftwareSourceCode", "ComputationalWorkflow"}
+    assert graph[workflow["programmingLanguage"]["@id"]]["@type"] == "ComputerLanguage"
+    actions = {i for i, e in graph.items() if e["@type"] == "CreateAction"}
+    assert actions == set(references(root["mentions"]))
+    whole = [i for i in actions if graph[i]["instrument"] == root["mainEntity"]]
+    assert whole == ["#study"]
+    for name in actions - {"#study"}:
+        assert graph[graph[name]["instrument"]["@id"]]["@type"] == "SoftwareApplication"
+        assert references(graph[name]["result"]), name
+
+
+def test_a_table_is_traced_to_its_rows_and_these_to_their_runs(graph):
+    table = graph["#tables-tables-main.table"]
+    assert "tables/main.csv" in references(table["result"])
+    assert "metrics/study/unet/fold-0_seed-0.csv" in references(table["object"])
+    evaluation = graph["#evaluate-metrics-study-unet-fold-0_seed-0"]
+    assert references(evaluation["object"]) == [
+        "synthesized/study/unet/fold-0_seed-0/synthesis.json",
+        "packed/study/dataset.json",
+    ]
+    assert "models/unet/fold-0_seed-0/log.csv" in graph
+    assert "relative" not in graph["tables/main.csv"]["description"]
+    assert "Main comparison: study, n = 2" in graph["tables/main.csv"]["description"]
+
+
+def test_its_software_and_licences_are_told(graph):
+    step = graph["#relad-evaluate"]
+    requirements = [graph[i] for i in references(step["softwareRequirements"])]
+    assert "scikit-image" in {package["name"] for package in requirements}
+    assert all(package["softwareVersion"] for package in requirements)
+    assert graph["#author-1"]["name"] == "A. Person"
+    assert step["license"] == {"@id": "https://spdx.org/licenses/Apache-2.0"}
+
+
+def test_no_volume_weight_or_table_of_people_goes_along(made):
+    names = {file.name for file in made.rglob("*") if file.is_file()}
+    assert not [n for n in names if n.endswith((".nii.gz", ".npy", ".safetensors", ".tsv"))]
+
+
+def test_simulated_people_are_shown_and_real_ones_only_where_asked(made, real, tmp_path, capsys):
+    pictures = ("figures/panels.png", "figures/panels.pdf", "report.html")
+    assert all((made / name).is_file() for name in pictures)
+    assert crate(real, tmp_path / "without") == 0
+    said = capsys.readouterr().err
+    for name in pictures:
+        assert not (tmp_path / "without" / name).exists()
+        assert f"results/{name}: shows images of people (--images" in said
+    assert (tmp_path / "without" / "figures/runtime.png").is_file()
+    root = read_json(tmp_path / "without/ro-crate-metadata.json")["@graph"][1]
+    assert "Left out: panels.png (shows images of people" in root["description"]
+    assert "keywords" not in root  # of real data nothing is said
+    assert crate(real, tmp_path / "with", "--images") == 0
+    assert all((tmp_path / "with" / name).is_file() for name in pictures)
+
+
+def test_a_cell_explains_itself_there_too(made, capsys):
+    table = str(made / "tables" / "main.csv")
+    words = ["explain", table, "--row", "tracer=tau,method=unet", "--column", "psnr"]
+    assert cli.main(words) == 0
+    assert "The cell agrees" in capsys.readouterr().out
+
+
+def test_same_arguments_same_bytes(study, made, tmp_path):
+    assert crate(study, tmp_path / "again", "--author", "A. Person") == 0
+    for file in made.rglob("*"):
+        if file.is_file():
+            other = tmp_path / "again" / file.relative_to(made)
+            assert other.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "options", "said"),
+    [
+        (lambda r: shutil.rmtree(r), (), "results: no such folder"),
+        (lambda r: [shutil.rmtree(r / d) for d in ("tables", "figures")], (), "holds no table"),
+        (lambda r: (r / "tables/main.md").unlink(), (), "main.md: no such file"),
+        (lambda r: (r / "tables/main.csv").unlink(), (), "main.csv: no such file"),
+        (lambda r: (r / "models/unet/fold-0_seed-0/log.csv").unlink(), (), "log.csv: no such file"),
+        (lambda r: None, ("--date", "31.1.2026"), "--date '31.1.2026' is no date"),
+        (lambda r: None, ("--license", "CC-BY"), "--license 'CC-BY' is no address"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named_and_nothing_written(
+    study, tmp_path, capsys, spoil, options, said
+):
+    own = study.copy(tmp_path / "own")
+    spoil(own.root / "results")
+    assert crate(own, tmp_path / "out", *options) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_study_itself_is_never_written_into(study, tmp_path, capsys):
+    assert crate(study, study.root / "results" / "crate") == 2
+    assert "lies in the study's results" in capsys.readouterr().err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("")
+    assert crate(study, tmp_path / "full") == 2
+    assert (tmp_path / "full" / "mine").exists()

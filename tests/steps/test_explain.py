@@ -1,0 +1,287 @@
+"""``relad explain``: a cell names what it is made of, and what is named gives the cell."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from relad import cli
+from relad.data.dataset import PackedDataset
+from relad.fileio import read_json, read_table, write_json, write_table, write_text
+from relad.results import origin
+from relad.results.explain.cell import choose, metric_rows
+from relad.study import paths
+from tests.helpers.fake_study import FakeStudy, amend
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
+    """Two seeds of a method, all tables, the samplers' too."""
+    study = FakeStudy(tmp_path_factory.mktemp("explain"), subjects=6)
+    study.evaluate_all()
+    study.synthesize("study", "unet", seed=1)
+    assert study.evaluate("study", "unet", seed=1) == 0
+    seeds = study.metrics("study", "unet", seed=1)
+    tables = study.root / "results" / "tables"
+    every = [*(study.metrics(*run) for run in study.runs), seeds]
+    assert study.call("tables", tables, every) == 0
+    assert study.call("tables", tables, study.evaluate_samplings(), "--only", "samplers") == 0
+    return study
+
+
+@pytest.fixture
+def own(study: FakeStudy, tmp_path: Path) -> FakeStudy:
+    """A copy elsewhere, to be spoilt."""
+    return study.copy(tmp_path / "own")
+
+
+def explain(study: FakeStudy, name: str, row: str, column: str, *options: str) -> int:
+    table = study.root / "results" / "tables" / f"{name}.csv"
+    return cli.main(["explain", str(table), "--row", row, "--column", column, *options])
+
+
+def cell(study: FakeStudy, name: str, row: int, column: str) -> str | None:
+    return read_table(study.root / "results" / "tables" / f"{name}.csv")[row - 1][column]
+
+
+def values(text: str) -> dict[str, float]:
+    """Subject -> value, read from the rows that the explanation names."""
+    found: dict[str, list[float]] = {}
+    for file, numbers in re.findall(r"(\S+\.csv):([\d,]+)", text):
+        with Path(file).open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.reader(lines))
+        for number in map(int, numbers.split(",")):
+            row = dict(zip(rows[0], rows[number - 1], strict=True))
+            found.setdefault(row["subject"], []).append(float(row["value"]))
+    return {subject: float(np.mean(numbers)) for subject, numbers in found.items()}
+
+
+@pytest.mark.parametrize("name", ["main", "external", "ablation", "fidelity"])
+def test_the_rows_that_are_named_give_the_cell(study, capsys, name):
+    for row in (1, 2, 4):
+        for metric in ("psnr", "mae"):
+            for end in ("", "_low", "_high"):
+                assert explain(study, name, str(row), metric + end) == 0
+                said = capsys.readouterr().out
+                numbers = list(values(said).values())
+                assert len(numbers) == int(cell(study, name, row, "n") or 0)
+                interval = stats.t.interval(
+                    0.95, len(numbers) - 1, np.mean(numbers), stats.sem(numbers)
+                )
+                expected = {"": np.mean(numbers), "_low": interval[0], "_high": interval[1]}[end]
+                assert float(cell(study, name, row, metric + end) or 0) == pytest.approx(
+                    expected, abs=1e-6
+                )
+                assert "as the cell says" in said and "The cell agrees" in said
+
+
+def test_seeds_are_averaged_and_both_their_rows_named(study, capsys):
+    assert explain(study, "main", "cohort=study,tracer=tau,method=unet", "psnr") == 0
+    said = capsys.readouterr().out
+    assert "Subjects: 3, of 6 metric rows" in said
+    assert said.count("fold-0_seed-0.csv:") == said.count("fold-0_seed-1.csv:") == 3
+
+
+def test_a_table_of_samplers_names_the_rows_of_that_sampling(study, capsys):
+    assert explain(study, "samplers", "sampler=ddim,steps=10,samples=4", "psnr") == 0
+    said = capsys.readouterr().out
+    assert "ddim-10x4/fold-0_seed-0.csv" in said and "ddim-2/" not in said
+    assert "as the cell says" in said  # a mean over tracers, then over subjects
+
+
+def test_a_table_that_makes_something_else_of_its_metrics_still_names_rows(study):
+    """Such as one of regions, whose columns and metrics have no name in common."""
+    file = study.root / "results/tables/main.csv"
+    cell = choose(origin.read(file), "tracer=tau,method=unet", "n")
+    other = replace(cell.origin.result, metrics=("slope",), region="nowhere")
+    rows = metric_rows(replace(cell, origin=replace(cell.origin, result=other)))
+    assert set(rows["method"]) == {"unet"} and set(rows["tracer"]) == {"tau"}
+    assert len(set(rows["metric"])) > 3
+
+
+def test_a_cell_that_is_not_of_metric_rows_names_its_runs(study, capsys):
+    assert explain(study, "runtime", "method=unet", "updates") == 0
+    said = capsys.readouterr().out
+    assert "Metric rows: none" in said and "models/unet/fold-0_seed-0/train.json" in said
+    assert "it is 500." in said
+
+
+def test_runs_models_versions_and_images_are_named(study, capsys):
+    assert explain(study, "main", "tracer=tau,method=unet", "psnr") == 0
+    said = capsys.readouterr().out
+    for file in (
+        "metrics/study/unet/fold-0_seed-0.json",
+        "synthesized/study/unet/fold-0_seed-0/synthesis.json",
+        "models/unet/fold-0_seed-0/train.json",
+        "packed/study/dataset.json",
+        "tables/main.table.json",
+        f"unet/fold-0_seed-0/{paths.synthetic_pet('941S0004', 'tau')}",
+    ):
+        assert file in said
+    assert "500 updates on train 2, validation 1, test 3" in said
+    assert "code hash, relad 0.1.0, numpy 2.0; settings in the file: grid" in said
+    assert "pet.npy  [3], fold 0" in said
+
+
+def test_it_goes_down_to_the_raw_series_where_these_lie_beside(own, capsys):
+    """Folders of the steps before packing, as the workflow lays them."""
+    results = own.root / "results"
+    image = "sub-941S0004/ses-a/pet/sub-941S0004_ses-a_trc-AV1451_pet.nii.gz"
+    status = {
+        "subject": "941S0004", "session": "a", "status": "ok", "reason": None, "mri": {},
+        "tracers": {}, "inputs": {"tau": image}, "qc": {}, "brain_mask_from": None,
+        "segmentation": {"status": "missing", "reason": None, "simulated": False},
+    }  # fmt: skip
+    write_json(results / "normalized/study/sub-941S0004/status.json", status)
+    write_table(
+        results / "bids/study/ingest.tsv",
+        [{"image_id": "I7", "description": "AV1451", "n_files": 9, "status": "kept",
+          "output": image}],
+        ("image_id", "description", "n_files", "status", "output"),
+    )  # fmt: skip
+    (results / "raw/study/loni/941_S_0004/AV1451/2014/I7").mkdir(parents=True)
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"BIDS, tau +\S+/bids/study/{image}  \(no longer there\)", said)
+    assert re.search(r"raw I7 +\S+/loni/941_S_0004/AV1451/2014/I7  AV1451, 9 files\n", said)
+
+
+def test_values_are_measured_again_of_the_images(own, capsys):
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr", "--voxels") == 0
+    assert "Measured again, all 6 values are as their rows" in capsys.readouterr().out
+    # Rows that nobody measured, and a table that follows from them.
+    file = own.metrics("study", "unet")
+    text = file.read_text()
+    value = re.search(r"941S0004,tau,brain,psnr,(\S+)", text)[1]
+    write_text(file, text.replace(f"941S0004,tau,brain,psnr,{value}", "941S0004,tau,brain,psnr,55"))
+    every = [own.metrics(*run) for run in own.runs]
+    tables = own.root / "results" / "tables"
+    assert own.call("tables", tables, every, "--only", "main") == 0
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 0
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr", "--voxels") == 1
+    assert f"line 2 says 55.0, measured again it is {value[:9]}" in capsys.readouterr().err
+
+
+def test_a_cell_that_somebody_changed_does_not_agree(own, capsys):
+    file = own.root / "results/tables/main.csv"
+    value = cell(own, "main", 2, "psnr")
+    write_text(file, file.read_text().replace(f",{value},", ",31.000000,"))
+    assert explain(own, "main", "2", "psnr") == 1
+    told = capsys.readouterr()
+    assert f"main.csv: row 2, psnr is 31.000000, made again {value} -- " in told.err
+    assert "does NOT follow" in told.out and "as the cell says" not in told.out
+    assert explain(own, "main", "2", "ssim") == 0
+
+
+def image(study: FakeStudy, subject: str) -> Path:
+    return study.synthesized("study", "unet") / paths.synthetic_pet(subject, "tau")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda s: image(s, "941S0005").unlink(), "has vanished since it was compared"),
+        (lambda s: shutil.copy(image(s, "941S0004"), image(s, "941S0005")),
+         "has changed since it was compared -- run `relad synthesize`"),
+        (lambda s: amend(s.synthesized("study", "unet") / "synthesis.json", seconds_per_volume=9),
+         "synthesis.json: has changed since -- run `relad evaluate` again"),
+        (lambda s: (s.model("unet") / "model.safetensors").unlink(),
+         "model.safetensors: has vanished -- run `relad train` again"),
+        (lambda s: amend(s.packed("study") / "dataset.json", kind="hybrid"),
+         "dataset.json: has changed since -- pack the cohort again"),
+    ],
+)  # fmt: skip
+def test_what_changed_behind_the_rows_is_told(own, capsys, spoil, said):
+    spoil(own)
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 1
+    told = capsys.readouterr()
+    assert said in told.err and len(told.err.splitlines()) == 1
+    assert "not as it was" in told.out
+    assert explain(own, "external", "1", "psnr") == 0, "nothing of another run is touched"
+
+
+def test_an_image_of_another_subject_or_tracer_does_not_matter(own):
+    (own.synthesized("study", "unet") / paths.synthetic_pet("941S0005", "amyloid")).unlink()
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 0
+
+
+def test_a_cohort_packed_again_to_the_same_data_is_the_same(own):
+    dataset = own.packed("study")
+    data = PackedDataset(dataset).fingerprint
+    for seed in (0, 1):
+        folder = own.synthesized("study", "unet", seed)
+        amend(folder / "synthesis.json", data=data)
+        assert own.evaluate("study", "unet", seed) == 0
+    every = [own.metrics(*run) for run in own.runs]
+    tables = own.root / "results/tables"
+    assert own.call("tables", tables, every, "--only", "main") == 0
+    amend(dataset / "dataset.json", provenance={"code": "a later version"})
+    assert explain(own, "main", "tracer=amyloid,method=rela", "psnr") == 1  # says no fingerprint
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 0
+
+
+def test_images_of_a_model_that_was_trained_anew_are_told(own, capsys):
+    folder = own.synthesized("study", "unet")
+    amend(folder / "synthesis.json", model={"data": "what it was trained on before"})
+    assert own.evaluate("study", "unet") == 0
+    tables = own.root / "results/tables"
+    assert own.call("tables", tables, [own.metrics(*run) for run in own.runs]) == 0
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 1
+    assert "train.json: was trained on other data than the model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "said"),
+    [
+        ("1", "nope", "has no column 'nope' -- its columns: cohort, tracer"),
+        ("0", "psnr", "has no row 0 -- its rows: 1 to 6"),
+        ("7", "psnr", "has no row 7"),
+        ("method=unet", "psnr", "2 rows have method=unet -- choose one: 2 (tracer=tau); 5 (tracer"),
+        ("method=u-net", "psnr", "no rows have method=u-net -- there are method: rela, unet"),
+        ("method", "psnr", "--row 'method' is no COLUMN=VALUE of this table, nor a row's number"),
+        ("colour=red", "psnr", "--row 'colour=red' is no COLUMN=VALUE of this table"),
+    ],
+)
+def test_a_cell_that_is_none_or_several_is_refused_with_what_there_is(
+    study, capsys, row, column, said
+):
+    assert explain(study, "main", row, column) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda s: s.metrics("study", "rela").unlink(), "has vanished since -- make main again"),
+        (lambda s: s.metrics("study", "rela").open("a").write("\n"), "has changed since -- make"),
+        (lambda s: amend(s.model("rela") / "train.json", seed=1), "train.json: has changed since"),
+        (lambda s: (s.root / "results/tables/main.table.json").unlink(), "is no table or figure"),
+        (lambda s: amend(s.root / "results/tables/main.table.json", result={"region": "x"}),
+         "this version of relad makes main otherwise"),
+        (lambda s: write_text(s.root / "results/tables/main.csv", ""), "has no column 'psnr'"),
+        (lambda s: s.metrics("study", "unet").with_suffix(".json").unlink(), "no such file"),
+        (lambda s: write_json(s.metrics("study", "unet").with_suffix(".json"),
+                              {"made_of": 3, "provenance": 1}), "is no record of `relad evaluate`"),
+    ],
+)  # fmt: skip
+def test_a_table_whose_rows_are_not_what_they_were_is_refused(own, capsys, spoil, said):
+    spoil(own)
+    assert explain(own, "main", "tracer=tau,method=unet", "psnr") == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_records_name_files_by_their_place_from_them(study):
+    """So that results which are moved as a whole still hold."""
+    record = read_json(study.root / "results/tables/main.table.json")
+    files = [made["path"] for part in record["files"].values() for made in part]
+    assert "../metrics/study/rela/fold-0_seed-0.csv" in files
+    assert all(file.startswith("../") for file in files)

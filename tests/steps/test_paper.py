@@ -1,0 +1,155 @@
+"""``relad paper``: what the text says is what the runs recorded, and LaTeX makes pages of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from relad import cli
+from relad.fileio import read_json, read_table, write_json
+from relad.results.paper.bibliography import CITED, keys_of
+from relad.study.paths import REPOSITORY
+from tests.helpers.fake_study import FakeStudy, amend
+
+TABLES = ("main", "fidelity", "runtime")
+PARTS = {"paper.tex", "numbers.tex", "verdict.tex", "methods.tex", "results.tex", "references.bib"}
+needs_tex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="no LaTeX on this machine")
+
+
+def paper(study: FakeStudy) -> int:
+    results = study.root / "results"
+    made = [results / "tables" / f"{name}.csv" for name in TABLES]
+    words = [results / "paper", *made, results / "figures" / "ablation.png"]
+    return cli.main(["paper", *map(str, words)])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
+    study = FakeStudy(tmp_path_factory.mktemp("a paper"), subjects=6)  # a folder with a space
+    study.evaluate_all()
+    for name in ("rela", "unet"):
+        entry = {"inputs": ["T1w"], "class": {"rela": "relad.methods.reladiff:RelADiffusion"}.get(
+            name, "baselines.unet:RegressionUNet")}  # fmt: skip
+        amend(study.model(name) / "train.json", entry=entry)
+    for step, names in (("tables", TABLES), ("figures", ("ablation",))):
+        only = [word for name in names for word in ("--only", name)]
+        assert study.summarize(step, study.root / "results" / step, *only) == 0
+    assert paper(study) == 0
+    return study
+
+
+def text(study: FakeStudy, name: str) -> str:
+    return (study.root / "results" / "paper" / name).read_text(encoding="utf-8")
+
+
+def test_it_consists_of_a_skeleton_and_of_what_it_inputs(study):
+    assert {file.name for file in (study.root / "results/paper").iterdir()} == PARTS
+    for name in ("numbers", "verdict", "methods", "results"):
+        assert rf"\input{{{name}}}" in text(study, "paper.tex")
+    for table in TABLES:
+        assert rf"\input{{../tables/{table}.tex}}" in text(study, "results.tex")
+    assert "{../figures/ablation.pdf}" in text(study, "results.tex")
+
+
+def test_the_numbers_are_those_of_tables_and_records(study):
+    numbers = text(study, "numbers.tex")
+    for name, value in (("VoxelSize", "8"), ("Updates", "500"), ("IntervalLevel", "95"),
+                        ("SubjectsStudy", "6"), ("ValidationSubjects", "1"), ("Seeds", "0"),
+                        ("CodeHash", "hash"), ("FoldsRun", "1"), ("FoldsCount", "2")):  # fmt: skip
+        assert rf"\newcommand{{\{name}}}{{{value}}}" in numbers
+    row = next(r for r in read_table(study.root / "results/tables/main.csv")
+               if (r["tracer"], r["method"]) == ("tau", "unet"))  # fmt: skip
+    printed = re.search(r"relad@main/study/tau/unet/psnr\}\{([\d.]+) \[", numbers)[1]
+    assert printed == f"{float(row['psnr'] or 0):.2f}"
+    assert rf"relad@main/study/tau/unet/psnr_low}}{{{row['psnr_low']}}}" in numbers
+    names = re.findall(r"relad@([^}]*)\}", numbers)
+    assert len(names) == len(set(names)) > 100
+
+
+def test_the_verdict_is_that_of_the_tables(study):
+    summary = read_json(study.root / "results/tables/main.table.json")["shown"]["summary"]
+    verdict = text(study, "verdict.tex")
+    assert verdict.count("not told from the floor") == len(summary) - 2
+    assert "SIMULATED DATA" in text(study, "paper.tex")
+
+
+def test_the_methods_tell_what_was_compared_and_cite_it(study):
+    methods = text(study, "methods.tex")
+    assert "given T1w, 500 updates, 1,234,567 parameters" in methods
+    assert r"(\texttt{rela})~\cite{rela,huang2024r3gan}" in methods
+    assert r"(\texttt{unet})~\cite{ronneberger2015unet}" in methods
+    assert "(\\texttt{template}): given what its class takes, one pass over the data" in methods
+    assert "6 subjects with tau, amyloid" in methods and "cross-validated in 2 folds" in methods
+
+
+def test_the_preprocessing_is_told_where_the_packed_data_say_it(study, tmp_path):
+    own = study.copy(tmp_path / "own")
+    tracer = {"ligand": "AV1451", "frames_min": [80, 100], "suvr_window": [0, 4],
+              "reference_region": "whole_cerebellum"}  # fmt: skip
+    told = {"tracers": {"tau": tracer}, "grid": {"shape": [9, 8, 7]}, "registration": {
+        "brain_extraction": "template", "motion_correction": False, "to_mni": "syn"}}  # fmt: skip
+    assert "Preprocessing" not in text(study, "methods.tex")
+    amend(own.packed("study") / "dataset.json", preprocessing=told)
+    assert paper(own) == 0
+    methods = text(own, "methods.tex")
+    assert "PET frames not realigned" in methods and "deepbet" not in methods
+    assert "AV1451) was averaged from 80 to 100~min" in methods and "whole cerebellum" in methods
+
+
+def test_what_a_person_wrote_is_left_alone_and_the_rest_made_anew(study, tmp_path):
+    own = study.copy(tmp_path / "own")
+    folder = own.root / "results" / "paper"
+    (folder / "ours.tex").write_text("our words")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert paper(own) == 0
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_what_is_missing_is_named_and_nothing_written(study, tmp_path, capsys):
+    own = study.copy(tmp_path / "own")
+    shutil.rmtree(own.root / "results" / "paper")
+    write_json(own.model("unet") / "train.json", {"provenance": 3})
+    assert paper(own) == 2
+    error = capsys.readouterr().err
+    assert "train.json: is no record of `relad train`" in error and error.count("\n") == 1
+    assert not (own.root / "results" / "paper").exists()
+
+
+def test_everything_cited_is_in_the_bibliography():
+    bibliography = (REPOSITORY / "relad/results/paper/references.bib.j2").read_text()
+    keys = re.findall(r"^@\w+\{(\w+),", bibliography, re.MULTILINE)
+    assert len(set(keys)) == len(keys)
+    assert {key for part in CITED.values() for key in part.values()} < set(keys)
+    users = re.findall(r"usedby = \{([^}]*)\}\}$", bibliography, re.MULTILINE)
+    assert len(users) == len(keys)
+    modules = {user for of in users for user in of.split(", ") if "." in user}
+    for module in modules:
+        assert (REPOSITORY / f"{module.replace('.', '/')}.py").is_file(), module
+        assert keys_of(module)
+    assert keys_of("nothing.of.the.kind") == []
+
+
+@needs_tex
+def test_latex_makes_pages_of_it(study, tmp_path):
+    own = study.copy(tmp_path / "an own")
+    folder = own.root / "results" / "paper"
+    own_text = (folder / "paper.tex").read_text().replace(
+        "% Yours to write.", r"The U-Net reaches \cell{main/study/tau/unet/psnr}.", 1
+    )  # fmt: skip
+    (folder / "paper.tex").write_text(own_text)
+
+    def latex() -> subprocess.CompletedProcess[str]:
+        words = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+        return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+
+    done = latex()
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (folder / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "undefined" not in (folder / "paper.log").read_text(errors="replace")
+    (folder / "paper.tex").write_text(own_text.replace("unet/psnr", "unett/psnr"))
+    assert latex().returncode != 0, "a number that no table has"
+    assert "No table has the number" in Path(folder / "paper.log").read_text(errors="replace")
