@@ -11,51 +11,61 @@ from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.study.catalogue import TABLE
 
-#: Name of the table whose every row is a decision, and its columns that are read here.
-DECISIONS = "decisions"
-#: Column with the sentence of a row.
-SENTENCE = "verdict"
-_GROUPED_BY = ("family", "cohort", "metric")
+#: Column that a table has whose every row is a decision: the sentence that tells it.
+SENTENCE = "sentence"
+_GROUPED_BY = ("cohort", "metric", "reference")
 
 
 @dataclass
 class Verdict:
-    """Sentences under one heading, and the table they are read from."""
+    """Sentences under one heading, and the table they are read from.
+
+    Attributes
+    ----------
+    heading, table, sentences
+        The sentences of a heading, and the table's name.
+    detail
+        Whether they only repeat, one by one, what an earlier verdict of the table sums up.
+    """
 
     heading: str
     table: str
     sentences: list[str] = field(default_factory=list)
+    detail: bool = False
 
 
 def verdicts(origins: Iterable[Origin]) -> list[Verdict]:
-    """What some tables say was found, those of the most weight first; empty where none says it.
+    """What some tables say was found; empty where none says it.
 
-    From ``decisions.csv``, whose column ``verdict`` holds a sentence for each row, under one
-    heading for each family, cohort and metric. Where there is no such table, from the lines that a
-    table was made with (``summary`` of its record), such as the gain over the floor.
+    From the tables of decisions, those with a column ``sentence``: what was decided, and then every
+    comparison under one heading for each cohort, metric and reference. Where there is no such
+    table, from the lines that a table was made with (``summary`` of its record), such as the gain
+    over the floor.
 
     Raises
     ------
     ReladError
-        Where the table of decisions has no such columns.
+        Where a table of decisions lacks a column that tells what they are of.
     """
     tables = [origin for origin in origins if origin.result.kind == TABLE]
-    decisions = [origin for origin in tables if origin.result.name == DECISIONS]
-    return [v for o in decisions for v in _of_decisions(o)] or [
+    decisions = [origin for origin in tables if SENTENCE in origin.shown["columns"]]
+    return [v for origin in decisions for v in _of_decisions(origin)] or [
         v for origin in tables for v in _of_summary(origin)
     ]
 
 
 def _of_decisions(origin: Origin) -> list[Verdict]:
+    name, methods = origin.result.name, origin.settings.methods
     found: dict[str, Verdict] = {}
     for row in read_table(origin.product, needs=(*_GROUPED_BY, SENTENCE)):
-        family, cohort, metric = (row[key] or "" for key in _GROUPED_BY)
+        cohort, metric, reference = (row[key] or "" for key in _GROUPED_BY)
         label = METRICS[metric].label if metric in METRICS else metric
-        heading = ", ".join(filter(None, (family, cohort, label)))
-        verdict = found.setdefault(heading, Verdict(heading, origin.result.name))
+        base = methods[reference].label if reference in methods else reference
+        heading = f"{cohort}, {label}, against {base}"
+        verdict = found.setdefault(heading, Verdict(heading, name, detail=True))
         if row[SENTENCE]:
             verdict.sentences.append(row[SENTENCE])
-    return list(found.values())
+    return [Verdict(origin.result.title, name, origin.shown["summary"]), *found.values()]
 
 
 def _of_summary(origin: Origin) -> list[Verdict]:

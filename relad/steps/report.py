@@ -6,8 +6,9 @@ Example:
 
 writes one file of HTML that needs no network and no other file: tables that sort, figures that
 enlarge, the meaning of each metric at its heading. What was found stands first, in the sentences of
-the table decisions or, where there is none, in those of the gain over the floor. All of it is read
-from the tables and figures and from what their runs wrote beside them; no configuration is asked.
+the tables of decisions or, where there is none, in those of the gain over the floor. All of it is
+read from the tables and figures and from what their runs wrote beside them; no configuration is
+asked.
 """
 
 from __future__ import annotations

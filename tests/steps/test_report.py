@@ -98,24 +98,29 @@ def test_a_metric_is_explained_once_and_at_every_heading_of_it(page):
 
 
 def test_decisions_go_before_everything_else(study, tmp_path):
-    """The table that another part of the project makes: its sentences are the verdict."""
+    """What was decided first, and every comparison folded below it."""
     own = study.copy(tmp_path / "own")
     tables = own.root / "results" / "tables"
-    columns = ("family", "cohort", "metric", "verdict")
-    rows = [("main", "study", "psnr", "U-Net is <better>."), ("main", "study", "psnr", "So is B.")]
+    columns = ("cohort", "metric", "reference", "sentence")
+    of = ("study", "psnr", "template")
+    rows = [(*of, "U-Net is <better>."), (*of, "B is not told.")]
     write_table(
         tables / "decisions.csv", [dict(zip(columns, r, strict=True)) for r in rows], columns
     )
     record = read_json(tables / "main.table.json")
-    write_json(
-        tables / "decisions.table.json",
-        {**record, "result": {**record["result"], "name": "decisions"}},
-    )
+    record["result"]["name"] = "decisions"
+    record["shown"] |= {"columns": columns, "summary": ["U-Net won.", "1 of 2 are not decided"]}
+    write_json(tables / "decisions.table.json", record)
     assert report(own, tables / "decisions.csv") == 0
     page = (own.root / "results/report.html").read_text(encoding="utf-8")
     verdict = page[page.index('id="verdict"') : page.index('id="tables"')]
-    assert "main, study, PSNR (dB)" in verdict and "dB, not told" not in verdict
-    assert re.findall("<li>(.*)</li>", verdict) == ["U-Net is &lt;better&gt;.", "So is B."]
+    assert re.findall("<li>(.*)</li>", verdict) == [
+        *("U-Net won.", "1 of 2 are not decided"),
+        *("U-Net is &lt;better&gt;.", "B is not told."),
+    ]
+    folded = verdict[verdict.index("<details>") :]
+    assert "study, PSNR (dB), against Mean template" in folded and "U-Net won." not in folded
+    assert "dB, not told from" not in verdict
 
 
 def test_runs_of_two_versions_are_told_apart(study, tmp_path):

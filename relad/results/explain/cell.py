@@ -19,7 +19,7 @@ from relad.results.study import Study, function_of
 from relad.results.tables.rendering import Table
 from relad.study import catalogue
 from relad.study.catalogue import TABLE
-from relad.study.sampling import Sampling
+from relad.study.sampling import Sampling, whole
 
 #: Cells are written with six decimals: what differs by more is another number.
 _TOLERANCE = 1.5e-6
@@ -200,7 +200,8 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     wanted.setdefault("cohort", {c for c, e in cohorts.items() if e.role == origin.result.role})
     if methods := {row[key] for key in _METHODS if row.get(key)}:
         wanted["method"] = methods
-    if sampler := _sampler(row):
+    sampler = _sampler(row)
+    if sampler:
         wanted["sampler"] = {sampler}
     tables = [
         pd.read_csv(made.path, dtype=str, keep_default_na=False, encoding="utf-8-sig").assign(
@@ -214,7 +215,14 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
         found = _frame([part for table in tables if len(part := _chosen(table, narrow))])
         if len(found):
             break
-    return found
+    return found if origin.result.single_samples or sampler else _whole_images(found)
+
+
+def _whole_images(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows of one sample of a method whose image is the mean of several."""
+    of_method = {m: whole(of["sampler"].unique()) for m, of in rows.groupby("method")}
+    pairs = zip(rows["method"], rows["sampler"], strict=True)
+    return rows[[sampler in of_method[method] for method, sampler in pairs]]
 
 
 def _chosen(table: pd.DataFrame, wanted: Mapping[str, set[str]]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from relad.results.origin import Origin
 from relad.results.page.pictures import Picture, pictures
 from relad.results.page.quality import Quality
 from relad.results.runs import Run, runs_behind, settings_of, versions_of
-from relad.results.verdict import DECISIONS, verdicts
+from relad.results.verdict import verdicts
 from relad.status import Kind, note_of
 from relad.study.catalogue import SUFFIXES, TABLE, Caption
 
@@ -116,7 +116,6 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
         note=note_of(kinds.values()),
         kinds=kinds,
         verdicts=verdicts(origins),
-        decisions=DECISIONS,
         tables=tables,
         figures=figures,
         metrics={name: _meaning(name, voxel_mm) for name in METRICS if name in shown},

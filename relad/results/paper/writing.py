@@ -96,7 +96,7 @@ def cells(origin: Origin) -> Iterator[tuple[str, str]]:
 
 def _verdict(origins: Sequence[Origin]) -> str:
     lines = ["% Written by relad of the study's tables; written anew by the next run."]
-    for verdict in verdicts(origins):
+    for verdict in (v for v in verdicts(origins) if not v.detail):
         lines.append(rf"\emph{{{escaped_tex(verdict.heading)}.}}")
         lines += [escaped_tex(s if s.endswith(".") else f"{s}.") for s in verdict.sentences]
     return "\n".join([*lines, ""])
