@@ -215,7 +215,9 @@ def _from_mri(
     tested = tested[[index[subject] for subject in people["subject"]]]
     fold_of = np.array([str(row["fold"]) for row in training.subjects])
     mine = np.array([folds.get((cohort, subject), "") for subject in people["subject"]])
-    scores, cuts, models = np.zeros(len(label)), np.zeros(len(label)), sorted(set(folds.values()))
+    # The folds whose models were tested here, which a cohort elsewhere has without those at home.
+    models = sorted(study.scores.loc[study.scores["cohort"] == cohort, "fold"].unique())
+    scores, cuts = np.zeros(len(label)), np.zeros(len(label))
     for fold in models:
         train = (fold_of != fold) & np.isfinite(truth)
         positive_ones = truth[train] >= cut.suvr

@@ -197,6 +197,10 @@ def test_what_mri_shows_is_found_at_home_and_elsewhere(visible) -> None:
     assert (away["cohort"], away["n_positive"], away["n_negative"]) == ("elsewhere", 10, 10)
     for row in (home, away):
         assert row["auc"] == 1 and row["sensitivity"] == "" and row["sensitivity_trained"] == 1
+    study = visible.read()  # elsewhere it needs no row of the people at home
+    study.scores = study.scores[study.scores["cohort"] == "elsewhere"]
+    alone = downstream_rows(study, DOWNSTREAM)
+    assert alone.loc[alone["method"] == MRI_ONLY, "auc"].tolist() == [1]
 
 
 def test_it_never_sees_the_pet_of_those_it_is_tested_on(visible, tmp_path) -> None:
