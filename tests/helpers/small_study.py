@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from relad.study.catalogue import RESULTS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("relad", "baselines", "workflow", "config", "envs")
 
@@ -112,3 +114,8 @@ class Plan:
     def of(self, verb: str) -> list[str]:
         """Messages that begin with ``verb``, without it."""
         return sorted(m.removeprefix(f"{verb} ") for m in self.messages if m.startswith(f"{verb} "))
+
+
+def of_all(kind: str) -> list[str]:
+    """Names of the tables or figures that the target `all` makes, in alphabetical order."""
+    return sorted(result.name for result in RESULTS if result.kind == kind and result.of_all)

@@ -17,16 +17,13 @@ from relad import cli
 from relad.fileio import read_json, write_json
 from relad.registration import transforms
 from relad.study import config, paths
+from relad.study.catalogue import FIGURE, TABLE
 from tests.helpers.settings import members
-from tests.helpers.small_study import Study
+from tests.helpers.small_study import Study, of_all
 
 #: Columns of runtime.csv that are measured and so differ from run to run.
 MEASURED = re.compile("seconds|time|memory|_mb$|_s$")
-TABLES = ("main", "ablation", "external", "fidelity", "fidelity_ablation", "runtime")
-TABLES += ("regions", "downstream", "positivity")
-FIGURES = ("panels", "panels_external", "distributions", "distributions_external")
-FIGURES += ("fidelity", "ablation", "fidelity_ablation", "training_curves", "runtime")
-FIGURES += ("regions", "regions_external", "bland_altman", "bland_altman_external")
+TABLES, FIGURES = of_all(TABLE), of_all(FIGURE)
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,16 @@ import pytest
 from relad.cli import STEPS
 from relad.fileio import write_table
 from relad.study import config
+from relad.study.catalogue import FIGURE, TABLE
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
-from tests.helpers.small_study import DIRECT, Plan, Study
+from tests.helpers.small_study import DIRECT, Plan, Study, of_all
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
 #: What is made of all tables and figures.
 PAGES = ("report", "paper")
-FIGURES = ["ablation", "distributions", "distributions_external", "fidelity", "fidelity_ablation"]
-FIGURES += ["panels", "panels_external", "runtime", "training_curves"]
+TABLES, FIGURES = of_all(TABLE), of_all(FIGURE)
 
 
 def edit(file: Path, old: str, new: str) -> None:
@@ -43,13 +43,11 @@ def test_all_from_nothing(empty_study: Study) -> None:
         train=6,
         synthesize=12,
         evaluate=12,
-        tables=13,
-        figures=18,
+        tables=len(TABLES),
+        figures=len(FIGURES),
         **dict.fromkeys(PAGES, 1),
     )
-    assert plan.of("Table") == [
-        *("ablation", "external", "fidelity", "fidelity_ablation", "main", "runtime")
-    ]
+    assert plan.of("Table") == TABLES
     assert plan.of("Figure") == FIGURES
 
 
