@@ -7,6 +7,7 @@
 ``benchmarks.race``           validation PSNR against wall time and updates: `rela` and the
                               release's step
 ``benchmarks.preprocessing``  preprocessing one person against plain registration calls
+``benchmarks.resources``      memory and time of a finished study's jobs against what they ask for
 ============================  ====================================================================
 
 ``python -m benchmarks.cpu --help`` says what each writes. cpu, gpu and race can be killed and

@@ -52,7 +52,11 @@ STEPS: dict[str, str] = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, *, before: Callable[[], None] | None = None) -> int:
+    """Run the step that ``argv`` names; gives the exit status.
+
+    ``before`` is called when the words are understood; what it raises is told as the step's error.
+    """
     argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         prog="relad", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -79,6 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     except (UnicodeDecodeError, RecursionError, OSError) as error:  # of @FILE, or of FILE in FILE
         parser.error(f"cannot read the words of a file given as @FILE ({error})")
     try:
+        if before is not None:
+            before()
         status = args.run(args) or 0
         sys.stdout.flush()  # here, where a full disk is still told in one line
         return status

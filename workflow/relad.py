@@ -12,5 +12,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
     from relad.cli import main
+    from relad.study.planned import require_planned_code
 
-    sys.exit(main())
+    sys.exit(main(before=require_planned_code))

@@ -22,6 +22,7 @@ SCHEMAS = {
     "tuned": "What it found: the file named by `tuned`",
     "tracers": "Known ligands: config/tracers.yaml",
     "series": "Which series of a download is what: the file named by `ingest.series`",
+    "site": "A site's cluster: workflow/profiles/slurm/site.yaml",
 }
 _HEAD = """# Configuration
 

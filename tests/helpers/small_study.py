@@ -65,7 +65,13 @@ class Study:
 
         ``arguments`` come first, so that a target is not swallowed by the options added here.
         """
-        return subprocess.run(
+        process = self.start(*arguments, env=env)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start what :meth:`snakemake` runs, and do not wait for it."""
+        return subprocess.Popen(
             [
                 *(sys.executable, "-m", "snakemake", *arguments),
                 *("--snakefile", str(self.repository / "workflow" / "Snakefile")),
@@ -74,9 +80,9 @@ class Study:
             ],
             cwd=self.folder,
             env={**os.environ, **(env or {})},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
 
     def plan(self, *arguments: str) -> Plan:

@@ -14,6 +14,7 @@ import yaml
 from relad.cli import STEPS
 from relad.study.catalogue import RESULTS
 from relad.study.fingerprints import sources
+from relad.study.resources import COSTS
 from relad.study.settings import OF_STEP
 from tests.helpers.small_study import DIRECT, REPOSITORY
 
@@ -51,13 +52,15 @@ def test_rule_says_what_it_needs(name: str) -> None:
     wanted = {"output", "params", "log", "benchmark", "conda", "threads", "resources", "message"}
     assert not wanted - keywords
     assert re.search(
-        rf'^    shell:\n +"(LIBRARY_THREADS=\S+ )?relad {name} ', text, flags=re.MULTILINE
+        rf'^    shell:\n +"(LIBRARY_THREADS=\S+ )?CODE={{params\.code}} relad {name} ',
+        text,
+        flags=re.MULTILINE,
     )
     if name in OF_STEP:
         assert re.search(rf'settings=(uncompared\()?settings\("{name}"', text)
     assert f'code=code("{name}")' in text
-    for resource in ("mem_mb=", "runtime="):
-        assert resource in text
+    assert f'    resources:\n        **needs("{name}"),\n' in text
+    assert name in COSTS
 
 
 def test_lint_and_format() -> None:
@@ -73,8 +76,9 @@ def test_lint_and_format() -> None:
 
 def test_profiles_name_only_rules_that_exist() -> None:
     profile = yaml.safe_load((REPOSITORY / "workflow/profiles/slurm/config.yaml").read_text())
-    for section in ("set-resources", "groups"):
-        assert set(profile[section]) <= set(rules())
+    assert set(profile["groups"]) <= set(rules())
+    # Of one option, `--set-resources` on the command line replaces all that a profile says.
+    assert not {"set-resources", "default-resources", "set-threads"} & set(profile)
 
 
 # --- environments -------------------------------------------------------------------------------

@@ -19,8 +19,7 @@ rule derivatives:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=240,
+        **needs("derivatives"),
     params:
         model=subpath(input.weights, parent=True),
         registered=str(paths.registered("{cohort}", "").parent),
@@ -29,6 +28,6 @@ rule derivatives:
     message:
         "BIDS derivatives of {wildcards.cohort} by {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
-        "relad derivatives {input.synthesized:q} {output.derivatives:q} --model {params.model:q} "
-        "--packed {input.packed:q} --registered {params.registered:q} "
+        "CODE={params.code} relad derivatives {input.synthesized:q} {output.derivatives:q} "
+        "--model {params.model:q} --packed {input.packed:q} --registered {params.registered:q} "
         "--normalized {params.normalized:q} > {log:q} 2>&1"

@@ -16,16 +16,15 @@ rule phantom:
         "../../envs/imaging.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=240,
+        **needs("phantom"),
     params:
         settings=settings("phantom"),
         code=code("phantom"),
     message:
         "Simulating the scans of {wildcards.cohort}"
     shell:
-        "relad phantom {output.raw:q} --cohort {wildcards.cohort} --jobs {threads} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "CODE={params.code} relad phantom {output.raw:q} --cohort {wildcards.cohort} "
+        "--jobs {threads} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule ingest:
@@ -42,8 +41,7 @@ rule ingest:
         "../../envs/imaging.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=720,
+        **needs("ingest"),
     params:
         options=ingest_options,
         settings=settings("ingest"),
@@ -51,5 +49,5 @@ rule ingest:
     message:
         "Turning the scans of {wildcards.cohort} into BIDS"
     shell:
-        "relad ingest {input.scans:q} {output.bids:q} {params.options:q} --jobs {threads} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "CODE={params.code} relad ingest {input.scans:q} {output.bids:q} {params.options:q} "
+        "--jobs {threads} --settings {params.settings:q} > {log:q} 2>&1"

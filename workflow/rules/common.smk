@@ -4,6 +4,8 @@ import atexit
 import glob
 import hashlib
 import json
+import os
+import secrets
 import shlex
 import sys
 from dataclasses import asdict
@@ -17,10 +19,11 @@ sys.path.insert(0, str(REPOSITORY))
 
 from relad.errors import ReladError
 from relad.fileio import write_text
-from relad.study import catalogue, paths
+from relad.study import catalogue, paths, resources, site
 from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
+from relad.study.planned import VARIABLE, Code, Planned, workflow_code
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -65,10 +68,30 @@ def people_of(cohorts, training):
     return found
 
 
-STUDY = told(configuration.resolve, config)
-COHORTS = STUDY["cohorts"]
-TRAINING_COHORT = configuration.training_cohort(STUDY)
-SUBJECTS = told(people_of, COHORTS, TRAINING_COHORT)
+# Jobs on a cluster read this file again, perhaps days later: they take what the controller decided.
+if workflow.is_main_process:
+    STUDY = told(configuration.resolve, config)
+    COHORTS = STUDY["cohorts"]
+    TRAINING_COHORT = configuration.training_cohort(STUDY)
+    SUBJECTS = told(people_of, COHORTS, TRAINING_COHORT)
+    # Asked only where jobs are submitted. Nothing is known then of other schedulers' nodes.
+    OFFER = told(site.offer, told(site.load)) if workflow.resource_settings.nodes else None
+    SITE = site.fitting(told(site.load), OFFER)
+    WORKFLOW = workflow_code()
+    PLAN = Path(".snakemake", "relad", f"{secrets.token_hex(8)}.json").resolve()
+    os.environ[VARIABLE] = str(PLAN)
+else:
+    PLANNED = told(Planned.read, Path(os.environ[VARIABLE]))
+    STUDY = PLANNED.study
+    COHORTS = STUDY["cohorts"]
+    TRAINING_COHORT = configuration.training_cohort(STUDY)
+    SUBJECTS = PLANNED.subjects
+    OFFER = None
+    SITE = PLANNED.site
+
+
+envvars:
+    VARIABLE,
 
 
 def study_samplings():
@@ -192,20 +215,149 @@ def no_sampling_of_its_own(wildcards):
     return {wildcards.method: {"sampling": {}, "trained_as": trained_as}}
 
 
+#: Step -> the wildcard that decides which code it runs beside its own.
+CODE_BY = {
+    **dict.fromkeys(("train", "search", "synthesize"), "method"),
+    "ingest": "cohort",
+    **dict.fromkeys(("tables", "figures"), "name"),
+}
+
+
+def modules_of(step, name=None):
+    """Modules whose code a step runs for a value of its wildcard in ``CODE_BY``."""
+    if step not in CODE_BY or name not in variants(step):
+        return (f"relad.steps.{step}",)
+    return (f"relad.steps.{step}", variants(step)[name])
+
+
+def variants(step):
+    """Module of what a step's job names, by that name."""
+    if CODE_BY[step] == "method":
+        return {m: entry["class"].partition(":")[0] for m, entry in STUDY["methods"].items()}
+    if CODE_BY[step] == "cohort":
+        return {cohort: source_module(entry["source"]) for cohort, entry in COHORTS.items()}
+    return {name: result.module for name, result in RESULTS[step].items()}
+
+
 def code(step):
-    """Parameter function: hash of the code a step runs, with that of what its job names."""
+    """Parameter function: hash of the code a step runs, with that of what its job names.
+
+    That of the plan, also in a job: Snakemake records it, and compares it again in there.
+    """
 
     def of_wildcards(wildcards):
-        modules = [f"relad.steps.{step}"]
-        if step in ("train", "search", "synthesize") and wildcards.method in STUDY["methods"]:
-            modules.append(STUDY["methods"][wildcards.method]["class"].partition(":")[0])
-        if step == "ingest" and wildcards.cohort in COHORTS:
-            modules.append(source_module(COHORTS[wildcards.cohort]["source"]))
-        if step in RESULTS:
-            modules.append(RESULTS[step][wildcards.name].module)
-        return told(fingerprint, *modules)
+        modules = modules_of(step, getattr(wildcards, CODE_BY.get(step, ""), None))
+        if workflow.is_main_process:
+            return told(fingerprint, *modules)
+        require_planned(step, wildcards, modules)
+        return PLANNED.of_modules(modules)
 
+    of_wildcards.step = step
     return of_wildcards
+
+
+def require_planned(step, wildcards, modules):
+    """In a job on a cluster, before Snakemake removes anything: stop where the code was edited."""
+    mine = [
+        workflow.get_rule(target.rulename)
+        for target in workflow.dag_settings.target_jobs
+        if target.rulename.removesuffix("_sampler") == step
+        and target.wildcards_dict == dict(wildcards.items())
+    ]
+    try:
+        PLANNED.require_workflow()
+        if mine:  # not of a job that is up to date, and looked at for those that follow from it
+            PLANNED.require_code(modules)
+    except ReladError as error:
+        for log in (log for of in mine for log in of.expand_log(wildcards)):
+            write_text(log, f"relad {step}: error: {error}\n")
+        raise WorkflowError(str(error)) from None
+
+
+def write_plan():
+    """For the jobs of this run: what was decided, see relad/study/planned.py."""
+    steps = {rule.params.code.step for rule in workflow.rules if hasattr(rule.params, "code")}
+    every = {
+        modules_of(s, name) for s in steps for name in (variants(s) if s in CODE_BY else [None])
+    }
+    codes = tuple(told(Code.of, modules) for modules in sorted(every))
+    PLAN.parent.mkdir(parents=True, exist_ok=True)
+    Planned(STUDY, SUBJECTS, SITE, WORKFLOW, codes).write(PLAN)
+
+
+def end_run():
+    """Leave no job behind that is not started yet, and no plan.
+
+    Snakemake's plugin for SLURM cancels what it knows of when it is interrupted, and goes on
+    submitting what was waiting to be submitted.
+    """
+    scheduler = getattr(workflow, "scheduler", None)
+    run = getattr(getattr(scheduler, "_executor", None), "run_uuid", None)
+    if run is not None:
+        site.cancel(run)
+    PLAN.unlink(missing_ok=True)
+
+
+onstart:
+    write_plan()
+
+
+if workflow.is_main_process:
+    atexit.register(end_run)
+
+
+# --- what a job asks for --------------------------------------------------------------------------
+
+# To this limit, which is that of `--cores`, Snakemake lowers the threads of rules, and it runs less of
+# a group at once.
+if OFFER is not None:
+    CORES = site.most_cores(workflow.resource_settings.cores, OFFER)
+    workflow.resource_settings.cores = CORES
+    workflow.global_resources["_cores"] = CORES
+
+
+def scan_of(wildcards):
+    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS."""
+    if not hasattr(wildcards, "subject"):
+        return None
+    person = paths.bids(wildcards.cohort) / f"sub-{wildcards.subject}"
+    images = (image for folder in ("anat", "*/anat") for image in person.glob(f"{folder}/*.nii*"))
+    return resources.largest_scan(images)
+
+
+def needs(step):
+    """Resources of a rule: memory and time from the size of the data, and what the site says."""
+
+    def of_job(wildcards, threads, attempt):
+        size = resources.size_of(
+            step, STUDY, SUBJECTS, dict(wildcards.items()), jobs=threads, scan=scan_of(wildcards)
+        )
+        return resources.request(step, size, attempt)
+
+    def memory(wildcards, threads, attempt):
+        mem_mb, _ = of_job(wildcards, threads, attempt)
+        if OFFER is None or attempt == 1:
+            return mem_mb
+        # More than any node has would be refused. What does not even fit at first is refused.
+        return min(mem_mb, max(of_job(wildcards, threads, 1)[0], OFFER.memory_mb))
+
+    def runtime(wildcards, threads, attempt):
+        return of_job(wildcards, threads, attempt)[1]
+
+    on_cpu = step != "synthesize" and STUDY["training"]["device"] == "cpu"
+    with_gpu = step in ("train", "search", "synthesize") and SITE.gpu.count > 0 and not on_cpu
+    gpu = SITE.gpu if with_gpu else None
+    wanted = {
+        "mem_mb": memory,
+        "runtime": runtime,
+        "slurm_account": SITE.account,
+        "slurm_partition": (gpu and gpu.partition) or SITE.partition,
+        "gpu": gpu and gpu.count,
+        "gpu_model": gpu and gpu.model,
+    }
+    if SITE.scratch:
+        wanted["tmpdir"] = lambda wildcards: told(site.scratch_folder, SITE)
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def library_threads(section):

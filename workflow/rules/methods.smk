@@ -18,8 +18,7 @@ rule train:
         "../../envs/torch.yaml"
     threads: library_threads("training")
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=2880,
+        **needs("train"),
     params:
         folder=subpath(output.weights, parent=True),
         settings=settings("train"),
@@ -28,9 +27,9 @@ rule train:
     message:
         "Training {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
-        "LIBRARY_THREADS={params.threads} relad train {input.packed:q} {params.folder:q} "
-        "--method {wildcards.method} --fold {wildcards.fold} --seed {wildcards.seed} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "LIBRARY_THREADS={params.threads} CODE={params.code} relad train {input.packed:q} "
+        "{params.folder:q} --method {wildcards.method} --fold {wildcards.fold} "
+        "--seed {wildcards.seed} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule synthesize:
@@ -48,8 +47,7 @@ rule synthesize:
         "../../envs/torch.yaml"
     threads: library_threads("sampling")
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=720,
+        **needs("synthesize"),
     params:
         model=subpath(input.weights, parent=True),
         settings=settings("synthesize"),
@@ -58,9 +56,9 @@ rule synthesize:
     message:
         "Synthesising PET of {wildcards.cohort} with {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
-        "LIBRARY_THREADS={params.threads} relad synthesize {params.model:q} {input.packed:q} "
-        "{output.synthesized:q} --method {wildcards.method} --settings {params.settings:q} "
-        "> {log:q} 2>&1"
+        "LIBRARY_THREADS={params.threads} CODE={params.code} relad synthesize {params.model:q} "
+        "{input.packed:q} {output.synthesized:q} --method {wildcards.method} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
 
 
 # The sampler study: the same step for one of its samplings. Thousands of images, so they go when

@@ -14,8 +14,7 @@ rule enroll:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        **needs("enroll"),
     params:
         # With another number of folds nobody need be enrolled, and so registered, again: `pack`
         # refuses at once what has become too many.
@@ -25,8 +24,8 @@ rule enroll:
     message:
         "Listing who of {wildcards.cohort} may be of use"
     shell:
-        "relad enroll {input.bids:q} {output.enrolled:q} --cohort {wildcards.cohort} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "CODE={params.code} relad enroll {input.bids:q} {output.enrolled:q} "
+        "--cohort {wildcards.cohort} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule register:
@@ -44,8 +43,7 @@ rule register:
         "../../envs/imaging.yaml"
     threads: library_threads("registration")
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=120,
+        **needs("register"),
     params:
         settings=settings("register"),
         code=code("register"),
@@ -53,8 +51,9 @@ rule register:
     message:
         "Registering {wildcards.cohort} {wildcards.subject}"
     shell:
-        "LIBRARY_THREADS={params.threads} relad register {input.bids:q} {output.registered:q} "
-        "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
+        "LIBRARY_THREADS={params.threads} CODE={params.code} relad register {input.bids:q} "
+        "{output.registered:q} --subject {wildcards.subject} --settings {params.settings:q} "
+        "> {log:q} 2>&1"
 
 
 rule normalize:
@@ -70,15 +69,14 @@ rule normalize:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        **needs("normalize"),
     params:
         settings=settings("normalize"),
         code=code("normalize"),
     message:
         "Resampling {wildcards.cohort} {wildcards.subject} to MNI and SUVR"
     shell:
-        "relad normalize {input.registered:q} {output.normalized:q} "
+        "CODE={params.code} relad normalize {input.registered:q} {output.normalized:q} "
         "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -99,8 +97,7 @@ rule qc:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        **needs("qc"),
     params:
         out=subpath(output[0], parent=True),
         normalized=words("qc", normalized_folders),
@@ -109,8 +106,8 @@ rule qc:
     message:
         "Quality page of {wildcards.cohort}"
     shell:
-        "relad qc {params.out:q} @{params.normalized:q} --title {wildcards.cohort} "
-        "--settings {params.settings:q} > {log:q} 2>&1"
+        "CODE={params.code} relad qc {params.out:q} @{params.normalized:q} "
+        "--title {wildcards.cohort} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule pack:
@@ -128,8 +125,7 @@ rule pack:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=240,
+        **needs("pack"),
     params:
         qc=subpath(input.verdicts, parent=True),
         normalized=words("pack", normalized_folders),
@@ -138,6 +134,6 @@ rule pack:
     message:
         "Packing {wildcards.cohort}"
     shell:
-        "relad pack {output.packed:q} @{params.normalized:q} --qc {params.qc:q} "
-        "--bids {input.bids:q} "
-        "--cohort {wildcards.cohort} --settings {params.settings:q} > {log:q} 2>&1"
+        "CODE={params.code} relad pack {output.packed:q} @{params.normalized:q} "
+        "--qc {params.qc:q} --bids {input.bids:q} --cohort {wildcards.cohort} "
+        "--settings {params.settings:q} > {log:q} 2>&1"

@@ -16,8 +16,7 @@ rule evaluate:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=240,
+        **needs("evaluate"),
     params:
         options="",
         settings=settings("evaluate"),
@@ -25,8 +24,8 @@ rule evaluate:
     message:
         "Evaluating {wildcards.method} on {wildcards.cohort}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
-        "relad evaluate {input.synthesized:q} {output.metrics:q} --packed {input.packed:q} "
-        "{params.options} --settings {params.settings:q} > {log:q} 2>&1"
+        "CODE={params.code} relad evaluate {input.synthesized:q} {output.metrics:q} "
+        "--packed {input.packed:q} {params.options} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 use rule evaluate as evaluate_sampler with:
@@ -73,8 +72,7 @@ rule tables:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        **needs("tables"),
     params:
         out=subpath(output[0], parent=True),
         made_of=words("tables", made_of),
@@ -84,7 +82,7 @@ rule tables:
     message:
         "Table {wildcards.name}"
     shell:
-        "relad tables @{params.made_of:q} --only {wildcards.name} "
+        "CODE={params.code} relad tables @{params.made_of:q} --only {wildcards.name} "
         "--out {params.out:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -109,8 +107,7 @@ rule figures:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        **needs("figures"),
     params:
         out=subpath(output[0], parent=True),
         made_of=words("figures", made_of),
@@ -120,7 +117,7 @@ rule figures:
     message:
         "Figure {wildcards.name}"
     shell:
-        "relad figures @{params.made_of:q} --only {wildcards.name} "
+        "CODE={params.code} relad figures @{params.made_of:q} --only {wildcards.name} "
         "--out {params.out:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -138,15 +135,14 @@ rule report:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        **needs("report"),
     params:
         shown=words("report", shown_results),
         code=code("report"),
     message:
         "The study on one page"
     shell:
-        "relad report {output.report:q} @{params.shown:q} > {log:q} 2>&1"
+        "CODE={params.code} relad report {output.report:q} @{params.shown:q} > {log:q} 2>&1"
 
 
 rule paper:
@@ -166,8 +162,7 @@ rule paper:
         "../../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        **needs("paper"),
     params:
         out=subpath(output.paper, parent=True),
         shown=words("paper", first_forms),
@@ -175,4 +170,4 @@ rule paper:
     message:
         "Skeleton of the paper"
     shell:
-        "relad paper {params.out:q} @{params.shown:q} > {log:q} 2>&1"
+        "CODE={params.code} relad paper {params.out:q} @{params.shown:q} > {log:q} 2>&1"

@@ -17,8 +17,7 @@ rule search:
         "../../envs/torch.yaml"
     threads: library_threads("training")
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=10080,
+        **needs("search"),
     params:
         folder=subpath(output.record, parent=True),
         settings=settings("search"),
@@ -27,8 +26,8 @@ rule search:
     message:
         "Searching parameters of {wildcards.method}, fold {wildcards.fold}"
     shell:
-        "LIBRARY_THREADS={params.threads} relad search {input.packed:q} {params.folder:q} "
-        "--method {wildcards.method} --fold {wildcards.fold} "
+        "LIBRARY_THREADS={params.threads} CODE={params.code} relad search {input.packed:q} "
+        "{params.folder:q} --method {wildcards.method} --fold {wildcards.fold} "
         "--settings {params.settings:q} > {log:q} 2>&1"
 
 
@@ -47,8 +46,7 @@ rule tune:
         "../../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        **needs("tune"),
     params:
         folders=[Path(file).parent for file in all_searches()],
         out=subpath(output.tuned, parent=True),
@@ -57,5 +55,5 @@ rule tune:
     message:
         "Putting the searches together"
     shell:
-        "relad tune {params.folders:q} --out {params.out:q} --settings {params.settings:q} "
-        "> {log:q} 2>&1"
+        "CODE={params.code} relad tune {params.folders:q} --out {params.out:q} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
