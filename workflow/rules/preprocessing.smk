@@ -60,6 +60,7 @@ rule register:
 rule normalize:
     input:
         registered=paths.registered("{cohort}", "{subject}"),
+        truth=truth,
     output:
         normalized=directory(paths.normalized("{cohort}", "{subject}")),
     log:
@@ -73,13 +74,14 @@ rule normalize:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
+        truth=truth_option,
         settings=settings("normalize"),
         code=code("normalize"),
     message:
         "Resampling {wildcards.cohort} {wildcards.subject} to MNI and SUVR"
     shell:
         "relad normalize {input.registered:q} {output.normalized:q} "
-        "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
+        "--subject {wildcards.subject} {params.truth:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule qc:
