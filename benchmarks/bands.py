@@ -71,7 +71,7 @@ def rows(synthesized: Path, data: PackedDataset) -> list[dict[str, str]]:
         files = [synthesized / sample_pet(subject, tracer, n) for n in range(1, count + 1)]
         samples = np.stack([np.asarray(load_nifti(file, ndim=3).dataobj) for file in files])
         truth = to_suvr(np.asarray(data.pet[index, k], dtype=np.float64), data.windows[tracer])
-        mask, mean = np.asarray(data.mask[index]), samples.mean(axis=0)
+        mask, mean = data.pair_mask(index, k), samples.mean(axis=0)
         errors.append(powers(mean - truth, mask, voxel_mm))
         spreads.append(sum(powers(s - mean, mask, voxel_mm) for s in samples) / (count - 1))
     error, spread = np.mean(errors, axis=0), np.mean(spreads, axis=0)

@@ -105,7 +105,7 @@ def measured(
         for batch in in_batches(pairs, info["counts"]["batch_size"]):
             keys = [(data.subjects[i]["subject"], data.tracers[k]) for i, k in batch]
             if callable(change) or change is None:
-                given = volumes.batch(list(batch), scaling).condition
+                given = volumes.given(list(batch), scaling)
                 if change is not None:
                     mri = torch.stack([volumes.mri(i) for i, _ in batch])
                     mri = change(mri, given.mask, keys)
@@ -125,9 +125,11 @@ def measured(
             for (i, k), image in zip(batch, images, strict=True):
                 window = data.windows[data.tracers[k]]
                 truth = to_suvr(np.asarray(data.pet[i, k], np.float64), window)
+                seen = np.isfinite(truth)
+                truth, image = (np.where(seen, v, 0) for v in (truth, image))
                 if isinstance(change, float):
                     truth = moved(truth, change, voxel_mm[0])
-                mask = np.asarray(data.mask[i])
+                mask = data.pair_mask(i, k)
                 found.append(compare(image, truth, mask, width(window), voxel_mm=voxel_mm))
         means = {m: np.mean([values[m] for values in found]) for m in SHOWN}
         yield {

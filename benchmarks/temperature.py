@@ -82,14 +82,14 @@ def measured(
     def row(sampling: Sampling) -> dict[str, str]:
         found = []
         for part in in_batches(pairs, info["counts"]["batch_size"]):
-            batch = volumes.batch(list(part), scaling)
+            given = volumes.given(list(part), scaling)
             windows = [data.windows[data.tracers[k]] for _, k in part]
             keys = [(data.subjects[i]["subject"], data.tracers[k]) for i, k in part]
             drawn = [
                 draw(
                     method,
                     scaling,
-                    batch.condition,
+                    given,
                     sampling,
                     windows,
                     [generator_for("temperature", *key, s, device=device) for key in keys],
@@ -97,7 +97,7 @@ def measured(
                 for s in range(sampling.samples)
             ]
             for j, ((i, k), window) in enumerate(zip(part, windows, strict=True)):
-                mask = data.mask[i].astype(bool)
+                mask = data.pair_mask(i, k)
                 truth = to_suvr(np.asarray(data.pet[i, k])[mask], window)
                 values = np.stack([sample[j][mask] for sample in drawn])
                 found.append(scores(values, truth, width(window)))

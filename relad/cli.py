@@ -36,6 +36,7 @@ STEPS: dict[str, str] = {
     "synthesize": "synthesise PET for a fold's test subjects or a cohort",
     "export": "a trained model as one file with its card, to pass on",
     "evaluate": "compare synthetic with real PET, one row per value",
+    "ceiling": "how near to simulated PET any method could come",
     "derivatives": "a cohort's synthetic PET as BIDS, by person, with pages",
     "tables": "the study's tables as CSV, LaTeX and Markdown",
     "figures": "the study's figures as PNG and PDF",

@@ -24,7 +24,7 @@ class Condition:
     tracer
         Index into the study's tracers.
     mask
-        Brain.
+        Brain; of a :class:`Batch` the part of it that the PET shows.
     outside
         The known value of PET outside the brain.
     """
@@ -36,11 +36,11 @@ class Condition:
 
     def sample(self: Given, i: int) -> Given:
         """What belongs to sample i alone."""
-        each = {k: v[i : i + 1] for k, v in vars(self).items() if k != "outside"}
-        return replace(self, **each)
+        own = {k: v for k, v in vars(self).items() if k != "outside" and v is not None}
+        return replace(self, **{k: v[i : i + 1] for k, v in own.items()})
 
     def in_brain(self, volume: Volume) -> Volume:
-        """Set volumes to their known value outside the brain."""
+        """Set volumes to their known value outside the brain; of a batch, outside its mask."""
         return torch.where(self.mask, volume, self.outside)
 
     def brain_mean(self, value: Volume) -> PerSample:
@@ -53,13 +53,21 @@ class Condition:
 class Batch(Condition):
     """A condition with its true PET, for training.
 
+    Brain that the PET does not show is no part of ``mask``, so that no loss counts it, and holds
+    ``outside`` in the truth as in whatever went through :meth:`in_brain`: an adversary cannot tell
+    them by it.
+
     Attributes
     ----------
     pet
         x0: PET as y of :mod:`relad.data.scaling`, about [-1, 1].
+    unseen
+        Brain outside the field of view of the PET; None where there is none. Only for losses that
+        count what lies outside the brain as well.
     """
 
     pet: Volume
+    unseen: Mask | None = None
 
     @property
     def condition(self) -> Condition:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from relad.compute import parallel
 from relad.compute.randomness import generator_for
-from relad.data.batch import Batch
+from relad.data.batch import Batch, Condition
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
@@ -90,36 +90,39 @@ class Volumes:
         """(1, x, y, z) bool."""
         return self._read(("mask", subject), lambda: self.data.mask[subject][None])
 
-    def batch(self, pairs: list[Pair], scaling: Scaling, flip: list[bool] | None = None) -> Batch:
-        """Batch of some pairs; ``flip`` mirrors left and right."""
+    def given(
+        self, pairs: list[Pair], scaling: Scaling, flip: list[bool] | None = None
+    ) -> Condition:
+        """What a synthesis of some pairs may look at, read without any PET.
 
-        def stacked(volumes: Iterable[Tensor]) -> Tensor:
-            return torch.stack(
-                [v.flip(1) if flip and flip[i] else v for i, v in enumerate(volumes)]
-            )
-
-        brain = stacked(self.mask(subject) for subject, _ in pairs)
-        mri = stacked(self.mri(subject) for subject, _ in pairs)
-        pet = stacked(self.pet(pair) for pair in pairs)
-        tracer = torch.tensor([k for _, k in pairs], device=self.device)
-        return Batch(
+        ``flip`` mirrors left and right.
+        """
+        brain = _stacked((self.mask(subject) for subject, _ in pairs), flip)
+        mri = _stacked((self.mri(subject) for subject, _ in pairs), flip)
+        return Condition(
             mri=scaling.inputs(mri, brain),
-            tracer=tracer,
+            tracer=torch.tensor([k for _, k in pairs], device=self.device),
             mask=brain,
-            pet=scaling.to_target(pet, tracer, brain),
             outside=scaling.outside,
         )
 
+    def batch(self, pairs: list[Pair], scaling: Scaling, flip: list[bool] | None = None) -> Batch:
+        """Some pairs for training, in the brain that their PET shows."""
+        given = self.given(pairs, scaling, flip)
+        pet = _stacked((self.pet(pair) for pair in pairs), flip)
+        seen = given.mask & pet.isfinite()
+        return Batch(
+            mri=given.mri,
+            tracer=given.tracer,
+            mask=seen,
+            outside=given.outside,
+            pet=scaling.to_target(pet, given.tracer, seen),
+            unseen=given.mask & ~seen,
+        )
 
-def load_batch(
-    data: PackedDataset,
-    pairs: list[Pair],
-    channels: list[int],
-    scaling: Scaling,
-    flip: list[bool] | None = None,
-) -> Batch:
-    """Read (subject, tracer) pairs from the packed dataset; ``flip`` mirrors left and right."""
-    return Volumes(data, channels, scaling.outside.device).batch(pairs, scaling, flip)
+
+def _stacked(volumes: Iterable[Tensor], flip: list[bool] | None) -> Tensor:
+    return torch.stack([v.flip(1) if flip and flip[i] else v for i, v in enumerate(volumes)])
 
 
 def fits_on(device: torch.device, data: PackedDataset, pairs: list[Pair], channels: int) -> bool:

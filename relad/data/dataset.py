@@ -5,9 +5,13 @@ Needs NumPy alone, so that the packed folder and this file are all a bare GPU ma
 
 ======================  ====================================================================
 ``mri.npy``             (N, 2, x, y, z) float32, T1w and FLAIR, [-1, 1], -1 outside the mask
-``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists; not
-                        in a cohort with the role apply, whose PET nobody knows
+``pet.npy``             (N, K, x, y, z) float32, window units of SUVR, NaN where no PET exists: of
+                        brain outside a scan's field of view, and of a tracer that was not given;
+                        not in a cohort with the role apply, whose PET nobody knows
 ``mask.npy``            (N, x, y, z) bool, brain
+``ceiling.npy``         as pet.npy, what anatomy, stage and lesions determine of simulated PET; only
+                        where dataset.json says ``ceiling``. For ``relad ceiling``: whoever trains
+                        or synthesises neither needs nor opens it
 ``regions.npy``         (N, R, x, y, z) bool, everybody's own regions of the evaluation; only where
                         dataset.json names some
 ``subjects.tsv``        one row per subject of the cohort, excluded ones with their reason
@@ -49,7 +53,10 @@ SUBJECT_COLUMNS = (
 )
 
 #: What is told of people and data beside what makes them up.
-_BESIDE = {"provenance", "regions", "preprocessing", "scanner", "brain_volume_ml", "mri_sha256"}
+_BESIDE = {"provenance", "regions", "ceiling", "preprocessing", "scanner", "brain_volume_ml"}
+_BESIDE |= {"mri_sha256"}
+#: Volumes that no model has seen.
+_UNSEEN = {"regions", "ceiling"}
 _NOWHERE = np.float32(np.nan)
 
 
@@ -84,10 +91,10 @@ class PackedDataset:
     mri
         (N, 2, x, y, z) float32 memmap in [-1, 1].
     pet
-        (N, K, x, y, z) float32 memmap in window units; NaN where the subject lacks the tracer, and
-        everywhere in a cohort with the role apply.
+        (N, K, x, y, z) float32 memmap in window units; NaN where the subject lacks the tracer, in
+        brain that the scan does not show, and everywhere in a cohort with the role apply.
     mask
-        (N, x, y, z) bool memmap.
+        (N, x, y, z) bool memmap: brain that T1w and FLAIR show.
     regions
         (N, R, x, y, z) bool memmap of the subjects' own regions, in the order of ``own_regions``;
         R is 0 where the cohort has none of its own.
@@ -97,6 +104,8 @@ class PackedDataset:
         a tuple.
     excluded
         The other rows, each with its ``reason``.
+    has_ceiling
+        Whether :meth:`ceiling` is there.
     modalities, tracers, windows, affine, shape, cohort, role, kind, own_regions
         As in ``dataset.json``; ``windows`` maps a tracer to (low, high) in SUVR, ``affine`` is a
         (4, 4) float64 array from voxel index to MNI RAS mm.
@@ -153,6 +162,7 @@ class PackedDataset:
         x, y, z = info["shape"]
         self.shape: tuple[int, int, int] = (operator.index(x), operator.index(y), operator.index(z))
         self.own_regions: list[str] = list(info.get("regions", ()))
+        self.has_ceiling = info.get("ceiling") is True
         self.preprocessing: dict[str, Any] | None = info.get("preprocessing")
 
     @staticmethod
@@ -191,6 +201,28 @@ class PackedDataset:
     def __len__(self) -> int:
         return len(self.subjects)
 
+    def pair_mask(self, subject: int, tracer: int) -> np.ndarray:
+        """Brain (x, y, z) that T1w, FLAIR and the PET of a pair show: where PET can be compared."""
+        return np.asarray(self.mask[subject]) & np.isfinite(self.pet[subject, tracer])
+
+    def ceiling(self) -> np.ndarray:
+        """Open what anatomy determines of simulated PET, (N, K, x, y, z) as :attr:`pet`.
+
+        Not with the other volumes, among which a method's are.
+
+        Raises
+        ------
+        ReladError
+            Where the cohort has none: nobody knows it of real PET.
+        """
+        if not self.has_ceiling:
+            raise ReladError(
+                "holds nothing of what anatomy determines of its PET",
+                file=self.path,
+                hint="only simulated PET has it: normalize with --truth and pack again",
+            )
+        return self._map("ceiling", (len(self), len(self.tracers), *self.shape))
+
     def names(self, pairs: Iterable[tuple[int, int]]) -> list[str]:
         """Sorted labels of the subjects of some pairs."""
         return sorted({self.subjects[i]["subject"] for i, _ in pairs})
@@ -199,11 +231,12 @@ class PackedDataset:
     def fingerprint(self) -> str:
         """Hash of what is in it: people, folds, volumes (by their checksums), windows and grid.
 
-        Without the regions of the evaluation, which no model has seen, and what is told beside.
+        Without the regions of the evaluation and the ceiling, which no model has seen, and what is
+        told beside.
         """
         facts = {k: v for k, v in self.info.items() if k not in _BESIDE}
         if "sha256" in facts:
-            facts["sha256"] = {k: v for k, v in facts["sha256"].items() if k != "regions"}
+            facts["sha256"] = {k: v for k, v in facts["sha256"].items() if k not in _UNSEEN}
         people = [{k: v for k, v in row.items() if k not in _BESIDE} for row in self.subjects]
         text = json.dumps([facts, people], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

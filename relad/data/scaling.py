@@ -103,7 +103,7 @@ class Scaling(nn.Module):
             return cls.window(tracers)
         if kind != "voxel_mean":
             raise ValueError(f"data scaling {kind!r} is none of {', '.join(KINDS)}")
-        pet = [(k, lambda i=i, k=k: data.pet[i, k], data.mask[i]) for i, k in pairs]
+        pet = [(k, lambda i=i, k=k: data.pet[i, k], data.pair_mask(i, k)) for i, k in pairs]
         subjects = sorted({i for i, _ in pairs})
         mri = [
             (j, lambda i=i, c=c: data.mri[i, c], data.mask[i])

@@ -58,7 +58,7 @@ def real_suvr(dataset: PackedDataset, tracer: str, region: str) -> np.ndarray:
     for index, of in dataset.pairs():
         if of != k:
             continue
-        brain = np.asarray(dataset.mask[index])
+        brain = dataset.pair_mask(index, k)
         if region not in own and not is_covered(region, brain, dataset.affine):
             continue
         masks = dict(zip(own, np.asarray(dataset.regions[index]), strict=True))

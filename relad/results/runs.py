@@ -16,6 +16,7 @@ from relad.results.hashed import Made, found
 from relad.results.origin import Origin
 from relad.results.records import read_synthesis, read_training
 from relad.status import Kind
+from relad.study.catalogue import CEILING
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,21 @@ class Evaluation:
     told
         All of its record.
     synthesized, packed
-        ``synthesis.json`` of the folder that was evaluated and ``dataset.json`` of the cohort.
+        ``synthesis.json`` of the folder that was evaluated, None of a table of `relad ceiling`, and
+        ``dataset.json`` of the cohort.
     images
         Name in that folder -> hash of every synthetic image that was compared.
     """
 
     metrics: Path
     told: dict[str, Any]
-    synthesized: Made
+    synthesized: Made | None
     packed: Made
     images: dict[str, str]
+
+    @property
+    def step(self) -> str:
+        return CEILING if self.synthesized is None else "evaluate"
 
 
 def read_evaluation(metrics: Path) -> Evaluation:
@@ -53,8 +59,10 @@ def read_evaluation(metrics: Path) -> Evaluation:
     told = read_object(file, needs=("made_of", "provenance"))
     with content_of(file, "record of `relad evaluate`", hint="run `relad evaluate` again"):
         made_of = told["made_of"]
-        (synthesized,) = found(made_of["synthesized"], file.parent)
         (packed,) = found(made_of["packed"], file.parent)
+        if told["provenance"].get("step") == CEILING:
+            return Evaluation(metrics, told, None, packed, {})
+        (synthesized,) = found(made_of["synthesized"], file.parent)
         return Evaluation(metrics, told, synthesized, packed, dict(made_of["images"]))
 
 
@@ -101,13 +109,14 @@ def runs_behind(origins: Iterable[Origin]) -> list[Run]:
         for made in origin.files["metrics"]:
             evaluation = read_evaluation(made.path)
             add("pack", evaluation.packed.path)
-            add("synthesize", evaluation.synthesized.path)
-            add("evaluate", made.path.with_suffix(".json"))
+            if evaluation.synthesized is not None:
+                add("synthesize", evaluation.synthesized.path)
+            add(evaluation.step, made.path.with_suffix(".json"))
         for part, step in (("packed", "pack"), ("models", "train"), ("synthesized", "synthesize")):
             for made in origin.files[part]:
                 add(step, made.path)
         add(f"{origin.result.kind}s", origin.file)
-    order = ("pack", "train", "synthesize", "evaluate", "tables", "figures")
+    order = ("pack", "train", "synthesize", "evaluate", CEILING, "tables", "figures")
     return sorted(runs.values(), key=lambda run: order.index(run.step))
 
 

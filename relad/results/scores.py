@@ -16,6 +16,7 @@ import pandas as pd
 from relad.errors import DataError, ReladError
 from relad.results.metrics import METRICS, metrics_in, regions
 from relad.status import Kind
+from relad.study.catalogue import CEILING
 from relad.study.sampling import whole
 from relad.study.settings import ResultSettings
 
@@ -36,19 +37,27 @@ COLUMNS = (
 
 
 def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.DataFrame:
-    """Read tables of ``relad evaluate`` as one.
+    """Rows of methods, see :func:`read_all`."""
+    return read_all(files, settings)[0]
+
+
+def read_all(
+    files: Iterable[str | Path], settings: ResultSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read tables of ``relad evaluate`` and of ``relad ceiling``.
 
     Parameters
     ----------
     files
-        Tables of ``relad evaluate``.
+        Tables of either.
     settings
         Cohorts, tracers and methods that there are.
 
     Returns
     -------
-    One row per value, with the columns :data:`COLUMNS`. Cohort, tracer and method are ordered as
-    the settings have them, ``value`` is float64, all else text.
+    Rows of methods and, kept from what compares these, rows of the ceiling. One row per value, with
+    the columns :data:`COLUMNS`. Cohort, tracer and method are ordered as the settings have them,
+    ``value`` is float64, all else text.
 
     Raises
     ------
@@ -56,7 +65,8 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
         Where a table lacks columns, names something unknown, holds what is no number, or
         gives a value twice; where a cohort's data are of two kinds.
     """
-    study = {"cohort": settings.cohorts, "tracer": settings.tracers, "method": settings.methods}
+    methods = [*settings.methods, CEILING]
+    study = {"cohort": settings.cohorts, "tracer": settings.tracers, "method": methods}
     fixed = {
         "data": [str(kind) for kind in Kind],
         "region": regions(settings.segmentation.regions),
@@ -81,7 +91,7 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
             part.assign(value=[number_of(text, file) for text in part["value"]], file=file)
         )
     if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(COLUMNS))
     scores = pd.concat(parts, ignore_index=True)
     again = scores[scores.duplicated([c for c in COLUMNS if c not in ("data", "value")])]
     for row in again.itertuples():
@@ -90,7 +100,8 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
             f"seed {row.seed} is given twice",
             file=row.file,
         )
-    for cohort, kinds in scores.groupby("cohort")["data"].unique().items():
+    ceiling = scores["method"] == CEILING
+    for cohort, kinds in scores[~ceiling].groupby("cohort")["data"].unique().items():
         if len(kinds) > 1:
             raise ReladError(
                 f"data of cohort {cohort} are both {' and '.join(sorted(kinds))}",
@@ -98,7 +109,10 @@ def read_scores(files: Iterable[str | Path], settings: ResultSettings) -> pd.Dat
             )
     for column, known in study.items():
         scores[column] = pd.Categorical(scores[column], list(known))
-    return scores[list(COLUMNS)]
+    scores = scores[list(COLUMNS)]
+    of_methods = scores[~ceiling].reset_index(drop=True)
+    of_methods["method"] = of_methods["method"].cat.set_categories(list(settings.methods))
+    return of_methods, scores[ceiling]
 
 
 def _read(file: Path) -> pd.DataFrame:

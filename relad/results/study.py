@@ -24,7 +24,7 @@ from relad.results.records import (
     require_alike,
     require_known,
 )
-from relad.results.scores import read_scores, subject_values
+from relad.results.scores import read_all, subject_values
 from relad.study import catalogue
 from relad.study.catalogue import Result
 from relad.study.config import load_settings
@@ -42,8 +42,8 @@ class Study:
     ----------
     settings
         Cohorts, tracers, methods, and how values are averaged.
-    scores
-        As :func:`relad.results.scores.read_scores` gives them.
+    scores, ceiling
+        Rows of methods and of the ceiling, as :func:`relad.results.scores.read_all` gives them.
     models, synthesized
         What trainings and syntheses wrote about themselves.
     packed
@@ -58,6 +58,7 @@ class Study:
     synthesized: list[Synthesis] = field(default_factory=list)
     packed: dict[str, PackedDataset] = field(default_factory=dict)
     files: dict[str, list[Path]] = field(default_factory=dict)
+    ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def read(
@@ -75,9 +76,11 @@ class Study:
             "synthesized": sorted(map(Path, synthesized)),
             "packed": [Path(folder) for folder in packed],
         }
+        scores, ceiling = read_all(files["metrics"], settings)
         study = cls(
             settings=settings,
-            scores=read_scores(files["metrics"], settings),
+            scores=scores,
+            ceiling=ceiling,
             models=[read_training(folder) for folder in files["models"]],
             synthesized=[read_synthesis(folder) for folder in files["synthesized"]],
             packed={dataset.cohort: dataset for dataset in map(PackedDataset, files["packed"])},
@@ -148,7 +151,10 @@ class Study:
 def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add what a step that makes tables or figures is given, and the list of them to its help."""
     parser.add_argument(
-        "metrics", nargs="*", metavar="METRICS.csv", help="tables of `relad evaluate`"
+        "metrics",
+        nargs="*",
+        metavar="METRICS.csv",
+        help="tables of `relad evaluate` and `relad ceiling`",
     )
     for name, step in _FOLDERS.items():
         parser.add_argument(

@@ -7,9 +7,9 @@ Example:
 reads the PET that `relad synthesize` wrote and the real PET of the packed cohort (mapped back from
 network units to SUVR), and writes the columns cohort, data (real, hybrid or simulated), method,
 sampler, fold, seed, subject, tracer, region, metric, value. PSNR (dB), SSIM (3D), MAE (SUVR), HFEN
-and the spectral powers are taken inside each subject's brain mask (region "brain"); the data range
-is the width of the tracer's SUVR window, as packed. Data are simulated too where the method was
-trained on such.
+and the spectral powers are taken inside each subject's brain mask, as far as T1w, FLAIR and the PET
+reach (region "brain"); the data range is the width of the tracer's SUVR window, as packed. Data are
+simulated too where the method was trained on such.
 
 Of several samples the synthetic PET is the mean. CRPS (of a single image the MAE), spread/skill and
 the coverage of intervals are taken of all of them, and the first one is compared as an image too,
@@ -36,8 +36,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Container, Iterator
-from itertools import product
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +63,29 @@ from relad.study.provenance import describe
 from relad.study.sampling import one_of
 from relad.study.settings import EvaluateSettings, plain
 
+#: Sampler, image (x, y, z) in SUVR, and the samples that it is the mean of, if it is one.
+Compared = tuple[str, np.ndarray, Iterable[np.ndarray] | None]
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("synthesized", metavar="SYNTHESIZED", help="folder of `relad synthesize`")
     parser.add_argument("out", metavar="OUT.csv", help="table to write")
     parser.add_argument("--packed", required=True, help="the cohort's folder of `relad pack`")
+    add_study(parser)
+    parser.add_argument(
+        "--image-only",
+        action="store_true",
+        help="of several samples, no rows of the first one alone",
+    )
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """The option that holds packed data to a study's settings."""
     parser.add_argument(
         "--settings",
         metavar="FILE",
         help="a study's configuration; if given, its SUVR windows and voxels must be those of the "
         "packed data",
-    )
-    parser.add_argument(
-        "--image-only",
-        action="store_true",
-        help="of several samples, no rows of the first one alone",
     )
 
 
@@ -86,13 +94,7 @@ def run(args: argparse.Namespace) -> None:
     if out.suffix != ".csv":
         raise ReladError("the table's name must end in .csv", file=out)
     dataset = PackedDataset(args.packed)
-    settled: dict[str, Any] = {}
-    if args.settings is not None:
-        settings = load_settings(args.settings, EvaluateSettings)
-        _require_packed_as(dataset, settings)
-        settled = plain(settings)
-    if dataset.applied:
-        raise ReladError("holds no PET to compare with (role apply)", file=dataset.path)
+    settled = settings_of(args.settings, dataset)
     synthesis = read_synthesis(args.synthesized)
     if synthesis.cohort != dataset.cohort:
         raise ReladError(
@@ -110,10 +112,56 @@ def run(args: argparse.Namespace) -> None:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
     images: dict[str, str] = {}
     rows = list(evaluate(synthesis, dataset, image_only=args.image_only, images=images))
-    absent = absent_regions(synthesis, dataset)
+    pairs = [
+        (i, k)
+        for i, k in dataset.pairs(synthesis.fold, _part(dataset))
+        if dataset.subjects[i]["subject"] not in synthesis.left_out
+    ]
+    write(
+        "evaluate",
+        out,
+        rows,
+        dataset,
+        pairs,
+        kind=Kind.of_parts([dataset.kind, synthesis.kind]),
+        settled=settled,
+        left_out=synthesis.left_out,
+        made_of={
+            "synthesized": told([synthesis.folder / "synthesis.json"], out.parent),
+            "packed": told([dataset.path / "dataset.json"], out.parent),
+            "images": images,
+        },
+    )
+
+
+def settings_of(file: str | None, dataset: PackedDataset) -> dict[str, Any]:
+    """Settings by which a cohort is measured; refuses one that was packed by others."""
+    settled: dict[str, Any] = {}
+    if file is not None:
+        settings = load_settings(file, EvaluateSettings)
+        _require_packed_as(dataset, settings)
+        settled = plain(settings)
+    if dataset.applied:
+        raise ReladError("holds no PET to compare with (role apply)", file=dataset.path)
+    return settled
+
+
+def write(
+    step: str,
+    out: Path,
+    rows: list[dict[str, Any]],
+    dataset: PackedDataset,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    kind: Kind,
+    settled: dict[str, Any],
+    **more: Any,
+) -> None:
+    """Write a step's rows, of some pairs, and beside them how they were measured and ``more``."""
+    absent = absent_regions(dataset, pairs)
     for region, subjects in absent.items():
         print(
-            f"evaluate: less than {MIN_COVERED:.0%} of the region {region} lies in the brain mask "
+            f"{step}: less than {MIN_COVERED:.0%} of the region {region} lies in the brain mask "
             f"of {', '.join(subjects)}: no rows of it -- look at the mask, or take finer voxels",
             file=sys.stderr,
         )
@@ -122,13 +170,8 @@ def run(args: argparse.Namespace) -> None:
     write_json(
         out.with_suffix(".json"),
         {
-            "kind": Kind.of_parts([dataset.kind, synthesis.kind]),
-            "left_out": synthesis.left_out,
-            "made_of": {
-                "synthesized": told([synthesis.folder / "synthesis.json"], out.parent),
-                "packed": told([dataset.path / "dataset.json"], out.parent),
-                "images": images,
-            },
+            "kind": kind,
+            **more,
             "regions": {
                 name: metric.taken_in(dataset.own_regions) for name, metric in METRICS.items()
             },
@@ -145,29 +188,26 @@ def run(args: argparse.Namespace) -> None:
                 for name, metric in METRICS.items()
                 if metric.note
             },
-            "provenance": describe(
-                "evaluate", settled, "numpy", "scipy", "scikit-image", "nibabel"
-            ),
+            "provenance": describe(step, settled, "numpy", "scipy", "scikit-image", "nibabel"),
         },
     )
     subjects = len({row["subject"] for row in rows})
-    print(f"evaluate: {len(rows)} values of {subjects} subjects -> {out}", file=sys.stderr)
+    print(f"{step}: {len(rows)} values of {subjects} subjects -> {out}", file=sys.stderr)
 
 
 def _part(dataset: PackedDataset) -> str:
     return "test" if dataset.role == "train" else "all"
 
 
-def absent_regions(synthesis: Synthesis, dataset: PackedDataset) -> dict[str, list[str]]:
-    """Regions of the atlas -> those of the compared subjects who do not have it."""
-    absent: dict[str, list[str]] = {}
-    for i in dict.fromkeys(i for i, _ in dataset.pairs(synthesis.fold, _part(dataset))):
-        subject = dataset.subjects[i]["subject"]
-        if subject in synthesis.left_out:
-            continue
-        for region in _lacking(dataset, np.asarray(dataset.mask[i])):
-            absent.setdefault(region, []).append(subject)
-    return absent
+def absent_regions(
+    dataset: PackedDataset, pairs: Iterable[tuple[int, int]]
+) -> dict[str, list[str]]:
+    """Regions of the atlas -> those of the compared subjects who do not have it in some PET."""
+    absent: dict[str, dict[str, None]] = {}
+    for i, k in pairs:
+        for region in _lacking(dataset, dataset.pair_mask(i, k)):
+            absent.setdefault(region, {})[dataset.subjects[i]["subject"]] = None
+    return {region: list(subjects) for region, subjects in absent.items()}
 
 
 def _lacking(dataset: PackedDataset, brain: np.ndarray) -> list[str]:
@@ -196,21 +236,65 @@ def evaluate(
         value is not a number.
     """
     kind = Kind.of_parts([dataset.kind, synthesis.kind])
-    voxel_mm = voxel_sizes(dataset.affine)
     for index, k in dataset.pairs(fold=synthesis.fold, part=_part(dataset)):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
         if tracer in synthesis.untrained or subject in synthesis.left_out:
             continue
         if only is not None and (subject, tracer) not in only:
             continue
-        window = dataset.windows[tracer]
-        truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
-        brain = np.asarray(dataset.mask[index])
-        own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
-        lacking = _lacking(dataset, brain)
-        measured = [region for region in regions(own) if region not in lacking]
-        compared = _images(synthesis, dataset, subject, tracer, brain, image_only, images)
-        for (sampler, image, samples), region in product(compared, measured):
+        yield from compared(
+            dataset,
+            index,
+            k,
+            _images(synthesis, dataset, subject, tracer, image_only, images),
+            file=synthesis.folder / synthetic_pet(subject, tracer),
+            data=kind,
+            method=synthesis.method,
+            fold=synthesis.fold,
+            seed=synthesis.seed,
+        )
+
+
+def compared(
+    dataset: PackedDataset,
+    index: int,
+    k: int,
+    images: Iterable[Compared],
+    *,
+    file: Path,
+    **columns: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of images of one pair (subject, tracer) of a packed cohort.
+
+    Parameters
+    ----------
+    images
+        For each its sampler, the image (x, y, z) in SUVR, and the samples that it is the mean of,
+        or None.
+    file
+        What an error is about.
+    **columns
+        The other columns: ``data``, ``method``, ``fold``, ``seed``.
+
+    Raises
+    ------
+    DataError
+        Where a value is not a number.
+    """
+    subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
+    window, voxel_mm = dataset.windows[tracer], voxel_sizes(dataset.affine)
+    truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
+    brain, seen = dataset.pair_mask(index, k), np.isfinite(truth)
+    own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
+    lacking = _lacking(dataset, brain)
+    # 0 where the PET shows nothing, in both of them: some metrics look across the mask's edge.
+    truth[~seen] = 0.0
+    for sampler, image, samples in images:
+        image = np.where(seen, image, np.zeros_like(image))
+        drawn = None if samples is None else np.stack([sample[brain] for sample in samples])
+        for region in regions(own):
+            if region in lacking:
+                continue
             try:
                 mask = mask_of(region, brain, dataset.affine, own)
                 values = compare(
@@ -221,27 +305,23 @@ def evaluate(
                     region,
                     own=region in own,
                     voxel_mm=voxel_mm,
-                    samples=None if samples is None else samples[:, mask[brain]],
+                    samples=None if drawn is None else drawn[:, mask[brain]],
                 )
                 undefined = [metric for metric, value in values.items() if math.isnan(value)]
                 if undefined:
                     raise DataError(f"{', '.join(undefined)} of the {region} is not a number")
             except DataError as error:
-                file = synthesis.folder / synthetic_pet(subject, tracer)
                 raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
             for metric, value in values.items():
                 yield {
                     "cohort": dataset.cohort,
-                    "data": kind,
-                    "method": synthesis.method,
                     "sampler": sampler,
-                    "fold": synthesis.fold,
-                    "seed": synthesis.seed,
                     "subject": subject,
                     "tracer": tracer,
                     "region": region,
                     "metric": metric,
                     "value": repr(value),
+                    **columns,
                 }
 
 
@@ -250,14 +330,10 @@ def _images(
     dataset: PackedDataset,
     subject: str,
     tracer: str,
-    brain: np.ndarray,
     image_only: bool,
     hashes: dict[str, str] | None,
-) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Yield what rows are of: their sampler, image (x, y, z), and samples (K, n) in the brain.
-
-    The synthetic image with all its samples, if there are several, and then the first alone.
-    """
+) -> Iterator[Compared]:
+    """Yield the synthetic image with all its samples, if there are several, and the first alone."""
 
     def read(name: str) -> np.ndarray:
         file = synthesis.folder / name
@@ -281,8 +357,8 @@ def _images(
         return
     first = read(sample_pet(subject, tracer, 1))
     others = range(2, synthesis.samples + 1)
-    samples = [first[brain], *(read(sample_pet(subject, tracer, n))[brain] for n in others)]
-    yield synthesis.sampler, image, np.stack(samples)
+    samples = chain([first], (read(sample_pet(subject, tracer, n)) for n in others))
+    yield synthesis.sampler, image, samples
     of_one = one_of(synthesis.sampler)
     if of_one is not None and not image_only:
         yield of_one, first, None

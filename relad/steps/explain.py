@@ -86,22 +86,21 @@ def measured_again(rows: pd.DataFrame, runs: Sequence[Ran]) -> list[ReladError]:
     """Measure rows' values anew; what differs from its row is returned."""
     from relad.data.dataset import PackedDataset
     from relad.results.records import read_synthesis
+    from relad.steps import ceiling
     from relad.steps.evaluate import evaluate
 
     keys = ["sampler", "subject", "tracer", "region", "metric"]
     problems = []
     for ran in runs:
-        folder = ran.evaluation.synthesized.path.parent
         of = rows[rows["file"] == ran.evaluation.metrics]
         only = set(of[["subject", "tracer"]].itertuples(index=False, name=None))
-        synthesis, dataset = (
-            read_synthesis(folder),
-            PackedDataset(ran.evaluation.packed.path.parent),
-        )
-        found = {
-            tuple(row[k] for k in keys): float(row["value"])
-            for row in evaluate(synthesis, dataset, only=only)
-        }
+        dataset = PackedDataset(ran.evaluation.packed.path.parent)
+        if ran.evaluation.synthesized is None:
+            again = ceiling.rows(dataset)
+        else:
+            synthesis = read_synthesis(ran.evaluation.synthesized.path.parent)
+            again = evaluate(synthesis, dataset, only=only)
+        found = {tuple(row[k] for k in keys): float(row["value"]) for row in again}
         for row in of.to_dict("records"):
             value = found.get(tuple(row[k] for k in keys), math.nan)
             if not math.isclose(value, row["number"], rel_tol=1e-9, abs_tol=1e-9):

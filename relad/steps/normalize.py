@@ -11,18 +11,24 @@ names labels of it. Where a cohort's psf says so, frames are first smoothed from
 scanner's resolution to a common one.
 
 OUT holds what there is of T1w, FLAIR, PET in SUVR (each with a JSON file: window, reference region,
-resolution, motion correction) and the brain mask on the grid, the regions of the evaluation that
-the study takes from the person's own segmentation, the motion of every PET's frames, and
-status.json with what the registration said and the numbers by which `relad qc` judges. An image
-that cannot be measured at all is excluded here, with the reason. sub-LABEL_qc.png shows the images;
-sub-LABEL_flicker.* hold pairs to flip between, before and after registration, in the same planes.
+resolution, motion correction) and the brain mask on the grid, each PET's field of view (desc-fov),
+outside of which its SUVR means nothing, the regions of the evaluation that the study takes from the
+person's own segmentation, the motion of every PET's frames, and status.json with what the
+registration said and the numbers by which `relad qc` judges. An image that cannot be measured at
+all is excluded here, with the reason. sub-LABEL_qc.png shows the images; sub-LABEL_flicker.* hold
+pairs to flip between, before and after registration, in the same planes.
+
+Of simulated PET, --truth brings what anatomy determines of it (desc-predictable) the same way, by
+the transforms found for the scan and with the mean of its own reference region. Only `relad pack`
+and `relad ceiling` read it.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,12 +39,12 @@ from nibabel.affines import apply_affine
 
 from relad.cli import add_settings
 from relad.errors import DataError, ReladError
-from relad.fileio import beside, read_json, whole_folder, write_json
+from relad.fileio import beside, content_of, read_json, read_object, whole_folder, write_json
 from relad.imaging import atlas, regions
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points, inside, limit_resolution, sample
 from relad.imaging.segmentation import Segmentation
-from relad.imaging.suvr import harmonize, measure_reference
+from relad.imaging.suvr import Reference, harmonize, measure_reference
 from relad.qc.measures import Lattice, Scan, share_in_cerebellum
 from relad.qc.picture import draw
 from relad.qc.views import Views
@@ -66,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder of this subject")
     parser.add_argument("--subject", metavar="LABEL", required=True, help="without sub-")
     parser.add_argument(
+        "--truth", metavar="FOLDER", type=Path, help="folder truth/ of `relad phantom`"
+    )
+    parser.add_argument(
         "--cohort", metavar="NAME", help="whose psf is used, where the configuration has several"
     )
     add_settings(parser)
@@ -74,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     settings = load_settings(args.settings, NormalizeSettings)
     psf = psf_of(settings.cohorts, args.cohort)
-    status = normalize(args.registered, args.out, args.subject, settings, psf)
+    status = normalize(args.registered, args.out, args.subject, settings, psf, args.truth)
     if not status.ok:
         print(f"sub-{args.subject}: excluded: {status.reason}", file=sys.stderr)
 
@@ -97,6 +106,7 @@ def normalize(
     subject: str,
     settings: NormalizeSettings | PreprocessSettings,
     psf: Mapping[str, Psf] | None = None,
+    truth: Path | None = None,
 ) -> SubjectStatus:
     """Normalise one subject and write its folder; see the module's description.
 
@@ -112,9 +122,11 @@ def normalize(
         Tracers, grid and section ``segmentation``; what else they hold is not read.
     psf
         Tracer id -> resolutions, for tracers to be smoothed.
+    truth
+        Folder ``truth/`` of `relad phantom`, of a simulated cohort.
     """
     with whole_folder(out, mark="status.json") as folder:
-        return write_normalized(registered, folder, subject, settings, psf or {})
+        return write_normalized(registered, folder, subject, settings, psf or {}, truth)
 
 
 def write_normalized(
@@ -123,6 +135,7 @@ def write_normalized(
     subject: str,
     settings: NormalizeSettings | PreprocessSettings,
     psf: Mapping[str, Psf],
+    truth: Path | None = None,
 ) -> SubjectStatus:
     """Do the work of :func:`normalize` into an existing folder."""
     status = SubjectStatus.read(registered)
@@ -131,7 +144,7 @@ def write_normalized(
             f"holds sub-{status.subject}, not sub-{subject}", file=registered / "status.json"
         )
     if status.ok:
-        Normalization(registered, settings, status, psf).write(folder)
+        Normalization(registered, settings, status, psf, truth).write(folder)
     status.write(folder)
     used = {
         "tracers": {name: plain(tracer) for name, tracer in settings.tracers.items()},
@@ -144,6 +157,54 @@ def write_normalized(
     return status
 
 
+@dataclass(frozen=True)
+class WayToSuvr:
+    """How the frames of one PET become SUVR on the grid.
+
+    Attributes
+    ----------
+    region, in_region, voxel_ml
+        Name of the reference region, its points (n, 3) that every frame shows, and ml of each.
+    on_grid, seen_on_grid, voxel_mm
+        Points (x, y, z, 3) of the grid, which of them every frame shows, and the grid's voxel size.
+    psf
+        Resolutions, where frames are smoothed.
+    poses, times_s
+        Of each frame the (4, 4) map from the reference frame, in mm of which all points are, and
+        its begin and end in s after injection.
+    """
+
+    region: str
+    in_region: np.ndarray
+    voxel_ml: float
+    on_grid: np.ndarray
+    seen_on_grid: np.ndarray
+    voxel_mm: float
+    psf: Psf | None
+    poses: Sequence[np.ndarray]
+    times_s: Sequence[tuple[float, float]]
+
+    def harmonized(self, frames: list[np.ndarray], affine: np.ndarray) -> list[np.ndarray]:
+        """Frames at the resolution common to the study."""
+        if self.psf is None:
+            return frames
+        return [harmonize(frame, affine, **plain(self.psf)) for frame in frames]
+
+    def suvr(
+        self,
+        frames: list[np.ndarray],
+        affine: np.ndarray,
+        poses: Sequence[np.ndarray],
+        weights: Sequence[float],
+    ) -> tuple[np.ndarray, Reference]:
+        """Mean of harmonised frames over their mean in the reference region, each read once."""
+        uptake = average_at(self.in_region, frames, affine, poses, weights)
+        reference = measure_reference(self.region, uptake, self.voxel_ml)
+        smooth = (limit_resolution(frame, affine, self.voxel_mm) for frame in frames)
+        suvr = average_at(self.on_grid, smooth, affine, poses, weights)
+        return suvr / np.float32(reference.mean), reference
+
+
 class Normalization:
     """One subject on its way to the grid; ``status`` is changed in place."""
 
@@ -153,8 +214,10 @@ class Normalization:
         settings: NormalizeSettings | PreprocessSettings,
         status: SubjectStatus,
         psf: Mapping[str, Psf],
+        truth: Path | None = None,
     ):
         self.registered, self.subject, self.status = registered, status.subject, status
+        self.truth = None if truth is None else truth / f"sub-{status.subject}"
         self.tracers, self.psf = settings.tracers, psf
         self.own: OwnRegions = settings.segmentation
         self.names = names(status.subject)
@@ -300,13 +363,45 @@ class Normalization:
             name = paths.motion(self.subject, tracer)
             write_json(folder / name, read_json(self.registered / name))
             try:
-                images[tracer] = self._pet(tracer, scan.numbers)
+                images[tracer], way = self._pet(tracer, scan.numbers)
             except DataError as error:
                 scan.exclude([error.what])
+                continue
+            name = paths.field_of_view(self.subject, tracer)
+            save_nifti(folder / name, way.seen_on_grid, self.affine, note=scan.mark)
+            if self.truth is not None:
+                name = paths.predictable_pet(self.subject, tracer)
+                note = f"{scan.mark} SUVR that anatomy determines"
+                save_nifti(folder / name, self._predictable(tracer, way), self.affine, note=note)
         return images
 
-    def _pet(self, tracer: str, numbers: dict[str, Any]) -> np.ndarray:
-        """One tracer's frames averaged on the grid, in SUVR; adds to ``numbers``."""
+    def _predictable(self, tracer: str, way: WayToSuvr) -> np.ndarray:
+        """What anatomy determines of a simulated PET, (x, y, z) SUVR as that PET came to be."""
+        file = self.truth / paths.predictable_truth(self.subject, tracer)
+        if not file.exists():
+            raise ReladError(
+                f"nothing is known of the {tracer} PET of sub-{self.subject}",
+                file=file,
+                hint="simulate the cohort again, or leave --truth out",
+            )
+        about = read_object(beside(file, ".json"), ["FrameTimesStart", "FrameDuration"])
+        what = "description of a simulated PET"
+        with content_of(beside(file, ".json"), what, hint="simulate the cohort again"):
+            middle_s = about["FrameTimesStart"][0] + about["FrameDuration"][0] / 2
+        found = [i for i, (start, end) in enumerate(way.times_s) if start <= middle_s < end]
+        if not found:
+            raise ReladError(
+                f"lies where the head was {middle_s / 60:.1f} min after injection, which is in no "
+                "frame of the window",
+                file=file,
+                hint="simulate the cohort again with this study's tracers",
+            )
+        image = load_nifti(file, ndim=3)
+        volumes = way.harmonized([np.asarray(image.dataobj)], image.affine)
+        return way.suvr(volumes, image.affine, [way.poses[found[0]]], [1.0])[0]
+
+    def _pet(self, tracer: str, numbers: dict[str, Any]) -> tuple[np.ndarray, WayToSuvr]:
+        """One tracer's frames averaged on the grid, in SUVR, and how; adds to ``numbers``."""
         files = pet_names(self.subject, tracer)
         image = load_nifti(self.registered / files["frames"])
         data = np.asarray(image.dataobj)
@@ -328,10 +423,6 @@ class Normalization:
                 self.lattice.straight[self.lattice.template],
             )
         )
-        counts = [data[..., index] for index in range(len(frames))]
-        if psf is not None:
-            counts = [harmonize(frame, image.affine, **plain(psf)) for frame in counts]
-        smooth = (limit_resolution(frame, image.affine, self.voxel_mm) for frame in counts)
         found = [frame["reference_to_frame_ras_mm"] for frame in frames]
         still = [np.eye(4)] * len(frames)
         poses = [np.array(pose) for pose in found] if moved["corrected"] else still
@@ -343,13 +434,21 @@ class Normalization:
             seen = [inside(data.shape[:3], image.affine, apply_affine(p, points)) for p in poses]
             return np.all(seen, axis=0)
 
-        uptake = average_at(in_region, counts, image.affine, poses, weights)
-        seen = covered(in_region)
         numbers["coverage"] = round(float(covered(in_brain).mean()), 4)
-        name = regions.name_of(configured.reference_region)
-        reference = measure_reference(name, uptake[seen], voxel_ml)
+        way = WayToSuvr(
+            region=regions.name_of(configured.reference_region),
+            in_region=in_region[seen := covered(in_region)],
+            voxel_ml=voxel_ml,
+            on_grid=on_grid,
+            seen_on_grid=covered(on_grid),
+            voxel_mm=self.voxel_mm,
+            psf=psf,
+            poses=poses,
+            times_s=[(f["start_s"], f["start_s"] + f["duration_s"]) for f in frames],
+        )
+        counts = way.harmonized([data[..., i] for i in range(len(frames))], image.affine)
+        suvr, reference = way.suvr(counts, image.affine, poses, weights)
         numbers.update(reference.qc(), reference_coverage=round(float(seen.mean()), 4))
-        suvr = average_at(on_grid, smooth, image.affine, poses, weights)
         views, there = self.views, apply_affine(to_pet, self.views.points)
         views.add_pair(
             tracer,
@@ -360,7 +459,7 @@ class Normalization:
             other = still if moved["corrected"] else [np.array(pose) for pose in found]
             shown = average_at(there, counts, image.affine, other, weights)
             views.add_motion(tracer, shown, corrected=moved["corrected"])
-        return suvr / np.float32(reference.mean)
+        return suvr, way
 
     def _sidecar(self, tracer: str) -> dict[str, Any]:
         """What made one tracer's SUVR image: the JSON file beside it."""

@@ -4,12 +4,13 @@ Reads the folders of `relad normalize` and the verdicts of `relad qc` on them, c
 folds (training cohort only), and writes mri.npy, pet.npy, mask.npy, subjects.tsv and dataset.json
 (relad/data/dataset.py). MRI is brought to [-1, 1] by its median and spread inside the brain; PET in
 SUVR is mapped linearly by the tracer's fixed window, without clipping, so that SUVR can be restored
-exactly. Every subject of the cohort has a row in subjects.tsv, also one that is not included, with
-the reason: methods need T1w, FLAIR and the PET of one tracer at least, and to be applied (role:
-apply) no PET, of which none is read; column override says what a person decided by hand. Where
-regions of the evaluation come from people's own segmentations (segmentation.regions), who lacks
-them is not included either, and regions.npy holds them. With qc.action: fail, a scan that failed
-stops the cohort here, unless somebody dropped its subject.
+exactly; brain outside a PET's field of view is kept as not known. Every subject of the cohort has a
+row in subjects.tsv, also one that is not included, with the reason: methods need T1w, FLAIR and the
+PET of one tracer at least, and to be applied (role: apply) no PET, of which none is read; column
+override says what a person decided by hand. Where regions of the evaluation come from people's own
+segmentations (segmentation.regions), who lacks them is not included either, and regions.npy holds
+them. Of simulated PET, ceiling.npy keeps what anatomy determines, for `relad ceiling` alone. With
+qc.action: fail, a scan that failed stops the cohort here, unless somebody dropped its subject.
 """
 
 from __future__ import annotations
@@ -160,7 +161,10 @@ def pack(
         for row in usable:
             row["fold"] = folds[row["subject"]]
     with whole_folder(out, mark="dataset.json") as temporary:
-        checksums = _write_arrays(temporary, usable, of_subject, settings, pet=role != "apply")
+        ceiling = role != "apply" and _ceiling_of(usable, of_subject)
+        checksums = _write_arrays(
+            temporary, usable, of_subject, settings, pet=role != "apply", ceiling=ceiling
+        )
         refuse_twins(usable, out)
         write_table(temporary / "subjects.tsv", rows, SUBJECT_COLUMNS)
         write_json(
@@ -176,6 +180,7 @@ def pack(
                 "shape": list(settings.grid.shape),
                 "folds": settings.folds.count if role == "train" else 0,
                 **({"regions": plain(own)} if own else {}),
+                **({"ceiling": True} if ceiling else {}),
                 "preprocessing": plain(typed(PreprocessSettings, plain(settings))),
                 "sha256": checksums,
                 "provenance": provenance.describe("pack", plain(settings), "numpy", "nibabel"),
@@ -259,6 +264,47 @@ def _own_regions(
     return np.moveaxis(masks, -1, 0)
 
 
+def _field_of_view(
+    folder: Path, subject: str, tracer: str, brain: np.ndarray, affine: np.ndarray
+) -> np.ndarray:
+    """Read where (x, y, z) a PET shows something, which must be some of the brain."""
+    file = folder / paths.field_of_view(subject, tracer)
+    if not file.exists():
+        raise DataError(
+            "there is no such file: this version keeps every PET's field of view",
+            file=file,
+            hint="run `relad normalize` again",
+        )
+    image = load_nifti(file, ndim=3, allow_constant=True)
+    _require_grid(image, brain.shape, affine, file)
+    seen = np.asarray(image.dataobj) > 0.5
+    if not (seen & brain).any():
+        raise DataError(
+            f"the {tracer} PET of {subject} shows nothing of the brain",
+            file=file,
+            hint="drop the scan, or set qc.min_coverage above 0",
+        )
+    return seen
+
+
+def _ceiling_of(usable: Sequence[Mapping[str, Any]], of_subject: Mapping[str, Path]) -> bool:
+    """Whether it is known of everybody's PET what anatomy determines; of some alone is an error."""
+    files = [
+        of_subject[row["subject"]] / paths.predictable_pet(row["subject"], tracer)
+        for row in usable
+        for tracer in row["tracers"].split(",")
+    ]
+    lacking = [file for file in files if not file.exists()]
+    if lacking and len(lacking) < len(files):
+        raise DataError(
+            f"there is no such file, and {len(files) - len(lacking)} other PET of the cohort have "
+            "theirs",
+            file=lacking[0],
+            hint="run `relad normalize` again, for everybody with --truth or for nobody",
+        )
+    return not lacking
+
+
 def _affine(settings: PackSettings) -> np.ndarray:
     return atlas.grid_affine(settings.grid.shape, settings.grid.voxel_mm)
 
@@ -270,8 +316,9 @@ def _write_arrays(
     settings: PackSettings,
     *,
     pet: bool,
+    ceiling: bool,
 ) -> dict[str, str]:
-    """Write mri, pet, mask and regions, a subject at a time; returns their SHA-256 by name.
+    """Write the volumes, a subject at a time; returns their SHA-256 by name.
 
     Each row is given the hash of the subject's MRI.
     """
@@ -282,6 +329,7 @@ def _write_arrays(
         for name, dtype, rest in (
             ("mri", np.float32, (len(Modality),)),
             *([("pet", np.float32, (len(settings.tracers),))] if pet else ()),
+            *([("ceiling", np.float32, (len(settings.tracers),))] if ceiling else ()),
             ("mask", bool, ()),
             *([("regions", bool, (len(own),))] if own else ()),
         )
@@ -307,12 +355,19 @@ def _write_arrays(
         row["mri_sha256"] = hashlib.sha256(arrays["mri"][i].tobytes()).hexdigest()[:16]
         if not pet:
             continue
-        arrays["pet"][i] = np.nan
+        images = {"pet": paths.preprocessed_pet}
+        images |= {"ceiling": paths.predictable_pet} if ceiling else {}
+        for array in images:
+            arrays[array][i] = np.nan
         for k, (tracer, entry) in enumerate(settings.tracers.items()):
-            if tracer in row["tracers"].split(","):
-                name = paths.preprocessed_pet(subject, tracer)
-                suvr = np.where(brain, _read(folder, name, shape, affine), 0.0)
-                arrays["pet"][i, k] = to_unit(suvr, entry.suvr_window)
+            if tracer not in row["tracers"].split(","):
+                continue
+            unknown = brain & ~_field_of_view(folder, subject, tracer, brain, affine)
+            for array, name in images.items():
+                suvr = _read(folder, name(subject, tracer), shape, affine)
+                suvr = np.where(brain, suvr, 0.0)
+                suvr[unknown] = np.nan
+                arrays[array][i, k] = to_unit(suvr, entry.suvr_window)
     checksums = {}
     for name, array in arrays.items():
         array.flush()

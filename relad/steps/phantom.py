@@ -18,11 +18,15 @@ age and lesions; part of the uptake follows from nothing on MRI.
                                                         *.nii, its date made up
   OUT/collection.csv                                    LONI's list of them
   OUT/truth/sub-<label>/                                what no patient's scan would tell: poses,
-                                                        warp, masks, labels, noise-free SUVR
+                                                        warp, masks, labels, noise-free SUVR, and
+                                                        what anatomy determines of it
   OUT/provenance.json
 
-No later step reads truth/. A subject depends on the seed, the cohort's name and its own number (of
-real people: their own id and images) alone: not on --jobs, and not on how many others there are.
+Of truth/, what anatomy determines (desc-predictable, on each PET's grid) goes along with the PET,
+to stand in the tables as the ceiling of what a method could reach; no method is given it. No later
+step reads anything else of it. A subject depends on the seed, the cohort's name and its own number
+(of real people: their own id and images) alone: not on --jobs, and not on how many others there
+are.
 
 Examples: relad phantom results/raw/sim-train --cohort sim-train --jobs 4
           relad phantom results/raw/hybrid --cohort hybrid --heads heads

@@ -52,7 +52,7 @@ from relad.compute.devices import (
     peak_memory_mb,
     set_threads,
 )
-from relad.data.batches import Pair, in_batches, input_channels, load_batch
+from relad.data.batches import Pair, Volumes, in_batches, input_channels
 from relad.data.dataset import PackedDataset
 from relad.data.overlap import REFUSE, left_out
 from relad.data.scaling import Scaling
@@ -216,14 +216,15 @@ def _volumes(
     Each is of its own noise, whatever the batch.
     """
     channels = input_channels(data, info["entry"]["inputs"])
+    brains = Volumes(data, channels, device)
     for draws in in_batches([(p, k) for p in pairs for k in range(samples)], batch_size):
         names = [(data.subjects[i]["subject"], data.tracers[k]) for (i, k), _ in draws]
-        batch = load_batch(data, [pair for pair, _ in draws], channels, scaling)
+        given = brains.given([pair for pair, _ in draws], scaling)
         started = time.perf_counter()
         volumes = draw(
             method,
             scaling,
-            batch.condition,
+            given,
             sampling,
             [data.windows[tracer] for _, tracer in names],
             [

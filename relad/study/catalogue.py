@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 TABLE, FIGURE = "table", "figure"
 
-#: The region of most results: the subject's brain mask.
+#: The region of most results: the subject's brain mask, as far as the PET reaches.
 BRAIN = "brain"
+
+#: What stands in the place of a method in rows of ``relad ceiling``; no method has this id.
+CEILING = "ceiling"
 
 #: Kind -> the forms it is written in; the last one begins with its caption, see :class:`Caption`.
 SUFFIXES = {TABLE: ("csv", "tex", "md"), FIGURE: ("png", "pdf", "txt")}
@@ -53,7 +56,8 @@ class Result:
     single_samples
         Whether a method that gives the mean of several samples also has rows of one of them.
     needs
-        What it is made of, of ``metrics``, ``models``, ``synthesized`` and ``packed``.
+        What it is made of, of ``metrics``, ``models``, ``synthesized`` and ``packed``; with
+        ``ceiling`` also of rows of ``relad ceiling``, of cohorts that have them.
     of_all
         Whether the workflow's target `all` makes it.
     """
@@ -103,7 +107,11 @@ class Result:
             "ablation": " for an ablated method and its ablations",
             None: " for the sampler study",
         }.get(self.group, f" for the methods of the group {self.group}")
-        given = [{"metrics": "METRICS.csv"}.get(need, f"--{need}") for need in self.needs]
+        given = [
+            {"metrics": "METRICS.csv"}.get(need, f"--{need}")
+            for need in self.needs
+            if need != CEILING
+        ]
         return f"give {', '.join(given)} of {cohort}{methods}"
 
 
@@ -167,6 +175,7 @@ RESULTS = (
         "relad.results.tables.accuracy:main_table",
         "Main comparison",
         metrics=_COMPARABLE,
+        needs=("metrics", CEILING),
     ),
     Result(
         TABLE,
@@ -175,6 +184,7 @@ RESULTS = (
         "External cohorts, never trained on",
         role="external",
         metrics=_COMPARABLE,
+        needs=("metrics", CEILING),
     ),
     Result(
         TABLE,

@@ -257,6 +257,12 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
                 f"plugins names {name!r}, which is a method of {methods_file} already", file=file
             )
         methods[name] = installed_method(name)
+    if catalogue.CEILING in {*methods, *ablations}:
+        raise ReladError(
+            f"{catalogue.CEILING!r} is what rows of `relad ceiling` are called, and no method's id",
+            file=methods_file if catalogue.CEILING in methods else ablations_file,
+            hint="give it another",
+        )
     changes, tuned_file = _read_tuned(config)
 
     def tuned(name: str, params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 RESULTS = Path("results")
 
 
+def truth(cohort: str) -> Path:
+    """What is known of a simulated cohort, a folder ``sub-<label>`` a person."""
+    return raw(cohort) / "truth"
+
+
 def raw(cohort: str) -> Path:
     """Folder of a simulated cohort: ``loni/``, ``collection.csv`` and ``truth/``."""
     return RESULTS / "raw" / cohort
@@ -70,6 +75,11 @@ def synthesized(cohort: str, method: str, fold: int | str, seed: int | str) -> P
 def evaluated(cohort: str, method: str, fold: int | str, seed: int | str) -> Path:
     """Tidy table of one model's metrics on one cohort."""
     return RESULTS / "metrics" / cohort / method / f"fold-{fold}_seed-{seed}.csv"
+
+
+def ceiling(cohort: str) -> Path:
+    """Tidy table of how near one could come to the true PET of a simulated cohort's people."""
+    return RESULTS / "metrics" / cohort / "ceiling" / "all.csv"
 
 
 def sampled(cohort: str, method: str, sampler: str, fold: int | str, seed: int | str) -> Path:
@@ -132,6 +142,21 @@ def preprocessed_pet(subject: str, tracer: str) -> str:
 
 def brain_mask(subject: str) -> str:
     return f"sub-{subject}_space-MNI_desc-brain_mask.nii.gz"
+
+
+def predictable_truth(subject: str, tracer: str) -> str:
+    """What anatomy determines of a simulated PET, on the scan's own grid, in a folder of truth."""
+    return f"sub-{subject}_trc-{tracer}_desc-predictable_pet.nii.gz"
+
+
+def predictable_pet(subject: str, tracer: str) -> str:
+    """The same in SUVR on the MNI grid, brought there as the PET was."""
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-predictable_pet.nii.gz"
+
+
+def field_of_view(subject: str, tracer: str) -> str:
+    """Where every frame of a PET shows something; elsewhere its SUVR means nothing."""
+    return f"sub-{subject}_trc-{tracer}_space-MNI_desc-fov_mask.nii.gz"
 
 
 def own_regions(subject: str) -> str:

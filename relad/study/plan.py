@@ -9,7 +9,7 @@ from dataclasses import dataclass
 #: Line -> rules that it counts, and the wildcard whose values it names.
 _LINES = {
     "scans": (("phantom", "ingest", "enroll"), "cohort"),
-    "people": (("register", "normalize", "qc", "pack"), "cohort"),
+    "people": (("register", "normalize", "qc", "pack", "ceiling"), "cohort"),
     "methods": (("train", "synthesize", "evaluate", "derivatives"), "method"),
     "tuning": (("search", "tune"), "method"),
     "results": (("tables", "figures", "report", "paper"), "name"),

@@ -106,6 +106,9 @@ class Cost:
     continues: bool = False
 
 
+M = 1e-6  # per million voxels
+
+
 def _all(s: Size) -> float:
     return s.subjects
 
@@ -114,11 +117,18 @@ def _train_mb(s: Size) -> float:
     return 380 + 650 * s.voxels
 
 
+def _evaluate_mb(s: Size) -> float:
+    return 160 + 60 * M * s.grid
+
+
+def _evaluate_seconds(s: Size) -> float:
+    return 1.8 + s.images * (0.02 + 0.4 * M * s.grid)
+
+
 def _train_seconds(s: Size) -> float:
     return 4 + s.second * s.voxels * s.updates
 
 
-M = 1e-6  # per million voxels
 #: Step -> what it costs. MB and seconds per million voxels, person or image.
 COSTS: dict[str, Cost] = {
     "phantom": Cost(lambda s: 100 + 790 * s.jobs, lambda s: 5 + 2.8 * s.subjects / s.jobs),
@@ -149,10 +159,8 @@ COSTS: dict[str, Cost] = {
         lambda s: 2.7 + s.images * (0.02 + 0.18 * M * s.grid * s.evaluations),
         mapped=_all,
     ),
-    "evaluate": Cost(
-        lambda s: 160 + 60 * M * s.grid, lambda s: 1.8 + s.images * (0.02 + 0.4 * M * s.grid),
-        mapped=lambda s: s.tested,
-    ),
+    "evaluate": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: s.tested),
+    "ceiling": Cost(_evaluate_mb, _evaluate_seconds, mapped=_all),  # as if it were a method's
     "derivatives": Cost(
         lambda s: 430 + 27 * M * s.scan, lambda s: 5 + s.subjects * (5 + 0.2 * M * s.scan)
     ),
@@ -233,7 +241,8 @@ def size_of(
         people, methods = sum(map(len, subjects.values())), len(study["methods"])
     else:
         methods = 1
-    tested = -(-people // study["folds"]["count"]) if role == "train" and methods == 1 else people
+    in_folds = role == "train" and methods == 1 and step != "ceiling"
+    tested = -(-people // study["folds"]["count"]) if in_folds else people
     voxels, extent = scan or (UNKNOWN_SCAN, float(UNKNOWN_SCAN))
     size = Size(
         subjects=people,

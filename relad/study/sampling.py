@@ -24,6 +24,8 @@ SAMPLERS = {
 
 #: Name in result rows of what is not sampled: one pass through the network.
 FORWARD = "forward"
+#: Name in result rows of what no network made.
+UNSAMPLED = "none"
 
 
 @dataclass(frozen=True)

@@ -462,6 +462,7 @@ OF_STEP: dict[str, type] = {
     "tune": TuneSettings,
     "synthesize": SynthesizeSettings,
     "evaluate": EvaluateSettings,
+    "ceiling": EvaluateSettings,
     "tables": ResultSettings,
     "figures": ResultSettings,
 }

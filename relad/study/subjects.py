@@ -10,6 +10,9 @@ the configuration gives as ``source``. It holds
     the standard library must do.
 ``read(source, collections)``
     Everything there is, as :class:`relad.cohort.images.Contents`.
+``has_ceiling(entry)``
+    Whether it is known what anatomy determines of its PET, see `relad ceiling`; where this is not
+    there, it is not.
 
 A subject's BIDS label is its study identifier without separators: ``941_S_0001`` -> ``941S0001``.
 """
@@ -121,6 +124,12 @@ def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:
     if not labels:
         raise ReladError(f"cohort {name!r} has no subjects", file=where)
     return labels
+
+
+def has_ceiling(entry: Mapping[str, Any]) -> bool:
+    """Whether it is known what anatomy determines of a cohort's PET: of simulated PET alone."""
+    source = load_source(entry["source"])
+    return hasattr(source, "has_ceiling") and source.has_ceiling(entry)
 
 
 def check_overrides(cohort: str, overridden: Iterable[str], people: Iterable[str]) -> None:

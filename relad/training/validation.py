@@ -76,13 +76,14 @@ def mean_psnr(
     values = torch.zeros(len(pairs), dtype=torch.float64)
     mine = range(parallel.rank(), len(pairs), parallel.size())
     for part in in_batches(mine, batch_size):
-        batch = volumes.batch([pairs[i] for i in part], scaling)
+        given = volumes.given([pairs[i] for i in part], scaling)
         keys = [(volumes.data.subjects[pairs[i][0]]["subject"], pairs[i][1]) for i in part]
         random = [generator_for("validation", *key, device=volumes.device) for key in keys]
-        target = synthesize(batch.condition, random).float()
-        pet = scaling.to_pet(target, batch.tracer, batch.mask)
-        for i, prediction, mask in zip(part, pet, batch.mask, strict=True):
-            values[i] = psnr(prediction, volumes.pet(pairs[i]), mask)
+        target = synthesize(given, random).float()
+        pet = scaling.to_pet(target, given.tracer, given.mask)
+        for i, prediction, mask in zip(part, pet, given.mask, strict=True):
+            truth = volumes.pet(pairs[i])
+            values[i] = psnr(prediction, truth, mask & truth.isfinite())
     mean = float(parallel.total(values).mean())
     return mean if math.isfinite(mean) else -math.inf
 

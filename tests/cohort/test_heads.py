@@ -143,7 +143,7 @@ def test_only_what_is_simulated_says_so(cohort):
         f"trc-{name}_space-T1w_desc-{kind}_pet.nii.gz"
         for name in TRACERS
         for kind in ("noisefree", "predictable")
-    }
+    } | {f"trc-{name}_desc-predictable_pet.nii.gz" for name in TRACERS}
 
 
 def test_as_bids_it_is_a_hybrid_cohort(bids):

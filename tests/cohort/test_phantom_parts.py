@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from relad.cohort.phantom import anatomy as person
 from relad.cohort.phantom import geometry, pet
 from relad.cohort.phantom import template as head
 from relad.cohort.phantom.brain import of_template
+from relad.cohort.phantom.scanners import scanner
 from relad.imaging import atlas
 
 REFERENCE = {
@@ -139,6 +142,26 @@ def test_tspo_is_high_around_lesions(people):
     lesion = anatomy.lesion[base.inside] > 0.5
     values = image.suvr[base.inside]
     assert values[white & lesion].mean() > 1.5 * values[white & ~lesion].mean()
+
+
+def test_a_scan_without_noise_is_what_scans_are_about(people):
+    """Of many counts the frames of the window have it as their mean, in any pose."""
+    ptid, anatomy = next(iter(people.items()))
+    body = pet.Body.of_template(anatomy)
+    rng = person.stream(0, "sim", ptid, "tau")
+    image = pet.uptake("tau", REFERENCE["tau"], of_template(anatomy), anatomy.latent, rng)
+    tomograph = replace(scanner("alpha").pet, counts=5e3)
+    pose = geometry.random_rigid(rng, 8, 12, head.HEAD_CENTRE)
+    middle = geometry.apply(pose, head.HEAD_CENTRE)
+    grid = geometry.Grid.centred(tomograph.shape, tomograph.voxel_mm, geometry.AXIAL, middle)
+    schedule = pet.frames((80, 100))
+    frames = pet.scan(body, image, tomograph, grid, [pose] * 6, schedule, 6586.2, rng)
+    clean = pet.noise_free(body, image.suvr, tomograph, grid, pose)
+    inside = clean > 0.5
+    off = np.mean(frames[1:5], axis=0) - clean
+    assert np.abs(off[inside]).mean() < 0.01 and abs(off[inside].mean()) < 1e-3
+    hidden = pet.noise_free(body, image.predictable, tomograph, grid, pose) - clean
+    assert np.abs(hidden[inside]).mean() > 0.02
 
 
 @pytest.mark.parametrize("window", [(80, 100), (60, 90)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -38,14 +40,18 @@ def test_outside_the_brain_a_volume_takes_the_known_value(outside):
 
 def test_one_sample_has_what_is_its_own():
     b = batch()
+    whole = b.sample(0)
+    assert whole.unseen is None
+    b = replace(b, unseen=~b.mask)
     for i in range(2):
         one = b.sample(i)
-        for name in ("mri", "tracer", "mask", "pet"):
+        for name in ("mri", "tracer", "mask", "pet", "unseen"):
             assert torch.equal(getattr(one, name), getattr(b, name)[i : i + 1])
         assert one.outside is b.outside
 
 
 def test_a_condition_holds_no_truth():
-    b = batch()
+    b = replace(batch(), unseen=torch.zeros(2, 1, 2, 2, 3, dtype=torch.bool))
     assert type(b.condition) is Condition
-    assert vars(b.condition) == {k: v for k, v in vars(b).items() if k != "pet"}
+    assert set(vars(b)) - set(vars(b.condition)) == {"pet", "unseen"}
+    assert all(value is getattr(b, name) for name, value in vars(b.condition).items())

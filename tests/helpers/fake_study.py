@@ -298,6 +298,16 @@ class FakeStudy:
             },
         )
 
+    def know_ceiling(self, cohort: str, error: float = 0.05) -> Path:
+        """Add what anatomy determines of a cohort's PET, and its metrics; their file."""
+        folder, out = self.packed(cohort), self.root / paths.ceiling(cohort)
+        pet = np.load(folder / "pet.npy")
+        hidden = np.stack([self.smooth(8000 + i) for i in range(len(pet))])[:, None]
+        np.save(folder / "ceiling.npy", np.where(self.mask, pet + error * hidden, pet))
+        amend(folder / "dataset.json", ceiling=True)
+        assert main(["ceiling", str(folder), str(out), "--settings", self.settings_file]) == 0
+        return out
+
     def tested(self, cohort: str) -> list[str]:
         """Subjects that a model of fold 0 is tested on."""
         subjects = sorted({s for c, s, _ in self.truth if c == cohort})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from relad.fileio import read_table
-from relad.imaging.nifti import load_nifti
+from relad.imaging.nifti import load_nifti, save_nifti
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy
 
@@ -27,3 +27,23 @@ def test_values_are_taken_in_the_subjects_own_brain(tmp_path):
         psnr = 10 * np.log10(4.0**2 / np.mean(error**2))
         assert found[subject, "tau", "psnr"] == pytest.approx(psnr, rel=1e-4)
         assert found[subject, "tau", "mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["unet", "rela"])
+def test_of_a_cut_pet_only_what_it_shows_counts(tmp_path, method):
+    """All metrics are those of the whole PET in the mask of the pair, whatever lies beyond it."""
+    whole = FakeStudy(tmp_path / "whole", subjects=4, errors={method: 0.2})
+    cut = whole.copy(tmp_path / "cut")
+    pet, mask = (np.load(whole.packed("study") / f"{name}.npy") for name in ("pet", "mask"))
+    shown = np.arange(whole.shape[2]) < 8
+    np.save(whole.packed("study") / "mask.npy", mask & shown)
+    np.save(cut.packed("study") / "pet.npy", np.where(mask[:, None] & ~shown, np.nan, pet))
+    # What whoever compares with the whole PET must take away to see no more than the mask.
+    np.save(whole.packed("study") / "pet.npy", np.where(mask[:, None] & ~shown, -1, pet))
+    for file in whole.synthesized("study", method).glob("*.nii.gz"):
+        image = load_nifti(file)
+        save_nifti(file, np.where(shown, image.get_fdata(), 0), image.affine)
+    assert whole.evaluate("study", method) == cut.evaluate("study", method) == 0
+    found, expected = (read_table(s.metrics("study", method)) for s in (cut, whole))
+    assert {row["metric"] for row in expected} >= {"psnr", "ssim_open", "hfen", "crps"}
+    assert found == expected

@@ -285,3 +285,20 @@ def test_records_name_files_by_their_place_from_them(study):
     files = [made["path"] for part in record["files"].values() for made in part]
     assert "../metrics/study/rela/fold-0_seed-0.csv" in files
     assert all(file.startswith("../") for file in files)
+
+
+def test_a_cell_of_the_ceiling_names_what_it_is_of(own, capsys):
+    """Those people whom methods were tested on, of all whose ceiling is known; and no model."""
+    ceiling = own.know_ceiling("study")
+    own.evaluate_all()
+    every = [*(own.metrics(*run) for run in own.runs), ceiling]
+    assert own.call("tables", own.root / "results/tables", every, "--only", "main") == 0
+    for column in ("psnr", "way"):
+        row = "method=ceiling,tracer=tau"
+        capsys.readouterr()
+        assert explain(own, "main", row, column, "--voxels") == 0
+        said = capsys.readouterr().out
+        assert "model      none: it is what anatomy determines" in said
+        assert "The cell agrees" in said and "Measured again" in said
+        assert len(values(said)) == 3
+    assert explain(own, "main", "method=unet,tracer=tau", "way") == 0

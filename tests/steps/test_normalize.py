@@ -10,12 +10,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from relad import cli
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json, write_json
 from relad.imaging import atlas, similarity
 from relad.imaging.nifti import save_nifti
+from relad.imaging.resample import grid_points
 from relad.imaging.suvr import harmonize, measure_reference
 from relad.qc.limits import judge, judge_flair, judge_head, judge_pet
 from relad.registration.transforms import names, pet_names, write_affine
@@ -25,6 +27,7 @@ from relad.study.settings import QcSettings, typed
 from tests.helpers.quality import GOOD, GOOD_PET
 from tests.helpers.registered import (
     MNI_TO_T1W,
+    MOTION,
     REFERENCE_BQ_ML,
     SETTINGS,
     SUBJECT,
@@ -63,9 +66,9 @@ def judged(folder: Path) -> SubjectStatus:
     return judge(SubjectStatus.read(folder), LIMITS)
 
 
-def normalize(registered: Path, out: Path, settings: dict = SETTINGS) -> int:
+def normalize(registered: Path, out: Path, settings: dict = SETTINGS, *options: str) -> int:
     folders = ["normalize", str(registered), str(out)]
-    return cli.main([*folders, "--subject", SUBJECT, "--settings", file_of(settings)])
+    return cli.main([*folders, "--subject", SUBJECT, "--settings", file_of(settings), *options])
 
 
 def image(folder: Path, name: str) -> np.ndarray:
@@ -218,6 +221,89 @@ def test_a_short_field_of_view_is_told(changed, tmp_path) -> None:
     assert normalize(changed, tmp_path / "out") == 0
     reason = judged(tmp_path / "out").pet["tau"].reason
     assert "covers" in reason and "%" in reason
+
+
+def test_what_a_pet_cut_at_the_vertex_still_shows_is_what_the_whole_one_shows(
+    changed, normalized, tmp_path
+) -> None:
+    file = changed / pet_names(SUBJECT, "tau")["frames"]
+    frames = nib.load(file)
+    nib.save(frames.slicer[:, :, :46], file)
+    assert normalize(changed, tmp_path / "out") == 0
+    name = paths.field_of_view(SUBJECT, "tau")
+    brain = image(normalized, paths.brain_mask(SUBJECT)) > 0.5
+    assert np.array_equal(image(tmp_path / "out", paths.brain_mask(SUBJECT)) > 0.5, brain)
+    assert (image(normalized, name)[brain] > 0.5).all()
+    seen = image(tmp_path / "out", name) > 0.5
+    assert 0.5 < seen[brain].mean() < 0.98
+    # By hand: what lies within the outermost voxel centres of every frame.
+    points = apply_affine(T1W_TO_PET @ MNI_TO_T1W, grid_points(SHAPE, AFFINE))
+    reach = np.array([*frames.shape[:2], 46]) - 1
+    expected = np.ones(SHAPE, bool)
+    for moved in MOTION:
+        index = apply_affine(np.linalg.inv(frames.affine) @ moved, points)
+        expected &= ((index >= 0) & (index <= reach)).all(-1)
+    assert (seen != expected).mean() < 1e-3  # a point may lie on the edge
+    whole, cut = (
+        image(folder, paths.preprocessed_pet(SUBJECT, "tau"))
+        for folder in (normalized, tmp_path / "out")
+    )
+    # Smoothing to the grid's voxels reaches across the cut by a hair.
+    difference = np.abs(whole - cut)[brain & seen]
+    assert np.mean(difference > 0.001) < 0.1 and difference.max() < 0.1
+    # Where it ends, SUVR falls to 0: of no brain.
+    assert whole[brain & ~seen].mean() > 1 and cut[brain & ~seen].mean() < 0.5
+
+
+# --- what anatomy determines of simulated PET ---------------------------------------------------
+
+
+def write_truth(folder: Path, frame: int, start_s: float = 4800.0) -> Path:
+    """What anatomy determines is all of the PET, of another level, in the pose of one frame."""
+    image, affine = scan("SUVR", MOTION[frame] @ T1W_TO_PET @ MNI_TO_T1W)
+    file = folder / f"sub-{SUBJECT}" / paths.predictable_truth(SUBJECT, "tau")
+    save_nifti(file, 7 * image, affine)
+    times = {"FrameTimesStart": [start_s + 300 * frame], "FrameDuration": [300.0]}
+    write_json(file.with_name(file.name.replace(".nii.gz", ".json")), times)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("frame", "psf"), [(0, {}), (1, {"tau": {"known_fwhm_mm": 6.0, "target_fwhm_mm": 12.0}})]
+)
+def test_what_anatomy_determines_comes_to_suvr_as_the_pet_does(
+    registered, normalized, tmp_path, frame, psf
+) -> None:
+    """By the pose of its frame, the same transforms and resolution, and its own reference."""
+    settings = cohorts_with({"sim": psf})
+    truth_ = write_truth(tmp_path / "truth", frame)
+    assert normalize(registered, tmp_path / "out", settings, "--truth", str(truth_)) == 0
+    pet, known = (
+        image(tmp_path / "out", name(SUBJECT, "tau"))
+        for name in (paths.preprocessed_pet, paths.predictable_pet)
+    )
+    brain = image(normalized, paths.brain_mask(SUBJECT)) > 0.5
+    # Two frames in two poses are averaged in the PET: twice interpolated, a little smoother.
+    assert np.abs(pet - known)[brain].mean() < (0.01 if psf else 0.03)
+    assert np.corrcoef(pet[brain], known[brain])[0, 1] > 0.995
+    region = atlas.region_mask("whole_cerebellum", SHAPE, AFFINE)
+    assert known[region].mean() == pytest.approx(pet[region].mean(), abs=0.01)
+    # What the PET itself is, and all else, does not change.
+    for file in normalized.iterdir() if not psf else ():
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes(), file.name
+    assert b"SIMULATED" in bytes(
+        nib.load(tmp_path / "out" / paths.predictable_pet(SUBJECT, "tau")).header["descrip"]
+    )
+
+
+def test_truth_that_is_missing_or_of_another_time_is_told(registered, tmp_path, capsys) -> None:
+    given = ("--truth", str(tmp_path / "truth"))
+    assert normalize(registered, tmp_path / "out", SETTINGS, *given) == 2
+    assert "nothing is known of the tau PET of sub-S1" in capsys.readouterr().err
+    write_truth(tmp_path / "truth", 0, start_s=60.0)
+    assert normalize(registered, tmp_path / "out", SETTINGS, *given) == 2
+    assert "3.5 min after injection, which is in no frame of the window" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_of_another_subject_is_refused(registered, tmp_path, capsys) -> None:

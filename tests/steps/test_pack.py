@@ -71,6 +71,7 @@ def write_subject(
     for tracer in tracers:
         data = random.uniform(0, 5, SHAPE).astype(np.float32)  # beyond both windows
         save_nifti(folder / paths.preprocessed_pet(label, tracer), data, AFFINE)
+        save_nifti(folder / paths.field_of_view(label, tracer), np.ones(SHAPE, bool), AFFINE)
     return folder
 
 
@@ -126,6 +127,78 @@ def test_suvr_comes_back_and_everybody_has_a_row(cohort, tmp_path):
             )
     assert (4, 1) not in data.pairs(part="all")
     assert data.subjects[2]["age"] == 62
+
+
+def test_brain_that_a_pet_does_not_show_is_not_known(cohort, tmp_path):
+    assert pack(tmp_path / "whole", cohort) == 0
+    seen = np.ones(SHAPE, bool)
+    seen[..., 7:] = False
+    save_nifti(cohort[0][1] / paths.field_of_view("S1", "tau"), seen, AFFINE)
+    assert pack(tmp_path / "cut", cohort) == 0
+    whole, cut = PackedDataset(tmp_path / "whole"), PackedDataset(tmp_path / "cut")
+    unknown = cut.mask[1] & ~seen
+    assert unknown.any() and np.array_equal(cut.mask, whole.mask)
+    assert np.array_equal(np.isnan(cut.pet[1, 0]), unknown)
+    assert np.array_equal(cut.pair_mask(1, 0), cut.mask[1] & seen)
+    # Nothing else has changed, the background included, and whole PET is kept as it ever was.
+    filled = np.array(cut.pet)
+    filled[1, 0][unknown] = whole.pet[1, 0][unknown]
+    assert np.array_equal(filled, whole.pet, equal_nan=True)
+    assert np.array_equal(whole.pair_mask(1, 0), whole.mask[1])
+
+
+def test_what_anatomy_determines_is_packed_beside_the_pet(cohort, tmp_path, capsys):
+    assert pack(tmp_path / "none", cohort) == 0
+    images = {}
+    for folder in cohort[0][:5]:
+        label = folder.name.removeprefix("sub-")
+        for tracer in TRACERS if label != "S4" else ["tau"]:
+            image = np.random.default_rng(len(images)).uniform(0, 3, SHAPE).astype(np.float32)
+            images[label, tracer] = image
+            save_nifti(folder / paths.predictable_pet(label, tracer), image, AFFINE)
+    seen = np.ones(SHAPE, bool)
+    seen[..., 7:] = False
+    save_nifti(cohort[0][1] / paths.field_of_view("S1", "tau"), seen, AFFINE)
+    assert pack(tmp_path / "known", cohort) == 0
+    none, known = PackedDataset(tmp_path / "none"), PackedDataset(tmp_path / "known")
+    assert (none.has_ceiling, known.has_ceiling) == (False, True)
+    assert not (none.path / "ceiling.npy").exists()
+    ceiling = known.ceiling()
+    assert np.array_equal(np.isnan(ceiling), np.isnan(known.pet))
+    for (label, tracer), image in images.items():
+        i = [row["subject"] for row in known.subjects].index(label)
+        k = known.tracers.index(tracer)
+        mask = known.pair_mask(i, k)
+        back = to_suvr(ceiling[i, k], known.windows[tracer])
+        np.testing.assert_allclose(back[mask], image[mask], atol=1e-6)
+        np.testing.assert_allclose(back[~known.mask[i]], 0, atol=1e-6)
+    # Of some people alone: whose tables would they stand in?
+    file = cohort[0][2] / paths.predictable_pet("S2", "tspo")
+    file.unlink()
+    assert pack(tmp_path / "some", cohort) == 2
+    said = capsys.readouterr().err
+    assert str(file) in said and "8 other PET of the cohort have theirs" in said
+    assert pack(tmp_path / "apply", cohort, role="apply") == 0
+    assert not (tmp_path / "apply" / "ceiling.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (None, "this version keeps every PET's field of view -- run `relad normalize` again"),
+        (np.zeros(SHAPE, bool), "the tau PET of S1 shows nothing of the brain"),
+        (np.ones((8, 8, 8), bool), "is not on the configured grid"),
+    ],
+)
+def test_a_field_of_view_that_cannot_be_used_is_told(cohort, tmp_path, capsys, seen, said):
+    file = cohort[0][1] / paths.field_of_view("S1", "tau")
+    file.unlink()
+    if seen is not None:
+        save_nifti(file, seen, AFFINE)
+    assert pack(tmp_path / "packed", cohort) == 2
+    told = capsys.readouterr().err
+    assert str(file) in told and said in told
+    assert not (tmp_path / "packed").exists()
 
 
 def test_people_to_whom_models_are_applied_need_no_pet_and_none_is_read(cohort, tmp_path):

@@ -16,9 +16,10 @@ import pytest
 from scipy import ndimage
 
 from relad import cli
-from relad.cohort.phantom import geometry, study
+from relad.cohort.phantom import geometry, pet, scanners, study
 from relad.cohort.phantom import template as head
 from relad.errors import ReladError
+from relad.imaging.resample import grid_points, sample
 from relad.steps.phantom import simulate
 from relad.study.settings import PhantomSettings, typed
 from tests.helpers.settings import file_of, tracer
@@ -245,6 +246,46 @@ def test_frames_in_the_window_give_the_true_suvr_and_all_frames_do_not(cohort, c
         assert right[mask].mean() / right[reference].mean() == pytest.approx(truth, rel=0.05)
         early = frames[0]
         assert abs(early[mask].mean() / early[reference].mean() / truth - 1) > 0.05
+
+
+def test_what_anatomy_determines_lies_where_the_scan_does(cohort, converted):
+    """It is a scan of the same head without noise, and without what no MRI tells."""
+    known = _truth(cohort, "trc-tau_desc-predictable_pet")
+    image = converted["AV1451 Dynamic"][0]
+    points = grid_points(known.shape, known.affine)
+    window = np.mean([sample(image.get_fdata()[..., k], image.affine, points) for k in range(1, 5)],
+                     axis=0)  # fmt: skip
+    brain = known.get_fdata() > 0.7
+    assert brain.mean() > 0.1
+    assert np.corrcoef(window[brain], known.get_fdata()[brain])[0, 1] > 0.8
+    away = sample(window, known.affine, points + np.array([0, 0, 9.0]))
+    assert np.corrcoef(away[brain], known.get_fdata()[brain])[0, 1] < 0.6
+
+
+def test_what_anatomy_determines_is_in_the_pose_of_the_middle_frame(tmp_path, monkeypatch):
+    settings = typed(PhantomSettings, _settings(1))
+    plan = study.Plan(settings.seed, "sim", scanners.scanner("alpha"), settings.tracers)
+    visit, asked = study.Study(plan, PTID), []
+    monkeypatch.setattr(study.pet, "scan", lambda *_: [np.ones((1, 1, 1))] * 6)
+    monkeypatch.setattr(study.dicom, "write_pet", lambda *_: None)
+
+    def noise_free(body, image, tomograph, grid, pose):
+        asked.append((image, pose, grid))
+        return np.linspace(0, 3, np.prod(grid.shape), dtype=np.float32).reshape(grid.shape)
+
+    monkeypatch.setattr(study.pet, "noise_free", noise_free)
+    poses = visit._pet(tmp_path, tmp_path, "tau", 0)
+    ((image, pose, grid),) = asked
+    assert [np.array_equal(pose, each) for each in poses] == [False] * 3 + [True] + [False] * 2
+    rng = visit._stream("tau")
+    truth = pet.uptake("tau", "inferior_cerebellar_grey", visit.brain, visit.disease, rng)
+    assert np.array_equal(image, truth.predictable)
+    written = tmp_path / f"sub-{LABEL}_trc-tau_desc-predictable_pet"
+    np.testing.assert_allclose(nib.load(f"{written}.nii.gz").affine, grid.affine)
+    about = json.loads(Path(f"{written}.json").read_text())
+    middle = pet.frames((80, 100))[3]
+    assert about["FrameTimesStart"] == [middle.start_s] == [90 * 60.0]
+    assert about["FrameDuration"] == [middle.duration_s] == [300.0]
 
 
 def test_other_scanner_makes_other_headers(tmp_path):

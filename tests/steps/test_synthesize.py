@@ -12,7 +12,7 @@ import torch
 
 from relad import cli
 from relad.compute.randomness import generator_for
-from relad.data.batches import input_channels, load_batch
+from relad.data.batches import Volumes, input_channels
 from relad.data.dataset import PackedDataset
 from relad.fileio import read_table, write_table
 from relad.methods.synthesis import Samples, draw, load_model
@@ -237,12 +237,13 @@ def test_mean_and_spread_of_samples_are_written_in_suvr(models, packed, tmp_path
     subject = next(row for row in data.subjects if row["fold"] == 0)
     i, k = subject["index"], data.tracers.index("amyloid")
     method, space, info = load_model(models / "rela", torch.device("cpu"))
-    batch = load_batch(data, [(i, k)], input_channels(data, ["T1w", "FLAIR"]), space)
+    channels = input_channels(data, ["T1w", "FLAIR"])
+    given = Volumes(data, channels, torch.device("cpu")).given([(i, k)], space)
     samples = [
         draw(
             method,
             space,
-            batch,
+            given,
             Sampling("ddpm", 3),
             [data.windows["amyloid"]],
             [generator_for("synthesis", info["seed"], subject["subject"], "amyloid", number)],

@@ -12,7 +12,16 @@ import jinja2
 import pytest
 
 from relad.study import catalogue
-from relad.study.catalogue import FIGURE, RESULTS, SUFFIXES, TABLE, Caption, Result, of_study
+from relad.study.catalogue import (
+    CEILING,
+    FIGURE,
+    RESULTS,
+    SUFFIXES,
+    TABLE,
+    Caption,
+    Result,
+    of_study,
+)
 from relad.study.paths import REPOSITORY
 from relad.study.settings import ResultSettings, typed
 from tests.helpers.fake_study import FakeStudy, make_settings
@@ -39,7 +48,7 @@ def test_every_entry_names_a_function_and_says_what_it_shows(result: Result) -> 
     assert result.title and not result.title.endswith(".")
     assert bool(result.caption) == (result.kind == FIGURE)
     assert not result.caption or result.caption.endswith(".")
-    assert set(result.needs) <= {"metrics", "models", "synthesized", "packed"}
+    assert set(result.needs) <= {"metrics", "models", "synthesized", "packed", CEILING}
     assert result.role in ("train", "external", None)
     assert not result.shows("apply")
 

@@ -251,6 +251,10 @@ def test_a_longer_training_is_one_of_its_own(raw: dict[str, Any]) -> None:
             "'x' changes 'nope', which is neither a method nor",
         ),
         ({"unet": {"base": "rela", "params": {}}}, "'unet' is already a method's id"),
+        (
+            {"ceiling": {"base": "rela", "params": {}}},
+            "'ceiling' is what rows of `relad ceiling` are",
+        ),
         ({"x": {"base": "rela", "inputs": ["PET"]}}, r"at x.inputs.0: 'PET' is not one of"),
         ({"x": {"base": "rela", "parms": {}}}, "'parms'"),
     ],

@@ -11,7 +11,7 @@ import torch
 
 from relad import cli
 from relad.compute.devices import choose_device
-from relad.data.batches import BatchSampler, in_batches, load_batch
+from relad.data.batches import BatchSampler, Volumes, in_batches
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_table
@@ -154,9 +154,9 @@ def test_template_is_the_mean_of_the_training_fold(packed, tmp_path):
     test = next(row["index"] for row in data.subjects if row["fold"] == 0)
     inside = torch.from_numpy(data.mask[rows].all(0))
     for k in range(len(data.tracers)):
-        batch = load_batch(data, [(test, k)], channels, space)
-        y = method.synthesize(batch, sampling=Sampling("ddim", 10), random=[torch.Generator()])
-        pet = space.to_pet(y, batch.tracer, batch.mask)[0, 0]
+        given = Volumes(data, channels, torch.device("cpu")).given([(test, k)], space)
+        y = method.synthesize(given, sampling=Sampling("ddim", 10), random=[torch.Generator()])
+        pet = space.to_pet(y, given.tracer, given.mask)[0, 0]
         expected = torch.from_numpy(data.pet[rows, k].mean(0))
         torch.testing.assert_close(pet[inside], expected[inside], atol=1e-5, rtol=0)
 

@@ -125,7 +125,7 @@ def test_every_job_left_a_log_and_a_benchmark(done: Study) -> None:
     for kind, suffix in (("logs", ".log"), ("benchmarks", ".tsv")):
         folders = {path.name for path in (done.results / kind).iterdir()}
         assert folders == {"phantom", "ingest", "enroll", "register", "normalize", "qc", "pack"} | {
-            *("train", "synthesize", "evaluate", "tables", "figures", "report", "paper")
+            *("train", "synthesize", "evaluate", "ceiling", "tables", "figures", "report", "paper")
         }
         assert len(list((done.results / kind / "register").glob(f"*{suffix}"))) == 6
 

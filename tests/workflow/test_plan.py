@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relad.cli import STEPS
-from relad.fileio import write_table
+from relad.fileio import write_json, write_table
 from relad.study import config
 from relad.study.catalogue import FIGURE, TABLE
 from tests.helpers.heads import empty_heads
@@ -43,6 +43,7 @@ def test_all_from_nothing(empty_study: Study) -> None:
         train=6,
         synthesize=12,
         evaluate=12,
+        ceiling=2,
         tables=len(TABLES),
         figures=len(FIGURES),
         **dict.fromkeys(PAGES, 1),
@@ -79,6 +80,15 @@ def test_a_cohort_without_pet_goes_the_whole_way_and_into_no_table(
     assert before.rules - plan.rules == Counter()
     runs = [f"clinic by {method}, fold 0, seed 0" for method in ("rela", "unet")]
     assert plan.of("BIDS derivatives of") == runs
+
+
+def test_the_ceiling_of_simulated_pet_stands_in_the_tables_of_accuracy(empty_study: Study) -> None:
+    for table, cohorts in (("main", ["tiny-train"]), ("external", ["tiny-external"])):
+        plan = empty_study.plan(f"results/tables/{table}.csv", "-p")
+        assert plan.of("Ceiling of") == cohorts
+        truth = f"--truth results/raw/{cohorts[0]}/truth"
+        assert truth in plan.output
+    assert empty_study.plan("results/tables/fidelity.csv").rules["ceiling"] == 0
 
 
 def test_one_table_plans_only_what_it_shows(empty_study: Study) -> None:
@@ -385,6 +395,12 @@ def test_a_packed_cohort_and_its_models_are_used_where_they_are_carried(
     plan = study.plan("all")
     assert plan.of("Training") == ["unet, fold 0, seed 0"]
     assert set(plan.rules) == {"train", "synthesize", "evaluate", "tables", "figures", *PAGES}
+    # Its ceiling is where it says so.
+    shutil.rmtree(study.results / "metrics/tiny-train/ceiling")
+    (study.results / "tables/main.csv").unlink()
+    assert study.plan("results/tables/main.csv").rules["ceiling"] == 0
+    write_json(carried / "dataset.json", {"ceiling": True})
+    assert study.plan("results/tables/main.csv").of("Ceiling of") == ["tiny-train"]
 
 
 def test_study_of_one_cohort_without_ablations(study: Study) -> None:
@@ -416,6 +432,8 @@ def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
     study.configfile.write_text(text, encoding="utf-8")
     plan = study.plan("all", "--forceall", "--printshellcmds")
     assert plan.rules["phantom"] == 0 and plan.rules["ingest"] == 2
+    # Of real PET nobody knows what anatomy determines.
+    assert plan.rules["ceiling"] == 0 and "--truth" not in plan.output
     assert plan.of("Registering") == [
         "tiny-external ONE",
         "tiny-train 002S0001",

@@ -25,6 +25,7 @@ PACKAGES = {
     "PIL": "pillow",
     "ants": "antspyx",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
     "torch": "pytorch",
     "yaml": "pyyaml",
 }

@@ -27,7 +27,7 @@ from relad.study.planned import VARIABLE, Code, Planned, workflow_code
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
-from relad.study.subjects import collections_of, load_source, source_module
+from relad.study.subjects import collections_of, has_ceiling, load_source, source_module
 
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
@@ -391,6 +391,16 @@ def head_files(wildcards):
     return told(load_source("phantom").files, entry.get("phantom", {}))
 
 
+def truth(wildcards):
+    """The folder in which it is known of a cohort what anatomy determines of its PET, if it is."""
+    simulated = cohort_entry(wildcards)["source"] == "phantom"
+    return [paths.raw(wildcards.cohort)] if simulated else []
+
+
+def truth_option(wildcards):
+    return ["--truth", paths.truth(wildcards.cohort)] if truth(wildcards) else []
+
+
 def ingest_files(wildcards):
     """Files beside a cohort's scans: after an edit the scans are ingested again."""
     entry = cohort_entry(wildcards)
@@ -517,6 +527,9 @@ def results_of(step):
             ]
         else:
             metrics = [paths.evaluated(*run) for run in every]
+        if catalogue.CEILING in result.needs:
+            known = [c for c in cohorts_of(result) if told(has_ceiling, COHORTS[c])]
+            metrics += [paths.ceiling(cohort) for cohort in known]
         made_of = {
             "metrics": metrics,
             "synthesized": [paths.synthesized(*run) for run in every],

@@ -59,6 +59,7 @@ rule register:
 rule normalize:
     input:
         registered=paths.registered("{cohort}", "{subject}"),
+        truth=truth,
     output:
         normalized=directory(paths.normalized("{cohort}", "{subject}")),
     log:
@@ -71,13 +72,14 @@ rule normalize:
     resources:
         **needs("normalize"),
     params:
+        truth=truth_option,
         settings=settings("normalize"),
         code=code("normalize"),
     message:
         "Resampling {wildcards.cohort} {wildcards.subject} to MNI and SUVR"
     shell:
         "CODE={params.code} relad normalize {input.registered:q} {output.normalized:q} "
-        "--subject {wildcards.subject} --settings {params.settings:q} > {log:q} 2>&1"
+        "--subject {wildcards.subject} {params.truth:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 
 rule qc:

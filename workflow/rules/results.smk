@@ -51,6 +51,31 @@ use rule evaluate as evaluate_sampler with:
         "Evaluating {wildcards.sampler} of {wildcards.method} on {wildcards.cohort}, fold {wildcards.fold}, seed {wildcards.seed}"
 
 
+rule ceiling:
+    input:
+        packed=packed_cohort,
+    output:
+        metrics=paths.ceiling("{cohort}"),
+        record=paths.ceiling("{cohort}").with_suffix(".json"),
+    log:
+        paths.log("ceiling", "{cohort}"),
+    benchmark:
+        paths.benchmark("ceiling", "{cohort}")
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **needs("ceiling"),
+    params:
+        settings=settings("ceiling"),
+        code=code("ceiling"),
+    message:
+        "Ceiling of {wildcards.cohort}"
+    shell:
+        "CODE={params.code} relad ceiling {input.packed:q} {output.metrics:q} "
+        "--settings {params.settings:q} > {log:q} 2>&1"
+
+
 rule tables:
     input:
         unpack(results_of("tables")),

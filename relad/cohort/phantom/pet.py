@@ -265,6 +265,36 @@ class Body:
         return _blur(out, fwhm_mm, self.grid.voxel_mm)
 
 
+def _on_grid(
+    activity: np.ndarray, source: geometry.Grid, grid: geometry.Grid, pose: np.ndarray
+) -> np.ndarray:
+    """Activity (x, y, z) of a head in a pose, at the voxels of a scan."""
+    index = np.linalg.inv(pose @ source.affine) @ grid.affine
+    return ndimage.affine_transform(
+        activity, index[:3, :3], index[:3, 3], output_shape=grid.shape, order=1
+    )
+
+
+def noise_free(
+    body: Body, image: np.ndarray, tomograph: Tomograph, grid: geometry.Grid, pose: np.ndarray
+) -> np.ndarray:
+    """An image of the brain as the tomograph would show it, had it endless counts.
+
+    Parameters
+    ----------
+    image
+        Uptake (x, y, z) on the brain's grid.
+    pose
+        (4, 4) map from the head frame to scanner RAS mm.
+
+    Returns
+    -------
+    (columns, rows, slices) float32 in the unit of ``image``.
+    """
+    activity = body.activity(image, tomograph.intrinsic_mm)
+    return _blur(_on_grid(activity, body.grid, grid, pose), tomograph.filter_mm, grid.voxel_mm)
+
+
 def _blur(volume: np.ndarray, fwhm_mm: float, voxel_mm: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(volume, fwhm_mm / FWHM_PER_SIGMA / voxel_mm, truncate=3.0)
 
@@ -297,10 +327,7 @@ def scan(
     volumes = []
     for frame, pose in zip(schedule, poses, strict=True):
         activity = frame.level * (early + frame.contrast * (late - early))
-        to_source = np.linalg.inv(pose @ body.grid.affine) @ grid.affine
-        clean = ndimage.affine_transform(
-            activity, to_source[:3, :3], to_source[:3, 3], output_shape=grid.shape, order=1
-        )
+        clean = _on_grid(activity, body.grid, grid, pose)
         decay = 0.5 ** ((frame.start_s - middle) / half_life_s)
         per_unit = tomograph.counts * frame.duration_s / 60 * decay
         counts = rng.poisson(np.clip(clean, 0, None) * per_unit).astype(np.float32)

@@ -19,6 +19,7 @@ from relad.cohort.phantom.brain import Brain, of_template
 from relad.cohort.phantom.scanners import Scanner, Sequence
 from relad.imaging import atlas, nifti
 from relad.status import Kind
+from relad.study import paths
 from relad.study.settings import Tracer
 from relad.study.subjects import bids_label
 
@@ -199,6 +200,9 @@ class Visit:
         )  # fmt: skip
         for kind, volume in (("noisefree", image.suvr), ("predictable", image.predictable)):
             self._save_uptake(truth, f"trc-{tracer}_space-{self.space}_desc-{kind}_pet", volume)
+        middle = len(schedule) // 2
+        ceiling = pet.noise_free(self.body, image.predictable, tomograph, grid, poses[middle])
+        self._save_predictable(truth, tracer, ceiling, grid, schedule[middle])
         return poses
 
     def _pets(self, loni: Path, truth: Path, from_t1w: np.ndarray) -> dict[str, Any]:
@@ -223,6 +227,20 @@ class Visit:
         # Rounded to 1/1024: far below any noise, and a quarter of the size once compressed.
         coarse = (np.round(volume * 1024) / 1024).astype(np.float32)
         self._save(truth, name, coarse, self.brain.affine, note=Kind.SIMULATED.mark)
+
+    def _save_predictable(
+        self, truth: Path, tracer: str, volume: np.ndarray, grid: geometry.Grid, frame: pet.Frame
+    ) -> None:
+        """Write what anatomy determines of a PET, on the scan's grid, where one frame lies."""
+        file = truth / paths.predictable_truth(self.label, tracer)
+        nifti.save_nifti(file, volume, grid.affine, note=Kind.SIMULATED.mark, compact=True)
+        about = {
+            "Description": "Uptake that anatomy, stage and lesions determine, as the tomograph "
+            "would show it with endless counts, in the pose of the frame that is timed here",
+            "FrameTimesStart": [frame.start_s],
+            "FrameDuration": [frame.duration_s],
+        }
+        fileio.write_json(fileio.beside(file, ".json"), about)
 
     def _facts(self) -> dict[str, Any]:
         """What truth.json says of everybody."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from relad.cohort.images import Contents
 from relad.errors import ReladError
-from relad.fileio import read_table
+from relad.fileio import read_object, read_table
 
 NEEDS, TAKES = ("path",), ()
 
@@ -21,6 +21,12 @@ def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
         for row in read_table(table, ["subject", "included"])
         if row["included"] == "yes"
     ), table
+
+
+def has_ceiling(entry: Mapping[str, Any]) -> bool:
+    """See :mod:`relad.study.subjects`."""
+    file = Path(entry["path"]) / "dataset.json"
+    return file.is_file() and read_object(file).get("ceiling") is True
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:

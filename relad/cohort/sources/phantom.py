@@ -11,7 +11,7 @@ from relad.cohort.sources.loni import read
 from relad.errors import ReladError
 from relad.study.subjects import bids_label
 
-__all__ = ["NEEDS", "TAKES", "files", "people", "ptids", "read", "subjects"]
+__all__ = ["NEEDS", "TAKES", "files", "has_ceiling", "people", "ptids", "read", "subjects"]
 
 NEEDS, TAKES = ("phantom",), ()
 
@@ -51,6 +51,11 @@ def files(phantom: Mapping[str, Any]) -> list[Path]:
     if phantom.get("heads") is None:
         return []
     return folder.files(Path(phantom["heads"]), people(phantom))
+
+
+def has_ceiling(entry: Mapping[str, Any]) -> bool:
+    """See :mod:`relad.study.subjects`."""
+    return True
 
 
 def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path | None]:

@@ -12,6 +12,7 @@ from relad.results.origin import Origin
 from relad.results.runs import Run, runs_behind
 from relad.status import Kind
 from relad.study import catalogue, paths
+from relad.study.catalogue import CEILING
 
 #: What lies beside the record of a run and goes along.
 _BESIDE = {"train": ("log.csv",), "evaluate": ()}
@@ -91,7 +92,7 @@ def contents(results: Path, *, images: bool) -> Contents:
         _add(study, [*forms, origin.file])
     for run in study.runs:
         beside = [run.file.with_name(name) for name in _BESIDE.get(run.step, ())]
-        of_table = [run.file.with_suffix(".csv")] if run.step == "evaluate" else []
+        of_table = [run.file.with_suffix(".csv")] if run.step in ("evaluate", CEILING) else []
         _add(study, [run.file, *beside, *of_table])
         if run.step == "train":
             study.left[run.file.with_name("model.safetensors")] = "weights: see `relad export`"

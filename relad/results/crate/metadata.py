@@ -227,10 +227,11 @@ def _slug(study: Contents, file: Path) -> str:
 
 
 def _given_and_made(run: Run) -> tuple[list[Path], list[Path]]:
-    if run.step == "evaluate":
+    if run.step in ("evaluate", catalogue.CEILING):
         metrics = run.file.with_suffix(".csv")
         evaluation = read_evaluation(metrics)
-        return [evaluation.synthesized.path, evaluation.packed.path], [metrics, run.file]
+        given = [made.path for made in (evaluation.synthesized, evaluation.packed) if made]
+        return given, [metrics, run.file]
     if run.step == "train":
         return [], [run.file, run.file.with_name("log.csv")]
     if run.step in ("tables", "figures"):

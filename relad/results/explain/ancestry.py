@@ -55,6 +55,10 @@ def runs_of(rows: pd.DataFrame, origin: Origin) -> list[Ran]:
     for file, of in rows.groupby("file", sort=False):
         first = of.iloc[0]
         ran = Ran(read_evaluation(Path(str(file))))
+        found.append(ran)
+        if ran.evaluation.synthesized is None:  # of the ceiling, which no model made
+            _add_packed(ran)
+            continue
         problem = ran.evaluation.synthesized.changed("run `relad evaluate` again")
         if problem is None:
             ran.synthesis = read_json(ran.evaluation.synthesized.path)
@@ -64,7 +68,6 @@ def runs_of(rows: pd.DataFrame, origin: Origin) -> list[Ran]:
         _add_images(ran, of)
         trained_as = origin.settings.methods[first["method"]].trained_as
         _add_model(ran, origin, trained_as, first["fold"], first["seed"])
-        found.append(ran)
     return found
 
 
@@ -156,11 +159,12 @@ def scans_of(ran: Ran, subject: str, tracers: Iterable[str]) -> Iterator[Scan]:
     a cohort was packed elsewhere, nothing of it is told.
     """
     tracers = list(tracers)
-    folder = ran.evaluation.synthesized.path.parent
     names = {paths.synthetic_pet(subject, tracer) for tracer in tracers}
-    for name in ran.evaluation.images:
+    made = ran.evaluation.synthesized
+    for name in ran.evaluation.images if made else ():
         if name in names:
-            yield Scan("synthetic PET", folder / name, f"sha256 {ran.evaluation.images[name][:12]}")
+            file = made.path.parent / name
+            yield Scan("synthetic PET", file, f"sha256 {ran.evaluation.images[name][:12]}")
     packed = ran.evaluation.packed.path.parent
     row = _packed_row(packed, subject)
     if row is not None:

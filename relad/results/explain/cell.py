@@ -26,6 +26,8 @@ _TOLERANCE = 1.5e-6
 #: Columns of a table whose value a metric row must have too. ``reference`` names another method.
 _KEYS = ("cohort", "tracer", "region", "metric")
 _METHODS = ("method", "reference")
+#: What tells on whose scan a method was tested.
+_TESTED = ["cohort", "subject", "tracer"]
 
 
 @dataclass(frozen=True)
@@ -209,12 +211,17 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
         )
         for made in origin.files["metrics"]
     ]
+    # Of the ceiling, which is known of everybody, a table shows those that methods were tested on.
+    by_methods = (table.loc[table["method"] != catalogue.CEILING, _TESTED] for table in tables)
+    tested = {pair for of in by_methods for pair in of.itertuples(index=False, name=None)}
     # A table may name by a region or a metric what it makes of several: then these do not narrow.
     for lax in ((), ("metric",), ("metric", "region")):
         narrow = {key: values for key, values in wanted.items() if key not in lax}
         found = _frame([part for table in tables if len(part := _chosen(table, narrow))])
         if len(found):
             break
+    pairs = found[_TESTED].itertuples(index=False, name=None)
+    found = found[[pair in tested for pair in pairs]].reset_index(drop=True)
     return found if origin.result.single_samples or sampler else _whole_images(found)
 
 

@@ -73,13 +73,16 @@ def _runs(cell: Cell, runs: Sequence[Ran]) -> Iterator[str]:
         told = ran.evaluation.told
         yield f"  evaluated  {ran.evaluation.metrics.with_suffix('.json')}"
         yield f"             {_made_by(told)}"
-        yield f"  synthesis  {ran.evaluation.synthesized.path}"
+        if ran.evaluation.synthesized is not None:
+            yield f"  synthesis  {ran.evaluation.synthesized.path}"
         if ran.synthesis is not None:
             drawn = ran.synthesis
             what = (f"{drawn['method']} by {drawn['sampler']}, fold {drawn['fold']}, "
                     f"seed {drawn['seed']}")  # fmt: skip
             yield f"             {what}; {_made_by(drawn)}"
-        if ran.model is None or ran.training is None:
+        if ran.evaluation.synthesized is None:
+            yield "  model      none: it is what anatomy determines of simulated PET"
+        elif ran.model is None or ran.training is None:
             yield "  model      the table was not given it (--models)"
         else:
             trained = ran.training

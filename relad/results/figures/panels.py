@@ -168,7 +168,7 @@ def _block(
         mri={m: cut(np.asarray(dataset.mri[row, c])) for c, m in enumerate(dataset.modalities)},
         real=cut(to_suvr(np.asarray(dataset.pet[row, k]), dataset.windows[tracer])),
         synthetic=synthetic,
-        mask=cut(np.asarray(dataset.mask[row])),
+        mask=cut(dataset.pair_mask(row, k)),
     )
 
 

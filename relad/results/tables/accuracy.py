@@ -8,13 +8,23 @@ import numpy as np
 import pandas as pd
 
 from relad.data.window import width
+from relad.results.ceiling import ceiling_values
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
 from relad.results.statistics import FEW_SUBJECTS, holm, mean_interval, paired_comparison
 from relad.results.study import Study
+from relad.results.tables.ceiling import (
+    HEADER,
+    label,
+    way_cells,
+    way_columns,
+    way_lines,
+    way_sentences,
+    with_ceiling,
+)
 from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
 from relad.status import Kind, note_of
-from relad.study.catalogue import BRAIN, Result
+from relad.study.catalogue import BRAIN, CEILING, Result
 from relad.study.sampling import described, evaluations_of
 from relad.study.settings import Evaluation, ResultSettings
 
@@ -36,6 +46,8 @@ def accuracy_table(study: Study, result: Result) -> Table | None:
             continue  # a full method alone
         by = ["cohort", "tracer", "method", "sampler"]
         rows = summarized(values, by, study.settings.evaluation)
+        own = summarized(ceiling_values(study, result, values), by, study.settings.evaluation)
+        rows = with_ceiling(rows, own, study, result, methods)
         groups += [group for _, group in rows.groupby(["cohort", "tracer"], observed=True)]
     if not groups:
         return None
@@ -46,10 +58,11 @@ def accuracy_table(study: Study, result: Result) -> Table | None:
         name=result.name,
         caption=_caption(result, rows, study),
         warning=note_of(map(Kind, rows["data"])),
-        rows=rows[[*columns, *metric_columns(result.metrics)]],
+        rows=rows[[*columns, *metric_columns(result.metrics), *way_columns(rows)]],
         headers=(
             *("Cohort", "Tracer", "Method", "Sampling", "Evaluations", "n"),
             *(METRICS[m].label for m in result.metrics),
+            *([HEADER] if way_columns(rows) else []),
         ),
         groups=[_cells(group, study) for group in groups],
         numbers_from=4,
@@ -60,7 +73,7 @@ def main_table(study: Study, result: Result) -> Table | None:
     """Build the main table, as :func:`accuracy_table`, with the gain over the floor as summary."""
     table = accuracy_table(study, result)
     if table is not None:
-        table.summary = list(_gains(study, result))
+        table.summary = [*_gains(study, result), *way_lines(table.rows, study)]
     return table
 
 
@@ -102,13 +115,16 @@ def _cells(rows: pd.DataFrame, study: Study) -> list[list[Cell]]:
         [
             Cell(row.cohort),
             Cell(study.tracer_label(row.tracer)),
-            Cell(study.settings.methods[row.method].label),
+            Cell(label(study, row.method)),
             Cell(described(row.sampler)),
             Cell(str(evaluations_of(row.sampler) or NOT_AVAILABLE)),
             Cell(str(row.n)),
             *metrics,
+            *way,
         ]
-        for row, metrics in zip(rows.itertuples(), metric_cells(rows), strict=True)
+        for row, metrics, way in zip(
+            rows.itertuples(), metric_cells(rows), way_cells(rows), strict=True
+        )
     ]
 
 
@@ -116,17 +132,19 @@ def metric_cells(rows: pd.DataFrame) -> Iterator[list[Cell]]:
     """Yield each row's metrics with their intervals, the best mean of each metric in bold."""
     # Compared as printed: a difference nobody can read makes no winner.
     metrics = metrics_in(rows)
+    competing = rows[rows["method"] != CEILING]
     best = {
         metric: _printed(metric, METRICS[metric].better.best(values))
         for metric in metrics
-        if len(values := rows[metric].dropna()) > 1
+        if len(values := competing[metric].dropna()) > 1
     }
     for row in rows.to_dict("records"):
         line = []
         for metric in metrics:
             mean, low, high = (_printed(metric, row[metric + end]) for end in _ENDS)
             text = mean if low == NOT_AVAILABLE else f"{mean} [{low}, {high}]"
-            line.append(Cell(text, bold=mean == best.get(metric)))
+            leads = row["method"] != CEILING and mean == best.get(metric)
+            line.append(Cell(text, bold=leads))
         yield line
 
 
@@ -149,8 +167,9 @@ def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
         metrics_note(result, settings, counts.index.unique("tracer")),
         "Evaluations: passes through the network for one image",
         "Bold: best mean per cohort and tracer",
+        *way_sentences(rows, study),
     ]
-    entries = [settings.methods[method] for method in rows["method"].unique()]
+    entries = [settings.methods[m] for m in rows["method"].unique() if m != CEILING]
     of_group = any(entry.updates for entry in entries)
     trained = {entry.trained_as for entry in entries}
     updates = {
