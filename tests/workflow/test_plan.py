@@ -45,7 +45,8 @@ def test_all_from_nothing(empty_study: Study) -> None:
         figures=13,
     )
     assert plan.of("Table") == [
-        *("ablation", "external", "fidelity", "fidelity_ablation", "main", "runtime")
+        *("ablation", "downstream", "external", "fidelity", "fidelity_ablation", "main"),
+        *("positivity", "regions", "runtime"),
     ]
     assert plan.of("Figure") == FIGURES
 
