@@ -18,8 +18,9 @@ from tests.helpers.small_study import DIRECT, Plan, Study
 
 ABLATION_ONLY = ["rela, fold 0, seed 0", "rela-no-adversary, fold 0, seed 0"]
 ABLATION_ONLY += ["rela-no-flair, fold 0, seed 0"]
-FIGURES = ["ablation", "distributions", "distributions_external", "fidelity", "fidelity_ablation"]
-FIGURES += ["panels", "panels_external", "runtime", "training_curves"]
+FIGURES = ["ablation", "bland_altman", "bland_altman_external", "distributions"]
+FIGURES += ["distributions_external", "fidelity", "fidelity_ablation", "panels", "panels_external"]
+FIGURES += ["regions", "regions_external", "runtime", "training_curves"]
 
 
 def edit(file: Path, old: str, new: str) -> None:
