@@ -409,9 +409,11 @@ def test_study_of_one_cohort_without_ablations(study: Study) -> None:
     start, end = text.index("  tiny-external:"), text.index("tracers:")
     study.configfile.write_text(text[:start] + text[end:], encoding="utf-8")
     plan = study.plan("all", "--forceall")
-    assert plan.of("Table") == ["fidelity", "main", "runtime"]
+    tables = ["downstream", "fidelity", "main", "positivity", "regions", "runtime"]
+    assert plan.of("Table") == tables
     assert plan.of("Figure") == [
-        *("distributions", "fidelity", "panels", "runtime", "training_curves")
+        *("bland_altman", "distributions", "fidelity", "panels", "regions", "runtime"),
+        "training_curves",
     ]
 
 

@@ -199,7 +199,8 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     wanted.setdefault("region", {origin.result.region})
     wanted["metric"] = {cell.metric} if cell.metric else set(origin.result.metrics)
     cohorts = origin.settings.cohorts
-    wanted.setdefault("cohort", {c for c, e in cohorts.items() if e.role == origin.result.role})
+    role = origin.result.role
+    wanted.setdefault("cohort", {c for c, e in cohorts.items() if role in (None, e.role)})
     if methods := {row[key] for key in _METHODS if row.get(key)}:
         wanted["method"] = methods
     sampler = _sampler(row)
