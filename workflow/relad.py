@@ -12,5 +12,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
     from relad.cli import main
+    from relad.orphans import end_with_the_run
 
+    end_with_the_run()
     sys.exit(main())

@@ -32,6 +32,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -43,6 +45,7 @@ from typing import Any
 from relad import cli, fileio
 from relad.cohort.sources.phantom import people
 from relad.errors import DataError, ReladError
+from relad.orphans import end_with
 from relad.status import Kind
 from relad.study.config import load_settings
 from relad.study.provenance import describe
@@ -201,5 +204,10 @@ def _subjects(
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(min(jobs, len(everybody)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, len(everybody)),
+        mp_context=context,
+        initializer=end_with,
+        initargs=(os.getpid(), signal.SIGKILL),
+    ) as pool:
         yield from progress(pool.map(write, everybody))

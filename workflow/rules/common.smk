@@ -6,21 +6,24 @@ import hashlib
 import json
 import shlex
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import LockException, WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 REPOSITORY = Path(workflow.basedir).parent
 sys.path.insert(0, str(REPOSITORY))
 
-from relad.errors import ReladError
+from relad.errors import ReladError, machine_failure
 from relad.fileio import write_text
+from relad.orphans import STARTED_BY
 from relad.study import catalogue, paths
 from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
+from relad.study.running import Run
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -110,6 +113,31 @@ def say_plan():
 atexit.register(say_plan)
 
 
+# --- runs that cannot begin or go on -------------------------------------------------------------
+
+
+def in_one_line(execute):
+    """Snakemake's own ``execute`` that tells of a locked folder or a failing disk what to do."""
+
+    def run(*, executor_plugin, **options):
+        plans = executor_plugin.common_settings.dryrun_exec
+        main = workflow.is_main_process and not plans  # and not one job of it on another machine
+        try:
+            with Run.at_work(Path(".snakemake")) if main else nullcontext() as mine:
+                try:
+                    return execute(executor_plugin=executor_plugin, **options)
+                except LockException:
+                    raise WorkflowError(mine.refused(sys.argv[1:])) from None
+        except OSError as error:
+            what = machine_failure(error) or error.strerror or str(error)
+            file = Path(error.filename or "").absolute()
+            raise WorkflowError(f"{file}: {what} -- mend that and run the same again") from None
+
+    return run
+
+
+workflow.execute = in_one_line(workflow.execute)
+
 # --- how a step is called -----------------------------------------------------------------------
 
 
@@ -122,14 +150,17 @@ def interpreter():
 # Lets a rule's command read as a user would type it; the launcher finds the package in any
 # environment. The numerical libraries get one thread, or the fixed number that a rule puts into
 # LIBRARY_THREADS: not Snakemake's {threads}, which it lowers to the cores at hand, since another
-# number of threads may round differently. Snakemake formats the prefix, hence the doubled braces.
+# number of threads may round differently. The step takes the place of the job's shell, whose parent
+# it is told: it ends where that one is killed outright, and no rule has words after it. Snakemake
+# formats the prefix, hence the doubled braces.
 LAUNCH = shlex.join([interpreter(), str(REPOSITORY / "workflow" / "relad.py")])
 shell.prefix(f"""
     relad() {{
       local threads=${{LIBRARY_THREADS:-1}}
       export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
       export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
-      {LAUNCH} "$@"
+      export {STARTED_BY}=$PPID
+      exec {LAUNCH} "$@"
     }}
     """.replace("{", "{{").replace("}", "}}"))
 
@@ -140,7 +171,7 @@ def kept(step, text, suffix):
     file = paths.settings(step, name + suffix)
     runs = workflow.executor_plugin is not None and not workflow.dryrun
     if runs and not file.exists():
-        write_text(file, text)
+        told(write_text, file, text)
     return str(file)  # a path would not be compared, see uncompared
 
 

@@ -1,0 +1,67 @@
+"""Whether runs of the workflow are at work in a folder, and what to do where one cannot begin.
+
+Snakemake locks what a run will write and cannot tell a run at work from one that was killed; the
+system can, which releases a killed process's lock on a file. Standard library only, since the
+Snakefile imports it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+_MARK = "relad-at-work"
+_AGAIN = "and run the same again"
+
+
+class Run:
+    """A run of the workflow that others in the same folder can see while it is at work."""
+
+    def __init__(self, mark: int):
+        self._mark = mark
+
+    @classmethod
+    @contextmanager
+    def at_work(cls, folder: Path) -> Iterator[Run]:
+        """Be seen in a folder (Snakemake's own, ``.snakemake``)."""
+        folder.mkdir(exist_ok=True)
+        mark = os.open(folder / _MARK, os.O_RDWR | os.O_CREAT, 0o666)
+        run = cls(mark)
+        try:
+            run._lock(fcntl.LOCK_SH)
+            yield run
+        finally:
+            os.close(mark)
+
+    def _lock(self, kind: int) -> bool | None:
+        """Take the mark; False where another run keeps it, None where nobody can tell."""
+        try:
+            fcntl.flock(self._mark, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            return None
+        return True
+
+    def refused(self, words: Sequence[str]) -> str:
+        """What to do about a folder that Snakemake finds locked.
+
+        Parameters
+        ----------
+        words
+            The command line that was refused, without the program.
+        """
+        alone = self._lock(fcntl.LOCK_EX)
+        if alone is False:
+            return f"another run is at work on the same files -- wait until it is done {_AGAIN}"
+        unlock = shlex.join([sys.executable, "-m", "snakemake", *words, "--unlock"])
+        if alone:
+            said = "a run that was killed left its files locked"
+        else:
+            said = "locked by another run, or by one that was killed: if none is at work"
+        return f"{said} -- unlock them: {unlock} -- {_AGAIN}"
