@@ -37,6 +37,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +45,7 @@ from typing import Any
 
 from relad import cli, fileio
 from relad.cohort.sources.phantom import people
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, MachineError, ReladError
 from relad.orphans import end_with
 from relad.status import Kind
 from relad.study.config import load_settings
@@ -210,4 +211,11 @@ def _subjects(
         initializer=end_with,
         initargs=(os.getpid(), signal.SIGKILL),
     ) as pool:
-        yield from progress(pool.map(write, everybody))
+        try:
+            yield from progress(pool.map(write, everybody))
+        except BrokenProcessPool:
+            raise MachineError(
+                "a process that simulated a subject was ended",
+                hint="it may need more memory than there is: try fewer --jobs, then run the same "
+                "again",
+            ) from None

@@ -7,13 +7,18 @@ Snakefile imports it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
+
+from relad.errors import machine_failure
+from relad.study.paths import RESULTS
 
 _MARK = "relad-at-work"
 _AGAIN = "and run the same again"
@@ -65,3 +70,47 @@ class Run:
         else:
             said = "locked by another run, or by one that was killed: if none is at work"
         return f"{said} -- unlock them: {unlock} -- {_AGAIN}"
+
+
+def _require_writable(results: Path) -> None:
+    """Refuse a folder of results that leads nowhere, or that takes no files."""
+    if results.is_symlink() and not results.exists():
+        raise OSError(errno.ENOENT, f"leads to {results.readlink()}, which is not there", results)
+    place = results if results.exists() else Path()
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, "cannot be written", place)
+
+
+def in_one_line(
+    workflow: Any, *, refused: type[Exception], told: type[Exception]
+) -> Callable[..., bool]:
+    """Snakemake's own ``workflow.execute`` that says what to do where it cannot begin or go on.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's workflow.
+    refused
+        What it raises of a folder that is locked.
+    told
+        What it prints without a traceback.
+    """
+    execute = workflow.execute
+
+    def run(*, executor_plugin: Any, **options: Any) -> bool:
+        plans = executor_plugin.common_settings.dryrun_exec
+        main = workflow.is_main_process and not plans  # and not one job of it on another machine
+        try:
+            if main:
+                _require_writable(RESULTS)
+            with Run.at_work(Path(".snakemake")) if main else nullcontext() as mine:
+                try:
+                    return execute(executor_plugin=executor_plugin, **options)
+                except refused:
+                    raise told(mine.refused(sys.argv[1:])) from None
+        except OSError as error:
+            what = machine_failure(error) or error.strerror or str(error)
+            file = Path(error.filename or "").absolute()
+            raise told(f"{file}: {what} -- mend that {_AGAIN}") from None
+
+    return run

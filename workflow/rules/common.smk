@@ -6,7 +6,6 @@ import hashlib
 import json
 import shlex
 import sys
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,14 +15,14 @@ from snakemake.settings.types import DeploymentMethod
 REPOSITORY = Path(workflow.basedir).parent
 sys.path.insert(0, str(REPOSITORY))
 
-from relad.errors import ReladError, machine_failure
+from relad.errors import ReladError
 from relad.fileio import write_text
 from relad.orphans import STARTED_BY
 from relad.study import catalogue, paths
 from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
-from relad.study.running import Run
+from relad.study.running import in_one_line
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -113,30 +112,8 @@ def say_plan():
 atexit.register(say_plan)
 
 
-# --- runs that cannot begin or go on -------------------------------------------------------------
+workflow.execute = in_one_line(workflow, refused=LockException, told=WorkflowError)
 
-
-def in_one_line(execute):
-    """Snakemake's own ``execute`` that tells of a locked folder or a failing disk what to do."""
-
-    def run(*, executor_plugin, **options):
-        plans = executor_plugin.common_settings.dryrun_exec
-        main = workflow.is_main_process and not plans  # and not one job of it on another machine
-        try:
-            with Run.at_work(Path(".snakemake")) if main else nullcontext() as mine:
-                try:
-                    return execute(executor_plugin=executor_plugin, **options)
-                except LockException:
-                    raise WorkflowError(mine.refused(sys.argv[1:])) from None
-        except OSError as error:
-            what = machine_failure(error) or error.strerror or str(error)
-            file = Path(error.filename or "").absolute()
-            raise WorkflowError(f"{file}: {what} -- mend that and run the same again") from None
-
-    return run
-
-
-workflow.execute = in_one_line(workflow.execute)
 
 # --- how a step is called -----------------------------------------------------------------------
 

@@ -1,0 +1,195 @@
+"""Runs of the small study in sessions of their own: watched, killed, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.helpers.small_study import Study
+
+CONTROLLER, WORKER, CONVERTER = "controller", "worker", "dcm2niix"
+#: Seconds after which a run, or what a killed one left, counts as hung.
+LIMIT = 1800
+#: How the workflow says what to do about a locked folder.
+_REMEDY = re.compile(r"unlock them: (.+ --unlock) --")
+_ERROR = re.compile(r"^relad [\w-]+: error: .+$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that is alive, and its command line."""
+
+    number: int
+    words: tuple[str, ...]
+
+    def kind(self, study: Study) -> str | None:
+        """Which of the kinds that are killed it is: a worker, or the converter."""
+        if Path(self.words[0]).name == "dcm2niix":
+            return CONVERTER
+        launcher = str(study.repository / "workflow" / "relad.py")
+        return WORKER if launcher in self.words else None
+
+    def work(self) -> str:
+        """What it is at, in a few words: the step and its first output."""
+        if Path(self.words[0]).name == "dcm2niix":
+            return "a conversion"
+        words = next(
+            self.words[n + 1 :] for n, w in enumerate(self.words) if w.endswith("relad.py")
+        )
+        results = [w for w in words[1:] if w.startswith("results/") and "settings" not in w]
+        last = {"evaluate", "ingest", "enroll", "register", "normalize", "train", "synthesize"}
+        told = results[1 if words[0] in last and len(results) > 1 else 0] if results else ""
+        name = words[words.index("--only") + 1] if "--only" in words else told
+        return f"{words[0]} {name.removeprefix('results/')}".strip()
+
+
+def of_session(session: int) -> list[Process]:
+    """Living processes of a session, also those whose parent is gone."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            state, _, _, its = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            words = tuple((folder / "cmdline").read_bytes().decode().split("\0")[:-1])
+        except OSError:
+            continue  # it ended meanwhile
+        if int(its) == session and state != "Z" and words:
+            found.append(Process(int(folder.name), words))
+    return found
+
+
+class Run:
+    """Snakemake on a study, in a session of its own."""
+
+    def __init__(self, study: Study, *arguments: str):
+        self.study = study
+        self.file = study.folder / "run.txt"
+        with self.file.open("w", encoding="utf-8") as output:
+            self.process = subprocess.Popen(
+                study.command(*arguments), cwd=study.folder, stdout=output, stderr=output,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def over(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def said(self) -> str:
+        return self.file.read_text(encoding="utf-8", errors="replace")
+
+    def line(self) -> str:
+        """The line that tells why it ended: a step's own, or else the workflow's last."""
+        if found := _ERROR.findall(self.said):
+            return str(found[-1])
+        lines = [line for line in self.said.splitlines() if line and not line.startswith("  File")]
+        return lines[-1] if lines else ""
+
+    def alive(self, kind: str) -> list[Process]:
+        """Its living processes of a kind."""
+        if kind == CONTROLLER:
+            return [] if self.over else [Process(self.process.pid, ("snakemake",))]
+        return [p for p in of_session(self.process.pid) if p.kind(self.study) == kind]
+
+    def wait(self) -> int:
+        return self.process.wait(LIMIT)
+
+    def left(self) -> float:
+        """Seconds until the last of its processes has ended, after the run itself has."""
+        since = time.monotonic()
+        while of_session(self.process.pid):
+            if time.monotonic() - since > LIMIT:
+                raise TimeoutError(f"still at work: {of_session(self.process.pid)}")
+            time.sleep(0.01)
+        return time.monotonic() - since
+
+
+def begin(study: Study, *arguments: str) -> tuple[Run, bool]:
+    """Start a run as a user does, who follows what it says where it is refused.
+
+    Returns
+    -------
+    The run, at its first job or over, and whether the folder had to be unlocked.
+    """
+    unlocked = False
+    while True:
+        run = Run(study, *arguments)
+        while not run.over and not run.alive(WORKER):
+            time.sleep(0.02)
+        remedy = _REMEDY.search(run.said) if run.over else None
+        if remedy is None or unlocked:
+            return run, unlocked
+        subprocess.run(shlex.split(remedy[1]), cwd=study.folder, check=True, capture_output=True)
+        unlocked = True
+
+
+def finish(study: Study, *arguments: str) -> bool:
+    """Go on to the end; whether the folder had to be unlocked.
+
+    Raises
+    ------
+    RuntimeError
+        Where the run fails.
+    """
+    run, unlocked = begin(study, *arguments)
+    if run.wait():
+        raise RuntimeError(f"{study.folder}: {run.line()}\n{run.said[-4000:]}")
+    return unlocked
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: the ``count``-th process of its kind, or of workers, and ``seconds`` later."""
+
+    kind: str
+    count: int
+    seconds: float
+
+    @classmethod
+    def draw(cls, kind: str, jobs: int, chance: random.Random) -> Moment:
+        """A random moment within so many jobs; a conversion is over in no time."""
+        count = chance.randint(1, jobs)
+        return cls(kind, count, 0.0 if kind == CONVERTER else chance.uniform(0, 4))
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What was killed, what it was at, and what became of it."""
+
+    kind: str
+    work: str
+    status: int
+    line: str
+    seconds_left: float
+    unlocked: bool
+
+
+def disturb(study: Study, moment: Moment, chance: random.Random, *arguments: str) -> Kill | None:
+    """Start or go on with a study and kill one of its processes; None where it was done before."""
+    run, unlocked = begin(study, *arguments)
+    seen: set[int] = set()
+    due = float("inf")
+    while not run.over:
+        counted = run.alive(CONVERTER if moment.kind == CONVERTER else WORKER)
+        seen |= {process.number for process in counted}
+        if len(seen) >= moment.count:
+            due = min(due, time.monotonic() + moment.seconds)
+        if time.monotonic() >= due and (victims := run.alive(moment.kind)):
+            victim = chance.choice(victims)
+            at_work = counted if moment.kind == CONTROLLER else [victim]
+            work = ", ".join(dict.fromkeys(p.work() for p in at_work))
+            with suppress(ProcessLookupError):  # it ended by itself: the next one
+                os.kill(victim.number, signal.SIGKILL)
+                status = run.wait()
+                return Kill(moment.kind, work, status, run.line(), run.left(), unlocked)
+        time.sleep(0.005)
+    return None
