@@ -39,6 +39,7 @@ STEPS: dict[str, str] = {
     "derivatives": "a cohort's synthetic PET as BIDS, by person, with pages",
     "tables": "the study's tables as CSV, LaTeX and Markdown",
     "figures": "the study's figures as PNG and PDF",
+    "status": "how far a study is, what failed and why, what is left",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "predict": "one person's PET from their own scans, by a trained model",

@@ -111,12 +111,9 @@ def _sweep(path: Path, keep: Path | None) -> None:
 
     A result that was moved aside for one that never took its place comes back.
     """
-    kinds = r"(\d+|key-[0-9a-f]{16})-"
-    of_path = re.compile(rf"{re.escape(_PART)}{kinds}{re.escape(path.name)}(\.old)?")
-    stale = [file for file in path.parent.iterdir() if of_path.fullmatch(file.name)]
-    if path.is_dir():
-        inside = re.compile(rf"{re.escape(_PART)}{kinds}.+")
-        stale += [file for file in path.iterdir() if inside.fullmatch(file.name)]
+    kinds = rf"{re.escape(_PART)}(\d+|key-[0-9a-f]{{16}})-"
+    stale = _named(path.parent, rf"{kinds}{re.escape(path.name)}(\.old)?")
+    stale += _named(path, f"{kinds}.+") if path.is_dir() else []
     for file in stale:
         if file.name.endswith(f"{path.name}.old") and not path.exists():
             file.replace(path)
@@ -124,6 +121,11 @@ def _sweep(path: Path, keep: Path | None) -> None:
             shutil.rmtree(file, ignore_errors=True)
         elif file != keep:
             file.unlink(missing_ok=True)
+
+
+def _named(folder: Path, pattern: str) -> list[Path]:
+    """What of a folder, which may hold thousands of others, has a temporary name of a pattern."""
+    return [file for file in folder.glob(f"{_PART}*") if re.fullmatch(pattern, file.name)]
 
 
 @contextmanager

@@ -90,6 +90,11 @@ def figure(name: str, suffix: str = "png") -> Path:
     return RESULTS / "figures" / f"{name}.{suffix}"
 
 
+def plan() -> Path:
+    """Jobs of the last run, written when it began, see :mod:`relad.study.progress`."""
+    return RESULTS / "plan.json"
+
+
 def settings(step: str, name: str) -> Path:
     """A file of settings or of words that jobs of a step read."""
     return RESULTS / "settings" / step / name

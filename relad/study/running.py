@@ -72,6 +72,21 @@ class Run:
         return f"{said} -- unlock them: {unlock} -- {_AGAIN}"
 
 
+def is_at_work(folder: Path) -> bool | None:
+    """Whether a run is seen at work in a folder (``.snakemake``); None where nobody can tell."""
+    try:
+        mark = os.open(folder / _MARK, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        alone = Run(mark)._lock(fcntl.LOCK_EX)
+        return None if alone is None else not alone
+    finally:
+        os.close(mark)
+
+
 def _require_writable(results: Path) -> None:
     """Refuse a folder of results that leads nowhere, or that takes no files."""
     if results.is_symlink() and not results.exists():

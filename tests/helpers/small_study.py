@@ -20,7 +20,16 @@ PARTS = ("relad", "baselines", "workflow", "config", "envs")
 #: Columns of runtime.csv that are measured and so differ from run to run.
 MEASURED = re.compile("seconds|time|memory|_mb$|_s$")
 #: Steps for direct use, which no rule runs.
-DIRECT = {"metrics", "coregister", "preprocess", "predict", "check-method", "export", "doctor"}
+DIRECT = {
+    "metrics",
+    "coregister",
+    "preprocess",
+    "predict",
+    "check-method",
+    "export",
+    "doctor",
+    "status",
+}
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,12 @@ def of_session(session: int) -> list[Process]:
             continue
         try:
             state, _, _, its = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(its) != session or state == "Z":
+                continue
             words = tuple((folder / "cmdline").read_bytes().decode().split("\0")[:-1])
         except OSError:
             continue  # it ended meanwhile
-        if int(its) == session and state != "Z" and words:
+        if words:
             found.append(Process(int(folder.name), words))
     return found
 
@@ -124,7 +126,7 @@ def begin(study: Study, *arguments: str) -> tuple[Run, bool]:
     while True:
         run = Run(study, *arguments)
         while not run.over and not run.alive(WORKER):
-            time.sleep(0.02)
+            time.sleep(0.1)
         remedy = _REMEDY.search(run.said) if run.over else None
         if remedy is None or unlocked:
             return run, unlocked
@@ -191,5 +193,5 @@ def disturb(study: Study, moment: Moment, chance: random.Random, *arguments: str
                 os.kill(victim.number, signal.SIGKILL)
                 status = run.wait()
                 return Kill(moment.kind, work, status, run.line(), run.left(), unlocked)
-        time.sleep(0.005)
+        time.sleep(0.02)
     return None

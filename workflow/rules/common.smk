@@ -18,7 +18,7 @@ sys.path.insert(0, str(REPOSITORY))
 from relad.errors import ReladError
 from relad.fileio import write_text
 from relad.orphans import STARTED_BY
-from relad.study import catalogue, paths
+from relad.study import catalogue, paths, progress
 from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
@@ -110,6 +110,13 @@ def say_plan():
 
 
 atexit.register(say_plan)
+
+
+def keep_plan():
+    """Write down what a run is to do, which `relad status` compares with what it has done."""
+    if workflow.is_main_process:
+        jobs = [(job.log[0], workflow.dag.needrun(job)) for job in workflow.dag.jobs if job.log]
+        told(progress.keep, sys.argv[1:], jobs)
 
 
 workflow.execute = in_one_line(workflow, refused=LockException, told=WorkflowError)
