@@ -67,9 +67,8 @@ def sole_writer(path: Path, *, keep: Path | None = None) -> Iterator[None]:
             _sweep(path, keep)
         yield
     finally:
-        if held:
-            with suppress(OSError):
-                lock.unlink(missing_ok=True)
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -82,8 +81,9 @@ def _hold(lock: Path, path: Path) -> tuple[int, bool]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held it may have removed its file between the two lines above.
             if lock.exists() and os.path.samestat(lock.stat(), os.fstat(descriptor)):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
+                with suppress(OSError):  # a full disk: what is written will tell
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
                 return descriptor, True
         except BlockingIOError:
             other = os.pread(descriptor, 1000, 0).decode(errors="replace") or "of unknown number"
@@ -120,7 +120,8 @@ def _sweep(path: Path, keep: Path | None) -> None:
         elif file != keep and file.is_dir():
             shutil.rmtree(file, ignore_errors=True)
         elif file != keep:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's, who left it
+                file.unlink()
 
 
 def _named(folder: Path, pattern: str) -> list[Path]:

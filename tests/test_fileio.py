@@ -164,7 +164,7 @@ def test_a_file_system_without_locks_is_written_and_nothing_removed(tmp_path, mo
     (tmp_path / ".part-12-a.csv").write_text("maybe being written")
     write(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "whole"
-    assert (tmp_path / ".part-12-a.csv").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", ".part-12-a.csv"}
 
 
 # --- tables and images ---------------------------------------------------------------------------

@@ -31,19 +31,24 @@ from tests.kills.faults import FAULTS, Fault, same
 from tests.kills.runs import CONTROLLER, CONVERTER, WORKER, Kill, Moment, disturb, finish
 
 TARGET = ("all", "--cores", "2")
-#: Share of the kills that come while raw scans are converted.
+#: Share of the kills that come while raw scans are simulated and converted.
 _EARLY = 0.45
-#: Processes of steps, or of the converter, within which one is killed: early, and then.
-_WITHIN = {True: 3, False: 8}
+#: Jobs and conversions within which these come.
+_EARLY_JOBS, _CONVERSIONS = 3, 3
 
 
-def moments(number: int, chance: random.Random) -> Iterator[Moment]:
-    """Kinds by turns and random moments."""
+def moments(number: int, jobs: int, chance: random.Random) -> Iterator[Moment]:
+    """Kinds by turns, at random moments of a study of so many jobs, in its order."""
     early = round(number * _EARLY)
     kinds = [*islice(cycle((CONTROLLER, WORKER, CONVERTER)), early)]
     kinds += islice(cycle((WORKER, CONTROLLER)), number - early)
-    for n, kind in enumerate(kinds):
-        yield Moment.draw(kind, _WITHIN[n < early], chance)
+    after = sorted(chance.randint(0, _EARLY_JOBS) for _ in range(early))
+    after += sorted(chance.randint(_EARLY_JOBS, jobs - 1) for _ in range(number - early))
+    for kind, n in zip(kinds, after, strict=True):
+        if kind == CONVERTER:
+            yield Moment(kind, chance.randint(1, _CONVERSIONS), 0)
+        else:
+            yield Moment(kind, n, chance.uniform(0, 3))
 
 
 def undisturbed(folder: Path) -> tuple[Study, float]:
@@ -58,7 +63,8 @@ def killed(done: Study, folder: Path, number: int, seed: int) -> list[Kill]:
     """Kill a study so often, finish it and compare it."""
     shutil.rmtree(folder, ignore_errors=True)
     study, chance, kills = Study.create(folder), random.Random(seed), []
-    for moment in moments(number, chance):
+    jobs = sum(1 for _ in done.results.glob("benchmarks/*/*.tsv"))
+    for moment in moments(number, jobs, chance):
         kill = disturb(study, moment, chance, *TARGET)
         if kill is None:
             break  # it was done before

@@ -150,17 +150,25 @@ def finish(study: Study, *arguments: str) -> bool:
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: the ``count``-th process of its kind, or of workers, and ``seconds`` later."""
+    """When to kill a process of a kind.
+
+    Attributes
+    ----------
+    after
+        Jobs that the study has done by then; for the converter, its processes in this run.
+    seconds
+        How long after that.
+    """
 
     kind: str
-    count: int
+    after: int
     seconds: float
 
-    @classmethod
-    def draw(cls, kind: str, jobs: int, chance: random.Random) -> Moment:
-        """A random moment within so many jobs; a conversion is over in no time."""
-        count = chance.randint(1, jobs)
-        return cls(kind, count, 0.0 if kind == CONVERTER else chance.uniform(0, 4))
+    def came(self, study: Study, converted: int) -> bool:
+        """Whether the study is so far, of which so many conversions were seen in this run."""
+        if self.kind == CONVERTER:
+            return converted >= self.after
+        return sum(1 for _ in study.results.glob("benchmarks/*/*.tsv")) >= self.after
 
 
 @dataclass(frozen=True)
@@ -178,16 +186,16 @@ class Kill:
 def disturb(study: Study, moment: Moment, chance: random.Random, *arguments: str) -> Kill | None:
     """Start or go on with a study and kill one of its processes; None where it was done before."""
     run, unlocked = begin(study, *arguments)
-    seen: set[int] = set()
+    converted: set[int] = set()
     due = float("inf")
     while not run.over:
-        counted = run.alive(CONVERTER if moment.kind == CONVERTER else WORKER)
-        seen |= {process.number for process in counted}
-        if len(seen) >= moment.count:
+        converted |= {process.number for process in run.alive(CONVERTER)}
+        if moment.came(study, len(converted)):
             due = min(due, time.monotonic() + moment.seconds)
-        if time.monotonic() >= due and (victims := run.alive(moment.kind)):
+        workers = run.alive(WORKER)
+        if workers and time.monotonic() >= due and (victims := run.alive(moment.kind)):
             victim = chance.choice(victims)
-            at_work = counted if moment.kind == CONTROLLER else [victim]
+            at_work = workers if moment.kind == CONTROLLER else [victim]
             work = ", ".join(dict.fromkeys(p.work() for p in at_work))
             with suppress(ProcessLookupError):  # it ended by itself: the next one
                 os.kill(victim.number, signal.SIGKILL)

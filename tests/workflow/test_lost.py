@@ -41,7 +41,7 @@ def refused(study: Study) -> str:
 
 def test_kills_and_refusals_change_nothing(tmp_path: Path) -> None:
     study, chance = small(tmp_path / "killed"), random.Random(0)
-    moments = [Moment(CONTROLLER, 1, 1), Moment(WORKER, 1, 1), Moment(CONVERTER, 2, 0)]
+    moments = [Moment(CONTROLLER, 0, 1), Moment(WORKER, 0, 1), Moment(CONVERTER, 2, 0)]
     kills = [disturb(study, moment, chance, *TARGET) for moment in moments]
     assert [kill.kind for kill in kills if kill] == [CONTROLLER, WORKER, CONVERTER]
     of_controller, of_worker, of_converter = (kill for kill in kills if kill)
