@@ -28,7 +28,7 @@ import pytest
 
 from tests.helpers.small_study import Study
 from tests.kills.faults import FAULTS, Fault, same
-from tests.kills.runs import CONTROLLER, CONVERTER, WORKER, Kill, Moment, disturb, finish
+from tests.kills.runs import CONTROLLER, CONVERTER, WORKER, Disturbed, Kill, Moment, finish
 
 TARGET = ("all", "--cores", "2")
 #: Share of the kills that come while raw scans are simulated and converted.
@@ -63,14 +63,15 @@ def killed(done: Study, folder: Path, number: int, seed: int) -> list[Kill]:
     """Kill a study so often, finish it and compare it."""
     shutil.rmtree(folder, ignore_errors=True)
     study, chance, kills = Study.create(folder), random.Random(seed), []
+    disturbed = Disturbed(study, *TARGET)
     jobs = sum(1 for _ in done.results.glob("benchmarks/*/*.tsv"))
     for moment in moments(number, jobs, chance):
-        kill = disturb(study, moment, chance, *TARGET)
+        kill = disturbed.kill(moment, chance)
         if kill is None:
             break  # it was done before
         kills.append(kill)
         print(kill, file=sys.stderr, flush=True)
-    finish(study, *TARGET)
+    disturbed.end()
     same(study, done)
     return kills
 
@@ -81,8 +82,8 @@ def table_of_kills(kills: list[Kill]) -> str:
         ended = f"ended with status {kill.status}: {_plain(kill.line)}"
         if kill.kind == CONTROLLER:
             ended = f"was gone; the last of its steps ended {kill.seconds_left:.2f} s later"
-        elif kill.status == 0:
-            ended = "went on to its end"
+        elif kill.status is None:
+            ended = "went on, and did that person's part again"
         follows = kills[n] if n < len(kills) else None
         unlocked = "" if follows is None or not follows.unlocked else "yes"
         lines.append(f"| {n} | {kill.kind} | {kill.work} | {ended} | {unlocked} |")

@@ -173,33 +173,72 @@ class Moment:
 
 @dataclass(frozen=True)
 class Kill:
-    """What was killed, what it was at, and what became of it."""
+    """What was killed, what it was at, and what became of it.
+
+    Attributes
+    ----------
+    status
+        Exit status of the run; None where it goes on, as an ingest whose pool loses a process does.
+    line
+        What the run said at its end.
+    seconds_left
+        After the end of the run, until the last of its processes had ended.
+    unlocked
+        Whether the folder had to be unlocked for this run to begin.
+    """
 
     kind: str
     work: str
-    status: int
+    status: int | None
     line: str
     seconds_left: float
     unlocked: bool
 
 
-def disturb(study: Study, moment: Moment, chance: random.Random, *arguments: str) -> Kill | None:
-    """Start or go on with a study and kill one of its processes; None where it was done before."""
-    run, unlocked = begin(study, *arguments)
-    converted: set[int] = set()
-    due = float("inf")
-    while not run.over:
-        converted |= {process.number for process in run.alive(CONVERTER)}
-        if moment.came(study, len(converted)):
-            due = min(due, time.monotonic() + moment.seconds)
-        workers = run.alive(WORKER)
-        if workers and time.monotonic() >= due and (victims := run.alive(moment.kind)):
-            victim = chance.choice(victims)
-            at_work = workers if moment.kind == CONTROLLER else [victim]
-            work = ", ".join(dict.fromkeys(p.work() for p in at_work))
-            with suppress(ProcessLookupError):  # it ended by itself: the next one
-                os.kill(victim.number, signal.SIGKILL)
-                status = run.wait()
-                return Kill(moment.kind, work, status, run.line(), run.left(), unlocked)
-        time.sleep(0.02)
-    return None
+class Disturbed:
+    """A study that is run by the same command again and again, and killed meanwhile."""
+
+    #: Seconds within which a run notices that one of its steps was killed.
+    NOTICES_S = 5.0
+
+    def __init__(self, study: Study, *arguments: str):
+        self.study, self.arguments = study, arguments
+        self.run: Run | None = None
+
+    def kill(self, moment: Moment, chance: random.Random) -> Kill | None:
+        """Start the study or let it go on, and kill one of its processes; None where it is done."""
+        run, unlocked, converted, due = self.run, False, set[int](), float("inf")
+        while True:
+            if run is None or run.over:
+                if run is not None and run.wait() == 0:
+                    return None
+                run, unlocked = begin(self.study, *self.arguments)
+                self.run = run
+            converted |= {process.number for process in run.alive(CONVERTER)}
+            if moment.came(self.study, len(converted)):
+                due = min(due, time.monotonic() + moment.seconds)
+            workers = run.alive(WORKER)
+            if workers and time.monotonic() >= due and (victims := run.alive(moment.kind)):
+                victim = chance.choice(victims)
+                at_work = workers if moment.kind == CONTROLLER else [victim]
+                work = ", ".join(dict.fromkeys(p.work() for p in at_work))
+                with suppress(ProcessLookupError):  # it ended by itself: the next one
+                    os.kill(victim.number, signal.SIGKILL)
+                    return Kill(moment.kind, work, *self._became(run, moment.kind), unlocked)
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        """Let it run to its end."""
+        if self.run is not None:
+            self.run.wait()
+        finish(self.study, *self.arguments)
+
+    def _became(self, run: Run, kind: str) -> tuple[int | None, str, float]:
+        """What became of a run of which a process was killed."""
+        until = time.monotonic() + self.NOTICES_S
+        while time.monotonic() < until and not run.over:
+            time.sleep(0.02)
+        # An ingest does without one of its pool's processes, but not without its converter.
+        if kind == WORKER and not run.over and "Error in rule" not in run.said:
+            return None, "", 0.0
+        return run.wait(), run.line(), run.left()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relad.study import progress
 from tests.helpers.small_study import Study
-from tests.kills.runs import CONTROLLER, CONVERTER, WORKER, Moment, Run, begin, disturb, finish
+from tests.kills.runs import CONTROLLER, CONVERTER, WORKER, Disturbed, Moment, Run, begin, finish
 
 TARGET = ("results/enrolled/tiny-external.tsv", "--cores", "2")
 
@@ -42,7 +42,8 @@ def refused(study: Study) -> str:
 def test_kills_and_refusals_change_nothing(tmp_path: Path) -> None:
     study, chance = small(tmp_path / "killed"), random.Random(0)
     moments = [Moment(CONTROLLER, 0, 1), Moment(WORKER, 0, 1), Moment(CONVERTER, 2, 0)]
-    kills = [disturb(study, moment, chance, *TARGET) for moment in moments]
+    disturbed = Disturbed(study, *TARGET)
+    kills = [disturbed.kill(moment, chance) for moment in moments]
     assert [kill.kind for kill in kills if kill] == [CONTROLLER, WORKER, CONVERTER]
     of_controller, of_worker, of_converter = (kill for kill in kills if kill)
     assert of_controller.status < 0 and of_controller.seconds_left < 10, "its steps went on"
