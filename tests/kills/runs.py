@@ -20,6 +20,15 @@ CONTROLLER, WORKER, CONVERTER = "controller", "worker", "dcm2niix"
 LIMIT = 1800
 #: How the workflow says what to do about a locked folder.
 _REMEDY = re.compile(r"unlock them: (.+ --unlock) --")
+#: Step -> the folder of results it writes, where that does not begin with the step's name.
+_WRITES = {
+    "phantom": "raw",
+    "ingest": "bids",
+    "train": "models",
+    "synthesize": "synthesized",
+    "evaluate": "metrics",
+    "normalize": "normalized",
+}
 _ERROR = re.compile(r"^relad [\w-]+: error: .+$", re.MULTILINE)
 
 
@@ -44,11 +53,11 @@ class Process:
         words = next(
             self.words[n + 1 :] for n, w in enumerate(self.words) if w.endswith("relad.py")
         )
-        results = [w for w in words[1:] if w.startswith("results/") and "settings" not in w]
-        last = {"evaluate", "ingest", "enroll", "register", "normalize", "train", "synthesize"}
-        told = results[1 if words[0] in last and len(results) > 1 else 0] if results else ""
-        name = words[words.index("--only") + 1] if "--only" in words else told
-        return f"{words[0]} {name.removeprefix('results/')}".strip()
+        if "--only" in words:
+            return f"{words[0]} {words[words.index('--only') + 1]}"
+        results = [w.removeprefix("results/") for w in words[1:] if w.startswith("results/")]
+        folder = _WRITES.get(words[0], words[0])
+        return f"{words[0]} {next((w for w in results if w.startswith(folder)), '')}".strip()
 
 
 def of_session(session: int) -> list[Process]:
