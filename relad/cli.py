@@ -44,6 +44,7 @@ STEPS: dict[str, str] = {
     "report": "the study on one page: verdict, tables, figures, origin",
     "paper": "a skeleton of the paper, its numbers and methods generated",
     "crate": "a finished study as an RO-Crate, to publish",
+    "status": "how far a study is, what failed and why, what is left",
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "predict": "one person's PET from their own scans, by a trained model",

@@ -1,19 +1,26 @@
 """Reading with checks, writing whole or not at all.
 
 Every file relad writes first appears under a temporary name in the same folder and is then
-renamed, so that a killed job never leaves half a file under its final name.
+renamed, so that a killed job never leaves half a file under its final name. What it leaves under
+temporary names is removed by whoever writes the same next, which is one process at a time.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import io
 import json
 import os
+import re
 import shutil
+import socket
+import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +28,105 @@ from relad.errors import DataError, MachineError, ReladError, machine_failure
 
 #: Bytes that a disk must have left beside a file for it not to be called full.
 _MARGIN = 1 << 16
+#: What every temporary name begins with.
+_PART = ".part-"
+#: A writer waits so long (s) for another one: what a killed run left of itself ends by then.
+PATIENCE_S = 60.0
+#: Errors of file systems that know no locks, such as Lustre without its option flock.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EBADF, errno.EINVAL})
+
+
+@contextmanager
+def sole_writer(path: Path, *, keep: Path | None = None) -> Iterator[None]:
+    """Be the only process that writes a file or folder, and remove what killed ones left of it.
+
+    A folder's own files are cleared of such leftovers too. The system releases the lock of a
+    process that is killed. Where the file system knows no locks, nothing is held and nothing
+    removed.
+
+    Parameters
+    ----------
+    path
+        What is written.
+    keep
+        A leftover to go on with.
+
+    Raises
+    ------
+    MachineError
+        Where another process goes on writing it, or it cannot be written.
+    """
+    lock = path.with_name(f"{_PART}lock-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, held = _hold(lock, path)
+    except OSError as error:
+        raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
+    try:
+        if held:
+            _sweep(path, keep)
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _hold(lock: Path, path: Path) -> tuple[int, bool]:
+    """Open a lock's file; whether the file system holds it, which it does for one process."""
+    until, told = time.monotonic() + PATIENCE_S, False
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed its file between the two lines above.
+            if lock.exists() and os.path.samestat(lock.stat(), os.fstat(descriptor)):
+                with suppress(OSError):  # a full disk: what is written will tell
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
+                return descriptor, True
+        except BlockingIOError:
+            other = os.pread(descriptor, 1000, 0).decode(errors="replace") or "of unknown number"
+            if time.monotonic() > until:
+                os.close(descriptor)
+                raise MachineError(
+                    f"is being written by another process ({other})",
+                    file=path,
+                    hint="wait until it is done, or end it, and run the same again",
+                ) from None
+            if not told:
+                print(f"{path}: waits for process {other}, which writes it", file=sys.stderr)
+                told = True
+            time.sleep(0.1)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return descriptor, False
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _sweep(path: Path, keep: Path | None) -> None:
+    """Remove what killed writers of ``path`` left, which nobody writes any more.
+
+    A result that was moved aside for one that never took its place comes back.
+    """
+    kinds = rf"{re.escape(_PART)}(\d+|key-[0-9a-f]{{16}})-"
+    stale = _named(path.parent, rf"{kinds}{re.escape(path.name)}(\.old)?")
+    stale += _named(path, f"{kinds}.+") if path.is_dir() else []
+    for file in stale:
+        if file.name.endswith(f"{path.name}.old") and not path.exists():
+            file.replace(path)
+        elif file != keep and file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
+        elif file != keep:
+            with suppress(OSError):  # somebody else's, who left it
+                file.unlink()
+
+
+def _named(folder: Path, pattern: str) -> list[Path]:
+    """What of a folder, which may hold thousands of others, has a temporary name of a pattern."""
+    return [file for file in folder.glob(f"{_PART}*") if re.fullmatch(pattern, file.name)]
 
 
 @contextmanager
@@ -35,13 +141,16 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         Where it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}") if path.name else path
+    temporary = path.with_name(f"{_PART}{os.getpid()}-{path.name}") if path.name else path
     if path.is_dir():
         raise MachineError("is a folder, and a file is to be written", file=path)
+    # Who writes a whole folder is alone in it already.
+    alone = any(part.startswith(_PART) for part in path.parts)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        with nullcontext() if alone else sole_writer(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
     except ReladError:
         raise
     except Exception as error:
@@ -130,24 +239,26 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
             hint="name another folder, or remove it yourself",
         )
     name = str(os.getpid()) if key is None else f"key-{key[:16]}"
-    temporary = path.with_name(f".part-{name}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.glob(f".part-key-{'[0-9a-f]' * 16}-{path.name}") if key else ():
-            if stale != temporary:
-                shutil.rmtree(stale, ignore_errors=True)
-        if key is None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(exist_ok=key is not None)
-        made = os.open(temporary, os.O_RDONLY)
-    except OSError as error:
-        raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
+    temporary = path.with_name(f"{_PART}{name}-{path.name}")
+    with sole_writer(path, keep=temporary if key else None):
+        try:
+            if key is None:  # of this very process, or where nothing may be swept
+                shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(exist_ok=key is not None)
+            made = os.open(temporary, os.O_RDONLY)
+        except OSError as error:
+            raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
+        yield from _filled(temporary, made, path, keep=key is not None)
+
+
+def _filled(temporary: Path, made: int, path: Path, *, keep: bool) -> Iterator[Path]:
+    """Yield a folder to fill and move it to its place, or remove it; ``keep`` for the next run."""
     try:
         yield temporary
         _require_same_folder(temporary, made, path)
         _put(temporary, path)
     except (KeyboardInterrupt, MachineError, OSError, MemoryError) as error:
-        if key is None:
+        if not keep:
             shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError) and (what := machine_failure(error)):
             raise MachineError(what, file=error.filename or path) from error

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from relad.errors import DataError, ReladError
+from relad import fileio
+from relad.errors import DataError, MachineError, ReladError
 from relad.fileio import (
     content_of,
     read_json,
@@ -18,8 +26,10 @@ from relad.fileio import (
     whole_folder,
     write_json,
     write_table,
+    write_text,
 )
 from relad.imaging.nifti import load_nifti, save_nifti
+from relad.study.paths import REPOSITORY
 
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
 
@@ -66,6 +76,98 @@ def test_a_folder_of_somebody_else_is_never_replaced(tmp_path: Path) -> None:
     with refused, whole_folder(tmp_path / "file", mark="status.json"):
         raise AssertionError("must not be entered")
     assert (tmp_path / "out" / "thesis.txt").read_text(encoding="utf-8") == "years"
+
+
+# --- one writer at a time ------------------------------------------------------------------------
+
+#: Writes a file or a folder, says so, and does not end.
+WRITER = """
+import sys, time
+from pathlib import Path
+from relad import fileio
+out = Path(sys.argv[1])
+writes = fileio.whole_folder(out, mark="mark") if out.suffix == "" else fileio.whole_file(out)
+with writes as temporary:
+    (temporary / "mark" if out.suffix == "" else temporary).write_text("half")
+    print("writes", flush=True)
+    time.sleep(100)
+"""
+
+
+@contextmanager
+def writer(out: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process in the midst of writing."""
+    words = [sys.executable, "-c", WRITER, str(out)]
+    with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "writes\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def write(out: Path) -> None:
+    if out.suffix:
+        write_text(out, "whole")
+        return
+    with whole_folder(out, mark="mark") as temporary:
+        (temporary / "mark").write_text("whole")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "folder"])
+def test_a_second_writer_is_refused_and_leaves_the_first_alone(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fileio, "PATIENCE_S", 0.2)
+    with writer(tmp_path / name) as first:
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(MachineError, match=rf"{name}: is being written by another process"):
+            write(tmp_path / name)
+        assert f"waits for process {first.pid} on {socket.gethostname()}" in capsys.readouterr().err
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a.csv", "folder"])
+def test_a_killed_writer_holds_nobody_up_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    with writer(tmp_path / name) as first:
+        threading.Timer(0.3, first.kill).start()
+        write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    written = tmp_path / name if name.endswith(".csv") else tmp_path / name / "mark"
+    assert written.read_text() == "whole"
+
+
+def test_only_what_killed_writers_of_this_output_left_is_removed(tmp_path: Path) -> None:
+    of_others = [".part-12-b-a.csv", ".part-12-4-a.csv", ".part-x-a.csv", ".part-12-a.csv.gz"]
+    of_this = [".part-12-a.csv", ".part-99999999-a.csv", ".part-lock-a.csv"]
+    for name in (*of_others, *of_this):
+        (tmp_path / name).write_text("half")
+    (tmp_path / ".part-13-a.csv").mkdir()
+    write(tmp_path / "a.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*of_others, "a.csv"])
+
+
+def test_a_result_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
+    """Killed between the two renames, before the new one took its place; and then it fails."""
+    (tmp_path / ".part-12-out.old").mkdir()
+    (tmp_path / ".part-12-out.old" / "mark").write_text("old")
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out", mark="mark"):
+        raise RuntimeError
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+
+
+def test_a_file_system_without_locks_is_written_and_nothing_removed(tmp_path, monkeypatch) -> None:
+    def fails(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fileio.fcntl, "flock", fails)
+    (tmp_path / ".part-12-a.csv").write_text("maybe being written")
+    write(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", ".part-12-a.csv"}
+
+
+# --- tables and images ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "csv"])

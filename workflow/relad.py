@@ -12,6 +12,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
     from relad.cli import main
+    from relad.orphans import end_with_the_run
     from relad.study.planned import require_planned_code
 
+    end_with_the_run()
     sys.exit(main(before=require_planned_code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from relad.cohort import convert
 from relad.cohort.images import Candidate, Row, row
 from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
 from relad.errors import MachineError
+from relad.orphans import end_with
 from relad.study.subjects import bids_label
 
 
@@ -50,7 +52,9 @@ def run_tasks(tasks: Sequence[Task], root: Path, jobs: int) -> Iterator[tuple[Ta
     left = list(tasks)
     while left:
         done: list[Task] = []
-        with ProcessPoolExecutor(min(jobs, len(left))) as pool:
+        with ProcessPoolExecutor(
+            min(jobs, len(left)), initializer=end_with, initargs=(os.getpid(), signal.SIGKILL)
+        ) as pool:
             try:
                 futures = {pool.submit(ingest_subject, task, root): task for task in left}
                 for future in as_completed(futures):
@@ -79,7 +83,7 @@ def _alone(task: Task, root: Path) -> Outcome:
         Where it is killed by what no file does, such as the memory's watchman.
     """
     ours, theirs = Pipe(duplex=False)
-    process = Process(target=_send, args=(theirs, task, root))
+    process = Process(target=_send, args=(theirs, task, root, os.getpid()))
     process.start()
     theirs.close()
     try:
@@ -103,8 +107,9 @@ def _alone(task: Task, root: Path) -> Outcome:
     return Outcome(rows, ())
 
 
-def _send(pipe: Connection, task: Task, root: Path) -> None:
+def _send(pipe: Connection, task: Task, root: Path, parent: int) -> None:
     """Send a subject's outcome, or what was raised instead."""
+    end_with(parent, signal.SIGKILL)
     try:
         pipe.send(ingest_subject(task, root))
     except Exception as error:

@@ -36,9 +36,12 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +49,8 @@ from typing import Any
 
 from relad import cli, fileio
 from relad.cohort.sources.phantom import people
-from relad.errors import DataError, ReladError
+from relad.errors import DataError, MachineError, ReladError
+from relad.orphans import end_with
 from relad.status import Kind
 from relad.study.config import load_settings
 from relad.study.provenance import describe
@@ -205,5 +209,17 @@ def _subjects(
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(min(jobs, len(everybody)), mp_context=context) as pool:
-        yield from progress(pool.map(write, everybody))
+    with ProcessPoolExecutor(
+        min(jobs, len(everybody)),
+        mp_context=context,
+        initializer=end_with,
+        initargs=(os.getpid(), signal.SIGKILL),
+    ) as pool:
+        try:
+            yield from progress(pool.map(write, everybody))
+        except BrokenProcessPool:
+            raise MachineError(
+                "a process that simulated a subject was ended",
+                hint="it may need more memory than there is: try fewer --jobs, then run the same "
+                "again",
+            ) from None

@@ -25,6 +25,7 @@ from relad.cli import add_settings, whole_number
 from relad.compute.devices import set_threads
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
+from relad.fileio import sole_writer
 from relad.study.config import load_settings
 from relad.study.settings import SearchSettings
 from relad.tuning import findings
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     set_threads(settings.training.threads)
     data = PackedDataset(args.packed)
     search = Search(data, args.method, settings, fold=args.fold, out=args.out)
-    status = search.run()
-    if status == 0:
-        findings.write(search)
+    with sole_writer(args.out):
+        status = search.run()
+        if status == 0:
+            findings.write(search)
     return status

@@ -34,7 +34,9 @@ PLUMBING = frozenset(
             "paths",
             "plan",
             "plugins",
+            "progress",
             "provenance",
+            "running",
         )
     }
     | {"relad.study.settings", "relad.study.subjects"}

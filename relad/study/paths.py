@@ -100,6 +100,11 @@ def figure(name: str, suffix: str = "png") -> Path:
     return RESULTS / "figures" / f"{name}.{suffix}"
 
 
+def plan() -> Path:
+    """Jobs of the last run, written when it began, see :mod:`relad.study.progress`."""
+    return RESULTS / "plan.json"
+
+
 def report() -> Path:
     """The study on one page."""
     return RESULTS / "report.html"

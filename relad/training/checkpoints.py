@@ -46,12 +46,6 @@ def load(path: Path, expected: str, device: torch.device) -> dict[str, Any] | No
     return state
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what a run that was killed while it wrote ``path`` left under temporary names."""
-    for file in path.parent.glob(f".part-*-{path.name}"):
-        file.unlink(missing_ok=True)
-
-
 def copied(network: nn.Module) -> dict[str, Tensor]:
     """Copy of a network's state in CPU memory."""
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from relad.data.batches import (
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import write_json
+from relad.fileio import sole_writer, write_json
 from relad.methods.method import Method, build
 from relad.study import plugins, provenance
 from relad.study.fingerprints import fingerprint
@@ -239,11 +240,14 @@ class Trainer:
 
     def run(self, out: Path) -> int:
         """Train to the end and write the model; return the exit status."""
+        with sole_writer(out) if parallel.rank() == 0 else nullcontext():
+            parallel.any_of(False)  # nobody reads what another training may yet write
+            return self._run(out)
+
+    def _run(self, out: Path) -> int:
         checkpoint = out / "checkpoint.pt"
         if self.load_checkpoint(checkpoint) and parallel.rank() == 0:
             print(f"{self.name}: continues at update {self.done} of {self.total}", file=sys.stderr)
-        if parallel.rank() == 0:
-            checkpoints.remove_leftovers(checkpoint)
         board = TensorBoard(out / "tensorboard", wanted=self.options.tensorboard, update=self.done)
         bar = progress_bar(self.name, done=self.done, total=self.total)
         with Stop().listening() as stop, bar:

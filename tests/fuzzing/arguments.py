@@ -90,6 +90,7 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
                 ("--brain-mask", READ, "image.nii"), ("--subject", NAME, "one"),
                 ("--age", NUMBER, "70"), ("--steps", WHOLE, "2"), ("--samples", WHOLE, "1"),
                 ("--temperature", NUMBER, "1"), ("--seed", WHOLE, "0"), ("--threads", WHOLE, "1")],
+    "status": [("", READ, "folder")],
     "export": [("", READ, "model"), ("", OUT, "out.zip"), ("--scores", READ, "table.csv")],
     "derivatives": [("", READ, "folder"), ("", OUT, "out"), ("--model", READ, "model"),
                     ("--packed", READ, "packed"), ("--registered", READ, "folder"),

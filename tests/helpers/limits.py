@@ -26,6 +26,19 @@ def small_disk(at: Path, size: str) -> Iterator[Path]:
 
 
 @contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Mount a folder onto itself, for reading alone; skips where that may not be."""
+    done = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Let this process and its children write no file larger than ``size`` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

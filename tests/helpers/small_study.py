@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import os
 import re
 import shutil
@@ -17,9 +19,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("relad", "baselines", "workflow", "config", "envs")
 
 
+#: Columns of runtime.csv that are measured and so differ from run to run.
+MEASURED = re.compile("seconds|time|memory|load|_mb$|_s$")
 #: Steps for direct use, which no rule runs.
 DIRECT = {"metrics", "coregister", "preprocess", "predict", "check-method", "export", "doctor"}
-DIRECT |= {"explain", "crate"}
+DIRECT |= {"explain", "crate", "status"}
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,22 @@ class Study:
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Start what :meth:`snakemake` runs, and do not wait for it."""
         return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "snakemake", *arguments),
-                *("--snakefile", str(self.repository / "workflow" / "Snakefile")),
-                *("--directory", str(self.folder / "study")),
-                *(("--configfile", str(self.configfile)) if self.config else ()),
-            ],
+            self.command(*arguments),
             cwd=self.folder,
             env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        """Command line of :meth:`snakemake`."""
+        return [
+            *(sys.executable, "-m", "snakemake", *arguments),
+            *("--snakefile", str(self.repository / "workflow" / "Snakefile")),
+            *("--directory", str(self.folder / "study")),
+            *(("--configfile", str(self.configfile)) if self.config else ()),
+        ]
 
     def plan(self, *arguments: str) -> Plan:
         """Jobs that a dry run would do."""
@@ -105,6 +113,28 @@ class Study:
                 output.mkdir(exist_ok=True)
         done = self.snakemake(target, "--touch", "--forceall", "--cores", "1")
         assert done.returncode == 0, done.stderr
+
+    def outcome(self) -> dict[str, object]:
+        """What must come out the same of every run: tables, metrics and models, byte for byte.
+
+        Of the table of measured times, the columns that are not measured. What tables were made of
+        names files that hold such times.
+        """
+        found: dict[str, object] = {}
+        for pattern in ("tables/*", "metrics/**/*.csv", "models/**/*.safetensors"):
+            for file in sorted(self.results.glob(pattern)):
+                name = str(file.relative_to(self.results))
+                if file.suffix == ".json":
+                    continue
+                if file.stem != "runtime":
+                    found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+                elif file.suffix == ".csv":
+                    with file.open(newline="", encoding="utf-8") as text:
+                        found[name] = [
+                            {key: row[key] for key in row if not MEASURED.search(key)}
+                            for row in csv.DictReader(text)
+                        ]
+        return found
 
 
 class Plan:

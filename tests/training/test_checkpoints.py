@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from relad import fileio
 from relad.data.dataset import PackedDataset
+from relad.errors import MachineError
 from relad.fileio import read_table, write_table
 from tests.helpers.fake_study import amend
 from tests.helpers.trainings import settings, trainer
@@ -59,3 +61,17 @@ def test_other_data_do_not(packed, checkpoint, tmp_path, what):
     else:
         amend(other / "dataset.json", sha256={"pet": "another"})
     assert not trainer(PackedDataset(other), "unet", settings()).load_checkpoint(checkpoint)
+
+
+def test_one_training_at_a_time_writes_a_model(packed, tmp_path, monkeypatch):
+    out = tmp_path / "model"
+    out.mkdir()
+    for left in (".part-12-checkpoint.pt", ".part-12-model.safetensors"):
+        (out / left).write_text("half")
+    one = trainer(PackedDataset(packed), "unet", settings(updates=2))
+    monkeypatch.setattr(fileio, "PATIENCE_S", 0.1)
+    with fileio.sole_writer(out), pytest.raises(MachineError, match="is being written by another"):
+        one.run(out)
+    assert one.run(out) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["log.csv", "model.safetensors", "train.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]

@@ -21,8 +21,6 @@ from relad.study.catalogue import FIGURE, TABLE
 from tests.helpers.settings import members
 from tests.helpers.small_study import Study, of_all
 
-#: Columns of runtime.csv that are measured and so differ from run to run.
-MEASURED = re.compile("seconds|time|memory|_mb$|_s$")
 TABLES, FIGURES = of_all(TABLE), of_all(FIGURE)
 
 
@@ -165,22 +163,9 @@ def test_running_again_does_nothing(done: Study) -> None:
     assert "Nothing to be done" in run.stdout + run.stderr
 
 
-def comparable(results: Path) -> dict[str, object]:
-    """Everything of the tables that must come out the same, byte for byte or column for column."""
-    found: dict[str, object] = {}
-    for name in ("main", "ablation", "external", "regions", "downstream", "positivity"):
-        for suffix in ("csv", "tex", "md"):
-            found[f"{name}.{suffix}"] = (results / f"tables/{name}.{suffix}").read_bytes()
-    found["runtime"] = [
-        {key: value for key, value in row.items() if not MEASURED.search(key)}
-        for row in rows(results / "tables/runtime.csv")
-    ]
-    return found
-
-
 def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
     study = done.copy(tmp_path)
-    before = comparable(study.results)
+    before = study.outcome()
     weights = study.results / "models/rela/fold-0_seed-0/model.safetensors"
     model = weights.read_bytes()
     weights.unlink()
@@ -188,7 +173,7 @@ def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.findall(r"^ *train +(\d+)$", run.stdout + run.stderr, re.MULTILINE) == ["1"]
     assert weights.read_bytes() == model
-    assert comparable(study.results) == before
+    assert study.outcome() == before
 
 
 def people_without_pet(study: Study, root: Path) -> list[str]:

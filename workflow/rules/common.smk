@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import LockException, WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 REPOSITORY = Path(workflow.basedir).parent
@@ -19,11 +19,13 @@ sys.path.insert(0, str(REPOSITORY))
 
 from relad.errors import ReladError
 from relad.fileio import write_text
-from relad.study import catalogue, paths, resources, site
+from relad.orphans import STARTED_BY
+from relad.study import catalogue, paths, progress, resources, site
 from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, summary
 from relad.study.planned import VARIABLE, Code, Planned, workflow_code
+from relad.study.running import in_one_line
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -133,6 +135,16 @@ def say_plan():
 atexit.register(say_plan)
 
 
+def keep_plan():
+    """Write down what a run is to do, which `relad status` compares with what it has done."""
+    if workflow.is_main_process:
+        jobs = [(job.log[0], workflow.dag.needrun(job)) for job in workflow.dag.jobs if job.log]
+        told(progress.keep, sys.argv[1:], jobs)
+
+
+workflow.execute = in_one_line(workflow, refused=LockException, told=WorkflowError)
+
+
 # --- how a step is called -----------------------------------------------------------------------
 
 
@@ -145,14 +157,17 @@ def interpreter():
 # Lets a rule's command read as a user would type it; the launcher finds the package in any
 # environment. The numerical libraries get one thread, or the fixed number that a rule puts into
 # LIBRARY_THREADS: not Snakemake's {threads}, which it lowers to the cores at hand, since another
-# number of threads may round differently. Snakemake formats the prefix, hence the doubled braces.
+# number of threads may round differently. The step takes the place of the job's shell, whose parent
+# it is told: it ends where that one is killed outright, and no rule has words after it. Snakemake
+# formats the prefix, hence the doubled braces.
 LAUNCH = shlex.join([interpreter(), str(REPOSITORY / "workflow" / "relad.py")])
 shell.prefix(f"""
     relad() {{
       local threads=${{LIBRARY_THREADS:-1}}
       export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
       export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
-      {LAUNCH} "$@"
+      export {STARTED_BY}=$PPID
+      exec {LAUNCH} "$@"
     }}
     """.replace("{", "{{").replace("}", "}}"))
 
@@ -163,7 +178,7 @@ def kept(step, text, suffix):
     file = paths.settings(step, name + suffix)
     runs = workflow.executor_plugin is not None and not workflow.dryrun
     if runs and not file.exists():
-        write_text(file, text)
+        told(write_text, file, text)
     return str(file)  # a path would not be compared, see uncompared
 
 
@@ -300,6 +315,7 @@ def end_run():
 
 onstart:
     write_plan()
+    keep_plan()
 
 
 if workflow.is_main_process:

@@ -1,0 +1,110 @@
+"""What is said where a run finds its folder locked, read-only or gone."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from relad.study import running
+from relad.study.running import Run, in_one_line
+from tests.helpers.limits import read_only
+
+
+class LockedError(Exception):
+    pass
+
+
+class ToldError(Exception):
+    pass
+
+
+class Workflow:
+    """As much of Snakemake's as is read; ``does`` stands for the run."""
+
+    def __init__(self, does, *, dry: bool = False):
+        self.is_main_process, self.does = True, does
+        self.plugin = SimpleNamespace(common_settings=SimpleNamespace(dryrun_exec=dry))
+
+    def execute(self, *, executor_plugin) -> bool:
+        return self.does()
+
+    def run(self) -> bool:
+        told = in_one_line(self, refused=LockedError, told=ToldError)
+        return told(executor_plugin=self.plugin)
+
+
+def fails(error: Exception):
+    def run():
+        raise error
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_that_a_killed_run_left_locked(monkeypatch) -> None:
+    words = ["all", "--configfile", "a study.yaml"]
+    monkeypatch.setattr(running.sys, "argv", ["snakemake", *words])
+    with pytest.raises(ToldError) as told:
+        Workflow(fails(LockedError())).run()
+    remedy = str(told.value).partition("unlock them: ")[2].rpartition(" -- ")[0]
+    assert shlex.split(remedy)[1:] == ["-m", "snakemake", *words, "--unlock"]
+    assert "a run that was killed" in str(told.value)
+
+
+def test_a_folder_in_which_another_run_is_at_work() -> None:
+    second = Workflow(fails(LockedError()))
+    with pytest.raises(ToldError, match="another run is at work on the same files -- wait"):
+        Workflow(second.run).run()
+
+
+def test_a_file_system_without_locks_leaves_it_to_the_user(monkeypatch) -> None:
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(ToldError, match="if none is at work -- unlock them: "):
+        Workflow(fails(LockedError())).run()
+
+
+def test_runs_of_other_files_do_not_disturb_each_other() -> None:
+    assert Workflow(Workflow(lambda: True).run).run()
+    with Run.at_work(Path(".snakemake")) as alone:
+        assert "a run that was killed" in alone.refused([])
+
+
+def test_a_plan_marks_nothing_and_needs_no_room(folder: Path) -> None:
+    (folder / "results").symlink_to("gone")
+    assert Workflow(lambda: True, dry=True).run()
+    assert not (folder / ".snakemake").exists()
+    with pytest.raises(ToldError, match=r"results: leads to gone, which is not there -- mend"):
+        Workflow(fails(AssertionError())).run()
+
+
+def test_a_folder_for_reading_alone(folder: Path) -> None:
+    (folder / "results").mkdir()
+    with read_only(folder / "results"), pytest.raises(ToldError, match=r"results: cannot be wri"):
+        Workflow(fails(AssertionError())).run()
+
+
+def test_a_study_for_reading_alone_that_has_no_results_yet(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(running.os, "access", lambda place, _: place != Path())
+    with pytest.raises(ToldError, match=rf"{folder}: cannot be written -- mend that"):
+        Workflow(fails(AssertionError())).run()
+
+
+def test_a_disk_that_fails_during_the_run() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", ".snakemake/locks/0")
+    with pytest.raises(ToldError, match=r"\.snakemake/locks/0: No space left on device -- mend"):
+        Workflow(fails(full)).run()
+    with pytest.raises(ZeroDivisionError):
+        Workflow(fails(ZeroDivisionError())).run()
