@@ -21,7 +21,7 @@ from relad.status import Kind, note_of
 from relad.study.catalogue import SUFFIXES, TABLE, Caption
 
 #: Columns of a table by which one of its numbers is named, where it has them.
-_NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "metric")
+_NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
 #: A table of more columns is turned by 90 degrees.
 _UPRIGHT = 8
 #: Told apart by it where these are not enough.
@@ -73,14 +73,16 @@ def _numbers(facts: Mapping[str, Any], origins: Sequence[Origin]) -> str:
 def cells(origin: Origin) -> Iterator[tuple[str, str]]:
     """Yield every number of a table: its name, such as ``main/sim-train/tau/unet/psnr``, and text.
 
-    The text is that of the table for reading, with its interval; where this has no such column, the
-    CSV's.
+    The text is that of the table for reading, with its interval; where this has no such column, or
+    leaves rows out, the CSV's.
     """
     rows = read_table(origin.product)
     read = [row for group in origin.shown["groups"] for row in group]
     labels = {metric.label: name for name, metric in METRICS.items()}
     shown = {labels[h]: i for i, h in enumerate(origin.shown["headers"]) if h in labels}
     keys = [key for key in _NAMED_BY if rows and key in rows[0]]
+    if len(read) != len(rows):
+        shown, read = {}, [[]] * len(rows)
     names = ["/".join([origin.result.name, *(str(row[k]) for k in keys)]) for row in rows]
     counts = Counter(names)
     for row, name, texts in zip(rows, names, read, strict=True):
