@@ -140,6 +140,7 @@ def test_a_head_with_one_tracer_and_no_flair_is_used(one) -> None:
         "sub-one_space-MNI_desc-preproc_T1w.nii.gz",
         "sub-one_space-MNI_desc-brain_mask.nii.gz",
         "sub-one_trc-amyloid_space-MNI_desc-suvr_pet.nii.gz",
+        "sub-one_trc-amyloid_space-MNI_desc-fov_mask.nii.gz",
     }
     record = read_json(one / "sub-one_trc-amyloid_space-MNI_desc-suvr_pet.json")
     assert record["WindowMinutes"] == [50, 70]

@@ -230,7 +230,7 @@ def test_all_samples_are_scored_and_the_first_is_an_image_of_its_own(sampled):
     assert found["ddim-25"]["crps"] == pytest.approx(found["ddim-25"]["mae"])
     assert found["ddim-25x8"]["crps"] < found["ddim-25x8"]["mae"]
     assert found["ddim-25x8"]["psnr"] > found["ddim-25"]["psnr"]
-    spread = {"spread_skill", "coverage_80", "coverage_90"}
+    spread = {"spread_skill", "coverage_50", "coverage_80", "coverage_90"}
     assert set(found["ddim-25x8"]) - set(found["ddim-25"]) == spread
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from relad.study.catalogue import TABLE
 from tests.helpers.fake_study import FakeStudy
+from tests.helpers.small_study import of_all
 
 FORMS = ("csv", "tex", "md")
 
@@ -36,8 +38,7 @@ def test_tables_need_no_drawing_and_no_metrics_library():
 
 
 def test_every_table_has_three_forms(tables):
-    names = ("main", "external", "ablation", "fidelity", "fidelity_ablation", "runtime")
-    files = {f"{name}.{suffix}" for name in names for suffix in (*FORMS, "table.json")}
+    files = {f"{name}.{suffix}" for name in of_all(TABLE) for suffix in (*FORMS, "table.json")}
     assert {file.name for file in tables.iterdir()} == files
 
 

@@ -12,7 +12,7 @@ import pytest
 from relad.cli import STEPS
 from relad.fileio import write_json, write_table
 from relad.study import config
-from relad.study.catalogue import FIGURE, TABLE
+from relad.study.catalogue import FIGURE, RESULTS, TABLE
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
 from tests.helpers.small_study import DIRECT, Plan, Study, of_all
@@ -409,12 +409,10 @@ def test_study_of_one_cohort_without_ablations(study: Study) -> None:
     start, end = text.index("  tiny-external:"), text.index("tracers:")
     study.configfile.write_text(text[:start] + text[end:], encoding="utf-8")
     plan = study.plan("all", "--forceall")
-    tables = ["downstream", "fidelity", "main", "positivity", "regions", "runtime"]
-    assert plan.of("Table") == tables
-    assert plan.of("Figure") == [
-        *("bland_altman", "distributions", "fidelity", "panels", "regions", "runtime"),
-        "training_curves",
-    ]
+    shown = {r.name for r in RESULTS if r.role != "external" and r.group != "ablation"}
+    assert plan.of("Table") == [name for name in TABLES if name in shown]
+    assert plan.of("Figure") == [name for name in FIGURES if name in shown]
+    assert "decisions" in plan.of("Table") and "decisions_ablation" not in plan.of("Table")
 
 
 def test_real_sources_know_their_subjects(study: Study, tmp_path: Path) -> None:
