@@ -296,16 +296,6 @@ def _put(folder: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def reserve(file: Path) -> None:
-    """Take the room on the disk that a file's size states.
-
-    What is written for minutes fails at once where there is too little of it, and so does what is
-    mapped into memory, which the system writes when it sees fit.
-    """
-    with file.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
-
-
 def write_text(path: str | Path, text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

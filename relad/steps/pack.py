@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -39,7 +38,6 @@ from relad.fileio import (
     read_json,
     read_object,
     read_table,
-    reserve,
     whole_folder,
     write_json,
     write_table,
@@ -360,9 +358,6 @@ def _appending(
     about = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {**about, "shape": shape})
-        file.truncate(file.tell() + np.dtype(dtype).itemsize * math.prod(shape))
-        file.flush()
-        reserve(path)
 
         def append(volumes: np.ndarray) -> None:
             if volumes.dtype != dtype or volumes.shape != shape[1:]:

@@ -155,7 +155,6 @@ COSTS: dict[str, Cost] = {
     "pack": Cost(
         lambda s: 90,
         lambda s: 0.8 + 0.07 * M * s.subjects * s.grid * (3 + s.tracers),
-        mapped=_all,
     ),
     "train": Cost(_train_mb, _train_seconds, mapped=_all, continues=True),
     "search": Cost(_train_mb, lambda s: s.trials * _train_seconds(s), mapped=_all, continues=True),
