@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import errno
 import fcntl
-import io
 import json
 import os
 import re
@@ -297,16 +296,6 @@ def _put(folder: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def reserve(file: Path) -> None:
-    """Take the room on the disk that a file's size states.
-
-    A file that is mapped into memory is written when the system sees fit; where the disk is full by
-    then, the process is killed without a word.
-    """
-    with file.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
-
-
 def write_text(path: str | Path, text: str) -> None:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -365,19 +354,23 @@ def content_of(path: str | Path, what: str, *, hint: str) -> Iterator[None]:
 def write_table(
     path: str | Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]
 ) -> None:
-    """Write rows as ``.tsv`` or ``.csv`` (by suffix), ``n/a`` for None in TSV as BIDS has it."""
+    """Write rows as ``.tsv`` or ``.csv`` (by suffix), ``n/a`` for None in TSV as BIDS has it.
+
+    One row is in memory at a time.
+    """
     path = Path(path)
     tab = path.suffix == ".tsv"
     missing = "n/a" if tab else ""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t" if tab else ",", lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        unknown = set(row) - set(columns)
-        if unknown:
-            raise ValueError(f"columns {sorted(unknown)} are not in the table's header {columns}")
-        writer.writerow([missing if row.get(c) is None else row[c] for c in columns])
-    write_text(path, text.getvalue())
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as text:
+        writer = csv.writer(text, delimiter="\t" if tab else ",", lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            unknown = set(row) - set(columns)
+            if unknown:
+                raise ValueError(
+                    f"columns {sorted(unknown)} are not in the table's header {columns}"
+                )
+            writer.writerow([missing if row.get(c) is None else row[c] for c in columns])
 
 
 def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, str | None]]:

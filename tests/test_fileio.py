@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -168,6 +169,15 @@ def test_a_file_system_without_locks_is_written_and_nothing_removed(tmp_path, mo
 
 
 # --- tables and images ---------------------------------------------------------------------------
+
+
+def test_a_table_is_written_as_its_rows_come(tmp_path):
+    rows = ({"a": number, "b": "x" * 200} for number in range(5000))
+    tracemalloc.start()
+    write_table(tmp_path / "table.csv", rows, ["a", "b"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000 < 1_000_000 < (tmp_path / "table.csv").stat().st_size
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "csv"])

@@ -137,6 +137,11 @@ class PackedDataset:
         if [r["index"] for r in self.subjects] != list(range(count)):
             raise DataError("indices of the included subjects are not 0, 1, 2, ...", file=table)
 
+        self.open()
+
+    def open(self) -> None:
+        """Map the volumes; anew, where they are: what was read no longer takes up memory."""
+        count = len(self.subjects)
         self.mri = self._map("mri", (count, len(self.modalities), *self.shape))
         pet = (count, len(self.tracers), *self.shape)
         self.pet = np.broadcast_to(_NOWHERE, pet) if self.applied else self._map("pet", pet)

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     write(
         "ceiling",
         args.out,
-        list(rows(dataset)),
+        rows(dataset),
         dataset,
         dataset.pairs(),
         kind=dataset.kind,
@@ -60,10 +60,10 @@ def rows(dataset: PackedDataset) -> Iterator[dict[str, Any]]:
 
     A subject's fold is that by whose models it is tested; in an external cohort there is none.
     """
-    ceiling = dataset.ceiling()
     for index, k in dataset.pairs():
         subject, tracer = dataset.subjects[index], dataset.tracers[k]
-        image = to_suvr(np.asarray(ceiling[index, k], np.float64), dataset.windows[tracer])
+        determined = np.asarray(dataset.ceiling()[index, k], np.float64)
+        image = to_suvr(determined, dataset.windows[tracer])
         yield from compared(
             dataset,
             index,

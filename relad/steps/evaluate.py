@@ -36,6 +36,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
     for tracer in synthesis.untrained:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
     images: dict[str, str] = {}
-    rows = list(evaluate(synthesis, dataset, image_only=args.image_only, images=images))
+    rows = evaluate(synthesis, dataset, image_only=args.image_only, images=images)
     pairs = [
         (i, k)
         for i, k in dataset.pairs(synthesis.fold, _part(dataset))
@@ -149,7 +150,7 @@ def settings_of(file: str | None, dataset: PackedDataset) -> dict[str, Any]:
 def write(
     step: str,
     out: Path,
-    rows: list[dict[str, Any]],
+    rows: Iterable[dict[str, Any]],
     dataset: PackedDataset,
     pairs: Sequence[tuple[int, int]],
     *,
@@ -157,7 +158,18 @@ def write(
     settled: dict[str, Any],
     **more: Any,
 ) -> None:
-    """Write a step's rows, of some pairs, and beside them how they were measured and ``more``."""
+    """Write a step's rows, of some pairs, and beside them how they were measured and ``more``.
+
+    ``rows`` are made as they are written, so that a cohort's size is none of memory.
+    """
+    values: Counter[str] = Counter()
+
+    def counted() -> Iterator[dict[str, Any]]:
+        for row in rows:
+            values[row["subject"]] += 1
+            yield row
+
+    write_table(out, counted(), COLUMNS)
     absent = absent_regions(dataset, pairs)
     for region, subjects in absent.items():
         print(
@@ -165,7 +177,6 @@ def write(
             f"of {', '.join(subjects)}: no rows of it -- look at the mask, or take finer voxels",
             file=sys.stderr,
         )
-    write_table(out, rows, COLUMNS)
     voxel_mm = voxel_sizes(dataset.affine)
     write_json(
         out.with_suffix(".json"),
@@ -191,8 +202,8 @@ def write(
             "provenance": describe(step, settled, "numpy", "scipy", "scikit-image", "nibabel"),
         },
     )
-    subjects = len({row["subject"] for row in rows})
-    print(f"{step}: {len(rows)} values of {subjects} subjects -> {out}", file=sys.stderr)
+    what = f"{values.total()} values of {len(values)} subjects"
+    print(f"{step}: {what} -> {out}", file=sys.stderr)
 
 
 def _part(dataset: PackedDataset) -> str:
@@ -205,6 +216,7 @@ def absent_regions(
     """Regions of the atlas -> those of the compared subjects who do not have it in some PET."""
     absent: dict[str, dict[str, None]] = {}
     for i, k in pairs:
+        dataset.open()
         for region in _lacking(dataset, dataset.pair_mask(i, k)):
             absent.setdefault(region, {})[dataset.subjects[i]["subject"]] = None
     return {region: list(subjects) for region, subjects in absent.items()}
@@ -281,6 +293,7 @@ def compared(
     DataError
         Where a value is not a number.
     """
+    dataset.open()
     subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
     window, voxel_mm = dataset.windows[tracer], voxel_sizes(dataset.affine)
     truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)

@@ -18,7 +18,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ from relad.fileio import (
     read_json,
     read_object,
     read_table,
-    reserve,
     whole_folder,
     write_json,
     write_table,
@@ -323,57 +323,83 @@ def _write_arrays(
     Each row is given the hash of the subject's MRI.
     """
     own = settings.segmentation.regions
-    n, shape, affine = len(usable), settings.grid.shape, _affine(settings)
-    arrays = {
-        name: np.lib.format.open_memmap(out / f"{name}.npy", "w+", dtype, (n, *rest, *shape))
-        for name, dtype, rest in (
-            ("mri", np.float32, (len(Modality),)),
-            *([("pet", np.float32, (len(settings.tracers),))] if pet else ()),
-            *([("ceiling", np.float32, (len(settings.tracers),))] if ceiling else ()),
-            ("mask", bool, ()),
-            *([("regions", bool, (len(own),))] if own else ()),
-        )
+    shape = settings.grid.shape
+    dtypes = {
+        "mri": (np.float32, (len(Modality),)),
+        **({"pet": (np.float32, (len(settings.tracers),))} if pet else {}),
+        **({"ceiling": (np.float32, (len(settings.tracers),))} if ceiling else {}),
+        "mask": (bool, ()),
+        **({"regions": (bool, (len(own),))} if own else {}),
     }
-    for name in arrays:
-        reserve(out / f"{name}.npy")
-    for i, row in enumerate(usable):
-        subject = row["subject"]
-        folder = of_subject[subject]
-        brain = _read(folder, paths.brain_mask(subject), shape, affine) > 0.5
-        arrays["mask"][i] = brain
-        if own:
-            arrays["regions"][i] = _own_regions(
-                folder / paths.own_regions(subject), own, shape, affine
-            )
-        for j, modality in enumerate(Modality):
-            name = paths.preprocessed_mri(subject, modality)
-            try:
-                mri = standardized_mri(_read(folder, name, shape, affine), brain)
-            except DataError as error:
-                raise DataError(error.what, file=folder / name, hint=error.hint) from None
-            arrays["mri"][i, j] = mri
-        row["mri_sha256"] = hashlib.sha256(arrays["mri"][i].tobytes()).hexdigest()[:16]
-        if not pet:
-            continue
-        images = {"pet": paths.preprocessed_pet}
-        images |= {"ceiling": paths.predictable_pet} if ceiling else {}
-        for array in images:
-            arrays[array][i] = np.nan
-        for k, (tracer, entry) in enumerate(settings.tracers.items()):
-            if tracer not in row["tracers"].split(","):
-                continue
-            unknown = brain & ~_field_of_view(folder, subject, tracer, brain, affine)
-            for array, name in images.items():
-                suvr = _read(folder, name(subject, tracer), shape, affine)
-                suvr = np.where(brain, suvr, 0.0)
-                suvr[unknown] = np.nan
-                arrays[array][i, k] = to_unit(suvr, entry.suvr_window)
+    files = {name: out / f"{name}.npy" for name in dtypes}
+    with ExitStack() as opened:
+        append = {
+            name: opened.enter_context(_appending(files[name], dtype, (len(usable), *rest, *shape)))
+            for name, (dtype, rest) in dtypes.items()
+        }
+        for row in usable:
+            folder = of_subject[row["subject"]]
+            for name, volumes in _volumes_of(row, folder, settings, pet=pet, ceiling=ceiling):
+                append[name](volumes)
+                if name == "mri":
+                    row["mri_sha256"] = hashlib.sha256(volumes.tobytes()).hexdigest()[:16]
     checksums = {}
-    for name, array in arrays.items():
-        array.flush()
-        with (out / f"{name}.npy").open("rb") as file:
+    for name, path in files.items():
+        with path.open("rb") as file:
             checksums[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return checksums
+
+
+@contextmanager
+def _appending(
+    path: Path, dtype: type, shape: tuple[int, ...]
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a ``.npy`` file along its first axis; nothing of it stays in this process's memory."""
+    about = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {**about, "shape": shape})
+
+        def append(volumes: np.ndarray) -> None:
+            if volumes.dtype != dtype or volumes.shape != shape[1:]:
+                raise ValueError(f"{path.name}: {volumes.dtype} {volumes.shape}, not {shape[1:]}")
+            file.write(volumes.tobytes())
+
+        yield append
+
+
+def _volumes_of(
+    row: Mapping[str, Any], folder: Path, settings: PackSettings, *, pet: bool, ceiling: bool
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield a person's volumes by the name of their array."""
+    own = settings.segmentation.regions
+    subject, shape, affine = row["subject"], settings.grid.shape, _affine(settings)
+    brain = _read(folder, paths.brain_mask(subject), shape, affine) > 0.5
+    yield "mask", brain
+    if own:
+        yield "regions", _own_regions(folder / paths.own_regions(subject), own, shape, affine)
+    mri = np.empty((len(Modality), *shape), np.float32)
+    for j, modality in enumerate(Modality):
+        name = paths.preprocessed_mri(subject, modality)
+        try:
+            mri[j] = standardized_mri(_read(folder, name, shape, affine), brain)
+        except DataError as error:
+            raise DataError(error.what, file=folder / name, hint=error.hint) from None
+    yield "mri", mri
+    if not pet:
+        return
+    images = {"pet": paths.preprocessed_pet}
+    images |= {"ceiling": paths.predictable_pet} if ceiling else {}
+    units = {n: np.full((len(settings.tracers), *shape), np.nan, np.float32) for n in images}
+    for k, (tracer, entry) in enumerate(settings.tracers.items()):
+        if tracer not in row["tracers"].split(","):
+            continue
+        unknown = brain & ~_field_of_view(folder, subject, tracer, brain, affine)
+        for array, name in images.items():
+            suvr = _read(folder, name(subject, tracer), shape, affine)
+            suvr = np.where(brain, suvr, 0.0)
+            suvr[unknown] = np.nan
+            units[array][k] = to_unit(suvr, entry.suvr_window)
+    yield from units.items()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -27,11 +27,21 @@ class Job:
     reasons: tuple[str, ...] = ()
 
 
-def summary(jobs: Iterable[Job]) -> list[str]:
-    """A line per part of the study and one of reasons; empty where nothing would run.
+@dataclass(frozen=True)
+class Submission:
+    """What a cluster is asked for at once: people it is about, cores, memory (MB), time (min)."""
 
-    The sampler study's rules count with those they are made of. A job that runs only because
-    another one does is no reason.
+    people: int
+    cores: int
+    memory_mb: int
+    minutes: int
+
+
+def summary(jobs: Iterable[Job], submissions: Iterable[Submission] = ()) -> list[str]:
+    """A line per part of the study, one of reasons and, on a cluster, those of submissions.
+
+    Empty where nothing would run. The sampler study's rules count with those they are made of. A
+    job that runs only because another one does is no reason.
     """
     jobs = [job for job in jobs if job.rule != "all"]
     lines = []
@@ -50,6 +60,26 @@ def summary(jobs: Iterable[Job]) -> list[str]:
     if reasons:
         told = "; ".join(f"{reason}: {', '.join(of)}" for reason, of in reasons.items())
         lines.append(f"because of {told}")
+    return lines + _told(list(submissions))
+
+
+def _told(submissions: list[Submission]) -> list[str]:
+    """How many submissions there are, and the most that one of each kind asks for."""
+    of_people = [each for each in submissions if each.people]
+    others = [each for each in submissions if not each.people]
+    lines = []
+    for what, mine in (("of people", of_people), ("other", others)):
+        if mine:
+            cores, memory, minutes = (
+                max(getattr(each, asked) for each in mine)
+                for asked in ("cores", "memory_mb", "minutes")
+            )
+            most = max(each.people for each in mine)
+            lines.append(
+                f"submissions {what}: {len(mine)}"
+                + (f", of up to {most} each" if most else "")
+                + f" (at most {cores} cores, {memory} MB, {minutes} min)"
+            )
     return lines
 
 

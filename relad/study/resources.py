@@ -28,6 +28,8 @@ MEMORY_HEADROOM, TIME_HEADROOM = 2.0, 4.0
 SNAKEMAKE_MB = 400
 #: Minutes that no job asks less than, and that no job asks more than which continues where it was.
 LEAST_MINUTES, MOST_MINUTES = 30, 2880
+#: Minutes that no job asks less than whose time is added to that of others of its group.
+LEAST_GROUPED_MINUTES = 10
 #: MB of packed data that a job asks to have in memory; beyond it, the system reads them again.
 MOST_MAPPED_MB = 8000
 
@@ -98,12 +100,14 @@ class Cost:
 
     ``mapped``: of how many people packed data are read, which count beside the memory.
     ``continues``: a job that is stopped goes on from where it was when it is started again.
+    ``grouped``: on a cluster, jobs of several people are submitted as one.
     """
 
     memory_mb: Callable[[Size], float]
     seconds: Callable[[Size], float]
     mapped: Callable[[Size], float] = lambda s: 0
     continues: bool = False
+    grouped: bool = False
 
 
 M = 1e-6  # per million voxels
@@ -140,16 +144,17 @@ COSTS: dict[str, Cost] = {
     "register": Cost(
         lambda s: 850 + 24 * M * s.scan + 20 * M * s.working,
         lambda s: 15 + 0.7 * M * s.scan + 6.5 * M * s.working,
+        grouped=True,
     ),
     "normalize": Cost(
         lambda s: 430 + 27 * M * s.scan + 16 * M * s.grid * (3 + s.tracers),
         lambda s: 5 + 0.2 * M * s.scan + 0.5 * M * s.grid * (3 + s.tracers),
+        grouped=True,
     ),
     "qc": Cost(lambda s: 80 + 0.05 * s.subjects, lambda s: 0.3 + 0.01 * s.subjects),
     "pack": Cost(
         lambda s: 90,
         lambda s: 0.8 + 0.07 * M * s.subjects * s.grid * (3 + s.tracers),
-        mapped=_all,
     ),
     "train": Cost(_train_mb, _train_seconds, mapped=_all, continues=True),
     "search": Cost(_train_mb, lambda s: s.trials * _train_seconds(s), mapped=_all, continues=True),
@@ -186,7 +191,8 @@ def request(step: str, size: Size, attempt: int = 1) -> tuple[int, int]:
     cost = COSTS[step]
     mapped = min(size.mapped_mb(cost.mapped(size)), MOST_MAPPED_MB)
     memory = MEMORY_HEADROOM * cost.memory_mb(size) + mapped + SNAKEMAKE_MB
-    minutes = max(LEAST_MINUTES, TIME_HEADROOM * cost.seconds(size) / 60) * attempt
+    least = LEAST_GROUPED_MINUTES if cost.grouped else LEAST_MINUTES
+    minutes = max(least, TIME_HEADROOM * cost.seconds(size) / 60) * attempt
     if cost.continues:
         minutes = min(minutes, MOST_MINUTES)
     return math.ceil(memory / 100) * 100 * attempt, math.ceil(minutes)

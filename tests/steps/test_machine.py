@@ -17,7 +17,7 @@ import relad.steps.ingest as step
 from relad import cli
 from relad.cohort import convert, workers
 from relad.errors import DataError, MachineError
-from relad.fileio import read_table, reserve, whole_file, whole_folder
+from relad.fileio import read_table, whole_file, whole_folder
 from relad.imaging import nifti
 from relad.registration.subject import Subject
 from relad.status import SubjectStatus
@@ -238,15 +238,6 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_trained_over(tmp_path, monk
     monkeypatch.setattr(torch, "load", fails)
     with pytest.raises(MachineError, match="Input/output error"):
         checkpoints.load(tmp_path / "checkpoint.pt", "x", torch.device("cpu"))
-
-
-def test_a_mapped_file_takes_its_room_at_once(tmp_path) -> None:
-    """Written where there is none, it would end the process by SIGBUS."""
-    with small_disk(tmp_path / "full", "64k") as full:
-        with (full / "a.npy").open("wb") as file:
-            file.truncate(1 << 20)
-        with pytest.raises(OSError, match="No space left"):
-            reserve(full / "a.npy")
 
 
 def test_a_failed_replacement_keeps_the_old_folder(tmp_path, monkeypatch) -> None:

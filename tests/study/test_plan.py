@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relad.study.plan import Job, summary
+from relad.study.plan import Job, Submission, summary
 
 
 def test_nothing_to_run_says_nothing():
@@ -29,6 +29,14 @@ def test_a_thousand_people_take_one_line():
     jobs = [Job("train", {"method": f"m{i:03d}"}) for i in range(1000)]
     (line,) = summary(jobs)
     assert line == "methods: train 1000 (m000, m001, m002, m003, m004, m005 and 994 more)"
+
+
+def test_submissions_are_counted_with_the_most_that_one_asks_for():
+    submissions = [Submission(20, 4, 9000, 40), Submission(3, 3, 9500, 20), Submission(0, 8, 1, 2)]
+    assert summary([Job("all", {})], submissions) == [
+        "submissions of people: 2, of up to 20 each (at most 4 cores, 9500 MB, 40 min)",
+        "submissions other: 1 (at most 8 cores, 1 MB, 2 min)",
+    ]
 
 
 def test_every_rule_of_the_workflow_has_its_line():

@@ -50,6 +50,12 @@ def test_another_attempt_gets_as_much_again() -> None:
     assert request("register", Size(), attempt=2)[1] == 2 * request("register", Size())[1]
 
 
+def test_jobs_that_travel_together_do_not_each_ask_for_half_an_hour() -> None:
+    small = Size(scan=10**6, working=10**6)
+    assert request("normalize", small)[1] < request("pack", small)[1] == 30
+    assert {step for step, cost in COSTS.items() if cost.grouped} == {"register", "normalize"}
+
+
 def test_a_training_never_asks_for_more_than_two_days() -> None:
     long = Size(grid=4_608_000, batch=2, updates=100_000, second=0.75)
     assert estimate("train", long)[1] > 7 * 24 * 3600

@@ -11,7 +11,7 @@ import pytest
 
 from relad.cli import STEPS
 from relad.fileio import write_json, write_table
-from relad.study import config
+from relad.study import config, resources
 from relad.study.catalogue import FIGURE, RESULTS, TABLE
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
@@ -50,6 +50,26 @@ def test_all_from_nothing(empty_study: Study) -> None:
     )
     assert plan.of("Table") == TABLES
     assert plan.of("Figure") == FIGURES
+
+
+def test_people_of_a_cohort_are_submitted_by_the_twenty(empty_study: Study, tmp_path: Path) -> None:
+    study = empty_study.copy(tmp_path)
+    edit(study.configfile, "subjects: 4", "subjects: 41")
+    person = {"cohort": "tiny-train", "subject": "1"}
+    size = resources.size_of("register", config.load(study.configfile), {}, person)
+    asked = resources.request("register", size), resources.request("normalize", size)
+    memory, minutes = max(one[0] for one in asked), sum(one[1] for one in asked)
+    profile = ("--workflow-profile", str(study.repository / "workflow" / "profiles" / "slurm"))
+    # Tried again, each has twice the memory and the time, and half as many are at work at a time.
+    for attempt, at_a_time in ((1, 4), (2, 2)):
+        words = ("--cores", "64", "--attempt", str(attempt), *profile)
+        said = study.plan("all", *words).output
+        (told,) = re.findall("^submissions of people: .*$", said, flags=re.MULTILINE)
+        # Three of the one cohort, one of the other, none of both.
+        assert told == (
+            f"submissions of people: 4, of up to 20 each (at most {at_a_time} cores, "
+            f"{4 * memory} MB, {20 // at_a_time * attempt * minutes} min)"
+        )
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:

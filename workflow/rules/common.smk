@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.exceptions import LockException, WorkflowError
+from snakemake.resources import GroupResources
 from snakemake.settings.types import DeploymentMethod
 
 REPOSITORY = Path(workflow.basedir).parent
@@ -23,7 +24,7 @@ from relad.orphans import STARTED_BY
 from relad.study import catalogue, paths, progress, resources, site
 from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
-from relad.study.plan import Job, summary
+from relad.study.plan import Job, Submission, summary
 from relad.study.planned import VARIABLE, Code, Planned, workflow_code
 from relad.study.running import in_one_line
 from relad.study.sampling import Sampling, samplings
@@ -122,6 +123,19 @@ def reasons_of(job):
         yield "force" if reason.forced else "incomplete output"
 
 
+def submissions():
+    """What a cluster would be asked for: jobs, and groups of jobs."""
+    needed = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if not job.is_norun]
+    for each in dict.fromkeys(workflow.dag.get_job_group(job) or job for job in needed):
+        jobs, asked = [each], each.resources
+        if each.is_group():
+            # Its own `resources` are those of a run on this machine, which a dry run is taken for.
+            jobs, limits = list(each), workflow.global_resources
+            asked = GroupResources.basic_layered(list(each.toposorted), limits, run_local=False)
+        people = {job.wildcards.subject for job in jobs if "subject" in job.wildcards.keys()}
+        yield Submission(len(people), asked["_cores"], asked["mem_mb"], asked["runtime"])
+
+
 def say_plan():
     """Last words of `snakemake -n`, below Snakemake's own pages."""
     if workflow.dryrun and workflow.dag is not None:
@@ -129,7 +143,8 @@ def say_plan():
             Job(str(job.rule), dict(job.wildcards.items()), tuple(reasons_of(job)))
             for job in workflow.dag.needrun_jobs(exclude_finished=False)
         ]
-        print("\n".join(summary(jobs)))
+        submits = workflow.resource_settings.nodes is not None
+        print("\n".join(summary(jobs, submissions() if submits else ())))
 
 
 atexit.register(say_plan)
@@ -332,13 +347,22 @@ if OFFER is not None:
     workflow.global_resources["_cores"] = CORES
 
 
+SCANS = {}
+
+
 def scan_of(wildcards):
-    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS."""
+    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS.
+
+    Looked for once: every job of a person asks several times, and a file system may be far away.
+    """
     if not hasattr(wildcards, "subject"):
         return None
     person = paths.bids(wildcards.cohort) / f"sub-{wildcards.subject}"
-    images = (image for folder in ("anat", "*/anat") for image in person.glob(f"{folder}/*.nii*"))
-    return resources.largest_scan(images)
+    if SCANS.get(person) is None:
+        folders = ("anat", "*/anat")
+        images = (image for folder in folders for image in person.glob(f"{folder}/*.nii*"))
+        SCANS[person] = resources.largest_scan(images)
+    return SCANS[person]
 
 
 def needs(step):
@@ -371,6 +395,10 @@ def needs(step):
         "gpu": gpu and gpu.count,
         "gpu_model": gpu and gpu.model,
     }
+    if resources.COSTS[step].grouped:
+        # Limited within a group, see the profile. What is tried again with more memory has fewer
+        # people at a time, so that no group asks for more than it did at first.
+        wanted["people"] = lambda wildcards, attempt: attempt
     if SITE.scratch:
         wanted["tmpdir"] = lambda wildcards: told(site.scratch_folder, SITE)
     return {name: value for name, value in wanted.items() if value is not None}
