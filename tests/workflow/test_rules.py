@@ -126,21 +126,3 @@ def test_environment_holds_what_the_step_imports(name: str) -> None:
     held = {dependency.partition("=")[0] for dependency in every}
     needed = {PACKAGES.get(module, module) for module in third_party(sources(*modules))}
     assert needed - OPTIONAL <= held
-
-
-def test_environments_and_the_lock_agree_on_what_turns_scans_into_images() -> None:
-    """conda-forge's dcm2niix lagged the lock by a year, and by a change of its PET sidecars."""
-    locked = dict(
-        line.split("==")
-        for line in (REPOSITORY / "requirements.lock.txt").read_text(encoding="utf-8").split()
-        if "==" in line
-    )
-    found = {}
-    for file in ENVIRONMENTS:
-        *conda, last = yaml.safe_load(file.read_text(encoding="utf-8"))["dependencies"]
-        every = [*conda, *last["pip"]] if isinstance(last, dict) else [*conda, last]
-        for dependency in every:
-            name, _, version = dependency.partition("=")
-            if name in ("dcm2niix", "deepbet"):
-                found[name] = version.strip("=")
-    assert found == {name: locked[name] for name in ("dcm2niix", "deepbet")}
