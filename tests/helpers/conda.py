@@ -29,6 +29,20 @@ OPT_IN = "RELAD_CONDA"
 STANDIN = SHARED / "tools" / "conda-standin"
 #: PyPI's name -> conda-forge's, of what the lock and the environments both name.
 ON_CONDA_FORGE = {"torch": "pytorch"}
+#: The python3 of what stands in: this one, which has py-rattler, and leaves without tidying up. At
+#: Python's end, py-rattler's threads crash it half of the time, with all done.
+RUNNER = f"""#!{sys.executable}
+import os, runpy, sys
+status, sys.argv = 0, sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except BaseException as error:
+    print(f"{{type(error).__name__}}: {{error}}", file=sys.stderr)
+    status = 1
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(status)
+"""
 
 
 def dependencies(file: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -74,9 +88,12 @@ def prepare(folder: Path) -> dict[str, str]:
         shutil.rmtree(building, ignore_errors=True)
         _make_channel(building, wanted)
         building.rename(home)
-    here = Path(sys.executable).parent  # whose python3 has py-rattler
+    runner = home / "bin" / "python3"
+    runner.parent.mkdir(exist_ok=True)
+    runner.write_text(RUNNER, encoding="utf-8")
+    runner.chmod(0o755)
     return {
-        "PATH": f"{STANDIN / 'bin'}:{here}:{os.environ['PATH']}",
+        "PATH": f"{STANDIN / 'bin'}:{runner.parent}:{os.environ['PATH']}",
         "CONDA_CHANNEL_ALIAS": home.as_uri(),
         "CONDA_CHANNEL_PRIORITY": "strict",
         "RATTLER_CACHE_DIR": str(home / "cache"),

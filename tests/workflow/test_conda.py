@@ -155,7 +155,7 @@ import sys
 def tell():
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
     here = (sys.prefix, {repository!r})
-    foreign = sorted(file for file in files if file and not file.startswith(here))
+    foreign = sorted(file for file in files if file.startswith("/") and not file.startswith(here))
     print("sys.prefix", sys.prefix, foreign)
 
 
