@@ -65,7 +65,7 @@ def python() -> str:
 def missing() -> str:
     """Why no environment can be made here; nothing where one can."""
     if OPT_IN not in os.environ:
-        return f"{OPT_IN} names no folder for environments: minutes and 4 GB the first time"
+        return f"{OPT_IN} names no folder for environments: six minutes and 10 GB the first time"
     if shutil.which("conda"):
         return ""
     if not STANDIN.is_dir():
