@@ -163,10 +163,26 @@ workflow.execute = in_one_line(workflow, refused=LockException, told=WorkflowErr
 # --- how a step is called -----------------------------------------------------------------------
 
 
+DEPLOYMENT = workflow.deployment_settings.deployment_method
+IMAGE = REPOSITORY / "envs" / "relad.sif"
+
+
 def interpreter():
-    """Python of the job: that of its conda environment, or else the one Snakemake runs in."""
-    in_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-    return "python" if in_conda else sys.executable
+    """Python of the job: that of its environment or image, or else the one Snakemake runs in."""
+    elsewhere = {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER} & set(DEPLOYMENT)
+    return "python" if elsewhere else sys.executable
+
+
+# Named only where it is used, and from the working folder: Snakemake refuses an image whose path has a
+# space in it, and would make everything again in a clone that was moved.
+if DeploymentMethod.APPTAINER in DEPLOYMENT:
+    if not IMAGE.exists():
+        raise WorkflowError(
+            f"{IMAGE}: no such image -- apptainer build {shlex.quote(str(IMAGE))} "
+            f"{shlex.quote(str(IMAGE.with_suffix('.def')))}, in {REPOSITORY}"
+        )
+
+    container: os.path.relpath(IMAGE)
 
 
 # Lets a rule's command read as a user would type it; the launcher finds the package in any

@@ -43,8 +43,10 @@ def way_columns(rows: pd.DataFrame) -> list[str]:
 
 def way_cells(rows: pd.DataFrame) -> list[list[Cell]]:
     """Of each row the cell of its way; none where no ceiling is known."""
-    found = rows[way_columns(rows)].itertuples(index=False, name=None)
-    return [[Cell(_percent(*way))] if way else [] for way in found]
+    columns = way_columns(rows)
+    if not columns:  # of no columns, pandas below 3.1 gives no tuples
+        return [[] for _ in range(len(rows))]
+    return [[Cell(_percent(*way))] for way in rows[columns].itertuples(index=False, name=None)]
 
 
 def _percent(value: float, low: float, high: float) -> str:
