@@ -8,124 +8,20 @@ temporary names is removed by whoever writes the same next, which is one process
 from __future__ import annotations
 
 import csv
-import errno
-import fcntl
 import json
 import os
-import re
 import shutil
-import socket
-import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from relad.errors import DataError, MachineError, ReladError, machine_failure
+from relad.locks import PART, sole_writer
 
 #: Bytes that a disk must have left beside a file for it not to be called full.
 _MARGIN = 1 << 16
-#: What every temporary name begins with.
-_PART = ".part-"
-#: A writer waits so long (s) for another one: what a killed run left of itself ends by then.
-PATIENCE_S = 60.0
-#: Errors of file systems that know no locks, such as Lustre without its option flock.
-_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EBADF, errno.EINVAL})
-
-
-@contextmanager
-def sole_writer(path: Path, *, keep: Path | None = None) -> Iterator[None]:
-    """Be the only process that writes a file or folder, and remove what killed ones left of it.
-
-    A folder's own files are cleared of such leftovers too. The system releases the lock of a
-    process that is killed. Where the file system knows no locks, nothing is held and nothing
-    removed.
-
-    Parameters
-    ----------
-    path
-        What is written.
-    keep
-        A leftover to go on with.
-
-    Raises
-    ------
-    MachineError
-        Where another process goes on writing it, or it cannot be written.
-    """
-    lock = path.with_name(f"{_PART}lock-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, held = _hold(lock, path)
-    except OSError as error:
-        raise MachineError(f"cannot be written ({error.strerror})", file=path) from None
-    try:
-        if held:
-            _sweep(path, keep)
-        yield
-    finally:
-        with suppress(OSError):
-            lock.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _hold(lock: Path, path: Path) -> tuple[int, bool]:
-    """Open a lock's file; whether the file system holds it, which it does for one process."""
-    until, told = time.monotonic() + PATIENCE_S, False
-    while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have removed its file between the two lines above.
-            if lock.exists() and os.path.samestat(lock.stat(), os.fstat(descriptor)):
-                with suppress(OSError):  # a full disk: what is written will tell
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
-                return descriptor, True
-        except BlockingIOError:
-            other = os.pread(descriptor, 1000, 0).decode(errors="replace") or "of unknown number"
-            if time.monotonic() > until:
-                os.close(descriptor)
-                raise MachineError(
-                    f"is being written by another process ({other})",
-                    file=path,
-                    hint="wait until it is done, or end it, and run the same again",
-                ) from None
-            if not told:
-                print(f"{path}: waits for process {other}, which writes it", file=sys.stderr)
-                told = True
-            time.sleep(0.1)
-        except OSError as error:
-            if error.errno in _NO_LOCKS:
-                return descriptor, False
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _sweep(path: Path, keep: Path | None) -> None:
-    """Remove what killed writers of ``path`` left, which nobody writes any more.
-
-    A result that was moved aside for one that never took its place comes back.
-    """
-    kinds = rf"{re.escape(_PART)}(\d+|key-[0-9a-f]{{16}})-"
-    stale = _named(path.parent, rf"{kinds}{re.escape(path.name)}(\.old)?")
-    stale += _named(path, f"{kinds}.+") if path.is_dir() else []
-    for file in stale:
-        if file.name.endswith(f"{path.name}.old") and not path.exists():
-            file.replace(path)
-        elif file != keep and file.is_dir():
-            shutil.rmtree(file, ignore_errors=True)
-        elif file != keep:
-            with suppress(OSError):  # somebody else's, who left it
-                file.unlink()
-
-
-def _named(folder: Path, pattern: str) -> list[Path]:
-    """What of a folder, which may hold thousands of others, has a temporary name of a pattern."""
-    return [file for file in folder.glob(f"{_PART}*") if re.fullmatch(pattern, file.name)]
 
 
 @contextmanager
@@ -140,11 +36,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         Where it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_PART}{os.getpid()}-{path.name}") if path.name else path
+    temporary = path.with_name(f"{PART}{os.getpid()}-{path.name}") if path.name else path
     if path.is_dir():
         raise MachineError("is a folder, and a file is to be written", file=path)
     # Who writes a whole folder is alone in it already.
-    alone = any(part.startswith(_PART) for part in path.parts)
+    alone = any(part.startswith(PART) for part in path.parts)
     try:
         with nullcontext() if alone else sole_writer(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -238,7 +134,7 @@ def whole_folder(path: str | Path, *, mark: str, key: str | None = None) -> Iter
             hint="name another folder, or remove it yourself",
         )
     name = str(os.getpid()) if key is None else f"key-{key[:16]}"
-    temporary = path.with_name(f"{_PART}{name}-{path.name}")
+    temporary = path.with_name(f"{PART}{name}-{path.name}")
     with sole_writer(path, keep=temporary if key else None):
         try:
             if key is None:  # of this very process, or where nothing may be swept
@@ -406,3 +302,12 @@ def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, st
 def beside(image: Path, suffix: str) -> Path:
     """File of an image's name with another suffix, such as its sidecar's ``.json``."""
     return image.with_name(image.name.removesuffix(".gz").removesuffix(".nii") + suffix)
+
+
+def is_number(text: str | None) -> bool:
+    """Whether a table's cell holds a number."""
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True

@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from relad import fileio
+from relad import locks
 from relad.errors import DataError, MachineError, ReladError
 from relad.fileio import (
     content_of,
@@ -119,7 +119,7 @@ def write(out: Path) -> None:
 def test_a_second_writer_is_refused_and_leaves_the_first_alone(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fileio, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.2)
     with writer(tmp_path / name) as first:
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(MachineError, match=rf"{name}: is being written by another process"):
@@ -161,7 +161,7 @@ def test_a_file_system_without_locks_is_written_and_nothing_removed(tmp_path, mo
     def fails(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(fileio.fcntl, "flock", fails)
+    monkeypatch.setattr(locks.fcntl, "flock", fails)
     (tmp_path / ".part-12-a.csv").write_text("maybe being written")
     write(tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "whole"

@@ -7,6 +7,7 @@ still holds.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -161,3 +162,14 @@ def read(product: str | Path) -> Origin:
             _ = origin.shown["caption"], origin.shown["warning"], origin.shown["headers"]
             _ = origin.shown["groups"], origin.shown["bold"], origin.shown["summary"]
         return origin
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """Add the tables and figures that a step is given to its arguments."""
+    parser.add_argument(
+        "results",
+        metavar="RESULT",
+        nargs="+",
+        type=Path,
+        help="tables (.csv) and figures (.png), in the order in which they are shown",
+    )

@@ -22,13 +22,7 @@ from relad.results import origin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path, help="folder to write into")
-    parser.add_argument(
-        "results",
-        metavar="RESULT",
-        nargs="+",
-        type=Path,
-        help="tables (.csv) and figures (.png), in the order in which they are shown",
-    )
+    origin.add_results(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -23,13 +23,7 @@ from relad.results import origin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT.html", type=Path, help="page to write")
-    parser.add_argument(
-        "results",
-        metavar="RESULT",
-        nargs="+",
-        type=Path,
-        help="tables (.csv) and figures (.png), in the order in which they are shown",
-    )
+    origin.add_results(parser)
     parser.add_argument(
         "--qc", nargs="*", default=[], metavar="DIR", type=Path, help="folders of `relad qc`"
     )

@@ -25,7 +25,7 @@ from relad.cli import add_settings, whole_number
 from relad.compute.devices import set_threads
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import sole_writer
+from relad.locks import sole_writer
 from relad.study.config import load_settings
 from relad.study.settings import SearchSettings
 from relad.tuning import findings

@@ -34,7 +34,8 @@ from relad.data.batches import (
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import sole_writer, write_json
+from relad.fileio import write_json
+from relad.locks import sole_writer
 from relad.methods.method import Method, build
 from relad.study import plugins, provenance
 from relad.study.fingerprints import fingerprint

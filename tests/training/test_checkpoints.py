@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from relad import fileio
+from relad import locks
 from relad.data.dataset import PackedDataset
 from relad.errors import MachineError
 from relad.fileio import read_table, write_table
@@ -69,8 +69,8 @@ def test_one_training_at_a_time_writes_a_model(packed, tmp_path, monkeypatch):
     for left in (".part-12-checkpoint.pt", ".part-12-model.safetensors"):
         (out / left).write_text("half")
     one = trainer(PackedDataset(packed), "unet", settings(updates=2))
-    monkeypatch.setattr(fileio, "PATIENCE_S", 0.1)
-    with fileio.sole_writer(out), pytest.raises(MachineError, match="is being written by another"):
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.1)
+    with locks.sole_writer(out), pytest.raises(MachineError, match="is being written by another"):
         one.run(out)
     assert one.run(out) == 0
     assert sorted(p.name for p in out.iterdir()) == ["log.csv", "model.safetensors", "train.json"]

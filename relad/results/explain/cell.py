@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from relad.errors import ReladError
-from relad.fileio import read_table
+from relad.fileio import is_number, read_table
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.scores import COLUMNS, number_of
@@ -122,17 +122,9 @@ def _candidates(
         return f"there are {'; '.join(values)}"
     among = [rows[n] for n in found]
     differ = [k for k in among[0] if len({row[k] for row in among}) > 1]
-    words = [k for k in differ if not _is_number(among[0][k])] or differ[:1]
+    words = [k for k in differ if not is_number(among[0][k])] or differ[:1]
     told = (f"{n + 1} ({', '.join(f'{k}={rows[n][k]}' for k in words)})" for n in found)
     return f"choose one: {'; '.join(told)}"
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        float(text or "")
-    except ValueError:
-        return False
-    return True
 
 
 # --- made again -----------------------------------------------------------------------------------
@@ -175,7 +167,7 @@ def made_again(cell: Cell) -> str | None:
 
 def same(first: str | None, second: str | None) -> bool:
     """Whether two cells say the same, to the digits that are written."""
-    if _is_number(first) and _is_number(second):
+    if is_number(first) and is_number(second):
         one, two = float(first or ""), float(second or "")
         return one == two or math.isclose(one, two, rel_tol=0, abs_tol=_TOLERANCE)
     return first == second

@@ -12,8 +12,6 @@ from relad.results.metrics import METRICS
 from relad.results.study import Study
 from relad.study.catalogue import Result
 
-#: Panels in a row.
-_ACROSS = 3
 _LOOKS = {
     Verdict.BETTER: {"color": style.GOOD, "marker": "o"},
     Verdict.WORSE: {"color": style.BAD, "marker": "o"},
@@ -42,11 +40,11 @@ def draw(study: Study, result: Result) -> Figure | None:
         )
         for cohort, reference, method in lines
     ]
-    rows = math.ceil(len(result.metrics) / _ACROSS)
+    rows = style.rows_of(len(result.metrics))
     height = style.FOREST[1] * sum(style.height_of(label) for label in labels)
     figure = style.new_figure((style.FOREST[0] * (rows + 1), height), rows)
-    axes = figure.subplots(rows, _ACROSS, sharey=True, squeeze=False).ravel()
-    for ax, metric in zip(axes, result.metrics, strict=False):
+    axes = style.panels(figure, len(result.metrics), sharey=True)
+    for ax, metric in zip(axes, result.metrics, strict=True):
         of = [d for d in decisions if d.metric == metric]
         margin = next((d.margin for d in of), math.nan)
         if margin > 0:
@@ -61,8 +59,6 @@ def draw(study: Study, result: Result) -> Figure | None:
         distance = ", distance from it" if METRICS[metric].better.target is not None else ""
         ax.set_xlabel("Δ " + style.metric_label(metric, apart="\n") + distance)
         style.name_lines(ax, labels)
-    for ax in axes[len(result.metrics) :]:
-        ax.remove()
     axes[0].invert_yaxis()
     level = f"no {100 * study.settings.evaluation.interval:g}% interval"
     n = dict.fromkeys(

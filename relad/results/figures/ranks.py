@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from matplotlib.figure import Figure
 
 from relad.results.figures import style
@@ -11,9 +9,6 @@ from relad.results.metrics import METRICS
 from relad.results.study import Study
 from relad.results.tables.ranks import ranks
 from relad.study.catalogue import Result
-
-#: Panels in a row.
-_ACROSS = 3
 
 
 def draw(study: Study, result: Result) -> Figure | None:
@@ -24,10 +19,10 @@ def draw(study: Study, result: Result) -> Figure | None:
     methods = list(dict.fromkeys(found["method"]))
     colours = style.method_colours(study.settings)
     panels = list(found.groupby(["cohort", "metric"], sort=False, observed=True))
-    rows, several = math.ceil(len(panels) / _ACROSS), found["cohort"].nunique() > 1
-    figure = style.new_figure(style.RANKS, rows * len(methods))
-    axes = figure.subplots(rows, _ACROSS, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax, ((cohort, metric), of) in zip(axes, panels, strict=False):
+    several = found["cohort"].nunique() > 1
+    figure = style.new_figure(style.RANKS, style.rows_of(len(panels)) * len(methods))
+    axes = style.panels(figure, len(panels), sharex=True, sharey=True)
+    for ax, ((cohort, metric), of) in zip(axes, panels, strict=True):
         y = of["method"].map(methods.index)
         ax.scatter(
             of["rank"], y, style.BLOB * of["share"], of["method"].map(colours), **style.BLOBS
@@ -38,10 +33,8 @@ def draw(study: Study, result: Result) -> Figure | None:
         where = f"{cohort}, n = {of['n'].iloc[0]}\n" if several else ""
         ax.set_title(where + METRICS[metric].label)
         ax.set_xticks(range(1, len(methods) + 1))
-    for ax in axes[len(panels) :]:
-        ax.remove()
     axes[0].invert_yaxis()
-    for ax in axes[max(0, len(panels) - _ACROSS) : len(panels)]:
+    for ax in axes[-style.ACROSS :]:
         ax.tick_params(labelbottom=True)
         ax.set_xlabel("rank, ← better")
     if not several:

@@ -74,6 +74,8 @@ SAMPLERS = (0.9, 1.45)
 TRAINING_CURVES = (0.75, 1.25)
 #: Width beside the panels, for their colour bars.
 BESIDE_PANELS = 0.9
+#: Axes in a row where a figure has several of a kind.
+ACROSS = 3
 BETWEEN_PANELS = {"w_pad": 0.008, "h_pad": 0.008, "wspace": 0.0, "hspace": 0.0}
 COLOUR_BAR = {"aspect": 9, "pad": 0.01, "fraction": 0.03, "shrink": 0.9}
 SIDE_BAR = {"aspect": 30, "pad": 0.01, "fraction": 0.02}
@@ -205,6 +207,20 @@ def wrapped(name: str, most: int) -> str:
 def metric_label(metric: str, apart: str = ", ") -> str:
     """Name of a metric with its unit, and an arrow that tells in which direction it improves."""
     return f"{METRICS[metric].label}{apart}{METRICS[metric].better.value}"
+
+
+def panels(figure: Figure, count: int, **shared: bool) -> list[Axes]:
+    """So many axes, a few in a row; ``shared`` are sharex and sharey."""
+    rows = rows_of(count)
+    every = figure.subplots(rows, ACROSS, squeeze=False, **shared).ravel()
+    for ax in every[count:]:
+        ax.remove()
+    return list(every[:count])
+
+
+def rows_of(count: int) -> int:
+    """Rows of :func:`panels`."""
+    return -(-count // ACROSS)
 
 
 def height_of(label: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from relad.fileio import read_table
+from relad.fileio import is_number, read_table
 
 _NEEDED = ("subject", "status", "reason")
 #: Columns of the table that are no measures.
@@ -50,7 +50,7 @@ def read_quality(folder: Path) -> Quality:
     rows = read_table(folder / "qc.tsv", needs=_NEEDED)
     measures = []
     for column in (column for column in (rows[0] if rows else ()) if column not in _WORDS):
-        values = [float(row[column]) for row in rows if _is_number(row[column])]
+        values = [float(row[column]) for row in rows if is_number(row[column])]
         if values:
             measures.append((column, len(values), min(values), median(values), max(values)))
     return Quality(
@@ -69,11 +69,3 @@ def read_quality(folder: Path) -> Quality:
         ],
         measures=measures,
     )
-
-
-def _is_number(text: str | None) -> bool:
-    try:
-        float(text or "")
-    except ValueError:
-        return False
-    return True
