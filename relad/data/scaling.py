@@ -29,17 +29,21 @@ from relad.shapes import Float, Index, Mask, Volume
 BACKGROUND = -1.0
 KINDS = ("voxel_mean", "window")
 
+#: Reads one (x, y, z) array.
+Read = Callable[[], np.ndarray]
+
 
 def _mean_and_scale(
-    volumes: list[tuple[int, Callable[[], np.ndarray], np.ndarray]], count: int, mirrored: bool
+    volumes: list[tuple[int, Read, Read]], count: int, shape: tuple[int, int, int], mirrored: bool
 ) -> tuple[Tensor, Tensor]:
     """Voxelwise means (count, x, y, z) and three standard deviations around them (count,).
 
-    ``volumes`` lists (channel, how to read the volume, mask), so that one is in memory at a time.
+    ``volumes`` lists (channel, how to read the volume, how to read its mask), so that those of one
+    are in memory at a time.
     """
-    shape = volumes[0][2].shape
     total, weight = np.zeros((count, *shape)), np.zeros((count, *shape))
-    for channel, read, mask in volumes:
+    for channel, read, read_mask in volumes:
+        mask = read_mask()
         total[channel] += np.where(mask, read(), 0)
         weight[channel] += mask
     if mirrored:
@@ -49,7 +53,8 @@ def _mean_and_scale(
     mean = np.where(weight > 0, total / np.maximum(weight, 1), overall[:, None, None, None])
     mean = mean.astype(np.float32)
     square, voxels = np.zeros(count), np.zeros(count)
-    for channel, read, mask in volumes:
+    for channel, read, read_mask in volumes:
+        mask = read_mask()
         square[channel] += np.square(read() - mean[channel], dtype=np.float64)[mask].sum()
         voxels[channel] += mask.sum()
     scale = 3 * np.sqrt(square / np.maximum(voxels, 1))
@@ -103,15 +108,18 @@ class Scaling(nn.Module):
             return cls.window(tracers)
         if kind != "voxel_mean":
             raise ValueError(f"data scaling {kind!r} is none of {', '.join(KINDS)}")
-        pet = [(k, lambda i=i, k=k: data.pet[i, k], data.pair_mask(i, k)) for i, k in pairs]
+        pet = [
+            (k, lambda i=i, k=k: data.pet[i, k], lambda i=i, k=k: data.pair_mask(i, k))
+            for i, k in pairs
+        ]
         subjects = sorted({i for i, _ in pairs})
         mri = [
-            (j, lambda i=i, c=c: data.mri[i, c], data.mask[i])
+            (j, lambda i=i, c=c: data.mri[i, c], lambda i=i: data.mask[i])
             for i in subjects
             for j, c in enumerate(channels)
         ]
-        pet_mean, pet_scale = _mean_and_scale(pet, tracers, mirrored)
-        mri_mean, mri_scale = _mean_and_scale(mri, len(channels), mirrored)
+        pet_mean, pet_scale = _mean_and_scale(pet, tracers, data.shape, mirrored)
+        mri_mean, mri_scale = _mean_and_scale(mri, len(channels), data.shape, mirrored)
         return cls(
             {
                 "pet_mean": pet_mean,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -70,3 +72,21 @@ def test_a_tracer_that_nobody_has_stays_finite(data):
     mask = torch.from_numpy(np.array(data.mask[:1]))[:, None]
     y = scaling.to_target(torch.ones(mask.shape), torch.tensor([2]), mask)
     assert torch.isfinite(y).all()
+
+
+def test_masks_are_in_memory_one_at_a_time(data, monkeypatch):
+    """All of them at once would be as large as a cohort."""
+    masks: list[weakref.ref] = []
+    pair_mask = PackedDataset.pair_mask
+
+    def watched(self, subject: int, tracer: int) -> np.ndarray:
+        # The mask of the pair before is still the loop's own.
+        assert sum(mask() is not None for mask in masks) <= 1
+        mask = pair_mask(self, subject, tracer)
+        masks.append(weakref.ref(mask))
+        return mask
+
+    monkeypatch.setattr(PackedDataset, "pair_mask", watched)
+    pairs = data.pairs(0, "train")
+    Scaling.of("voxel_mean", data, pairs, [0], mirrored=False)
+    assert len(masks) >= len(pairs) > 2
