@@ -26,6 +26,7 @@ from relad.errors import ReladError
 from relad.imaging.nifti import load_nifti
 from relad.results.metrics.detail import BANDS, extended
 from relad.results.records import read_synthesis
+from relad.steps.evaluate import compared_pairs
 from relad.study.paths import sample_pet
 
 EDGES = {
@@ -63,11 +64,8 @@ def rows(synthesized: Path, data: PackedDataset) -> list[dict[str, str]]:
         )
     voxel_mm = voxel_sizes(data.affine)
     errors, spreads = [], []
-    part = "test" if data.role == "train" else "all"
-    for index, k in data.pairs(fold=synthesis.fold, part=part):
+    for index, k in compared_pairs(synthesis, data):
         subject, tracer = data.subjects[index]["subject"], data.tracers[k]
-        if tracer in synthesis.untrained:
-            continue
         files = [synthesized / sample_pet(subject, tracer, n) for n in range(1, count + 1)]
         samples = np.stack([np.asarray(load_nifti(file, ndim=3).dataobj) for file in files])
         truth = to_suvr(np.asarray(data.pet[index, k], dtype=np.float64), data.windows[tracer])

@@ -210,6 +210,10 @@ class PackedDataset:
         """Brain (x, y, z) that T1w, FLAIR and the PET of a pair show: where PET can be compared."""
         return np.asarray(self.mask[subject]) & np.isfinite(self.pet[subject, tracer])
 
+    def own_masks(self, subject: int) -> dict[str, np.ndarray]:
+        """Region -> mask (x, y, z) of a subject's own regions, whether or not a PET shows them."""
+        return dict(zip(self.own_regions, np.asarray(self.regions[subject]), strict=True))
+
     def ceiling(self) -> np.ndarray:
         """Open what anatomy determines of simulated PET, (N, K, x, y, z) as :attr:`pet`.
 

@@ -53,15 +53,14 @@ def real_suvr(dataset: PackedDataset, tracer: str, region: str) -> np.ndarray:
     NaN of who was not scanned, or lacks the region.
     """
     values = np.full(len(dataset), np.nan)
-    own = dataset.own_regions
     k = dataset.tracers.index(tracer)
     for index, of in dataset.pairs():
         if of != k:
             continue
         brain = dataset.pair_mask(index, k)
-        if region not in own and not is_covered(region, brain, dataset.affine):
+        masks = dataset.own_masks(index)
+        if not is_covered(region, brain, dataset.affine, masks):
             continue
-        masks = dict(zip(own, np.asarray(dataset.regions[index]), strict=True))
         mask = mask_of(region, brain, dataset.affine, masks)
         pet = np.asarray(dataset.pet[index, k], dtype=np.float64)[mask]
         values[index] = to_suvr(pet, dataset.windows[tracer]).mean()

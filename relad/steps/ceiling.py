@@ -48,7 +48,6 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         rows(dataset),
         dataset,
-        dataset.pairs(),
         kind=dataset.kind,
         settled=settled,
         made_of={"packed": told([dataset.path / "dataset.json"], args.out.parent)},

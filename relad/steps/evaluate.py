@@ -17,8 +17,9 @@ in rows whose sampler is that of one sample: ddim-25 beside ddim-25x8. --image-o
 out, for a study of samplers that has them from a run of their own.
 
 The mean SUVR of the synthetic and of the real image (suvr, suvr_true) is taken in the brain and in
-every region of the atlas and their composites (relad/imaging/atlas.py). A region of which less than
-half lies in a person's brain mask has no rows: stderr and OUT.json say of whom (regions_absent).
+every region of the atlas and their composites (relad/imaging/atlas.py). A region, of the atlas or a
+person's own, of which less than half lies in that mask has no rows: stderr and OUT.json say of whom
+(regions_absent).
 
 Where the cohort was packed with regions of people's own segmentations, PSNR, MAE, CRPS and SUVR are
 taken in each of these too, and a metric of a region of that name is taken there, not in the
@@ -37,7 +38,7 @@ import argparse
 import math
 import sys
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -113,17 +114,11 @@ def run(args: argparse.Namespace) -> None:
         print(f"evaluate: {synthesis.method} was not trained for {tracer}", file=sys.stderr)
     images: dict[str, str] = {}
     rows = evaluate(synthesis, dataset, image_only=args.image_only, images=images)
-    pairs = [
-        (i, k)
-        for i, k in dataset.pairs(synthesis.fold, _part(dataset))
-        if dataset.subjects[i]["subject"] not in synthesis.left_out
-    ]
     write(
         "evaluate",
         out,
         rows,
         dataset,
-        pairs,
         kind=Kind.of_parts([dataset.kind, synthesis.kind]),
         settled=settled,
         left_out=synthesis.left_out,
@@ -152,29 +147,31 @@ def write(
     out: Path,
     rows: Iterable[dict[str, Any]],
     dataset: PackedDataset,
-    pairs: Sequence[tuple[int, int]],
     *,
     kind: Kind,
     settled: dict[str, Any],
     **more: Any,
 ) -> None:
-    """Write a step's rows, of some pairs, and beside them how they were measured and ``more``.
+    """Write a step's rows and beside them how they were measured and ``more``.
 
     ``rows`` are made as they are written, so that a cohort's size is none of memory.
     """
     values: Counter[str] = Counter()
+    measured: dict[tuple[str, str], set[str]] = {}
 
     def counted() -> Iterator[dict[str, Any]]:
         for row in rows:
             values[row["subject"]] += 1
+            measured.setdefault((row["subject"], row["tracer"]), set()).add(row["region"])
             yield row
 
     write_table(out, counted(), COLUMNS)
-    absent = absent_regions(dataset, pairs)
+    absent = absent_regions(measured, regions(dataset.own_regions))
     for region, subjects in absent.items():
         print(
             f"{step}: less than {MIN_COVERED:.0%} of the region {region} lies in the brain mask "
-            f"of {', '.join(subjects)}: no rows of it -- look at the mask, or take finer voxels",
+            f"of {', '.join(subjects)}: no rows of it -- look at the mask and the PET's field of "
+            "view, or take finer voxels",
             file=sys.stderr,
         )
     voxel_mm = voxel_sizes(dataset.affine)
@@ -206,25 +203,30 @@ def write(
     print(f"{step}: {what} -> {out}", file=sys.stderr)
 
 
-def _part(dataset: PackedDataset) -> str:
-    return "test" if dataset.role == "train" else "all"
-
-
 def absent_regions(
-    dataset: PackedDataset, pairs: Iterable[tuple[int, int]]
+    measured: Mapping[tuple[str, str], Container[str]], known: Iterable[str]
 ) -> dict[str, list[str]]:
-    """Regions of the atlas -> those of the compared subjects who do not have it in some PET."""
-    absent: dict[str, dict[str, None]] = {}
-    for i, k in pairs:
-        dataset.open()
-        for region in _lacking(dataset, dataset.pair_mask(i, k)):
-            absent.setdefault(region, {})[dataset.subjects[i]["subject"]] = None
-    return {region: list(subjects) for region, subjects in absent.items()}
+    """Regions -> those of the compared subjects who do not have it in some PET.
+
+    ``measured`` has the regions of the rows of every compared (subject, tracer): the mean SUVR has
+    one in each region that a person has.
+    """
+    absent = {
+        region: dict.fromkeys(s for (s, _), there in measured.items() if region not in there)
+        for region in known
+    }
+    return {region: list(subjects) for region, subjects in absent.items() if subjects}
 
 
-def _lacking(dataset: PackedDataset, brain: np.ndarray) -> list[str]:
-    of_atlas = [region for region in regions() if region not in dataset.own_regions]
-    return [region for region in of_atlas if not is_covered(region, brain, dataset.affine)]
+def compared_pairs(synthesis: Synthesis, dataset: PackedDataset) -> list[tuple[int, int]]:
+    """(subject, tracer) of a packed cohort of which a synthesis has an image to be compared."""
+    part = "test" if dataset.role == "train" else "all"
+    return [
+        (i, k)
+        for i, k in dataset.pairs(synthesis.fold, part)
+        if dataset.tracers[k] not in synthesis.untrained
+        and dataset.subjects[i]["subject"] not in synthesis.left_out
+    ]
 
 
 def evaluate(
@@ -248,10 +250,8 @@ def evaluate(
         value is not a number.
     """
     kind = Kind.of_parts([dataset.kind, synthesis.kind])
-    for index, k in dataset.pairs(fold=synthesis.fold, part=_part(dataset)):
+    for index, k in compared_pairs(synthesis, dataset):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
-        if tracer in synthesis.untrained or subject in synthesis.left_out:
-            continue
         if only is not None and (subject, tracer) not in only:
             continue
         yield from compared(
@@ -298,16 +298,14 @@ def compared(
     window, voxel_mm = dataset.windows[tracer], voxel_sizes(dataset.affine)
     truth = to_suvr(np.asarray(dataset.pet[index, k], dtype=np.float64), window)
     brain, seen = dataset.pair_mask(index, k), np.isfinite(truth)
-    own = dict(zip(dataset.own_regions, np.asarray(dataset.regions[index]), strict=True))
-    lacking = _lacking(dataset, brain)
+    own = dataset.own_masks(index)
+    there = [region for region in regions(own) if is_covered(region, brain, dataset.affine, own)]
     # 0 where the PET shows nothing, in both of them: some metrics look across the mask's edge.
     truth[~seen] = 0.0
     for sampler, image, samples in images:
         image = np.where(seen, image, np.zeros_like(image))
         drawn = None if samples is None else np.stack([sample[brain] for sample in samples])
-        for region in regions(own):
-            if region in lacking:
-                continue
+        for region in there:
             try:
                 mask = mask_of(region, brain, dataset.affine, own)
                 values = compare(

@@ -19,7 +19,7 @@ number is null: PSNR of identical images, which is infinite, and detail over tha
 truth. Images on different grids (shape or affine) are refused.
 
 With --regions, the object also holds `regions`: region -> what `relad evaluate` takes in it, inside
-the mask; null for a region of which the mask holds nothing, of relad's own less than half.
+the mask; null for a region of which less than half lies in the mask.
 """
 
 from __future__ import annotations
@@ -137,17 +137,24 @@ def _masks(
         if args.mask is None:
             raise ReladError("--regions mni needs --mask", hint="give the brain's mask")
         require_mni(mask, truth.affine, Path(args.mask))
-        return {
-            region: mask_of(region, mask, truth.affine)
-            if is_covered(region, mask, truth.affine)
-            else None
-            for region in ANATOMY
-        }
+        names, own = ANATOMY, {}
+    else:
+        own = _labelled(args, truth)
+        names = tuple(own)
+    return {
+        name: mask_of(name, mask, truth.affine, own)
+        if is_covered(name, mask, truth.affine, own)
+        else None
+        for name in names
+    }
+
+
+def _labelled(args: argparse.Namespace, truth: nib.Nifti1Image) -> dict[str, np.ndarray]:
+    """Regions of the label image, by the names of its table."""
     if args.names is None:
         raise ReladError("--regions LABELS needs --names", hint="a table of index and name")
     labels, affine = read_labels(Path(args.regions))
     require_same_grid(
         labels.shape, affine, truth.shape, truth.affine, file=args.regions, other=args.truth
     )
-    parts = {name: mask & (labels == label) for name, label in read_names(Path(args.names)).items()}
-    return {name: part if part.any() else None for name, part in parts.items()}
+    return {name: labels == label for name, label in read_names(Path(args.names)).items()}

@@ -102,10 +102,17 @@ def test_the_same_people_give_the_same_model() -> None:
 def test_own_regions_stand_before_the_atlass(tmp_path: Path) -> None:
     folder = FakeStudy(tmp_path, subjects=4, errors={}).packed("study")
     own = np.zeros((4, 1, *SHAPE), bool)
-    own[:, 0, 7:] = True
+    own[:, 0, 7:] = np.load(folder / "mask.npy")[:, 7:]
     np.save(folder / "regions.npy", own)
     amend(folder / "dataset.json", regions={"thalamus": ["A"]})
     dataset = PackedDataset(folder)
     by_own = mri_only.real_suvr(dataset, "tau", "thalamus")
     mask = dataset.mask[0] & own[0, 0]
     assert by_own[0] == pytest.approx((dataset.pet[0, 0][mask].astype(float).mean() + 1) * 2)
+    # Of one person the PET shows less than half of the region, of another none of it.
+    pet = np.load(folder / "pet.npy")
+    pet[1, 0, 7:11], pet[2, 0, 7:] = np.nan, np.nan
+    np.save(folder / "pet.npy", pet)
+    cut = mri_only.real_suvr(PackedDataset(folder), "tau", "thalamus")
+    assert np.isnan(cut).tolist() == [False, True, True, False]
+    assert cut[0] == by_own[0]

@@ -252,7 +252,7 @@ def test_a_missing_sample_is_named(sampled, capsys):
 def test_samples_are_scored_in_regions_of_peoples_own_too(sampled):
     folder = sampled.packed("study")
     half = np.zeros((4, 1, *sampled.shape), bool)
-    half[:, 0, 7:] = True
+    half[:, 0, 7:] = sampled.mask[7:]
     np.save(folder / "regions.npy", half)
     sampled.settings["segmentation"]["regions"] = {"right": ["A"]}
     amend(folder / "dataset.json", regions={"right": ["A"]})
@@ -292,7 +292,7 @@ def own(study) -> dict[str, np.ndarray]:
     for person in range(4):
         quarter[person, 0, :7, : 5 + person] = True
         quarter[person, 1, 7:, : 5 + person] = True
-    np.save(folder / "regions.npy", quarter)
+    np.save(folder / "regions.npy", quarter & study.mask)  # labels are of the brain
     regions = {"thalamus": ["A"], "entorhinal": ["B", "C"]}
     amend(folder / "dataset.json", regions=regions)
     study.settings["segmentation"]["regions"] = regions

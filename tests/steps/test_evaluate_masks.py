@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from relad.fileio import read_table
+from relad.fileio import read_json, read_table
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.study import paths
-from tests.helpers.fake_study import FakeStudy
+from tests.helpers.fake_study import FakeStudy, amend
 
 
 def test_values_are_taken_in_the_subjects_own_brain(tmp_path):
@@ -47,3 +47,34 @@ def test_of_a_cut_pet_only_what_it_shows_counts(tmp_path, method):
     found, expected = (read_table(s.metrics("study", method)) for s in (cut, whole))
     assert {row["metric"] for row in expected} >= {"psnr", "ssim_open", "hfen", "crps"}
     assert found == expected
+
+
+def test_an_own_region_that_a_cut_pet_hardly_shows_is_absent(tmp_path, capsys):
+    """Of one person the PET shows nothing of it, of the other a few voxels of two hundred."""
+    study = FakeStudy(tmp_path, subjects=4, errors={"unet": 0.2})
+    folder = study.packed("study")
+    pet = np.load(folder / "pet.npy")
+    own = np.zeros((4, 2, *study.shape), bool)
+    own[:, 0, :, :, 9:], own[:, 1, :, :, :9] = study.mask[..., 9:], study.mask[..., :9]
+    for person, end in ((2, 9), (3, 10)):
+        pet[person, 0, ..., end:] = np.nan
+    own[3, 0, ..., 9] &= np.arange(study.shape[1]) < 6
+    np.save(folder / "pet.npy", pet)
+    np.save(folder / "regions.npy", own)
+    shown = [(own[i, 0] & np.isfinite(pet[i, 0])).sum() / own[i, 0].sum() for i in (2, 3)]
+    assert shown[0] == 0 < shown[1] < 0.3
+    regions = {"vertex": ["A"], "rest": ["B"]}
+    amend(folder / "dataset.json", regions=regions)
+    study.settings["segmentation"]["regions"] = regions
+    assert study.evaluate("study", "unet") == 0
+    told = "of the region vertex lies in the brain mask of 941S0003, 941S0004: no rows of it"
+    assert told in capsys.readouterr().err
+    file = study.metrics("study", "unet")
+    assert read_json(file.with_suffix(".json"))["regions_absent"]["vertex"] == [
+        "941S0003",
+        "941S0004",
+    ]
+    rows = read_table(file)
+    there = {(r["subject"], r["tracer"]) for r in rows if r["region"] == "vertex"}
+    assert there == {("941S0003", "amyloid")}  # whole in the other tracer
+    assert {r["subject"] for r in rows if r["region"] == "rest"} == {"941S0003", "941S0004"}

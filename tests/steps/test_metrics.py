@@ -143,6 +143,13 @@ def test_labels_of_an_image_are_named_by_their_table(pair, tmp_path, capsys):
         )
         assert found[name] == expected
         assert list(found[name]) == ["psnr", "mae", "crps", "suvr", "suvr_true"]
+    # Of the left one the mask has less than half, of the right one all.
+    inside = (np.arange(SHAPE[0]) >= 4)[:, None, None] & np.ones(SHAPE, bool)
+    save_nifti(tmp_path / "mask.nii.gz", inside, AFFINE)
+    masked = ["--mask", str(tmp_path / "mask.nii.gz")]
+    assert main(["metrics", *map(str, pair), "--data-range", "4", *given, *masked]) == 0
+    part = json.loads(capsys.readouterr().out)["regions"]
+    assert part == {"left": None, "right": found["right"], "nowhere": None}
     save_nifti(tmp_path / "dseg.nii.gz", labels[::-1], np.diag([-4.0, 4.0, 4.0, 1.0]))
     message = refused(capsys, *pair, "--data-range", 4, *given)
     assert "dseg.nii.gz: its affine differs" in message

@@ -15,7 +15,7 @@ from relad.imaging import atlas
 from relad.imaging.nifti import save_nifti
 from relad.results.records import read_synthesis
 from relad.status import ScanStatus, State, SubjectStatus
-from relad.steps.evaluate import absent_regions, evaluate
+from relad.steps.evaluate import evaluate
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy
 from tests.helpers.settings import file_of, study
@@ -115,9 +115,6 @@ def test_evaluation(tmp_path: Path) -> None:
         if row["subject"] not in held:
             held[row["subject"]] = resident(packed.path)
     assert len(held) == 24 and 0 < max(held.values()) < read / 2, held
-    pairs = packed.pairs()
-    absent_regions(packed, pairs)
-    assert 0 < resident(packed.path) < read / 2
 
 
 def resident(folder: Path) -> int:

@@ -113,8 +113,8 @@ class Metric:
 
 #: Where the mean SUVR is taken beside the brain, in everybody.
 ANATOMY = (*atlas.REGIONS, *atlas.COMPOSITES)
-#: Least share of a region of the atlas that must lie in a person's brain mask; below it, the person
-#: does not have the region: a mean over what is left would be that of another one.
+#: Least share of a region, of the atlas or their own, that must lie in a person's brain mask; below
+#: it, the person does not have the region: a mean over what is left would be that of another one.
 MIN_COVERED = 0.5
 
 _EDGES = list(dict.fromkeys(edge for band in detail.BANDS.values() for edge in band))
@@ -227,14 +227,16 @@ def regions(own: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*of_metrics, *own]))
 
 
-def is_covered(region: str, brain: np.ndarray, affine: np.ndarray) -> bool:
-    """Whether a person has a region of the atlas: at least :data:`MIN_COVERED` of it.
+def is_covered(
+    region: str, brain: np.ndarray, affine: np.ndarray, own: Mapping[str, np.ndarray] | None = None
+) -> bool:
+    """Whether a person has a region: at least :data:`MIN_COVERED` of it lies in their brain mask.
 
-    False too where the grid is too coarse for the region. Arrays as in :func:`mask_of`.
+    False too where the grid is too coarse for the region. Arguments as in :func:`mask_of`.
     """
     if region == BRAIN:
         return True
-    mask = atlas.region_mask(region, brain.shape, affine)
+    mask = _whole(region, brain, affine, own)
     return bool(mask.any() and brain[mask].mean() >= MIN_COVERED)
 
 
@@ -259,13 +261,20 @@ def mask_of(
     DataError
         Where no voxel is left.
     """
-    if own and region in own:
-        brain = brain & own[region]
-    elif region != BRAIN:
-        brain = brain & atlas.region_mask(region, brain.shape, affine)
+    if region != BRAIN:
+        brain = brain & _whole(region, brain, affine, own)
     if not brain.any():
         raise DataError(f"the mask of the region {region} is empty")
     return brain
+
+
+def _whole(
+    region: str, brain: np.ndarray, affine: np.ndarray, own: Mapping[str, np.ndarray] | None
+) -> np.ndarray:
+    """A region wherever it lies, see :func:`mask_of`."""
+    if own and region in own:
+        return own[region]
+    return atlas.region_mask(region, brain.shape, affine)
 
 
 def compare(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
@@ -19,7 +20,7 @@ from relad.results.metrics import METRICS, Better, Metric, compare, is_covered, 
 from relad.results.tables.accuracy import accuracy_table
 from relad.study.catalogue import BRAIN
 from relad.study.paths import synthetic_pet
-from tests.helpers.fake_study import AFFINE, SHAPE, FakeStudy, entry
+from tests.helpers.fake_study import AFFINE, SHAPE, FakeStudy, amend, entry
 
 REGION = "thalamus"  # which the made-up brain holds
 
@@ -162,6 +163,39 @@ def test_an_absent_region_is_said_and_has_no_rows(study: FakeStudy, capsys) -> N
     rows = read_table(study.metrics("study", "unet"))
     assert {r["subject"] for r in rows if r["region"] == "brainstem"} == {"941S0004"}
     assert {r["subject"] for r in rows if r["region"] == REGION} == {"941S0003", "941S0004"}
+
+
+def test_a_region_that_one_pet_does_not_show_is_said(study: FakeStudy, capsys) -> None:
+    """Though another PET of the person shows it."""
+    pet = np.load(study.packed("study") / "pet.npy")
+    pet[2, 0][atlas.region_mask(REGION, SHAPE, AFFINE)] = np.nan
+    np.save(study.packed("study") / "pet.npy", pet)
+    assert study.evaluate("study", "unet") == 0
+    assert f"of the region {REGION} lies in the brain mask of 941S0003" in capsys.readouterr().err
+    rows = [r for r in read_table(study.metrics("study", "unet")) if r["region"] == REGION]
+    tracers = {r["tracer"] for r in rows if r["subject"] == "941S0003"}
+    assert tracers == {"amyloid"}
+
+
+def test_of_who_is_not_compared_nothing_is_said_and_each_pair_is_read_once(
+    study: FakeStudy, monkeypatch
+) -> None:
+    """A tracer of which the model saw no PET, whose PET shows no such region in anybody."""
+    pet = np.load(study.packed("study") / "pet.npy")
+    pet[:, 1][:, atlas.region_mask(REGION, SHAPE, AFFINE)] = np.nan
+    np.save(study.packed("study") / "pet.npy", pet)
+    amend(study.synthesized("study", "unet") / "synthesis.json", untrained=["amyloid"])
+    read, pair_mask = [], PackedDataset.pair_mask
+
+    def counted(self: PackedDataset, subject: int, tracer: int) -> np.ndarray:
+        read.append((subject, tracer))
+        return pair_mask(self, subject, tracer)
+
+    monkeypatch.setattr(PackedDataset, "pair_mask", counted)
+    assert study.evaluate("study", "unet") == 0
+    record = read_json(study.metrics("study", "unet").with_suffix(".json"))
+    assert REGION not in record["regions_absent"]
+    assert read == [(2, 0), (3, 0)]
 
 
 def test_a_composite_is_the_union_of_its_parts() -> None:
