@@ -88,14 +88,14 @@ def left_out(
 
 
 def refuse_twins(rows: Sequence[Mapping[str, Any]], where: object) -> None:
-    """Refuse a cohort in which one MRI stands under two ids."""
+    """Refuse a cohort to train or test on in which one MRI stands under two ids."""
     first: dict[str, str] = {}
     for row in rows:
         twin = first.setdefault(row["mri_sha256"], row["subject"])
         if twin != row["subject"]:
             raise ReladError(
                 f"{twin} and {row['subject']} have the same MRI: one person under two ids, who "
-                "would be trained on and tested",
+                "would count twice, or be trained on and tested",
                 file=str(where),
                 hint="take one of them out of the cohort",
             )

@@ -165,7 +165,8 @@ def pack(
         checksums = _write_arrays(
             temporary, usable, of_subject, settings, pet=role != "apply", ceiling=ceiling
         )
-        refuse_twins(usable, out)
+        if role != "apply":
+            refuse_twins(usable, out)
         write_table(temporary / "subjects.tsv", rows, SUBJECT_COLUMNS)
         write_json(
             temporary / "dataset.json",

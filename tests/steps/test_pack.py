@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -270,6 +271,53 @@ def test_a_subject_given_twice_is_refused(cohort, tmp_path, capsys):
     folders, bids = cohort
     assert pack(tmp_path / "packed", ([*folders, folders[0]], bids)) == 2
     assert "S0 is given twice" in capsys.readouterr().err
+
+
+def copy_mri(folders, source, twin):
+    """Give one subject another's T1w, FLAIR and brain mask."""
+    for name in (
+        lambda label: paths.preprocessed_mri(label, "T1w"),
+        lambda label: paths.preprocessed_mri(label, "FLAIR"),
+        paths.brain_mask,
+    ):
+        shutil.copyfile(folders[source] / name(f"S{source}"), folders[twin] / name(f"S{twin}"))
+
+
+@pytest.mark.parametrize("role", ["train", "external"])
+def test_one_person_under_two_ids_is_refused(cohort, tmp_path, capsys, role):
+    copy_mri(cohort[0], 1, 2)
+    assert pack(tmp_path / "packed", cohort, role=role) == 2
+    said = capsys.readouterr().err
+    assert "S1 and S2 have the same MRI: one person under two ids, who would count twice" in said
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_model_may_be_applied_to_one_person_twice(cohort, tmp_path):
+    copy_mri(cohort[0], 1, 2)
+    assert pack(tmp_path / "packed", cohort, role="apply") == 0
+    of = {row["subject"]: row["mri_sha256"] for row in PackedDataset(tmp_path / "packed").subjects}
+    assert of["S1"] == of["S2"] and len(set(of.values())) == len(of) - 1
+
+
+def test_a_persons_mri_is_recognised_in_another_cohort_under_another_label(cohort, tmp_path):
+    folders, bids = cohort
+    other = tmp_path / "elsewhere" / "sub-S9"
+    shutil.copytree(folders[0], other)
+    for file in sorted(other.iterdir()):
+        file.rename(other / file.name.replace("S0", "S9"))
+    status = SubjectStatus.read(other)
+    status.subject = "S9"
+    status.write(other)
+    assert pack(tmp_path / "here", cohort) == 0
+    assert pack(tmp_path / "there", ([other], bids), role="external") == 0
+    here, there = (PackedDataset(tmp_path / name) for name in ("here", "there"))
+    hashes = [row["mri_sha256"] for row in here.subjects]
+    assert there.subjects[0]["subject"] == "S9"
+    assert there.subjects[0]["mri_sha256"] == hashes[0]
+    assert len(set(hashes)) == len(here)
+    for row, volumes in zip(here.subjects, here.mri, strict=True):
+        expected = hashlib.sha256(np.ascontiguousarray(volumes).tobytes()).hexdigest()
+        assert expected.startswith(row["mri_sha256"]) and len(row["mri_sha256"]) == 16
 
 
 def test_a_subject_in_two_folds_is_refused_by_the_reader(cohort, tmp_path):
