@@ -53,9 +53,8 @@ def whole_blocks(given: Given, multiple: int) -> tuple[Given, tuple[slice, ...]]
     if isinstance(given, Batch):
         pet, _ = pad_to_multiple(given.pet, multiple)
         changed["pet"] = torch.where(changed["mask"], pet, given.outside)
-        if given.unseen is not None:
-            unseen, _ = pad_to_multiple(given.unseen.float(), multiple)
-            changed["unseen"] = (unseen > 0) & inside
+        unseen, _ = pad_to_multiple(given.unseen.float(), multiple)
+        changed["unseen"] = (unseen > 0) & inside
     return replace(given, **changed), place
 
 
@@ -237,10 +236,9 @@ class LatentRelA(RelADiffusion):
     def denoising_loss(self, x0_hat: Latent, batch: Batch, t: Index) -> Scalar:
         weight = self.schedule.denoising_weight(t, self.weighting)
         error = (x0_hat - self.latent(batch.pet)).square()
-        if batch.unseen is not None:
-            # Latents of brain that the PET does not show are of nothing known.
-            known = 1 - F.max_pool3d(batch.unseen.to(error.dtype), self.generator.factor)
-            error = error * known / known.flatten(1).mean(1)[:, None, None, None, None]
+        # Latents of brain that the PET does not show are of nothing known.
+        known = 1 - F.max_pool3d(batch.unseen.to(error.dtype), self.generator.factor)
+        error = error * known / known.flatten(1).mean(1)[:, None, None, None, None]
         return (weight * error.flatten(1).mean(1)).mean()
 
     def constrained(self, x0_hat: Latent) -> Volume:

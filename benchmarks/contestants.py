@@ -104,6 +104,7 @@ def make_batch(who: Contestant, size: Size, count: int, *, device: str | torch.d
         mask=mask.contiguous().to(device),
         pet=torch.where(mask, volumes[:, :1], outside).to(device),
         outside=outside.to(device),
+        unseen=torch.zeros_like(mask).to(device),
     )
 
 
@@ -156,6 +157,7 @@ def on_meta(who: Contestant, size: Size, count: int) -> tuple[Method, Batch]:
         mri=grown(small.mri),
         pet=grown(small.pet),
         mask=grown(small.mask),
+        unseen=grown(small.unseen),
         tracer=small.tracer.to("meta"),
     )
 

@@ -36,7 +36,7 @@ class Condition:
 
     def sample(self: Given, i: int) -> Given:
         """What belongs to sample i alone."""
-        own = {k: v for k, v in vars(self).items() if k != "outside" and v is not None}
+        own = {k: v for k, v in vars(self).items() if k != "outside"}
         return replace(self, **{k: v[i : i + 1] for k, v in own.items()})
 
     def in_brain(self, volume: Volume) -> Volume:
@@ -62,12 +62,12 @@ class Batch(Condition):
     pet
         x0: PET as y of :mod:`relad.data.scaling`, about [-1, 1].
     unseen
-        Brain outside the field of view of the PET; None where there is none. Only for losses that
-        count what lies outside the brain as well.
+        Brain outside the field of view of the PET. Only for losses that count what lies outside the
+        brain as well.
     """
 
     pet: Volume
-    unseen: Mask | None = None
+    unseen: Mask
 
     @property
     def condition(self) -> Condition:

@@ -32,6 +32,7 @@ def batch() -> Batch:
         mask=mask,
         pet=torch.where(mask, 0.3 * torch.randn(shape, generator=random), -1.0),
         outside=torch.tensor(-1.0),
+        unseen=torch.zeros_like(mask),
     )
 
 

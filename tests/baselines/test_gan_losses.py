@@ -35,7 +35,8 @@ def batch() -> Batch:
     pet = (0.4 * torch.randn(shape, generator=random)).clamp(-1, 1)
     mri = torch.randn(2, 2, *shape[2:], generator=random)
     outside = torch.tensor(-1.0)
-    return Batch(mri, torch.tensor([0, 1]), mask, outside, torch.where(mask, pet, outside))
+    pet = torch.where(mask, pet, outside)
+    return Batch(mri, torch.tensor([0, 1]), mask, outside, pet, torch.zeros_like(mask))
 
 
 def log_sigmoid(x: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def batch(size=(16, 16, 16), scaling="window", tracers=(0, 0)) -> Batch:
         deviation = torch.where(mask, 0.3 * torch.randn(n, 2, *size, generator=random), 0.0)
         mri = torch.cat([mri, deviation], dim=1)
     pet = torch.where(mask, 0.3 * torch.randn(n, 1, *size, generator=random), outside)
-    return Batch(mri=mri, tracer=torch.tensor(tracers), mask=mask, pet=pet, outside=outside)
+    return Batch(mri, torch.tensor(tracers), mask, outside, pet, torch.zeros_like(mask))
 
 
 # --- the tracer -----------------------------------------------------------------------------------

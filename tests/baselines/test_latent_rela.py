@@ -22,6 +22,7 @@ def batch(size=(13, 8, 10)) -> Batch:
         mask=mask,
         pet=torch.where(mask, 0.3 * torch.randn(shape, generator=random), -1.0),
         outside=torch.tensor(-1.0),
+        unseen=torch.zeros_like(mask),
     )
 
 

@@ -58,6 +58,7 @@ def pair() -> Batch:
         mask=mask,
         pet=torch.where(mask, 0.4 * smooth[:, :1], -1.0),
         outside=torch.tensor(-1.0),
+        unseen=torch.zeros_like(mask),
     )
 
 

@@ -26,6 +26,7 @@ def batch(count: int = 2) -> Batch:
         mask=mask,
         pet=torch.where(mask, 0.3 * torch.randn(shape, generator=random), -1.0),
         outside=torch.tensor(-1.0),
+        unseen=torch.zeros_like(mask),
     )
 
 
@@ -66,6 +67,7 @@ def test_times_have_their_distribution(options, mean, sd):
         mask=torch.ones(4000, 1, 1, 1, 1, dtype=torch.bool),
         pet=torch.zeros(4000, 1, 1, 1, 1),
         outside=b.outside,
+        unseen=torch.zeros(4000, 1, 1, 1, 1, dtype=torch.bool),
     )
     t = flow(**options).noised(many, torch.Generator().manual_seed(0))[2]
     assert int(t.min()) >= 0 and int(t.max()) <= 999

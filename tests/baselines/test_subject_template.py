@@ -25,6 +25,7 @@ def people(count=6, size=SIZE, tracers=(0, 1), seed=0) -> Batch:
         mask=mask,
         pet=torch.where(mask, torch.randn(count, 1, *size, generator=random), 0.0),
         outside=torch.tensor(0.0),
+        unseen=torch.zeros_like(mask),
     )
 
 

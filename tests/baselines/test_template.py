@@ -23,7 +23,8 @@ def test_every_voxel_is_the_mean_over_those_whose_brain_has_it():
         part = slice(start, start + 2)
         volumes = [torch.from_numpy(a[part])[:, None] for a in (mask, pet)]
         index = torch.from_numpy(tracer[part])
-        batch = Batch(volumes[1], index, volumes[0], torch.tensor(-1.0), volumes[1])
+        none = torch.zeros_like(volumes[0])
+        batch = Batch(volumes[1], index, volumes[0], torch.tensor(-1.0), volumes[1], none)
         method.update(batch, progress=0.0, random=torch.Generator())
     for k in (0, 1):
         mine = tracer == k

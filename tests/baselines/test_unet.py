@@ -23,7 +23,7 @@ def batch() -> Batch:
     random = torch.Generator().manual_seed(0)
     mask = torch.rand(2, 1, 8, 6, 8, generator=random) > 0.4
     pet, mri = torch.randn(2, 1, 8, 6, 8), torch.randn(2, 2, 8, 6, 8)
-    return Batch(mri, torch.tensor([2, 1]), mask, torch.tensor(0.0), pet)
+    return Batch(mri, torch.tensor([2, 1]), mask, torch.tensor(0.0), pet, torch.zeros_like(mask))
 
 
 def test_loss_and_gradient_are_those_of_the_l1_over_the_brain():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -18,7 +16,9 @@ def batch(outside: float = -1.0) -> Batch:
     mask[1, 0, 1, 0, 0] = False
     pet = torch.randn(mask.shape, generator=random)
     mri = torch.randn(2, 2, 2, 2, 3, generator=random)
-    return Batch(mri, torch.tensor([3, 1]), mask, torch.tensor(outside), pet)
+    unseen = torch.zeros_like(mask)
+    unseen[0, 0, 1] = True
+    return Batch(mri, torch.tensor([3, 1]), mask, torch.tensor(outside), pet, unseen)
 
 
 def test_brain_mean_is_each_brains_own():
@@ -40,9 +40,6 @@ def test_outside_the_brain_a_volume_takes_the_known_value(outside):
 
 def test_one_sample_has_what_is_its_own():
     b = batch()
-    whole = b.sample(0)
-    assert whole.unseen is None
-    b = replace(b, unseen=~b.mask)
     for i in range(2):
         one = b.sample(i)
         for name in ("mri", "tracer", "mask", "pet", "unseen"):
@@ -50,8 +47,15 @@ def test_one_sample_has_what_is_its_own():
         assert one.outside is b.outside
 
 
+def test_a_batch_says_what_its_pet_does_not_show():
+    """Who forgot it would have a loss over the whole volume count such brain as background."""
+    known = {k: v for k, v in vars(batch()).items() if k != "unseen"}
+    with pytest.raises(TypeError, match="unseen"):
+        Batch(**known)
+
+
 def test_a_condition_holds_no_truth():
-    b = replace(batch(), unseen=torch.zeros(2, 1, 2, 2, 3, dtype=torch.bool))
+    b = batch()
     assert type(b.condition) is Condition
     assert set(vars(b)) - set(vars(b.condition)) == {"pet", "unseen"}
     assert all(value is getattr(b, name) for name, value in vars(b.condition).items())

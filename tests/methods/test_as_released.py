@@ -32,6 +32,7 @@ def batch(shape=(16, 12, 20), size=2) -> Batch:
         mask=mask,
         pet=0.3 * torch.randn(mask.shape, generator=random),
         outside=torch.tensor(-1.0),
+        unseen=torch.zeros_like(mask),
     )
 
 

@@ -29,6 +29,7 @@ def batch(inputs: int) -> Batch:
         tracer=torch.tensor([0, 2]),
         mask=mask,
         outside=torch.tensor(-1.0),
+        unseen=torch.zeros_like(mask),
     )
 
 

@@ -21,7 +21,7 @@ def batch(inputs: int) -> Batch:
     mask = torch.rand(shape, generator=random) > 0.3
     mri = torch.randn(2, inputs, *shape[2:], generator=random)
     pet = torch.where(mask, 0.4 * torch.randn(shape, generator=random), -1.0)
-    return Batch(mri, torch.tensor([0, 1]), mask, torch.tensor(-1.0), pet)
+    return Batch(mri, torch.tensor([0, 1]), mask, torch.tensor(-1.0), pet, torch.zeros_like(mask))
 
 
 def by_input(module: nn.Module, gradient: Tensor) -> Tensor:

@@ -29,9 +29,7 @@ def batch(seed: int = 0) -> Batch:
     mask[..., :2] = False
     pet = torch.where(mask, torch.randn(shape, generator=random) * 0.2, -1.0)
     mri = torch.randn(2, 2, *shape[2:], generator=random)
-    return Batch(
-        mri=mri, tracer=torch.tensor([0, 1]), mask=mask, pet=pet, outside=torch.tensor(-1.0)
-    )
+    return Batch(mri, torch.tensor([0, 1]), mask, torch.tensor(-1.0), pet, torch.zeros_like(mask))
 
 
 def rela(**params) -> RelADiffusion:

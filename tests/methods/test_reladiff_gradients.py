@@ -30,7 +30,8 @@ def batch() -> Batch:
     pet = 0.2 * torch.randn(shape, generator=random)
     mri = torch.randn(2, 2, *shape[2:], generator=random)
     outside = torch.tensor(-1.0)
-    return Batch(mri, torch.tensor([0, 1]), mask, outside, torch.where(mask, pet, outside))
+    pet = torch.where(mask, pet, outside)
+    return Batch(mri, torch.tensor([0, 1]), mask, outside, pet, torch.zeros_like(mask))
 
 
 def rela(**params) -> RelADiffusion:

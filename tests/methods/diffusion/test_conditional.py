@@ -22,7 +22,8 @@ def batch(*size: int, count: int = 2) -> Batch:
     mask = torch.rand(count, 1, *size, generator=random) > 0.3
     mri = torch.randn(count, 2, *size, generator=random)
     tracer = torch.arange(count) % 3
-    return Batch(mri, tracer, mask, torch.tensor(-1.0), torch.randn(mask.shape))
+    pet = torch.randn(mask.shape)
+    return Batch(mri, tracer, mask, torch.tensor(-1.0), pet, torch.zeros_like(mask))
 
 
 def shown(method: DDPM) -> list[tuple[torch.Tensor, ...]]:

@@ -38,6 +38,7 @@ def given(pet: torch.Tensor, mask: torch.Tensor | None = None) -> Batch:
         mask=torch.ones_like(pet, dtype=torch.bool) if mask is None else mask,
         outside=torch.tensor(0.0),
         pet=pet,
+        unseen=torch.zeros_like(pet, dtype=torch.bool),
     )
 
 

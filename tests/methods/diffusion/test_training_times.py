@@ -21,7 +21,8 @@ def noised() -> tuple[torch.Tensor, torch.Tensor, DDPM]:
     model = DDPM(inputs=1, tracers=1, network={"channels": [8]})
     voxel = torch.full((N, 1, 1, 1, 1), 0.3)
     none = torch.zeros(N, dtype=torch.long)
-    batch = Batch(voxel, none, torch.ones_like(voxel, dtype=torch.bool), torch.tensor(0.0), voxel)
+    brain = torch.ones_like(voxel, dtype=torch.bool)
+    batch = Batch(voxel, none, brain, torch.tensor(0.0), voxel, ~brain)
     x_t, t = model.noised(batch, torch.Generator().manual_seed(0))
     return x_t.flatten(), t, model
 
