@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -99,9 +100,11 @@ class LocalRegression(nn.Module):
 
     def add(self, batch: Batch) -> None:
         self.mean.add(batch)
-        x, brain = self.features(batch)
-        y = self.pooled(batch.pet.float(), batch.mask.float())
-        z = torch.cat([brain, x, y], dim=1)
+        # The features are those of synthesis, of all the brain; only blocks with PET are counted.
+        x, _ = self.features(replace(batch, mask=batch.mask | batch.unseen))
+        seen = batch.mask.float()
+        known = (F.avg_pool3d(seen, self.stride, ceil_mode=True) > 0).float()
+        z = torch.cat([known, x * known, self.pooled(batch.pet.float(), seen)], dim=1)
         products = z[:, :, None] * z[:, None]
         if self.moments.numel() == 0:  # the grid is known with the first batch
             self.moments = products.new_zeros(self.tracers, *products.shape[1:])

@@ -23,7 +23,8 @@ def settings(**training: Any) -> dict[str, Any]:
         name: known[name] | {"params": {"network": NETWORK}} for name in ("rela", "ddpm", "unet")
     }
     methods["rela"]["params"] = {"network": NETWORK, "discriminator": {"channels": [8, 8]}}
-    return whole | {"methods": methods | {"template": known["template"]}}
+    closed = {name: known[name] for name in ("template", "subject-template")}
+    return whole | {"methods": methods | closed}
 
 
 def trainer(

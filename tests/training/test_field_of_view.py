@@ -98,7 +98,7 @@ def test_validation_is_of_what_was_seen(data, packed) -> None:
             assert psnr < 10
 
 
-@pytest.mark.parametrize("method", ["unet", "rela", "template"])
+@pytest.mark.parametrize("method", ["unet", "rela", "template", "subject-template"])
 def test_a_method_is_not_drawn_to_zero_where_no_pet_reaches(tmp_path, method) -> None:
     """Every PET is of one value and ends below the vertex: so is what a method makes above."""
     packed = write_packed(tmp_path / "packed")
