@@ -11,16 +11,19 @@ import pytest
 
 from relad import cli
 from relad.fileio import read_json
+from relad.study.catalogue import SUFFIXES, TABLE
 from tests.helpers.fake_study import FakeStudy
 
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
+#: The third is made of packed images, and shows none.
+TABLES = ("main", "runtime", "downstream")
 
 
 def finish(study: FakeStudy) -> FakeStudy:
     """Add tables, figures, the page and the paper."""
     results = study.root / "results"
     study.evaluate_all()
-    for step, names in (("tables", ("main", "runtime")), ("figures", ("panels", "runtime"))):
+    for step, names in (("tables", TABLES), ("figures", ("panels", "runtime"))):
         only = [word for name in names for word in ("--only", name)]
         assert study.summarize(step, results / step, *only) == 0
     made = [*sorted(results.glob("tables/*.csv")), *sorted(results.glob("figures/*.png"))]
@@ -143,6 +146,8 @@ def test_simulated_people_are_shown_and_real_ones_only_where_asked(made, real, t
         assert not (tmp_path / "without" / name).exists()
         assert f"results/{name}: shows images of people (--images" in said
     assert (tmp_path / "without" / "figures/runtime.png").is_file()
+    for form in SUFFIXES[TABLE]:  # no table shows an image, whatever it was made of
+        assert all((tmp_path / f"without/tables/{name}.{form}").is_file() for name in TABLES)
     root = read_json(tmp_path / "without/ro-crate-metadata.json")["@graph"][1]
     assert "Left out: panels.png (shows images of people" in root["description"]
     assert "keywords" not in root  # of real data nothing is said

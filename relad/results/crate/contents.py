@@ -86,7 +86,8 @@ def contents(results: Path, *, images: bool) -> Contents:
     for origin in found:
         kind = origin.result.kind
         forms = [origin.product.with_suffix(f".{form}") for form in catalogue.SUFFIXES[kind]]
-        if "packed" in origin.result.needs and not faces:
+        # Of packed images a figure shows some; a table holds numbers, whatever it was made of.
+        if kind == catalogue.FIGURE and "packed" in origin.result.needs and not faces:
             study.left |= dict.fromkeys(forms[:-1], why)
             forms = forms[-1:]
         _add(study, [*forms, origin.file])
