@@ -148,6 +148,7 @@ def _table(origin: Origin) -> TableShown:
     ]
     bold = {tuple(place) for place in shown["bold"]}
     rows: list[tuple[int, bool, list[Body]]] = []
+    read = shown["read"]
     for group in shown["groups"]:
         for first, row in enumerate(group):
             number = len(rows)
@@ -155,7 +156,7 @@ def _table(origin: Origin) -> TableShown:
                 Body(text, _value(text) if heading.number else None, (number, column) in bold)
                 for column, (text, heading) in enumerate(zip(row, headings, strict=True))
             ]
-            rows.append((number + 1, first == 0, cells))
+            rows.append((read[number], first == 0, cells))
     return TableShown(origin, headings, rows)
 
 

@@ -74,23 +74,26 @@ def cells(origin: Origin) -> Iterator[tuple[str, str]]:
     """Yield every number of a table: its name, such as ``main/sim-train/tau/unet/psnr``, and text.
 
     The text is that of the table for reading, with its interval; where this has no such column, or
-    leaves rows out, the CSV's.
+    leaves the row out, the CSV's.
     """
     rows = read_table(origin.product)
-    read = [row for group in origin.shown["groups"] for row in group]
+    shown_rows = [row for group in origin.shown["groups"] for row in group]
+    read = dict(zip(origin.shown["read"], shown_rows, strict=True))
     labels = {metric.label: name for name, metric in METRICS.items()}
     shown = {labels[h]: i for i, h in enumerate(origin.shown["headers"]) if h in labels}
     keys = [key for key in _NAMED_BY if rows and key in rows[0]]
-    if len(read) != len(rows):
-        shown, read = {}, [[]] * len(rows)
     names = ["/".join([origin.result.name, *(str(row[k]) for k in keys)]) for row in rows]
     counts = Counter(names)
-    for row, name, texts in zip(rows, names, read, strict=True):
+    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=1):
+        texts = read.get(number)
         if counts[name] > 1 and row.get(_ALSO_BY):
             name = f"{name}/{row[_ALSO_BY]}"
         for column, value in row.items():
             if column not in (*keys, _ALSO_BY) and value is not None:
-                yield f"{name}/{column}", texts[shown[column]] if column in shown else value
+                yield (
+                    f"{name}/{column}",
+                    texts[shown[column]] if texts and column in shown else value,
+                )
 
 
 # --- text -----------------------------------------------------------------------------------------
