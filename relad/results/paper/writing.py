@@ -14,10 +14,10 @@ from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
 from relad.results.paper.tex import filled, macro
-from relad.results.runs import Run, runs_behind
+from relad.results.runs import Run, kinds_of, runs_behind
 from relad.results.tables.rendering import escaped_tex
 from relad.results.verdict import verdicts
-from relad.status import Kind, note_of
+from relad.status import note_of
 from relad.study.catalogue import SUFFIXES, TABLE, Caption
 
 #: Columns of a table by which one of its numbers is named, where it has them.
@@ -151,7 +151,6 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
         "updates": [r.told["counts"]["updates"] for r in trained if not r.told["single_pass"]],
         "batch_size": [r.told["counts"].get("batch_size") for r in trained],
     }
-    kinds = [Kind(run.told["kind"]) for run in packed]
     tracers = list(dict.fromkeys(t for run in packed for t in run.told["tracers"]))
     metrics = dict.fromkeys(m for o in origins for m in o.result.metrics if m in METRICS)
     macros = {
@@ -171,7 +170,7 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
     return {
         "macros": macros,
         "title": f"Synthesis of {', '.join(tracers)} PET from structural MRI",
-        "note": note_of(kinds),
+        "note": note_of(kinds_of(runs).values()),
         "text": {
             "cohorts": cohorts,
             "preprocessing": _preprocessing(packed),
