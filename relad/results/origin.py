@@ -160,7 +160,10 @@ def read(product: str | Path) -> Origin:
         )
         if result.kind == TABLE:
             _ = origin.shown["caption"], origin.shown["warning"], origin.shown["headers"]
-            _ = origin.shown["groups"], origin.shown["bold"], origin.shown["summary"]
+            _ = origin.shown["bold"], origin.shown["summary"]
+            read, shown = origin.shown["read"], sum(map(len, origin.shown["groups"]))
+            if len(read) != shown or len({*read}) != shown or min(read, default=1) < 1:
+                raise ValueError(f"read: {shown} rows are shown, of the CSV's rows {read}")
         return origin
 
 

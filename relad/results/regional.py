@@ -12,10 +12,12 @@ from relad.errors import ReladError
 from relad.results.metrics import regions
 from relad.results.study import Study
 from relad.study.catalogue import BRAIN, Result
-from relad.study.settings import ComparedTracer
+from relad.study.settings import ComparedTracer, Positivity
 
 #: The two values of a region: of the synthetic image and of the real one.
 PAIR = ("suvr", "suvr_true")
+#: Groups of people by their real PET, and whether it is positive.
+GROUPS = {"positive": True, "negative": False}
 #: Relative difference below which SUVRs written with all digits are the same.
 _SAME = 1e-6
 #: Region shown of a ligand that has none of its own in the configuration.
@@ -145,6 +147,11 @@ def alike(study: Study) -> set[tuple[str, str, str]]:
     return set(by_method.index[by_method])
 
 
+def is_positive(suvr_true: pd.Series, cut: Positivity) -> pd.Series:
+    """Whether people are positive, by the mean SUVR of their real PET in the cut's region."""
+    return suvr_true >= cut.suvr
+
+
 def positive(
     study: Study, found: pd.DataFrame, tracer: str
 ) -> tuple[pd.DataFrame, ComparedTracer] | None:
@@ -164,4 +171,4 @@ def positive(
     of = found[(found["tracer"] == tracer) & (found["region"] == entry.positivity.region)]
     if of.empty:
         return None
-    return of.assign(positive=np.asarray(of["suvr_true"] >= entry.positivity.suvr)), entry
+    return of.assign(positive=np.asarray(is_positive(of["suvr_true"], entry.positivity))), entry

@@ -120,6 +120,21 @@ def runs_behind(origins: Iterable[Origin]) -> list[Run]:
     return sorted(runs.values(), key=lambda run: order.index(run.step))
 
 
+def kinds_told(runs: Iterable[Run]) -> Iterator[tuple[str, Kind]]:
+    """Yield the cohort and the kind of everything that was packed or synthesised."""
+    for run in runs:
+        if run.step in ("pack", "synthesize"):
+            yield run.told["cohort"], Kind(run.told["kind"])
+
+
+def kinds_of(runs: Iterable[Run]) -> dict[str, Kind]:
+    """Cohort -> kind of what is shown of it, of its scans and of the models applied to them."""
+    found: dict[str, list[Kind]] = {}
+    for cohort, kind in kinds_told(runs):
+        found.setdefault(cohort, []).append(kind)
+    return {cohort: Kind.of_parts(kinds) for cohort, kinds in found.items()}
+
+
 @dataclass(frozen=True)
 class Version:
     """Runs of one step that one version of the code made, with the same packages."""

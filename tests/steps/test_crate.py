@@ -11,22 +11,32 @@ import pytest
 
 from relad import cli
 from relad.fileio import read_json
-from tests.helpers.fake_study import FakeStudy
+from relad.status import Kind
+from relad.study.catalogue import SUFFIXES, TABLE
+from tests.helpers.fake_study import FakeStudy, amend
 
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
+#: The third is made of packed images, and shows none.
+TABLES = ("main", "runtime", "downstream")
 
 
 def finish(study: FakeStudy) -> FakeStudy:
     """Add tables, figures, the page and the paper."""
     results = study.root / "results"
     study.evaluate_all()
-    for step, names in (("tables", ("main", "runtime")), ("figures", ("panels", "runtime"))):
+    for step, names in (("tables", TABLES), ("figures", ("panels", "runtime"))):
         only = [word for name in names for word in ("--only", name)]
         assert study.summarize(step, results / step, *only) == 0
+    publish(study)
+    return study
+
+
+def publish(study: FakeStudy) -> None:
+    """Write the page and the paper."""
+    results = study.root / "results"
     made = [*sorted(results.glob("tables/*.csv")), *sorted(results.glob("figures/*.png"))]
     for step, out in (("report", "report.html"), ("paper", "paper")):
         assert cli.main([step, *map(str, (results / out, *made))]) == 0
-    return study
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +153,28 @@ def test_simulated_people_are_shown_and_real_ones_only_where_asked(made, real, t
         assert not (tmp_path / "without" / name).exists()
         assert f"results/{name}: shows images of people (--images" in said
     assert (tmp_path / "without" / "figures/runtime.png").is_file()
+    for form in SUFFIXES[TABLE]:  # no table shows an image, whatever it was made of
+        assert all((tmp_path / f"without/tables/{name}.{form}").is_file() for name in TABLES)
     root = read_json(tmp_path / "without/ro-crate-metadata.json")["@graph"][1]
     assert "Left out: panels.png (shows images of people" in root["description"]
     assert "keywords" not in root  # of real data nothing is said
     assert crate(real, tmp_path / "with", "--images") == 0
     assert all((tmp_path / "with" / name).is_file() for name in pictures)
+
+
+def test_models_of_simulated_data_mark_all_that_shows_them_and_show_no_real_person(real, tmp_path):
+    own = real.copy(tmp_path / "own")
+    amend(own.synthesized("study", "unet") / "synthesis.json", kind="simulated")
+    results, note = own.root / "results", Kind.SIMULATED.note
+    publish(own)
+    assert f'<p class="banner">{note}</p>' in (results / "report.html").read_text()
+    assert note in (results / "paper/paper.tex").read_text()
+    assert crate(own, tmp_path / "crate") == 0
+    root = read_json(tmp_path / "crate/ro-crate-metadata.json")["@graph"][1]
+    assert root["keywords"] == note
+    assert not (tmp_path / "crate/figures/panels.png").exists()
+    for name in ("report.html", "paper/paper.tex"):
+        assert note not in (real.root / "results" / name).read_text()
 
 
 def test_a_cell_explains_itself_there_too(made, capsys):

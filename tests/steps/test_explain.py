@@ -15,8 +15,10 @@ from scipy import stats
 from relad import cli
 from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table, write_json, write_table, write_text
+from relad.imaging import atlas
 from relad.results import origin
 from relad.results.explain.cell import choose, metric_rows
+from relad.results.scores import COLUMNS
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy, amend
 
@@ -94,6 +96,65 @@ def test_a_table_of_samplers_names_the_rows_of_that_sampling(study, capsys):
     said = capsys.readouterr().out
     assert "ddim-10x4/fold-0_seed-0.csv" in said and "ddim-2/" not in said
     assert "as the cell says" in said  # a mean over tracers, then over subjects
+
+
+def people(study: FakeStudy, row: dict[str, str | None]) -> set[str]:
+    """Subjects that a row of the tables of use is of, by the PET they were packed with."""
+    cut = study.settings["tracers"][row["tracer"]]["positivity"]
+    inside = study.mask & atlas.region_mask(row["region"], study.shape, study.affine)
+    above = {
+        subject: study.truth[row["cohort"], subject, row["tracer"]][inside].mean() >= cut["suvr"]
+        for subject in study.tested(row["cohort"])
+    }
+    return {s for s, is_above in above.items() if is_above == (row["group"] == "positive")}
+
+
+def test_a_group_names_its_own_people_and_the_region_that_each_number_is_of(study, capsys):
+    file = study.root / "results/tables/positivity.csv"
+    table, seen = origin.read(file), set()
+    for number, row in enumerate(read_table(file), start=1):
+        seen.add((row["group"], row["n"] != "0"))
+        for column in ("psnr", "mae", "bias", "n"):
+            found = metric_rows(choose(table, str(number), column))
+            assert set(found["subject"]) == people(study, row), (row, column)
+            assert len(set(found["subject"])) == int(row["n"])
+            if not len(found):
+                continue
+            of_brain = column in ("psnr", "mae")
+            assert set(found["region"]) == {"brain" if of_brain else "thalamus"}
+            assert set(found["metric"]) == ({column} if of_brain else {"suvr", "suvr_true"})
+            mean = found.groupby("metric")["number"].mean()
+            expected = mean[column] if of_brain else mean["suvr"] - mean["suvr_true"]
+            if column != "n":
+                assert float(row[column] or 0) == pytest.approx(expected, abs=1e-6)
+    assert {("positive", True), ("negative", True)} <= seen
+    with_people = next(k for k, r in enumerate(read_table(file), start=1) if r["n"] != "0")
+    assert explain(study, "positivity", str(with_people), "psnr") == 0
+    said = capsys.readouterr().out
+    assert f"group {cell(study, 'positivity', with_people, 'group')}" in said
+    assert "as the cell says" in said
+
+
+@pytest.mark.parametrize("name", ["real-pet", "mri-only"])
+def test_what_is_no_method_is_told_by_everybodys_rows(study, capsys, name):
+    for row in (r for r in read_table(study.root / "results/tables/downstream.csv")):
+        if row["method"] == name:
+            where = f"cohort={row['cohort']},tracer={row['tracer']},method={name}"
+            assert explain(study, "downstream", where, "n_positive") == 0
+            of = metric_rows(choose(
+                origin.read(study.root / "results/tables/downstream.csv"), where, "n_positive"
+            ))  # fmt: skip
+            assert set(of["region"]) == {"thalamus"} and set(of["cohort"]) == {row["cohort"]}
+            assert set(of["subject"]) == set(study.tested(row["cohort"]))
+    assert "The cell agrees" in capsys.readouterr().out
+
+
+def test_a_row_that_nothing_is_behind_has_no_metric_rows(study):
+    chosen = choose(
+        origin.read(study.root / "results/tables/main.csv"), "tracer=tau,method=unet", "psnr"
+    )
+    rows = metric_rows(replace(chosen, row={**chosen.row, "cohort": "gone"}))
+    assert rows.empty and {*COLUMNS, "number", "file", "line"} == set(rows)
 
 
 def test_a_table_that_makes_something_else_of_its_metrics_still_names_rows(study):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relad import cli
 from relad.fileio import read_json, read_table, write_json
+from relad.results import origin
 from relad.results.paper.bibliography import CITED, keys_of
+from relad.results.paper.writing import cells
 from relad.study.paths import REPOSITORY
 from tests.helpers.fake_study import FakeStudy, amend
 
@@ -68,6 +71,20 @@ def test_the_numbers_are_those_of_tables_and_records(study):
     assert rf"relad@main/study/tau/unet/psnr_low}}{{{row['psnr_low']}}}" in numbers
     names = re.findall(r"relad@([^}]*)\}", numbers)
     assert len(names) == len(set(names)) > 100
+
+
+def test_a_row_that_the_table_for_reading_leaves_out_has_the_numbers_of_the_csv(study):
+    """And those that it shows have its texts, each its own."""
+    whole = origin.read(study.root / "results/tables/main.csv")
+    left, *others = whole.shown["groups"]
+    read = whole.shown["read"][len(left) :]
+    part = replace(whole, shown={**whole.shown, "groups": others, "read": read})
+    rows = read_table(whole.product)
+    before, after = dict(cells(whole)), dict(cells(part))
+    for number, row in enumerate(rows, start=1):
+        name = f"main/study/{row['tracer']}/{row['method']}/psnr"
+        assert after[name] == (before[name] if number in read else row["psnr"])
+        assert "[" in before[name]
 
 
 def test_the_verdict_is_that_of_the_tables(study):

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from relad import cli
-from relad.fileio import read_json, write_json, write_table
+from relad.fileio import read_json, read_table, write_json, write_table
 from relad.study.catalogue import FIGURE, RESULTS, TABLE
 from tests.helpers.browser import in_browser, needs_browser
 from tests.helpers.fake_study import FakeStudy, amend
 
-TABLES = ("main", "external", "runtime")
+TABLES = ("main", "external", "runtime", "regions")
 FIGURES = ("ablation", "runtime")
 QC = (
     ("subject", "status", "reason", "override", "brain_volume_ml"),
@@ -97,6 +97,27 @@ def test_a_metric_is_explained_once_and_at_every_heading_of_it(page):
     assert page.count('aria-describedby="metric-ssim"') == 2  # main and external
 
 
+def test_a_rows_number_is_that_of_the_csv_also_where_some_are_left_out(study, page):
+    """With it `relad explain` finds the row."""
+    for name in TABLES:
+        rows = read_table(study.root / f"results/tables/{name}.csv")
+        part = page[page.index(f'id="table-{name}"') :]
+        part = part[: part.index("</table>")]
+        heads = [html.unescape(h) for h in re.findall(r">([^<>]*)</button></th>", part)]
+        numbers = []
+        for line in part.split("<tr")[2:]:
+            cells = re.findall(r"<td[^>]*>(?:<b>)?([^<]*)", line)
+            row = rows[int(cells[0]) - 1]
+            texts = dict(zip(heads, map(html.unescape, cells), strict=True))
+            method = study.settings["methods"][row["method"]]["label"]
+            assert texts["Method"] == method, name
+            for head in {"Region", "Cohort"} & set(texts):
+                assert texts[head] == row[head.lower()], name
+            numbers.append(int(cells[0]))
+        left_out = set(range(1, len(rows) + 1)) - set(numbers)
+        assert numbers and bool(left_out) == (name == "regions"), name
+
+
 def test_decisions_go_before_everything_else(study, tmp_path):
     """What was decided first, and every comparison folded below it."""
     own = study.copy(tmp_path / "own")
@@ -146,6 +167,8 @@ def test_same_input_same_bytes(study, page, tmp_path):
         (lambda r: write_json(r / "tables/main.table.json", {}), "main.table.json: lacks result"),
         (lambda r: write_json(r / "tables/main.table.json", {**read_json(
             r / "tables/main.table.json"), "files": 3}), "is no record of a table or figure"),
+        (lambda r: amend(r / "tables/regions.table.json", shown={"read": [1, 2]}),
+         "regions.table.json: is no record of a table or figure (ValueError: read"),
         (lambda r: (r / "figures/ablation.png").write_text("x"), "ablation.png: is no picture"),
         (lambda r: shutil.rmtree(r / "models/unet"), "unet/fold-0_seed-0/train.json: no such file"),
         (lambda r: amend(r / "models/unet/fold-0_seed-0/train.json", counts={"updates": None}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from relad.errors import ReladError
 from relad.results import origin as origins
 from relad.results.origin import Origin
-from relad.results.runs import Run, runs_behind
+from relad.results.runs import Run, kinds_told, runs_behind
 from relad.status import Kind
 from relad.study import catalogue, paths
 from relad.study.catalogue import CEILING
@@ -44,12 +44,6 @@ class Contents:
     files: dict[Path, Path] = field(default_factory=dict)
     left: dict[Path, str] = field(default_factory=dict)
 
-    @property
-    def kinds(self) -> list[Kind]:
-        """Of all data that were packed or synthesised."""
-        told = (run.told for run in self.runs if run.step in ("pack", "synthesize"))
-        return [Kind(entry["kind"]) for entry in told]
-
     def place(self, file: Path) -> Path | None:
         """Where a file of the results lies in the crate; None where it is not among these."""
         try:
@@ -81,12 +75,14 @@ def contents(results: Path, *, images: bool) -> Contents:
             "holds no table or figure", file=results, hint="give the folder of a finished study"
         )
     study = Contents(results, found, runs_behind(found))
-    faces = images or all(kind is Kind.SIMULATED for kind in study.kinds)
+    # Of every single run: a simulated model makes what is shown of real people simulated, not them.
+    faces = images or all(kind is Kind.SIMULATED for _, kind in kinds_told(study.runs))
     why = "shows images of people (--images takes it along)"
     for origin in found:
         kind = origin.result.kind
         forms = [origin.product.with_suffix(f".{form}") for form in catalogue.SUFFIXES[kind]]
-        if "packed" in origin.result.needs and not faces:
+        # Of packed images a figure shows some; a table holds numbers, whatever it was made of.
+        if kind == catalogue.FIGURE and "packed" in origin.result.needs and not faces:
             study.left |= dict.fromkeys(forms[:-1], why)
             forms = forms[-1:]
         _add(study, [*forms, origin.file])

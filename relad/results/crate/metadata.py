@@ -16,7 +16,7 @@ from relad import __version__
 from relad.cli import STEPS
 from relad.results.crate.contents import WORKFLOW, Contents
 from relad.results.origin import Origin
-from relad.results.runs import Run, read_evaluation
+from relad.results.runs import Run, kinds_of, read_evaluation
 from relad.status import note_of
 from relad.study import catalogue
 from relad.study.catalogue import Caption
@@ -81,7 +81,7 @@ def metadata(
         {"@id": f"#author-{number}", "@type": "Person", "name": author}
         for number, author in enumerate(authors, 1)
     ]
-    note = note_of(study.kinds)
+    note = note_of(kinds_of(study.runs).values())
     root = {
         "@id": "./",
         "@type": "Dataset",

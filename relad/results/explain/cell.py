@@ -14,6 +14,7 @@ from relad.errors import ReladError
 from relad.fileio import is_number, read_table
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
+from relad.results.regional import GROUPS, PAIR, is_positive
 from relad.results.scores import COLUMNS, number_of
 from relad.results.study import Study, function_of
 from relad.results.tables.rendering import Table
@@ -190,10 +191,17 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     wanted = {key: {row[key]} for key in _KEYS if row.get(key)}
     wanted.setdefault("region", {origin.result.region})
     wanted["metric"] = {cell.metric} if cell.metric else set(origin.result.metrics)
+    group = row.get("group")
+    if group and cell.metric in (None, *PAIR):
+        wanted["metric"] &= {*PAIR}
+    elif group:  # only the SUVR is of the cut's region
+        wanted["region"] = {origin.result.region}
     cohorts = origin.settings.cohorts
     role = origin.result.role
     wanted.setdefault("cohort", {c for c, e in cohorts.items() if role in (None, e.role)})
-    if methods := {row[key] for key in _METHODS if row.get(key)}:
+    # Real PET and a classifier from MRI are no methods: they have no rows of their own.
+    named = {row[key] for key in _METHODS if row.get(key)}
+    if methods := named & {*origin.settings.methods, catalogue.CEILING}:
         wanted["method"] = methods
     sampler = _sampler(row)
     if sampler:
@@ -214,15 +222,29 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
         if len(found):
             break
     pairs = found[_TESTED].itertuples(index=False, name=None)
-    found = found[[pair in tested for pair in pairs]].reset_index(drop=True)
+    found = found.loc[[pair in tested for pair in pairs]]
+    if group:
+        found = found[found["subject"].isin(_people(cell, tables, wanted))]
+    found = found.reset_index(drop=True)
     return found if origin.result.single_samples or sampler else _whole_images(found)
+
+
+def _people(
+    cell: Cell, tables: Sequence[pd.DataFrame], wanted: Mapping[str, set[str]]
+) -> Sequence[str]:
+    """Subjects of a row's group: by their real SUVR they are on its side of the tracer's cut."""
+    row = cell.row
+    cut = cell.origin.settings.tracers[row["tracer"]].positivity
+    truth = {**wanted, "region": {row["region"]}, "metric": {PAIR[1]}}
+    real = _frame([_chosen(table, truth) for table in tables]).groupby("subject")["number"].mean()
+    return list(real.index[is_positive(real, cut) == GROUPS[row["group"]]])
 
 
 def _whole_images(rows: pd.DataFrame) -> pd.DataFrame:
     """Without the rows of one sample of a method whose image is the mean of several."""
     of_method = {m: whole(of["sampler"].unique()) for m, of in rows.groupby("method")}
     pairs = zip(rows["method"], rows["sampler"], strict=True)
-    return rows[[sampler in of_method[method] for method, sampler in pairs]]
+    return rows.loc[[sampler in of_method[method] for method, sampler in pairs]]
 
 
 def _chosen(table: pd.DataFrame, wanted: Mapping[str, set[str]]) -> pd.DataFrame:

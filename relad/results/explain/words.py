@@ -12,8 +12,8 @@ from relad.results.explain.cell import Cell, SubjectValue, same, subject_values,
 from relad.results.metrics import METRICS
 
 #: Columns of tables that name what a row is of.
-_NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "metric",
-           "steps", "samples", "n", "data")  # fmt: skip
+_NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "group",
+           "metric", "steps", "samples", "n", "data")  # fmt: skip
 
 
 def explanation(cell: Cell, rows: pd.DataFrame, runs: Sequence[Ran]) -> Iterator[str]:
@@ -46,7 +46,10 @@ def _head(cell: Cell) -> Iterator[str]:
 def _values(cell: Cell, values: Sequence[SubjectValue]) -> Iterator[str]:
     yield ""
     if not values:
-        yield "Metric rows: none, the table is made of what its runs wrote about themselves"
+        why = "the table is made of what its runs wrote about themselves"
+        if "metrics" in cell.origin.result.needs:
+            why = "nobody has any of what the row names"
+        yield f"Metric rows: none, {why}"
         return
     subjects = {value.subject for value in values}
     lines = sum(len(of) for value in values for of in value.places.values())

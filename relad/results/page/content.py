@@ -15,9 +15,9 @@ from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.page.pictures import Picture, pictures
 from relad.results.page.quality import Quality
-from relad.results.runs import Run, runs_behind, settings_of, versions_of
+from relad.results.runs import Run, kinds_of, runs_behind, settings_of, versions_of
 from relad.results.verdict import verdicts
-from relad.status import Kind, note_of
+from relad.status import note_of
 from relad.study.catalogue import SUFFIXES, TABLE, Caption
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -126,15 +126,6 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
     )
 
 
-def kinds_of(runs: Sequence[Run]) -> dict[str, Kind]:
-    """Cohort -> kind of its data, told by what was packed or synthesised of it."""
-    found: dict[str, list[Kind]] = {}
-    for run in runs:
-        if run.step in ("pack", "synthesize"):
-            found.setdefault(run.told["cohort"], []).append(Kind(run.told["kind"]))
-    return {cohort: Kind.of_parts(kinds) for cohort, kinds in found.items()}
-
-
 def _relative(file: Path, folder: Path) -> str:
     return Path(os.path.relpath(file, folder)).as_posix()
 
@@ -148,6 +139,7 @@ def _table(origin: Origin) -> TableShown:
     ]
     bold = {tuple(place) for place in shown["bold"]}
     rows: list[tuple[int, bool, list[Body]]] = []
+    read = shown["read"]
     for group in shown["groups"]:
         for first, row in enumerate(group):
             number = len(rows)
@@ -155,7 +147,7 @@ def _table(origin: Origin) -> TableShown:
                 Body(text, _value(text) if heading.number else None, (number, column) in bold)
                 for column, (text, heading) in enumerate(zip(row, headings, strict=True))
             ]
-            rows.append((number + 1, first == 0, cells))
+            rows.append((read[number], first == 0, cells))
     return TableShown(origin, headings, rows)
 
 

@@ -14,10 +14,10 @@ from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
 from relad.results.paper.tex import filled, macro
-from relad.results.runs import Run, runs_behind
+from relad.results.runs import Run, kinds_of, runs_behind
 from relad.results.tables.rendering import escaped_tex
 from relad.results.verdict import verdicts
-from relad.status import Kind, note_of
+from relad.status import note_of
 from relad.study.catalogue import SUFFIXES, TABLE, Caption
 
 #: Columns of a table by which one of its numbers is named, where it has them.
@@ -74,23 +74,26 @@ def cells(origin: Origin) -> Iterator[tuple[str, str]]:
     """Yield every number of a table: its name, such as ``main/sim-train/tau/unet/psnr``, and text.
 
     The text is that of the table for reading, with its interval; where this has no such column, or
-    leaves rows out, the CSV's.
+    leaves the row out, the CSV's.
     """
     rows = read_table(origin.product)
-    read = [row for group in origin.shown["groups"] for row in group]
+    shown_rows = [row for group in origin.shown["groups"] for row in group]
+    read = dict(zip(origin.shown["read"], shown_rows, strict=True))
     labels = {metric.label: name for name, metric in METRICS.items()}
     shown = {labels[h]: i for i, h in enumerate(origin.shown["headers"]) if h in labels}
     keys = [key for key in _NAMED_BY if rows and key in rows[0]]
-    if len(read) != len(rows):
-        shown, read = {}, [[]] * len(rows)
     names = ["/".join([origin.result.name, *(str(row[k]) for k in keys)]) for row in rows]
     counts = Counter(names)
-    for row, name, texts in zip(rows, names, read, strict=True):
+    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=1):
+        texts = read.get(number)
         if counts[name] > 1 and row.get(_ALSO_BY):
             name = f"{name}/{row[_ALSO_BY]}"
         for column, value in row.items():
             if column not in (*keys, _ALSO_BY) and value is not None:
-                yield f"{name}/{column}", texts[shown[column]] if column in shown else value
+                yield (
+                    f"{name}/{column}",
+                    texts[shown[column]] if texts and column in shown else value,
+                )
 
 
 # --- text -----------------------------------------------------------------------------------------
@@ -148,7 +151,6 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
         "updates": [r.told["counts"]["updates"] for r in trained if not r.told["single_pass"]],
         "batch_size": [r.told["counts"].get("batch_size") for r in trained],
     }
-    kinds = [Kind(run.told["kind"]) for run in packed]
     tracers = list(dict.fromkeys(t for run in packed for t in run.told["tracers"]))
     metrics = dict.fromkeys(m for o in origins for m in o.result.metrics if m in METRICS)
     macros = {
@@ -168,7 +170,7 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
     return {
         "macros": macros,
         "title": f"Synthesis of {', '.join(tracers)} PET from structural MRI",
-        "note": note_of(kinds),
+        "note": note_of(kinds_of(runs).values()),
         "text": {
             "cohorts": cohorts,
             "preprocessing": _preprocessing(packed),

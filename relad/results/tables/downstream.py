@@ -19,7 +19,7 @@ from relad.results.discrimination import (
     youden_cut,
 )
 from relad.results.metrics import METRICS
-from relad.results.regional import alike, positive, regional_values
+from relad.results.regional import GROUPS, alike, positive, regional_values
 from relad.results.statistics import mean_interval
 from relad.results.study import Study
 from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
@@ -351,7 +351,7 @@ def _caption(study: Study, result: Result) -> str:
 _BRAIN = ("psnr", "mae")
 _OF_GROUP = (*_BRAIN, "bias")
 GROUP_COLUMNS = (
-    *("cohort", "tracer", "group", "method", "n"),
+    *("cohort", "tracer", "region", "group", "method", "n"),
     *(f"{name}{end}" for name in _OF_GROUP for end in ("", "_low", "_high")),
     *("note", "data"),
 )
@@ -361,7 +361,7 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
     """One row per cohort, tracer with a cut, group (positive or negative) and method.
 
     With the columns :data:`GROUP_COLUMNS`: PSNR and MAE of the brain, and the bias of the SUVR in
-    the region of the cut. A group without people has a row that says so.
+    the region of the cut, which ``region`` names. A group without people has a row that says so.
     """
     level, rows = study.settings.evaluation.interval, []
     for methods in study.comparisons(result):
@@ -385,9 +385,10 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
             of["bias"] = of["suvr"] - of["suvr_true"]
             by = of.groupby(["cohort", "method"], observed=True, sort=False)
             for (cohort, method), each in by:
-                for group, member in (("positive", True), ("negative", False)):
+                for group, member in GROUPS.items():
                     mine = each[each["positive"] == member]
                     row = {"cohort": cohort, "tracer": tracer, "group": group, "method": method}
+                    row |= {"region": chosen[1].positivity.region}
                     row |= {"n": len(mine), "data": each["data"].iloc[0]}
                     row["note"] = "" if len(mine) > 1 else ("one person", "nobody")[not len(mine)]
                     for name in _OF_GROUP if len(mine) else ():

@@ -98,15 +98,16 @@ def regions_table(study: Study, result: Result) -> Table | None:
     read = [
         region in shown[tracer] for tracer, region in zip(rows.tracer, rows.region, strict=True)
     ]
-    groups = rows[read].groupby(["cohort", "tracer", "region"], sort=False)
+    groups = [of for _, of in rows[read].groupby(["cohort", "tracer", "region"], sort=False)]
     return Table(
         name=result.name,
         caption=_caption(study, result, rows, {r for of in shown.values() for r in of}),
         warning=note_of(map(Kind, rows["data"])),
         rows=rows,
         headers=_HEADERS,
-        groups=[[_line(study, row) for row in of.to_dict("records")] for _, of in groups],
+        groups=[[_line(study, row) for row in of.to_dict("records")] for of in groups],
         numbers_from=4,
+        read=[int(place) + 1 for of in groups for place in of.index],
     )
 
 

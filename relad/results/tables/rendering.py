@@ -60,6 +60,8 @@ class Table:
         ``numbers_from`` on are right-aligned.
     summary
         Lines for the terminal.
+    read
+        Rows of the CSV that ``groups`` show, from 1 and in their order; None: all of them.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Table:
     groups: list[list[list[Cell]]] = field(default_factory=list)
     numbers_from: int = 3
     summary: list[str] = field(default_factory=list)
+    read: Sequence[int] | None = None
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write ``<name>.csv``, ``.tex`` and ``.md`` into ``folder``, in that order."""
@@ -95,6 +98,7 @@ class Table:
             "groups": [[[cell.text for cell in row] for row in group] for group in self.groups],
             "bold": [[i, j] for i, row in enumerate(rows) for j, c in enumerate(row) if c.bold],
             "summary": list(self.summary),
+            "read": list(range(1, len(rows) + 1) if self.read is None else self.read),
         }
 
     def markdown(self) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from relad.fileio import read_table
+from relad.results.study import Study, function_of
+from relad.results.tables import downstream
 from relad.results.tables.rendering import Cell, Table
+from relad.study.catalogue import RESULTS, TABLE
 
 
 def table(rows: pd.DataFrame | None = None, cell: str = "x", **changes) -> Table:
@@ -50,3 +53,19 @@ def test_a_groups_name_stands_once_in_latex():
     assert "\\\\\nother & two \\\\" in made.tex()
     groups[0][1][0] = Cell("study")
     assert made.markdown().count("study") == 2
+
+
+def test_every_table_for_reading_tells_which_rows_of_the_csv_it_shows(study: Study) -> None:
+    results = [r for r in RESULTS if r.kind == TABLE and r.group is not None]
+    made = {r.name: table for r in results if (table := function_of(r)(study, r)) is not None}
+    assert {"main", "regions", "downstream", "positivity", "decisions", "ranks"} <= set(made)
+    labels = {m: study.label(m) for m in study.settings.methods} | downstream.LABELS
+    for name, table in made.items():
+        shown, rows = table.shown(), table.written()
+        lines = [line for group in shown["groups"] for line in group]
+        for number, line in zip(shown["read"], lines, strict=True):
+            row = rows[number - 1]
+            texts = dict(zip(shown["headers"], line, strict=True))
+            assert labels[row["method"]] in line, name
+            for head in {"Cohort", "Region", "Group"} & set(texts):
+                assert texts[head] == row[head.lower()], name
