@@ -26,7 +26,7 @@ from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, Submission, summary
 from relad.study.planned import VARIABLE, Code, Planned, workflow_code
-from relad.study.running import in_one_line
+from relad.study.running import PLANS, in_one_line
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -81,7 +81,7 @@ if workflow.is_main_process:
     OFFER = told(site.offer, told(site.load)) if workflow.resource_settings.nodes else None
     SITE = site.fitting(told(site.load), OFFER)
     WORKFLOW = workflow_code()
-    PLAN = Path(".snakemake", "relad", f"{secrets.token_hex(8)}.json").resolve()
+    PLAN = Path(".snakemake", PLANS, f"{secrets.token_hex(8)}.json").resolve()
     os.environ[VARIABLE] = str(PLAN)
 else:
     PLANNED = told(Planned.read, Path(os.environ[VARIABLE]))
