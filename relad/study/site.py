@@ -41,16 +41,16 @@ class Site:
     scratch: str | None
 
 
-def load(file: Path = FILE) -> Site:
-    """Read a site's settings; where it has none, all are the defaults.
+def load(file: Path | None = FILE) -> Site:
+    """Read a site's settings; where it has none, or for jobs of no site, all are the defaults.
 
     Raises
     ------
     ReladError
         Where a key is unknown or a value is of another kind.
     """
-    given = (read_yaml(file) or {}) if file.exists() else {}
-    return typed(Site, checked(given, "site", file=file))
+    given = read_yaml(file) if file is not None and file.exists() else None
+    return typed(Site, checked(given or {}, "site", file=file or FILE))
 
 
 def fitting(site: Site, offer: Offer | None) -> Site:

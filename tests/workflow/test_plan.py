@@ -72,6 +72,19 @@ def test_people_of_a_cohort_are_submitted_by_the_twenty(empty_study: Study, tmp_
         )
 
 
+def test_what_the_cluster_wants_is_for_jobs_that_are_submitted(
+    empty_study: Study, tmp_path: Path
+) -> None:
+    study = empty_study.copy(tmp_path)
+    profile = study.repository / "workflow" / "profiles" / "slurm"
+    site, target = profile / "site.yaml", "results/enrolled/tiny-external.tsv"
+    site.write_text("scratch: /scratch/$ONLY_IN_A_JOB\n", "utf-8")
+    for words in ((), ("--workflow-profile", str(profile))):
+        assert study.plan(target, *words).rules["enroll"] == 1
+    site.write_text("queue: long", "utf-8")
+    assert study.plan(target).rules["enroll"] == 1  # which does not even read it
+
+
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
     assert set(empty_study.plan("all", "tune").rules) == set(STEPS) - DIRECT - {"derivatives"}
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,9 +78,12 @@ if workflow.is_main_process:
     COHORTS = STUDY["cohorts"]
     TRAINING_COHORT = configuration.training_cohort(STUDY)
     SUBJECTS = told(people_of, COHORTS, TRAINING_COHORT)
-    # Asked only where jobs are submitted. Nothing is known then of other schedulers' nodes.
-    OFFER = told(site.offer, told(site.load)) if workflow.resource_settings.nodes else None
-    SITE = site.fitting(told(site.load), OFFER)
+    # What the cluster wants is nothing to jobs of this machine. Where jobs are submitted by another
+    # scheduler than SLURM, nothing is known of its nodes.
+    SUBMITS = workflow.resource_settings.nodes is not None
+    SITE = told(site.load) if SUBMITS else site.load(None)
+    OFFER = told(site.offer, SITE) if SUBMITS else None
+    SITE = site.fitting(SITE, OFFER)
     WORKFLOW = workflow_code()
     PLAN = Path(".snakemake", PLANS, f"{secrets.token_hex(8)}.json").resolve()
     os.environ[VARIABLE] = str(PLAN)
@@ -381,6 +385,12 @@ def scan_of(wildcards):
     return SCANS[person]
 
 
+def scratch(wildcards):
+    """Folder for temporary files of a job, said on its node; of a plan, or --touch, the usual one."""
+    on_node = not workflow.is_main_process
+    return told(site.scratch_folder, SITE) if on_node else tempfile.gettempdir()
+
+
 def needs(step):
     """Resources of a rule: memory and time from the size of the data, and what the site says."""
 
@@ -416,7 +426,7 @@ def needs(step):
         # people at a time, so that no group asks for more than it did at first.
         wanted["people"] = lambda wildcards, attempt: attempt
     if SITE.scratch:
-        wanted["tmpdir"] = lambda wildcards: told(site.scratch_folder, SITE)
+        wanted["tmpdir"] = scratch
     return {name: value for name, value in wanted.items() if value is not None}
 
 
