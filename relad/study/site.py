@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -138,11 +139,16 @@ def _asked() -> str | None:
     command = ("sinfo", "--noheader", "--Node", "--format=%P|%c|%m|%G")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout if done.returncode == 0 else None
 
 
 def cancel(run: str) -> None:
-    """Take all jobs of one run from SLURM's queue, by the name that they share."""
-    subprocess.run(("scancel", f"--name={run}"), capture_output=True, timeout=_SECONDS, check=False)
+    """Take all jobs of one run from SLURM's queue, by the name that they share.
+
+    Where SLURM does not answer they stay there, and stop when they begin: their plan is gone.
+    """
+    words = ("scancel", f"--name={run}")
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(words, capture_output=True, timeout=_SECONDS, check=False)

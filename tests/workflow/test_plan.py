@@ -11,7 +11,7 @@ import pytest
 
 from relad.cli import STEPS
 from relad.fileio import write_json, write_table
-from relad.study import config, resources
+from relad.study import config, paths, resources
 from relad.study.catalogue import FIGURE, RESULTS, TABLE
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
@@ -210,6 +210,11 @@ def test_external_table_trains_no_ablation(empty_study: Study) -> None:
 
 def test_finished_study_has_nothing_to_do(finished_study: Study) -> None:
     assert "Nothing to be done" in finished_study.plan("all").output
+
+
+def test_of_files_that_were_touched_no_job_is_taken_to_wait(finished_study: Study) -> None:
+    plan = finished_study.results / paths.plan().relative_to(paths.RESULTS)
+    assert plan.parent.is_dir() and not plan.exists()
 
 
 def test_changed_method_reruns_that_method_alone(study: Study) -> None:

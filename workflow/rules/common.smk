@@ -155,8 +155,11 @@ atexit.register(say_plan)
 
 
 def keep_plan():
-    """Write down what a run is to do, which `relad status` compares with what it has done."""
-    if workflow.is_main_process:
+    """Write down what a run is to do, which `relad status` compares with what it has done.
+
+    Not of `--touch`, whose jobs write no logs: they would be taken to wait.
+    """
+    if not workflow.touch:
         jobs = [(job.log[0], workflow.dag.needrun(job)) for job in workflow.dag.jobs if job.log]
         told(progress.keep, sys.argv[1:], jobs)
 
@@ -341,11 +344,11 @@ def end_run():
     Snakemake's plugin for SLURM cancels what it knows of when it is interrupted, and goes on
     submitting what was waiting to be submitted.
     """
+    PLAN.unlink(missing_ok=True)
     scheduler = getattr(workflow, "scheduler", None)
     run = getattr(getattr(scheduler, "_executor", None), "run_uuid", None)
     if run is not None:
         site.cancel(run)
-    PLAN.unlink(missing_ok=True)
 
 
 onstart:
