@@ -67,8 +67,8 @@ def _hold(lock: Path, path: Path) -> tuple[int, bool]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it may have removed its file between the two lines above.
-            if lock.exists() and os.path.samestat(lock.stat(), os.fstat(descriptor)):
+            # Whoever held it may have removed its file since it was opened, and another made one.
+            if os.path.samestat(lock.stat(), os.fstat(descriptor)):
                 with suppress(OSError):  # a full disk: what is written will tell
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
@@ -86,6 +86,8 @@ def _hold(lock: Path, path: Path) -> tuple[int, bool]:
                 print(f"{path}: waits for process {other}, which writes it", file=sys.stderr)
                 told = True
             time.sleep(0.1)
+        except FileNotFoundError:  # removed, and by nobody made again
+            pass
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 return descriptor, False

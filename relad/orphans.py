@@ -10,6 +10,8 @@ import ctypes
 import os
 import signal
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 #: Of ``prctl(2)``: the signal that the kernel sends when the parent ends.
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +35,12 @@ def end_with(parent: int, by: signal.Signals = signal.SIGTERM) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(by), 0, 0, 0)
     if os.getppid() != parent and not is_running(parent):
         os.kill(os.getpid(), by)
+
+
+def pool(jobs: int, **given: Any) -> ProcessPoolExecutor:
+    """Processes that are killed when this one ends; ``given`` goes to the executor."""
+    mine = (os.getpid(), signal.SIGKILL)
+    return ProcessPoolExecutor(jobs, initializer=end_with, initargs=mine, **given)
 
 
 def end_with_the_run() -> None:

@@ -157,6 +157,23 @@ def test_a_result_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "mark").read_text() == "old"
 
 
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(tmp_path, monkeypatch) -> None:
+    """By whoever held it, between any two looks at it."""
+    flock, taken = locks.fcntl.flock, []
+
+    def removed_meanwhile(descriptor: int, kind: int) -> None:
+        flock(descriptor, kind)
+        taken.append(descriptor)
+        if len(taken) == 1:
+            (tmp_path / ".part-lock-a.csv").unlink()
+
+    monkeypatch.setattr(locks.fcntl, "flock", removed_meanwhile)
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # as it was a moment ago
+    write(tmp_path / "a.csv")
+    assert len(taken) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
 def test_a_file_system_without_locks_is_written_and_nothing_removed(tmp_path, monkeypatch) -> None:
     def fails(*_):
         raise OSError(errno.ENOLCK, "No locks available")

@@ -28,6 +28,17 @@ step = (
 env = {**os.environ, STARTED_BY: str(os.getpid())}
 subprocess.run([sys.executable, "-c", step], env=env)
 """
+#: The workers of a simulation, which say their numbers.
+SIMULATION = """
+import os, time
+from relad.steps import phantom
+
+def hang(one):
+    os.write(1, f"{os.getpid()}\\n".encode())
+    time.sleep(100)
+
+list(phantom._subjects(hang, [1, 2], "tiny", 2))
+"""
 #: A pool of a step whose workers are at work and say their numbers.
 POOL = """
 import os, sys, time
@@ -54,7 +65,11 @@ def ended(process: int, within: float = 5) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("program", "children"), [(JOB, 1), (POOL, 2)], ids=["job", "pool"])
+@pytest.mark.parametrize(
+    ("program", "children"),
+    [(JOB, 1), (POOL, 2), (SIMULATION, 2)],
+    ids=["job", "pool", "simulation"],
+)
 def test_what_a_killed_process_started_ends(program: str, children: int) -> None:
     words = [sys.executable, "-c", program]
     with subprocess.Popen(words, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:

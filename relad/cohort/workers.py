@@ -6,7 +6,7 @@ import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
@@ -16,7 +16,7 @@ from relad.cohort import convert
 from relad.cohort.images import Candidate, Row, row
 from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
 from relad.errors import MachineError
-from relad.orphans import end_with
+from relad.orphans import end_with, pool
 from relad.study.subjects import bids_label
 
 
@@ -52,11 +52,9 @@ def run_tasks(tasks: Sequence[Task], root: Path, jobs: int) -> Iterator[tuple[Ta
     left = list(tasks)
     while left:
         done: list[Task] = []
-        with ProcessPoolExecutor(
-            min(jobs, len(left)), initializer=end_with, initargs=(os.getpid(), signal.SIGKILL)
-        ) as pool:
+        with pool(min(jobs, len(left))) as processes:
             try:
-                futures = {pool.submit(ingest_subject, task, root): task for task in left}
+                futures = {processes.submit(ingest_subject, task, root): task for task in left}
                 for future in as_completed(futures):
                     try:
                         outcome = future.result()
@@ -65,7 +63,7 @@ def run_tasks(tasks: Sequence[Task], root: Path, jobs: int) -> Iterator[tuple[Ta
                     done.append(futures[future])
                     yield futures[future], outcome
             except BaseException:
-                pool.shutdown(cancel_futures=True)
+                processes.shutdown(cancel_futures=True)
                 raise
         left = [task for task in left if task not in done]
         # Tasks start in order, so the deadly one is among the first; the others go on together.

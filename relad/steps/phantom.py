@@ -36,11 +36,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
@@ -50,7 +47,7 @@ from typing import Any
 from relad import cli, fileio
 from relad.cohort.sources.phantom import people
 from relad.errors import DataError, MachineError, ReladError
-from relad.orphans import end_with
+from relad.orphans import pool
 from relad.status import Kind
 from relad.study.config import load_settings
 from relad.study.provenance import describe
@@ -209,14 +206,9 @@ def _subjects(
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(
-        min(jobs, len(everybody)),
-        mp_context=context,
-        initializer=end_with,
-        initargs=(os.getpid(), signal.SIGKILL),
-    ) as pool:
+    with pool(min(jobs, len(everybody)), mp_context=context) as processes:
         try:
-            yield from progress(pool.map(write, everybody))
+            yield from progress(processes.map(write, everybody))
         except BrokenProcessPool:
             raise MachineError(
                 "a process that simulated a subject was ended",

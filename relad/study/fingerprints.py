@@ -34,9 +34,7 @@ PLUMBING = frozenset(
             "paths",
             "plan",
             "plugins",
-            "progress",
             "provenance",
-            "running",
         )
     }
     | {"relad.study.settings", "relad.study.subjects"}

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from relad.errors import ReladError
 from relad.fileio import read_object, write_json
-from relad.study.fingerprints import PACKAGES, digest, fingerprint
+from relad.study.fingerprints import PACKAGES, digest, fingerprint, sources
 from relad.study.paths import REPOSITORY
 from relad.study.settings import typed
 from relad.study.site import Site
@@ -34,10 +35,18 @@ class Code:
 
     The second one can be taken in every environment; a method of another package may be installed
     in some alone.
+
+    Attributes
+    ----------
+    files
+        Of this project, below the repository: so that not every job has to follow all imports.
+    own
+        Their hash.
     """
 
     modules: tuple[str, ...]
     fingerprint: str
+    files: tuple[str, ...]
     own: str
 
     @classmethod
@@ -49,7 +58,16 @@ class Code:
         ReladError
             Where a module of this project has no file.
         """
-        return cls(tuple(modules), fingerprint(*modules), _own(modules))
+        files = sources(*(m for m in modules if m.partition(".")[0] in PACKAGES))
+        names = tuple(file.relative_to(REPOSITORY).as_posix() for file in files)
+        return cls(tuple(modules), fingerprint(*modules), names, digest(files))
+
+    def was_edited(self) -> bool:
+        """Whether a file of this project is another by now, or gone."""
+        try:
+            return digest(REPOSITORY / file for file in self.files) != self.own
+        except FileNotFoundError:
+            return True
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,10 @@ class Planned:
         if not file.is_file():
             raise ReladError("the run that planned this job has ended", file=file, hint=_AGAIN)
         held = read_object(file, ("study", "subjects", "site", "workflow", "code"))
-        code = tuple(Code(tuple(c["modules"]), c["fingerprint"], c["own"]) for c in held["code"])
+        code = tuple(
+            Code(tuple(c["modules"]), c["fingerprint"], tuple(c["files"]), c["own"])
+            for c in held["code"]
+        )
         return cls(**held | {"site": typed(Site, held["site"]), "code": code})
 
     def of_modules(self, modules: Iterable[str]) -> str:
@@ -110,6 +131,7 @@ class Planned:
             raise changed(wanted)
 
 
+@cache
 def workflow_code() -> str:
     """Hash of the rules and of what they import to turn settings into jobs."""
     workflow = REPOSITORY / "workflow"
@@ -125,13 +147,16 @@ def require_planned_code(environ: Mapping[str, str] = os.environ) -> None:
     Raises
     ------
     ReladError
-        Where this project's code was edited since.
+        Where this project's code was edited since, or the plan has no such code.
     """
     if VARIABLE not in environ or CODE not in environ:
         return
-    planned = Planned.read(Path(environ[VARIABLE]))
-    for code in planned.code:
-        if code.fingerprint == environ[CODE] and _own(code.modules) != code.own:
+    file = Path(environ[VARIABLE])
+    mine = [code for code in Planned.read(file).code if code.fingerprint == environ[CODE]]
+    if not mine:
+        raise ReladError("has no code of this job", file=file, hint=_AGAIN)
+    for code in mine:
+        if code.was_edited():
             raise changed(code.modules)
 
 
@@ -139,7 +164,3 @@ def changed(modules: Sequence[str]) -> ReladError:
     """The error that says that code was edited."""
     step = modules[0].rpartition(".")[2].replace("_", "-")
     return ReladError(f"the code of {step!r} changed since this job was planned", hint=_AGAIN)
-
-
-def _own(modules: Iterable[str]) -> str:
-    return fingerprint(*(m for m in modules if m.partition(".")[0] in PACKAGES))

@@ -20,6 +20,8 @@ from typing import Any
 from relad.errors import machine_failure
 from relad.study.paths import RESULTS
 
+#: Folder in Snakemake's own with the plans of runs that are at work, see relad/study/planned.py.
+PLANS = "relad"
 _MARK = "relad-at-work"
 _AGAIN = "and run the same again"
 
@@ -33,20 +35,31 @@ class Run:
     @classmethod
     @contextmanager
     def at_work(cls, folder: Path) -> Iterator[Run]:
-        """Be seen in a folder (Snakemake's own, ``.snakemake``)."""
+        """Be seen in a folder (Snakemake's own, ``.snakemake``).
+
+        Where nobody else is, the plans there are of runs that were killed. They are removed, so
+        that no job that still waits in a queue begins beside this run, whose own is yet to come.
+        """
         folder.mkdir(exist_ok=True)
         mark = os.open(folder / _MARK, os.O_RDWR | os.O_CREAT, 0o666)
         run = cls(mark)
         try:
+            if run._lock(fcntl.LOCK_EX):
+                for plan in (folder / PLANS).glob("*.json"):
+                    plan.unlink(missing_ok=True)
             run._lock(fcntl.LOCK_SH)
             yield run
         finally:
             os.close(mark)
 
     def _lock(self, kind: int) -> bool | None:
-        """Take the mark; False where another run keeps it, None where nobody can tell."""
+        """Take the mark; False where another run keeps it, None where nobody can tell.
+
+        The shared mark is waited for: whoever looks whether a run is at work, or is refused, has it
+        for a moment.
+        """
         try:
-            fcntl.flock(self._mark, kind | fcntl.LOCK_NB)
+            fcntl.flock(self._mark, kind if kind == fcntl.LOCK_SH else kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError:  # a file system without locks

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,16 +42,16 @@ class Site:
     scratch: str | None
 
 
-def load(file: Path = FILE) -> Site:
-    """Read a site's settings; where it has none, all are the defaults.
+def load(file: Path | None = FILE) -> Site:
+    """Read a site's settings; where it has none, or for jobs of no site, all are the defaults.
 
     Raises
     ------
     ReladError
         Where a key is unknown or a value is of another kind.
     """
-    given = (read_yaml(file) or {}) if file.exists() else {}
-    return typed(Site, checked(given, "site", file=file))
+    given = read_yaml(file) if file is not None and file.exists() else None
+    return typed(Site, checked(given or {}, "site", file=file or FILE))
 
 
 def fitting(site: Site, offer: Offer | None) -> Site:
@@ -138,11 +139,16 @@ def _asked() -> str | None:
     command = ("sinfo", "--noheader", "--Node", "--format=%P|%c|%m|%G")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout if done.returncode == 0 else None
 
 
 def cancel(run: str) -> None:
-    """Take all jobs of one run from SLURM's queue, by the name that they share."""
-    subprocess.run(("scancel", f"--name={run}"), capture_output=True, timeout=_SECONDS, check=False)
+    """Take all jobs of one run from SLURM's queue, by the name that they share.
+
+    Where SLURM does not answer they stay there, and stop when they begin: their plan is gone.
+    """
+    words = ("scancel", f"--name={run}")
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(words, capture_output=True, timeout=_SECONDS, check=False)

@@ -22,6 +22,8 @@ RELEVANT = (
     "relad/**/*.py",
     "baselines/**/*.py",
     "config/**/*.yaml",
+    "workflow/**/*.smk",
+    "workflow/relad.py",
     "workflow/schemas/*.yaml",
     "tests/conftest.py",
     "tests/helpers/*.py",
@@ -58,8 +60,8 @@ class Fault:
         Raises
         ------
         ReladError
-            Where the text to replace does not stand there exactly once, or what comes of it is no
-            Python.
+            Where the text to replace does not stand there exactly once, or a module that is
+            no Python comes of it.
         """
         file = root / self.file
         if not file.is_file():
@@ -73,7 +75,8 @@ class Fault:
             )
         spoilt = text.replace(self.old, self.new)
         try:
-            ast.parse(spoilt)
+            if file.suffix == ".py":  # the rules are Snakemake's
+                ast.parse(spoilt)
         except SyntaxError as error:
             raise ReladError(
                 f"fault {self.name!r}: leaves no Python ({error})", file=self.file

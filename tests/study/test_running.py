@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import shlex
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from relad.study import running
-from relad.study.running import Run, in_one_line
+from relad.study.running import PLANS, Run, in_one_line, is_at_work
 from tests.helpers.limits import read_only
 
 
@@ -80,6 +82,37 @@ def test_runs_of_other_files_do_not_disturb_each_other() -> None:
     assert Workflow(Workflow(lambda: True).run).run()
     with Run.at_work(Path(".snakemake")) as alone:
         assert "a run that was killed" in alone.refused([])
+
+
+def test_a_run_that_begins_while_somebody_looks_is_seen(folder: Path) -> None:
+    with Run.at_work(folder):
+        pass  # leaves the file that is looked at
+    looks = threading.Event()
+
+    def look() -> None:
+        with (folder / "relad-at-work").open("r+") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX)
+            looks.set()
+            time.sleep(0.3)
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    assert looks.wait(5)
+    with Run.at_work(folder):
+        looker.join()
+        assert is_at_work(folder)
+
+
+def test_plans_of_killed_runs_go_and_those_of_runs_at_work_stay(folder: Path) -> None:
+    """A job that waits in a queue must not find the plan of its run that is gone."""
+    plans = folder / PLANS
+    plans.mkdir()
+    (plans / "killed.json").touch()
+    with Run.at_work(folder):
+        assert not list(plans.iterdir())
+        (plans / "first.json").touch()
+        with Run.at_work(folder):
+            assert [file.name for file in plans.iterdir()] == ["first.json"]
 
 
 def test_a_plan_marks_nothing_and_needs_no_room(folder: Path) -> None:

@@ -70,3 +70,14 @@ def test_scratch_may_name_variables_of_the_job(
     assert site.scratch_folder(of(tmp_path, "scratch: /scratch/$SLURM_JOB_ID")) == "/scratch/17"
     with pytest.raises(ReladError, match=r"'\$NONE/x' names a variable that is not set"):
         site.scratch_folder(of(tmp_path, "scratch: $NONE/x"))
+
+
+def test_a_run_ends_where_slurm_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    site.cancel("run")
+    (tmp_path / "scancel").write_text("#!/bin/sh\nexec /bin/sleep 20\n", encoding="utf-8")
+    (tmp_path / "scancel").chmod(0o755)
+    monkeypatch.setattr(site, "_SECONDS", 0.2)
+    site.cancel("run")

@@ -11,7 +11,7 @@ import pytest
 
 from relad.cli import STEPS
 from relad.fileio import write_json, write_table
-from relad.study import config, resources
+from relad.study import config, paths, resources
 from relad.study.catalogue import FIGURE, RESULTS, TABLE
 from tests.helpers.heads import empty_heads
 from tests.helpers.settings import members
@@ -70,6 +70,19 @@ def test_people_of_a_cohort_are_submitted_by_the_twenty(empty_study: Study, tmp_
             f"submissions of people: 4, of up to 20 each (at most {at_a_time} cores, "
             f"{4 * memory} MB, {20 // at_a_time * attempt * minutes} min)"
         )
+
+
+def test_what_the_cluster_wants_is_for_jobs_that_are_submitted(
+    empty_study: Study, tmp_path: Path
+) -> None:
+    study = empty_study.copy(tmp_path)
+    profile = study.repository / "workflow" / "profiles" / "slurm"
+    site, target = profile / "site.yaml", "results/enrolled/tiny-external.tsv"
+    site.write_text("scratch: /scratch/$ONLY_IN_A_JOB\n", "utf-8")
+    for words in ((), ("--workflow-profile", str(profile))):
+        assert study.plan(target, *words).rules["enroll"] == 1
+    site.write_text("queue: long", "utf-8")
+    assert study.plan(target).rules["enroll"] == 1  # which does not even read it
 
 
 def test_rules_are_named_as_the_steps(empty_study: Study) -> None:
@@ -197,6 +210,11 @@ def test_external_table_trains_no_ablation(empty_study: Study) -> None:
 
 def test_finished_study_has_nothing_to_do(finished_study: Study) -> None:
     assert "Nothing to be done" in finished_study.plan("all").output
+
+
+def test_of_files_that_were_touched_no_job_is_taken_to_wait(finished_study: Study) -> None:
+    plan = finished_study.results / paths.plan().relative_to(paths.RESULTS)
+    assert plan.parent.is_dir() and not plan.exists()
 
 
 def test_changed_method_reruns_that_method_alone(study: Study) -> None:

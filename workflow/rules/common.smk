@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, Submission, summary
 from relad.study.planned import VARIABLE, Code, Planned, workflow_code
-from relad.study.running import in_one_line
+from relad.study.running import PLANS, in_one_line
 from relad.study.sampling import Sampling, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -77,11 +78,14 @@ if workflow.is_main_process:
     COHORTS = STUDY["cohorts"]
     TRAINING_COHORT = configuration.training_cohort(STUDY)
     SUBJECTS = told(people_of, COHORTS, TRAINING_COHORT)
-    # Asked only where jobs are submitted. Nothing is known then of other schedulers' nodes.
-    OFFER = told(site.offer, told(site.load)) if workflow.resource_settings.nodes else None
-    SITE = site.fitting(told(site.load), OFFER)
+    # What the cluster wants is nothing to jobs of this machine. Where jobs are submitted by another
+    # scheduler than SLURM, nothing is known of its nodes.
+    SUBMITS = workflow.resource_settings.nodes is not None
+    SITE = told(site.load) if SUBMITS else site.load(None)
+    OFFER = told(site.offer, SITE) if SUBMITS else None
+    SITE = site.fitting(SITE, OFFER)
     WORKFLOW = workflow_code()
-    PLAN = Path(".snakemake", "relad", f"{secrets.token_hex(8)}.json").resolve()
+    PLAN = Path(".snakemake", PLANS, f"{secrets.token_hex(8)}.json").resolve()
     os.environ[VARIABLE] = str(PLAN)
 else:
     PLANNED = told(Planned.read, Path(os.environ[VARIABLE]))
@@ -151,8 +155,11 @@ atexit.register(say_plan)
 
 
 def keep_plan():
-    """Write down what a run is to do, which `relad status` compares with what it has done."""
-    if workflow.is_main_process:
+    """Write down what a run is to do, which `relad status` compares with what it has done.
+
+    Not of `--touch`, whose jobs write no logs: they would be taken to wait.
+    """
+    if not workflow.touch:
         jobs = [(job.log[0], workflow.dag.needrun(job)) for job in workflow.dag.jobs if job.log]
         told(progress.keep, sys.argv[1:], jobs)
 
@@ -337,11 +344,11 @@ def end_run():
     Snakemake's plugin for SLURM cancels what it knows of when it is interrupted, and goes on
     submitting what was waiting to be submitted.
     """
+    PLAN.unlink(missing_ok=True)
     scheduler = getattr(workflow, "scheduler", None)
     run = getattr(getattr(scheduler, "_executor", None), "run_uuid", None)
     if run is not None:
         site.cancel(run)
-    PLAN.unlink(missing_ok=True)
 
 
 onstart:
@@ -381,6 +388,12 @@ def scan_of(wildcards):
     return SCANS[person]
 
 
+def scratch(wildcards):
+    """Folder for temporary files of a job, said on its node; of a plan, or --touch, the usual one."""
+    on_node = not workflow.is_main_process
+    return told(site.scratch_folder, SITE) if on_node else tempfile.gettempdir()
+
+
 def needs(step):
     """Resources of a rule: memory and time from the size of the data, and what the site says."""
 
@@ -416,7 +429,7 @@ def needs(step):
         # people at a time, so that no group asks for more than it did at first.
         wanted["people"] = lambda wildcards, attempt: attempt
     if SITE.scratch:
-        wanted["tmpdir"] = lambda wildcards: told(site.scratch_folder, SITE)
+        wanted["tmpdir"] = scratch
     return {name: value for name, value in wanted.items() if value is not None}
 
 
