@@ -28,7 +28,8 @@ atlas's: for everybody of the cohort, and OUT.json says so (regions_from).
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
 compared for the tracers it was scanned with and the method was trained for; a synthetic image
 missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data
-ranges, the provenance, and what was compared: folders by their path from it, and the hash of every
+ranges, the provenance, who was not compared (left_out), for which tracers the method was not
+trained (untrained), and what was compared: folders by their path from it, and the hash of every
 image.
 """
 
@@ -122,6 +123,7 @@ def run(args: argparse.Namespace) -> None:
         kind=Kind.of_parts([dataset.kind, synthesis.kind]),
         settled=settled,
         left_out=synthesis.left_out,
+        untrained=synthesis.untrained,
         made_of={
             "synthesized": told([synthesis.folder / "synthesis.json"], out.parent),
             "packed": told([dataset.path / "dataset.json"], out.parent),

@@ -194,7 +194,7 @@ def test_of_who_is_not_compared_nothing_is_said_and_each_pair_is_read_once(
     monkeypatch.setattr(PackedDataset, "pair_mask", counted)
     assert study.evaluate("study", "unet") == 0
     record = read_json(study.metrics("study", "unet").with_suffix(".json"))
-    assert REGION not in record["regions_absent"]
+    assert REGION not in record["regions_absent"] and record["untrained"] == ["amyloid"]
     assert read == [(2, 0), (3, 0)]
 
 
