@@ -6,8 +6,9 @@ On the validation subjects of each model's own training, or with --part test on 
 Means over their scans of PSNR (dB), SSIM, MAE (SUVR), HFEN and spectral power (dB):
 
 - as it is;
-- against the true PET moved along x by so many mm, as a registration may leave it: what a metric
-  loses there is no fault of the method, and no difference that is smaller means much;
+- against the true PET moved along x by so many mm, as a registration may leave it, where brain lies
+  on brain: what a metric loses there is no fault of the method, and no difference that is smaller
+  means much;
 - with normal noise on the MRI inside the brain, in its units from -1 to 1;
 - with a FLAIR of air (-1), which no method was trained on; beside it a model that was trained
   without one tells what the FLAIR is worth.
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -27,7 +29,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.temperature import validation_pairs
+from benchmarks.people import Part, pairs_of
 from relad.cli import above_zero
 from relad.compute.devices import choose_device
 from relad.compute.randomness import generator_for
@@ -37,6 +39,7 @@ from relad.data.scaling import BACKGROUND
 from relad.data.window import to_suvr, width
 from relad.methods.synthesis import draw, load_model, noise_of
 from relad.results.metrics import METRICS, compare
+from relad.results.metrics.detail import extended
 from relad.status import Modality, note_of
 from relad.study.sampling import Sampling
 
@@ -71,27 +74,28 @@ def without(channel: int) -> Change:
     return change
 
 
-def moved(volume: np.ndarray, mm: float, voxel_mm: float) -> np.ndarray:
-    """(x, y, z) volume moved along x, by cubic splines."""
-    return ndimage.shift(volume, (mm / voxel_mm, 0, 0), order=3, mode="nearest")
+def moved(
+    volume: np.ndarray, mask: np.ndarray, mm: float, voxel_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Volume (x, y, z) moved along x by cubic splines, and the mask where it is known with it.
+
+    Nothing of what lies outside the mask moves into it: voxels count whose nearest neighbours
+    before were both inside.
+    """
+    by = (mm / voxel_mm, 0, 0)
+    (whole,) = extended(mask, volume)
+    known = ndimage.shift(mask.astype(float), by, order=1, mode="constant", cval=0.0)
+    return ndimage.shift(whole, by, order=3, mode="nearest"), known > 1 - 1e-6
 
 
 def measured(
-    model: Path, data: PackedDataset, part: str, shifts: Sequence[float], noises: Sequence[float]
+    model: Path, data: PackedDataset, part: Part, shifts: Sequence[float], noises: Sequence[float]
 ) -> Iterator[dict[str, str]]:
     """Yield a row per change of one model."""
     device = choose_device("auto")
     method, scaling, info = load_model(model, device)
     inputs = info["entry"]["inputs"]
-    pairs = (
-        validation_pairs(data, info)
-        if part == "validation"
-        else [
-            (i, k)
-            for i, k in data.pairs(info["fold"], "test")
-            if data.tracers[k] in info["trained_tracers"]
-        ]
-    )
+    pairs = pairs_of(data, info, part)
     volumes = Volumes(data, input_channels(data, inputs), device)
     voxel_mm = voxel_sizes(data.affine)
     changes: dict[str, Change | float | None] = {"as it is": None}
@@ -125,11 +129,12 @@ def measured(
             for (i, k), image in zip(batch, images, strict=True):
                 window = data.windows[data.tracers[k]]
                 truth = to_suvr(np.asarray(data.pet[i, k], np.float64), window)
-                seen = np.isfinite(truth)
-                truth, image = (np.where(seen, v, 0) for v in (truth, image))
-                if isinstance(change, float):
-                    truth = moved(truth, change, voxel_mm[0])
                 mask = data.pair_mask(i, k)
+                if isinstance(change, float):
+                    truth, known = moved(truth, mask, change, voxel_mm[0])
+                    mask &= known
+                # Some metrics look across the mask's edge.
+                truth, image = (np.where(mask, v, 0) for v in (truth, image))
                 found.append(compare(image, truth, mask, width(window), voxel_mm=voxel_mm))
         means = {m: np.mean([values[m] for values in found]) for m in SHOWN}
         yield {
@@ -143,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = report.parser("robustness", __doc__)
     parser.add_argument("models", type=Path, nargs="+", help="folders of trained models")
     parser.add_argument("--packed", type=Path, required=True, help="cohort they were trained on")
-    parser.add_argument("--part", choices=("validation", "test"), default="validation")
+    parser.add_argument("--part", choices=get_args(Part), default="validation")
     parser.add_argument("--shifts-mm", type=above_zero, nargs="*", default=SHIFTS_MM)
     parser.add_argument("--noises", type=above_zero, nargs="*", default=NOISES)
     args = parser.parse_args(argv)

@@ -20,10 +20,11 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import report
+from benchmarks.people import pairs_of
 from relad.cli import above_zero
 from relad.compute.devices import choose_device
 from relad.compute.randomness import generator_for
-from relad.data.batches import Pair, Volumes, in_batches, input_channels
+from relad.data.batches import Volumes, in_batches, input_channels
 from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr, width
 from relad.errors import ReladError
@@ -34,29 +35,6 @@ from relad.status import note_of
 from relad.study.sampling import Sampling
 
 HEADERS = ("one sample (dB)", "mean (dB)", "CRPS (SUVR)", "spread/skill")
-
-
-def validation_pairs(data: PackedDataset, info: dict) -> list[Pair]:
-    """(subject, tracer) of the people who chose the weights of the model with this train.json.
-
-    Raises
-    ------
-    ReladError
-        Where it was trained on other data, or without validation.
-    """
-    if data.fingerprint != info["data"]:
-        raise ReladError("is not the cohort that the model was trained on", file=data.path)
-    names, tracers = info["subjects"]["validation"], info["trained_tracers"]
-    if not names:
-        raise ReladError(
-            "the model had no validation subjects",
-            hint="train it with `training: {validation: {subjects: 2}}`",
-        )
-    return [
-        (i, k)
-        for i, k in data.pairs(info["fold"], "train")
-        if data.subjects[i]["subject"] in names and data.tracers[k] in tracers
-    ]
 
 
 def scores(samples: np.ndarray, truth: np.ndarray, data_range: float) -> list[float]:
@@ -76,7 +54,7 @@ def measured(
     device = choose_device("auto")
     method, scaling, info = load_model(model, device)
     data = PackedDataset(packed)
-    pairs = validation_pairs(data, info)
+    pairs = pairs_of(data, info, "validation")
     volumes = Volumes(data, input_channels(data, info["entry"]["inputs"]), device)
 
     def row(sampling: Sampling) -> dict[str, str]:

@@ -57,6 +57,18 @@ def test_samples_that_err_as_they_spread_have_a_ratio_of_one(fake, capsys) -> No
             )
 
 
+def test_of_a_cut_pet_only_what_it_shows_counts(fake, tmp_path, capsys) -> None:
+    """As where the brain itself ended there."""
+    cohort = next(iter(fake.settings["cohorts"]))
+    cut, smaller = fake.copy(tmp_path / "cut"), fake.copy(tmp_path / "smaller")
+    shown = np.arange(fake.shape[2]) < 8
+    mask, pet = (np.load(fake.packed(cohort) / f"{name}.npy") for name in ("mask", "pet"))
+    np.save(cut.packed(cohort) / "pet.npy", np.where(mask[:, None] & ~shown, np.nan, pet))
+    np.save(smaller.packed(cohort) / "mask.npy", mask & shown)
+    rows = told(cut, capsys)
+    assert rows == told(smaller, capsys) != told(fake, capsys)
+
+
 def test_one_sample_has_no_spread(fake) -> None:
     cohort = next(iter(fake.settings["cohorts"]))
     with pytest.raises(ReladError, match="holds one sample of each scan"):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks import temperature
+from benchmarks.people import pairs_of
 from relad.data.dataset import PackedDataset
-from tests.helpers.trainings import settings, train
+from relad.data.window import to_suvr
+from relad.fileio import read_json
+from tests.helpers.packing import cut_pet
+from tests.helpers.trainings import train
 
 
-@pytest.fixture(scope="module")
-def model(packed, tmp_path_factory):
-    out = tmp_path_factory.mktemp("models") / "rela"
-    part = settings(validation={"subjects": 1, "every": 6, "steps": 1})
-    assert train(packed, out, "rela", part) == 0
-    return out
-
-
-def test_a_row_per_temperature_of_the_validation_subjects(model, packed, capsys):
-    given = [str(model), "--packed", str(packed), "--sampling", "ddim-3x2", "--temperatures"]
+def test_a_row_per_temperature_of_the_validation_subjects(validated, packed, capsys):
+    given = [str(validated), "--packed", str(packed), "--sampling", "ddim-3x2", "--temperatures"]
     assert temperature.main([*given, "1", "3"]) == 0
     note, _, head, _, *rows = capsys.readouterr().out.strip().splitlines()
     assert note.startswith("SIMULATED DATA") and note.endswith("scans of validation subjects")
@@ -31,11 +25,23 @@ def test_a_row_per_temperature_of_the_validation_subjects(model, packed, capsys)
     assert cells[0][4] == "" and float(cells[2][4]) > float(cells[1][4]) > 0
 
 
-def test_the_pairs_are_of_the_people_who_chose_the_weights(model, packed):
-    info, data = json.loads((model / "train.json").read_text()), PackedDataset(packed)
-    pairs = temperature.validation_pairs(data, info)
-    assert data.names(pairs) == info["subjects"]["validation"]
-    assert len(pairs) == info["validation"]["pairs"]
+def test_of_a_cut_pet_only_what_it_shows_counts(validated, packed, tmp_path, monkeypatch):
+    whole, info = PackedDataset(packed), read_json(validated / "train.json")
+    pairs = pairs_of(whole, info, "validation")
+    cut = cut_pet(tmp_path / "cut", packed, pairs, top=8)
+    given, scores = [], temperature.scores
+
+    def noted(samples, truth, data_range):
+        given.append((samples, truth))
+        return scores(samples, truth, data_range)
+
+    monkeypatch.setattr(temperature, "scores", noted)
+    _, (row,) = temperature.measured(validated, cut.path, [])
+    assert float(row["one sample (dB)"]) > 0 and len(given) == len(pairs)
+    for (i, k), (samples, truth) in zip(pairs, given, strict=True):
+        pet = to_suvr(whole.pet[i, k][..., :8], whole.windows[whole.tracers[k]])
+        np.testing.assert_array_equal(truth, pet[whole.mask[i][..., :8]])
+        assert samples.shape == (1, len(truth))
 
 
 def test_scores_are_those_of_the_formulas():
@@ -50,15 +56,15 @@ def test_scores_are_those_of_the_formulas():
 
 
 def test_a_model_without_validation_subjects_and_other_data_are_refused(
-    packed, packed_external, model, tmp_path, capsys
+    packed, packed_external, validated, tmp_path, capsys
 ):
     assert train(packed, tmp_path / "rela", "rela") == 0
     capsys.readouterr()
     for folder, cohort, said in (
         (tmp_path / "rela", packed, "no validation subjects"),
-        (model, packed_external, "not the cohort that the model was trained on"),
+        (validated, packed_external, "not the cohort that the model was trained on"),
     ):
         assert temperature.main([str(folder), "--packed", str(cohort)]) == 2
         assert said in capsys.readouterr().err
-    wrong = [str(model), "--packed", str(packed), "--sampling", "rk4-2"]
+    wrong = [str(validated), "--packed", str(packed), "--sampling", "rk4-2"]
     assert temperature.main(wrong) == 2 and "rk4" in capsys.readouterr().err

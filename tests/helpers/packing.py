@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from relad import fileio
-from relad.data.dataset import SUBJECT_COLUMNS
+from relad.data.dataset import SUBJECT_COLUMNS, PackedDataset
 
 TRACERS = ("tau", "amyloid", "tspo")
 WINDOWS = {"tau": (0.0, 4.0), "amyloid": (0.0, 4.0), "tspo": (0.0, 3.0)}
@@ -70,3 +72,15 @@ def write_packed(
         },
     )
     return path
+
+
+def cut_pet(
+    folder: Path, packed: Path, pairs: Iterable[tuple[int, int]], top: int
+) -> PackedDataset:
+    """A copy of a packed cohort in which the PET of some pairs ends below plane ``top``."""
+    shutil.copytree(packed, folder)
+    pet, mask = (np.load(folder / f"{name}.npy") for name in ("pet", "mask"))
+    for i, k in pairs:
+        pet[i, k, ..., top:][mask[i, ..., top:]] = np.nan
+    np.save(folder / "pet.npy", pet)
+    return PackedDataset(folder)

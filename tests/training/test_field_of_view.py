@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,7 @@ from relad.study.sampling import Sampling
 from relad.training import validation
 from tests.baselines.test_latent_rela import batch as latent_batch
 from tests.baselines.test_latent_rela import latent
-from tests.helpers.packing import write_packed
+from tests.helpers.packing import cut_pet, write_packed
 from tests.helpers.trainings import settings, trainer
 
 CPU = torch.device("cpu")
@@ -25,19 +23,9 @@ CPU = torch.device("cpu")
 CUT, TOP = (1, 0), 8
 
 
-def cut(folder: Path, pairs: list[tuple[int, int]], packed: Path) -> PackedDataset:
-    """A copy of a packed cohort in which the PET of some pairs ends below the vertex."""
-    shutil.copytree(packed, folder)
-    pet, mask = (np.load(folder / f"{name}.npy") for name in ("pet", "mask"))
-    for i, k in pairs:
-        pet[i, k, ..., TOP:][mask[i, ..., TOP:]] = np.nan
-    np.save(folder / "pet.npy", pet)
-    return PackedDataset(folder)
-
-
 @pytest.fixture(scope="module")
 def data(packed, tmp_path_factory) -> PackedDataset:
-    return cut(tmp_path_factory.mktemp("cut") / "packed", [CUT], packed)
+    return cut_pet(tmp_path_factory.mktemp("cut") / "packed", packed, [CUT], TOP)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,7 +92,7 @@ def test_a_method_is_not_drawn_to_zero_where_no_pet_reaches(tmp_path, method) ->
     packed = write_packed(tmp_path / "packed")
     pet = np.load(packed / "pet.npy")
     np.save(packed / "pet.npy", np.where(pet == BACKGROUND, pet, np.float32(0.3)))
-    data = cut(tmp_path / "cut", [(i, k) for i in range(6) for k in range(3)], packed)
+    data = cut_pet(tmp_path / "cut", packed, [(i, k) for i in range(6) for k in range(3)], TOP)
     one = trainer(data, method, settings(scaling="window", updates=60))
     one.method.eval()
     while one.done < one.total:
