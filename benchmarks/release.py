@@ -5,7 +5,8 @@ Settings are the release's own: its network (`relad.methods.networks.released_un
 PatchDiscriminator of 11,573 parameters with BatchNorm, Adam at constant rates of 5e-5 and 5e-6. The
 step is the release's with its mistakes: the clean prediction is clamped before the losses, losses
 are taken over the whole volume, D sees the PET alone, and its penalty recomputes the logits sample
-by sample, sums them, and leaves the last axis of the gradient out of the norm.
+by sample, sums them, and leaves the last axis of the gradient out of the norm. Brain that a PET
+does not show is no part of that volume: nothing is known there.
 
 Left out, in the release's favour: the image metrics that it computes in every step, the unused
 half of its scheduler's step, and its float64 volumes.
@@ -89,11 +90,16 @@ class ReleaseStep(Method):
         epsilon = randn(x0.shape, random)
         t = (self.schedule.steps * rand(x0.shape[:1], random)).long()
         x_t = self.schedule.x_t(x0, epsilon, t)
-        epsilon_hat = self.predict(x_t, t, batch)
+        # What is right there, the clean prediction as well, costs nothing and tells D nothing.
+        epsilon_hat = torch.where(batch.unseen, epsilon, self.predict(x_t, t, batch))
+        known = 1 - batch.unseen.float().mean()
         x0_hat = self.clean(x_t, epsilon_hat, t)
         adversarial = progress >= self.adversary_from
 
-        log = {"denoising": F.mse_loss(epsilon_hat, epsilon), "l1": F.l1_loss(x0_hat, x0)}
+        log = {
+            "denoising": F.mse_loss(epsilon_hat, epsilon) / known,
+            "l1": F.l1_loss(x0_hat, x0) / known,
+        }
         loss = log["denoising"] + log["l1"]
         if adversarial:
             real, fake = self.logits(x0), self.logits(x0_hat)

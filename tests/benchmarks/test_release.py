@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ pytest.importorskip("monai")
 pytest.importorskip("einops")
 
 from benchmarks.contestants import contestant, make, make_batch
+from relad.compute.randomness import randn
 from relad.study import config
 
 SIZE = (12, 16, 12)
@@ -45,6 +48,33 @@ def test_a_step_moves_both_networks_at_constant_rates():
     warm = method.update(batch, progress=0.1, random=torch.Generator().manual_seed(0))
     assert set(warm) == {"denoising", "l1"}
     assert {method.lr_factor(p, "generator") for p in (0.0, 0.5, 0.99)} == {1.0}
+
+
+def test_brain_that_a_pet_does_not_show_is_no_part_of_a_loss():
+    who = contestant("release", config.load())
+    batch = make_batch(who, SIZE, 2, device="cpu")
+    unseen = batch.mask & (torch.arange(SIZE[2]) >= 8)
+    pet = torch.where(unseen, batch.outside, batch.pet)
+    batch = replace(batch, mask=batch.mask & ~unseen, pet=pet, unseen=unseen)
+    made, logs = [], []
+    for elsewhere in (0.0, 5.0):
+        method = make(who, device="cpu")
+        predict = method.predict
+
+        def predicted(*given, predict=predict, added=elsewhere * unseen):
+            output = predict(*given) + added
+            made.append(output.detach())
+            return output
+
+        method.predict = predicted
+        random = torch.Generator().manual_seed(0)
+        logs.append(method.update(batch, progress=0.5, random=random))
+    assert (made[0] != made[1])[unseen].all()
+    for name, value in logs[0].items():
+        torch.testing.assert_close(value, logs[1][name], rtol=1e-4, atol=1e-6)
+    epsilon = randn(pet.shape, torch.Generator().manual_seed(0))
+    error = (made[0] - epsilon)[~unseen]
+    torch.testing.assert_close(logs[0]["denoising"], error.square().mean())
 
 
 def test_the_penalty_leaves_the_last_axis_out_of_the_norm():
