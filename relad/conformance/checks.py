@@ -7,7 +7,8 @@ wrong, and what to do.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
@@ -173,6 +174,62 @@ def descends(of: Candidate) -> None:
         raise Failure("the generator changes without a step of any optimizer")
     if not steps:
         raise Skip("no optimizer takes a step in an update")
+
+
+def field_of_view(of: Candidate) -> None:
+    """Brain that a PET does not show teaches nothing.
+
+    PET may end below the vertex. Such voxels are no part of batch.mask and batch.pet holds the
+    background there: take means with batch.brain_mean, pass what a discriminator judges through
+    batch.in_brain, and leave out batch.unseen where a loss counts the background too. Otherwise
+    the method learns to make no uptake there.
+    """
+    for scaling, training in of.each():
+        method, batch = training.twin(), training.batch()
+        made: list[Tensor] = []
+        with _images_of(method.generator, batch.mask.shape, made):
+            training.update(method, batch)
+        pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
+        if pulled:
+            raise Failure(f"{scaling}: a loss depends on images where their PET shows nothing")
+        if not made:
+            other = replace(batch, pet=torch.where(batch.unseen, batch.pet + 1, batch.pet))
+            again = training.twin()
+            training.update(again, other)
+            if not same(method.state_dict(), again.state_dict()):
+                raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
+
+
+@contextmanager
+def _images_of(module: nn.Module, shape: torch.Size, found: list[Tensor]) -> Iterator[None]:
+    """Note the gradient of every image of this shape that comes out of a network or its parts.
+
+    Of the outermost part that is called, so that nothing behind it mixes its voxels.
+    """
+    depth = 0
+
+    def enter(*_: Any) -> None:
+        nonlocal depth
+        depth += 1
+
+    def leave(_: nn.Module, __: Any, output: Any) -> None:
+        nonlocal depth
+        depth -= 1
+        made = output if isinstance(output, tuple | list) else [output]
+        for image in made if depth == 0 else ():
+            if isinstance(image, Tensor) and image.shape == shape and image.requires_grad:
+                image.register_hook(found.append)
+
+    handles = [
+        handle
+        for part in module.modules()
+        for handle in (part.register_forward_pre_hook(enter), part.register_forward_hook(leave))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def shares(of: Candidate) -> None:
@@ -683,6 +740,7 @@ CHECKS = (
     trains,
     learns,
     descends,
+    field_of_view,
     shares,
     repeats,
     resumes,

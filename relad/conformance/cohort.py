@@ -3,7 +3,7 @@
 Smooth random MRI in ellipsoid brains of different sizes. The PET of the two tracers that have any
 is linear in both MRI, with weights of opposite order and with means of their own: who overlooks the
 tracer or an MRI cannot make it, whether or not the means are taken away
-(:mod:`relad.data.scaling`). A third tracer nobody has.
+(:mod:`relad.data.scaling`). A third tracer nobody has. One PET ends below the vertex.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ MODALITIES = ("T1w", "FLAIR")
 #: Tracer -> mean, weight of T1w, weight of FLAIR in window units; the one in the middle has no PET.
 PET = {"first": (-0.3, 0.5, -0.2), "unseen": None, "second": (0.3, -0.2, 0.5)}
 UNSEEN = list(PET).index("unseen")
+#: Subject and tracer whose PET ends at this height, as a share of the grid's; they are among the
+#: training people of fold 0, and so are pairs of the first batch.
+CUT, CUT_AT = (1, 0), 0.6
 
 
 def write_cohort(folder: Path, shape: tuple[int, int, int]) -> PackedDataset:
@@ -48,6 +51,9 @@ def write_cohort(folder: Path, shape: tuple[int, int, int]) -> PackedDataset:
         ],
         dim=1,
     )
+    person, tracer = CUT
+    above = mask[person] & (torch.arange(shape[2]) >= CUT_AT * shape[2])
+    pet[person, tracer][above] = torch.nan
     folder.mkdir(parents=True)
     for name, volumes in (("mri", mri), ("pet", pet), ("mask", mask)):
         np.save(folder / f"{name}.npy", volumes.numpy())

@@ -56,6 +56,8 @@ def test_a_volume_is_moved_by_millimetres_and_the_mask_with_it():
         assert np.isfinite(there).all()
     there, _ = robustness.moved(volume, mask, 8.0, 4.0)
     np.testing.assert_allclose(there[4:8], volume[2:6], atol=1e-9)
+    there, shown = robustness.moved(np.where(mask, 2.0, 0.0), mask, 2.0, 4.0)
+    np.testing.assert_allclose(there[shown], 2, atol=1e-9)
 
 
 def test_a_row_per_change_of_every_model(validated, packed, tmp_path, capsys):

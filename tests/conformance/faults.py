@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -329,6 +330,21 @@ class StandsStill(Sound):
         pass
 
 
+class CountsWhatNoPetShows(Sound):
+    """Its loss is over the whole volume, as if the background were known there too."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return (self.generator(batch.mri, batch.tracer).float() - batch.pet).abs().mean()
+
+
+class AveragesWhatNoPetShows(SoundClosedForm):
+    """Takes the PET of all of the brain that was given, not of the part that is shown."""
+
+    def update(self, batch, *, progress, random):
+        whole = replace(batch, mask=batch.mask | batch.unseen)
+        return super().update(whole, progress=progress, random=random)
+
+
 class SumsLosses(Sound):
     def loss(self, batch: Batch) -> Tensor:
         return super().loss(batch) * len(batch.tracer)
@@ -369,7 +385,7 @@ class NeedsEvenSizes(Sound):
 class SqueezesTheBatch(Sound):
     def loss(self, batch: Batch) -> Tensor:
         image = self.generator(batch.mri, batch.tracer)
-        error = (image - batch.pet).abs().squeeze()
+        error = ((image - batch.pet) * batch.mask).abs().squeeze()
         return error.mean((1, 2, 3)).mean() if error.ndim == 4 else error.mean(2)[0]
 
 

@@ -21,6 +21,14 @@ FAULTS = {
     "HiddenOptimizer": ("descends", "a SGD outside of optimizers takes a step"),
     "ByHand": ("descends", "the generator changes without a step of any optimizer"),
     "StandsStill": ("learns", "8 updates leave the generator as it was"),
+    "CountsWhatNoPetShows": (
+        "field_of_view",
+        "voxel_mean: a loss depends on images where their PET shows nothing",
+    ),
+    "AveragesWhatNoPetShows": (
+        "field_of_view",
+        "voxel_mean: what PET holds where it shows nothing is learnt",
+    ),
     "SumsLosses": ("shares", "and is 0.5 times as large"),
     "NotTwiceTheSame": ("repeats", "after 4 updates two trainings of one seed differ"),
     "Forgets": ("resumes", "the method differs at the end from that of an unbroken training"),
