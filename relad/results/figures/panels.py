@@ -1,7 +1,8 @@
 """Figure: MRI, true PET, every method's synthetic PET and its difference, one subject per tracer.
 
 The subject is not picked by eye: of the test subjects it is the one whose PSNR, averaged over the
-methods shown, is the median. All PET of a row has one SUVR range, all differences another.
+methods shown, is the median. All PET of a row has one SUVR range, all differences another. Brain
+that the true PET does not show is left blank in every image.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ SLICE_Z_MM = 8.0
 
 @dataclass
 class Block:
-    """One tracer of one cohort: slices (x, y) from left to right and posterior to anterior."""
+    """One tracer of one cohort: slices (x, y) from left to right and posterior to anterior.
+
+    Attributes
+    ----------
+    mri, real, synthetic
+        NaN in brain that the true PET does not show.
+    mask
+        Brain that it shows.
+    """
 
     cohort: str
     tracer: str
@@ -142,7 +151,9 @@ def _block(
         return None
     row = next(r["index"] for r in dataset.subjects if r["subject"] == subject)
     k = dataset.tracers.index(tracer)
-    mask = _to_ras(np.asarray(dataset.mask[row]), dataset.affine)
+    compared = dataset.pair_mask(row, k)
+    unseen = np.asarray(dataset.mask[row]) & ~compared
+    mask = _to_ras(compared, dataset.affine)
     # The affine of the flipped grid: only its z row is needed, for the height of a slice.
     affine = nib.as_closest_canonical(
         nib.Nifti1Image(np.zeros(dataset.shape, np.uint8), dataset.affine)
@@ -154,7 +165,8 @@ def _block(
     low, high = np.maximum(where.min(axis=0) - 1, 0), where.max(axis=0) + 2
 
     def cut(volume: np.ndarray) -> np.ndarray:
-        return _to_ras(volume, dataset.affine)[low[0] : high[0], low[1] : high[1], z]
+        shown = np.where(unseen, np.nan, volume)
+        return _to_ras(shown, dataset.affine)[low[0] : high[0], low[1] : high[1], z]
 
     synthetic = {}
     for method, folder in folders.items():
@@ -168,7 +180,7 @@ def _block(
         mri={m: cut(np.asarray(dataset.mri[row, c])) for c, m in enumerate(dataset.modalities)},
         real=cut(to_suvr(np.asarray(dataset.pet[row, k]), dataset.windows[tracer])),
         synthetic=synthetic,
-        mask=cut(dataset.pair_mask(row, k)),
+        mask=mask[low[0] : high[0], low[1] : high[1], z],
     )
 
 
