@@ -1,6 +1,6 @@
 """Whether each method can learn one pair by heart: updates until its PSNR exceeds a limit.
 
-  python -m benchmarks.overfit results/packed/sim-train --updates 600
+  python -m benchmarks.overfit results/packed/sim-train results/overfit --updates 600
 
 One person's MRI and PET of one tracer is the whole training set, in the data scaling of the
 training fold; learning rates follow the method's own course over all updates. PSNR is taken in the
@@ -8,30 +8,38 @@ brain, in packed units, of a synthesis by the generator's last weights with the 
 A method that cannot do this cannot do more. CycleGAN, whose losses know no pairs, is told no more
 here than that this is the one PET there is; FICD and RelA in the paper's settings are sampled from
 noise in many steps.
+
+OUT receives overfit.json and the table, overfit.md, after every method. Started again, it
+continues with the methods that are not in them, and with those whose code has changed.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
-from benchmarks.contestants import contestant, make
-from benchmarks.report import table
+from benchmarks import report
+from benchmarks.contestants import contestant, described, make
+from benchmarks.machine import banner, describe
+from benchmarks.parts import Parts
+from relad.cli import above_zero, add_settings, whole_number
 from relad.compute.devices import choose_device
 from relad.compute.randomness import generator_for
 from relad.data.batch import Batch
 from relad.data.batches import Volumes, input_channels
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
-from relad.errors import ReladError
+from relad.fileio import write_text
 from relad.methods.method import Method
-from relad.study.config import load
+from relad.study import config
+from relad.study.fingerprints import fingerprint
 from relad.study.sampling import Sampling
 from relad.training.validation import psnr
 
@@ -49,7 +57,9 @@ def overfit(
     """Train on one batch alone; (update, PSNR) at every so many updates, the last included."""
     base = {k: [g["lr"] for g in o.param_groups] for k, o in method.optimizers.items()}
     seen = []
-    for update in range(1 if method.single_pass else updates):
+    total = 1 if method.single_pass else updates
+    wait = 0.5 if sys.stderr.isatty() else 10
+    for update in tqdm(range(total), unit="update", mininterval=wait):
         progress = update / updates
         for key, optimizer in method.optimizers.items():
             for group, lr in zip(optimizer.param_groups, base[key], strict=True):
@@ -57,8 +67,7 @@ def overfit(
         random = generator_for("update", FOLD, SEED, update, device=batch.mri.device)
         torch.manual_seed(random.initial_seed())
         method.update(batch, progress=progress, random=random)
-        last = method.single_pass or update + 1 == updates
-        if last or (update + 1) % every == 0:
+        if update + 1 == total or (update + 1) % every == 0:
             seen.append((update + 1, judge()))
     return seen
 
@@ -101,34 +110,43 @@ def row(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.overfit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = report.parser("overfit", __doc__)
     parser.add_argument("packed", type=Path, help="packed training cohort")
-    parser.add_argument("--settings", default="config/config.yaml", help="configuration")
-    parser.add_argument("--methods", nargs="+", help="default: the groups main and baselines")
-    parser.add_argument("--updates", type=int, default=600)
-    parser.add_argument("--every", type=int, default=50, help="updates between judgements")
-    parser.add_argument("--limit", type=float, default=30.0, help="PSNR in dB")
+    parser.add_argument("out", type=Path, help="folder of overfit.json and overfit.md")
+    parser.add_argument("--methods", nargs="+", help="default: all that are no ablation")
+    parser.add_argument("--updates", type=whole_number(1), default=600)
+    parser.add_argument(
+        "--every", type=whole_number(1), default=50, help="updates between judgements"
+    )
+    parser.add_argument("--limit", type=above_zero, default=30.0, help="PSNR in dB")
     parser.add_argument("--device", default="auto")
+    add_settings(parser)
     args = parser.parse_args(argv)
-    settings = load(args.settings)
-    known = settings["methods"]
-    groups = {"main", "baselines"}
-    names = args.methods or [n for n, entry in known.items() if groups & set(entry["groups"])]
-    data, device = PackedDataset(args.packed), choose_device(args.device)
-    rows = []
-    for name in names:
-        rows.append(row(name, data, settings, device, args))
-        print(rows[-1], file=sys.stderr, flush=True)
-    print(table(rows))
-    return 0
+
+    def text() -> str:
+        settings = config.load(args.settings or config.DEFAULT)
+        known = settings["methods"]
+        names = args.methods or [n for n, entry in known.items() if entry["ablates"] is None]
+        data, device = PackedDataset(args.packed), choose_device(args.device)
+        about = {
+            "machine": describe(device),
+            "data": data.fingerprint,
+            "methods": described(list(known), settings),
+            **{key: getattr(args, key) for key in ("updates", "every", "limit")},
+        }
+        parts = Parts(args.out / "overfit.json", about)
+        rows: list[dict[str, Any]] = []
+        told = ""
+        for name in names:
+            code = fingerprint(contestant(name, settings).entry.class_.partition(":")[0])
+            one = parts(f"{name} ({code})", partial(row, name, data, settings, device, args))
+            rows.append(one)
+            told = f"{banner(data.kind)}{about['machine']['summary']}.\n\n{report.table(rows)}"
+            write_text(args.out / "overfit.md", told)
+        return told
+
+    return report.printed(text)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except ReladError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(main())

@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+import yaml
 
 from benchmarks import overfit
 from relad.methods.method import Method
 from relad.study.paths import REPOSITORY
 
 
-def test_a_line_for_each_method(packed, capsys):
+def overfitted(packed, out, *names: str) -> int:
     settings = str(REPOSITORY / "config" / "test.yaml")
-    arguments = [str(packed), "--methods", "unet", "template", "--updates", "4", "--every", "2"]
-    assert overfit.main([*arguments, "--limit", "5", "--settings", settings]) == 0
-    head, _, unet, template = capsys.readouterr().out.strip().splitlines()
-    assert "updates to 5 dB" in head
+    given = [str(packed), str(out), "--updates", "4", "--every", "2", "--limit", "5"]
+    return overfit.main([*given, "--methods", *names, "--settings", settings])
+
+
+def test_a_line_for_each_method(packed, tmp_path, capsys):
+    assert overfitted(packed, tmp_path, "unet", "template") == 0
+    told = capsys.readouterr().out
+    note, _, head, _, unet, template = told.strip().splitlines()
+    assert note.startswith("**SIMULATED DATA") and "updates to 5 dB" in head
     assert unet.startswith("| unet |") and "| 2 |" in unet, "reached at the first judgement"
     cells = [cell.strip() for cell in template.strip("|").split("|")]
     assert cells[0] == "template" and cells[5] == "1", "a closed form is done in one update"
+    assert (tmp_path / "overfit.md").read_text() == told
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stood(packed, tmp_path, capsys, monkeypatch):
+    real, begun = overfit.row, []
+
+    def row(name, *others):
+        begun.append(name)
+        if name == "template" and begun.count(name) == 1:
+            raise KeyboardInterrupt
+        return real(name, *others)
+
+    monkeypatch.setattr(overfit, "row", row)
+    with pytest.raises(KeyboardInterrupt):
+        overfitted(packed, tmp_path, "unet", "template")
+    (line,) = (tmp_path / "overfit.md").read_text().strip().splitlines()[4:]
+    assert line.startswith("| unet |")
+    assert overfitted(packed, tmp_path, "unet", "template") == 0
+    assert begun == ["unet", "template", "template"]
+    assert line in capsys.readouterr().out
+    monkeypatch.setattr(overfit, "fingerprint", lambda module: f"other {module}")
+    assert overfitted(packed, tmp_path, "template") == 0
+    assert begun[3:] == ["template"], "its code has changed"
+
+
+def test_every_method_of_the_study_is_tried(packed, tmp_path, monkeypatch):
+    monkeypatch.setattr(overfit, "row", lambda name, *_: {"method": name})
+    settings = ["--settings", str(REPOSITORY / "config" / "config.yaml")]
+    assert overfit.main([str(packed), str(tmp_path), *settings]) == 0
+    table = (tmp_path / "overfit.md").read_text().strip().splitlines()[4:]
+    methods = yaml.safe_load((REPOSITORY / "config" / "methods.yaml").read_text())
+    assert [line.strip("| ") for line in table] == list(methods)
 
 
 def test_learning_rates_follow_the_course_over_all_updates():
