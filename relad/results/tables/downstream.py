@@ -64,7 +64,7 @@ class Scored:
     note
         What must be said of it.
     constructed
-        Whether its AUC follows from what it is, so that there is nothing to estimate.
+        Whether its numbers follow from what it is: none is estimated, so none has an interval.
     """
 
     positive: np.ndarray
@@ -239,7 +239,7 @@ def _judged(scored: Scored, level: float) -> dict[str, Any]:
     notes = [scored.note] if scored.note else []
     if not n or not of:
         notes.append("one class only: nothing to tell apart")
-    elif smallest_p(n, of) > 1 - level:
+    elif not scored.constructed and smallest_p(n, of) > 1 - level:
         notes.append(f"too few of a class to decide: no p below {smallest_p(n, of):.2g}")
     if scored.scores is not None and n and of:
         row["auc"] = auc(scored.scores, label)
@@ -256,6 +256,7 @@ def _judged(scored: Scored, level: float) -> dict[str, Any]:
         for rate, (hits, among) in counted.items():
             if among:
                 row[f"{rate}{name}"] = float(hits.mean())
+            if among and not scored.constructed:
                 ends = share_interval(int(hits.sum()), among, level=level)
                 row |= _ends(f"{rate}{name}", ends)
     return {**row, "note": "; ".join(notes)}
@@ -339,7 +340,8 @@ def _caption(study: Study, result: Result) -> str:
         f"over the folds' models. AUC: [{level:g}% interval, Newcombe's method 5]",
         f"Sensitivity and specificity at the tracer's cut, [{level:g}% interval, Wilson]. Own cut: "
         "Youden's, chosen on the held-out scores of the training cohort's people in other folds "
-        "than the person's; there is none where only one fold was tested",
+        "than the person's; there is none where only one fold was tested. What is so by "
+        "construction has no interval",
         f"{LABELS[MRI_ONLY]}: age, brain volume, and mean T1w and FLAIR of every region of the "
         "atlas, standardised, L2 penalty and cut chosen inside the training fold",
     ]

@@ -33,6 +33,7 @@ from tests.helpers.fake_study import AFFINE, FakeStudy, entry, make_settings, sc
 
 DOWNSTREAM, POSITIVITY = entry("table", "downstream"), entry("table", "positivity")
 CUT = 1.3
+RATES = ("sensitivity", "specificity")
 #: Real SUVR of eight people, four in each of two folds.
 TRUE = dict(zip("ABCDEFGH", (1.0, 1.1, 1.5, 1.6, 1.2, 1.25, 1.4, 1.8), strict=True))
 
@@ -76,8 +77,14 @@ def test_a_table_tells_the_ceiling_the_methods_and_the_template(tmp_path, monkey
     found = downstream_rows(study, DOWNSTREAM).set_index("method")
     assert list(found.index) == [REAL, "rela", "unet", "template", MRI_ONLY]
     assert set(found["n_positive"]) == {4} and set(found["n_negative"]) == {4}
-    assert found.loc[REAL, "auc"] == 1 and np.isnan(found.loc[REAL, "auc_low"])
+    assert found.loc[REAL, ["auc", "sensitivity", "specificity"]].tolist() == [1, 1, 1]
     assert "by construction" in found.loc[REAL, "note"]
+    # What is no sample has no interval, what is one has.
+    ends = [f"{of}_{end}" for of in ("auc", *RATES) for end in ("low", "high")]
+    assert found.loc[[REAL, "template"], ends].isna().all(axis=None)
+    assert found.loc[["rela", "unet"], ends].notna().all(axis=None)
+    line = downstream_table(study, DOWNSTREAM).groups[0][0]
+    assert [cell.text for cell in line[5:8]] == ["1.00"] * 3
     assert found.loc["rela", "auc"] == 1 and 0.5 < found.loc["rela", "auc_low"] < 0.8
     label = np.array(list(TRUE.values())) >= CUT
     assert found.loc["unet", "auc"] == auc(np.array(list(noisy.values())), label)
@@ -106,9 +113,11 @@ def test_with_one_fold_there_is_no_own_cut_and_it_is_said(tmp_path, monkeypatch)
     study = with_folds(
         scores_of(tmp_path, *rows_of("unet", first)), monkeypatch, dict.fromkeys(first, 0)
     )
-    row = downstream_rows(study, DOWNSTREAM).set_index("method").loc["unet"]
+    found = downstream_rows(study, DOWNSTREAM).set_index("method")
+    row = found.loc["unet"]
     assert row["note"].startswith(NO_CUT) and np.isnan(row["cut_trained"])
     assert "too few of a class to decide: no p below 0.33" in row["note"]
+    assert "too few" not in found.loc[REAL, "note"]  # there is nothing to decide
 
 
 def test_people_elsewhere_are_cut_by_everybody_at_home(tmp_path, monkeypatch) -> None:
