@@ -44,7 +44,9 @@ _HEADERS = (
     *("Cohort", "Tracer", "Score", "n+", "n-", "AUC"),
     *("Sensitivity", "Specificity", "Sensitivity, own cut", "Specificity, own cut", "Note"),
 )
-NO_CUT = "no own cut: no people of both classes in other folds"
+#: Why a method has no cut of its own.
+NO_METRICS = "no own cut: no metrics of the training cohort given"
+NO_CUT = "no own cut: no people of both classes, told apart, in {}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
 def _folds(study: Study, values: pd.DataFrame) -> dict[tuple[str, str], str]:
     """(cohort, subject) -> fold whose models were tested on them, in the training cohort.
 
+    Told by the rows, and held to the packed cohort where that is given.
+
     Raises
     ------
     ReladError
@@ -123,13 +127,14 @@ def _folds(study: Study, values: pd.DataFrame) -> dict[tuple[str, str], str]:
         fitted on people it is tested on.
     """
     folds = {}
-    for cohort, dataset in study.packed.items():
-        if dataset.role != "train":
+    for cohort, entry in study.settings.cohorts.items():
+        if entry.role != "train":
             continue
         scores = study.scores[study.scores["cohort"] == cohort]
-        packed = {row["subject"]: row["fold"] for row in dataset.subjects}
+        dataset = study.packed.get(cohort)
+        packed = {row["subject"]: str(row["fold"]) for row in dataset.subjects} if dataset else None
         for subject, fold in scores[["subject", "fold"]].drop_duplicates().to_numpy():
-            if str(packed.get(subject)) != fold:
+            if packed is not None and packed.get(subject) != fold:
                 raise ReladError(
                     f"subject {subject} was tested in fold {fold}, but is packed in "
                     f"{packed.get(subject, 'none')}",
@@ -171,8 +176,8 @@ def _scored(
             yield method, Scored(label, constant, above, note=note, constructed=True)
             continue
         cuts = _own_cuts(values[values["method"] == method], mine, folds, cut.suvr)
-        if cuts is None:
-            yield method, Scored(label, scores, above, note=NO_CUT)
+        if isinstance(cuts, str):
+            yield method, Scored(label, scores, above, note=cuts)
         else:
             yield method, Scored(label, scores, above, cuts)
     yield MRI_ONLY, _from_mri(study, people, folds, cut)
@@ -180,21 +185,25 @@ def _scored(
 
 def _own_cuts(
     everywhere: pd.DataFrame, mine: pd.DataFrame, folds: dict[tuple[str, str], str], near: float
-) -> np.ndarray | None:
+) -> np.ndarray | str:
     """Youden's cut for each subject, of held-out scores of the training cohort's other people.
 
     For a subject of the training cohort, of those in the other folds; for one of another cohort,
-    of all. None where there are none, or none of one class.
+    of all. In words why there is none, where that is so for somebody.
     """
     keys = list(zip(everywhere["cohort"], everywhere["subject"], strict=True))
     at_home = np.array([key in folds for key in keys])
+    if not at_home.any():
+        return NO_METRICS
     fold_of = np.array([folds.get(key, "") for key in keys])
     scores, label = everywhere["suvr"].to_numpy(), everywhere["positive"].to_numpy()
     cuts = []
     for key in zip(mine["cohort"], mine["subject"], strict=True):
         others = at_home & (fold_of != folds.get(key))
-        cuts.append(youden_cut(scores[others], label[others], near) if others.any() else None)
-    return None if None in cuts else np.array(cuts)
+        cuts.append(youden_cut(scores[others], label[others], near))
+        if cuts[-1] is None:
+            return NO_CUT.format("other folds" if key in folds else "the training cohort")
+    return np.array(cuts)
 
 
 def _from_mri(

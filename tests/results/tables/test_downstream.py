@@ -21,6 +21,7 @@ from relad.results.tables import downstream
 from relad.results.tables.downstream import (
     MRI_ONLY,
     NO_CUT,
+    NO_METRICS,
     REAL,
     Scored,
     downstream_rows,
@@ -115,9 +116,30 @@ def test_with_one_fold_there_is_no_own_cut_and_it_is_said(tmp_path, monkeypatch)
     )
     found = downstream_rows(study, DOWNSTREAM).set_index("method")
     row = found.loc["unet"]
-    assert row["note"].startswith(NO_CUT) and np.isnan(row["cut_trained"])
+    assert row["note"].startswith(NO_CUT.format("other folds")) and np.isnan(row["cut_trained"])
     assert "too few of a class to decide: no p below 0.33" in row["note"]
     assert "too few" not in found.loc[REAL, "note"]  # there is nothing to decide
+
+
+def test_an_own_cut_needs_no_packed_data(tmp_path, monkeypatch) -> None:
+    study = scores_of(tmp_path, *rows_of("unet", shrunk(0.5)))
+    without = downstream_rows(study, DOWNSTREAM).set_index("method")
+    given = with_folds(study, monkeypatch, {s: int(s > "D") for s in TRUE})
+    with_packed = downstream_rows(given, DOWNSTREAM).set_index("method")
+    assert without.loc["unet", "note"] == ""
+    pd.testing.assert_series_equal(without.loc["unet"], with_packed.loc["unet"])
+
+
+def test_elsewhere_it_is_said_whom_an_own_cut_lacks(tmp_path) -> None:
+    away = [{**row, "cohort": "elsewhere"} for row in rows_of("unet", TRUE)]
+    at_home = rows_of("unet", {s: v for s, v in TRUE.items() if v >= CUT})
+    notes = []
+    for name, home in (("none", []), ("positive", at_home)):
+        (tmp_path / name).mkdir()
+        found = downstream_rows(scores_of(tmp_path / name, *home, *away), DOWNSTREAM)
+        of = found[(found["cohort"] == "elsewhere") & (found["method"] == "unet")]
+        notes += of["note"].tolist()
+    assert notes == [NO_METRICS, NO_CUT.format("the training cohort")]
 
 
 def test_people_elsewhere_are_cut_by_everybody_at_home(tmp_path, monkeypatch) -> None:
