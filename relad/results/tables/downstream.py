@@ -87,6 +87,8 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
         folds; where a cut's region is not known.
     """
     level, same = study.settings.evaluation.interval, alike(study)
+    training = next((d for d in study.packed.values() if d.role == "train"), None)
+    fitted = None if training is None else mri_only.OfFolds(training)
     rows = []
     for methods in study.comparisons(result):
         found = regional_values(study, result, methods)
@@ -100,13 +102,14 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
                 of = values[values["cohort"] == cohort]
                 if of.empty:
                     continue
-                for method, scored in _scored(study, values, of, folds, same, entry.positivity):
+                cut = entry.positivity
+                for method, scored in _scored(study, values, of, folds, same, cut, fitted):
                     rows.append(
                         {
                             "cohort": cohort,
                             "tracer": tracer,
-                            "region": entry.positivity.region,
-                            "cut_suvr": entry.positivity.suvr,
+                            "region": cut.region,
+                            "cut_suvr": cut.suvr,
                             "method": method,
                             **_judged(scored, level),
                             "data": of["data"].iloc[0],
@@ -152,6 +155,7 @@ def _scored(
     folds: dict[tuple[str, str], str],
     same: set[tuple[str, str, str]],
     cut: Positivity,
+    fitted: mri_only.OfFolds | None,
 ) -> Iterator[tuple[str, Scored]]:
     """Yield what is compared in a cohort: real PET, every method, and MRI alone."""
     cohort, tracer = of["cohort"].iloc[0], of["tracer"].iloc[0]
@@ -180,7 +184,7 @@ def _scored(
             yield method, Scored(label, scores, above, note=cuts)
         else:
             yield method, Scored(label, scores, above, cuts)
-    yield MRI_ONLY, _from_mri(study, people, folds, cut)
+    yield MRI_ONLY, _from_mri(study, people, folds, cut, fitted)
 
 
 def _own_cuts(
@@ -207,36 +211,34 @@ def _own_cuts(
 
 
 def _from_mri(
-    study: Study, people: pd.DataFrame, folds: dict[tuple[str, str], str], cut: Positivity
+    study: Study,
+    people: pd.DataFrame,
+    folds: dict[tuple[str, str], str],
+    cut: Positivity,
+    fitted: mri_only.OfFolds | None,
 ) -> Scored:
     """MRI and age alone, fitted on each training fold; elsewhere the mean over these models."""
     cohort, tracer = people["cohort"].iloc[0], people["tracer"].iloc[0]
     label = people["positive"].to_numpy()
-    training = next((d for d in study.packed.values() if d.role == "train"), None)
-    if training is None or cohort not in study.packed:
-        missing = "the training cohort" if training is None else f"cohort {cohort}"
+    if fitted is None or cohort not in study.packed:
+        missing = "the training cohort" if fitted is None else f"cohort {cohort}"
         return Scored(label, note=f"not fitted: give --packed of {missing}")
     here = study.packed[cohort]
-    known = mri_only.features(training)
-    tested = known if here is training else mri_only.features(here)
-    truth = mri_only.real_suvr(training, tracer, cut.region)
     index = {row["subject"]: row["index"] for row in here.subjects}
-    tested = tested[[index[subject] for subject in people["subject"]]]
-    fold_of = np.array([str(row["fold"]) for row in training.subjects])
+    tested = fitted.features(here)[[index[subject] for subject in people["subject"]]]
     mine = np.array([folds.get((cohort, subject), "") for subject in people["subject"]])
     # The folds whose models were tested here, which a cohort elsewhere has without those at home.
     models = sorted(study.scores.loc[study.scores["cohort"] == cohort, "fold"].unique())
     scores, cuts = np.zeros(len(label)), np.zeros(len(label))
     for fold in models:
-        train = (fold_of != fold) & np.isfinite(truth)
-        positive_ones = truth[train] >= cut.suvr
-        model = mri_only.fit(known[train], positive_ones)
-        if model is None:
-            n, of = int(positive_ones.sum()), int((~positive_ones).sum())
-            return Scored(label, note=f"not fitted: fold {fold} trains on n+ = {n}, n- = {of}")
-        share = (mine == fold) if here is training else np.full(len(label), 1 / len(models))
-        scores += share * model.probability(tested)
-        cuts += share * model.cut
+        of = fitted.of_fold(tracer, cut, fold)
+        if of.model is None:
+            told = f"fold {fold} trains on n+ = {of.n_positive}, n- = {of.n_negative}"
+            return Scored(label, note=f"not fitted: {told}")
+        at_home = here is fitted.training
+        share = (mine == fold) if at_home else np.full(len(label), 1 / len(models))
+        scores += share * of.model.probability(tested)
+        cuts += share * of.model.cut
     return Scored(label, scores, cuts=cuts)
 
 

@@ -15,7 +15,9 @@ from relad.data.window import to_unit
 from relad.errors import ReladError
 from relad.fileio import read_table, write_table
 from relad.imaging import atlas
+from relad.results import mri_only
 from relad.results.discrimination import auc
+from relad.results.mri_only import OfFolds
 from relad.results.study import Study
 from relad.results.tables import downstream
 from relad.results.tables.downstream import (
@@ -29,7 +31,7 @@ from relad.results.tables.downstream import (
     positivity_rows,
     positivity_table,
 )
-from relad.study.settings import Positivity
+from relad.study.settings import Positivity, ResultSettings, typed
 from tests.helpers.fake_study import AFFINE, FakeStudy, entry, make_settings, score, scores_of
 
 DOWNSTREAM, POSITIVITY = entry("table", "downstream"), entry("table", "positivity")
@@ -63,7 +65,9 @@ class Packed:
 
 
 def with_folds(study: Study, monkeypatch: pytest.MonkeyPatch, folds: dict[str, int]) -> Study:
-    def unfitted(study: Study, people: pd.DataFrame, folds: dict, cut: Positivity) -> Scored:
+    def unfitted(
+        study: Study, people: pd.DataFrame, folds: dict, cut: Positivity, fitted: OfFolds | None
+    ) -> Scored:
         return Scored(people["positive"].to_numpy())
 
     monkeypatch.setattr(downstream, "_from_mri", unfitted)
@@ -232,6 +236,29 @@ def test_what_mri_shows_is_found_at_home_and_elsewhere(visible) -> None:
     study.scores = study.scores[study.scores["cohort"] == "elsewhere"]
     alone = downstream_rows(study, DOWNSTREAM)
     assert alone.loc[alone["method"] == MRI_ONLY, "auc"].tolist() == [1]
+
+
+def test_each_cohort_is_measured_and_each_model_fitted_once(visible, monkeypatch) -> None:
+    """Two cohorts, two tracers with a cut, one fold that is tested: one model a tracer."""
+    settings = make_settings()
+    settings["tracers"]["amyloid"]["positivity"] = settings["tracers"]["tau"]["positivity"]
+    study, made = visible.read(), {"features": 0, "fit": 0}
+    study.settings = typed(ResultSettings, settings)
+
+    def counted(name: str):
+        original = getattr(mri_only, name)
+
+        def call(*given):
+            made[name] += 1
+            return original(*given)
+
+        return call
+
+    for name in made:
+        monkeypatch.setattr(mri_only, name, counted(name))
+    found = downstream_rows(study, DOWNSTREAM)
+    assert (found["method"] == MRI_ONLY).sum() == 4
+    assert made == {"features": 2, "fit": 2}
 
 
 def test_it_never_sees_the_pet_of_those_it_is_tested_on(visible, tmp_path) -> None:
