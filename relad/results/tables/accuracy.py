@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from relad.data.window import width
-from relad.results.ceiling import ceiling_values
+from relad.results.ceiling import ceiling_values, floor_of
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
 from relad.results.statistics import FEW_SUBJECTS, holm, mean_interval, paired_comparison
@@ -213,20 +213,20 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
     """Lines that tell who beats the floor: PSNR over tracers, against the first of its family.
 
     Subject by subject, by Wilcoxon's signed-rank test, Holm's correction over the methods of a
-    cohort. Empty where no method of the family ``floor`` was tested.
+    cohort. Empty where no method of that family was tested.
     """
     level = 1 - study.settings.evaluation.interval
     for methods in study.comparisons(result):
         values = mean_over_tracers(study.values(result, methods))
         for cohort, of in values.groupby("cohort", observed=True):
             psnr = of.pivot(index="subject", columns="method", values="psnr")
-            floors = [m for m in psnr if study.settings.methods[m].family == "floor"]
-            others = [m for m in psnr if m not in floors[:1]]
-            if not floors or not others:
+            floor = floor_of(study, list(psnr))
+            others = [m for m in psnr if m != floor]
+            if floor is None or not others:
                 continue
-            base = psnr[floors[0]]
+            base = psnr[floor]
             yield (
-                f"{cohort}: mean PSNR over tracers, relative to {study.label(floors[0])} "
+                f"{cohort}: mean PSNR over tracers, relative to {study.label(floor)} "
                 f"({base.mean():.2f} dB), n = {len(base)} subjects, Wilcoxon's test with Holm's "
                 f"correction, level {level:.2g}"
             )
