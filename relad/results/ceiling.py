@@ -23,11 +23,12 @@ import pandas as pd
 from scipy import stats
 
 from relad.errors import ReladError
+from relad.results.intervals import with_ends
 from relad.results.study import Study
 from relad.study.catalogue import CEILING, FLOOR, Result
 
 #: Columns of a method's way in percent, with the ends of its interval.
-WAY = ("way", "way_low", "way_high")
+WAY = with_ends("way")
 
 
 def floor_of(study: Study, methods: Sequence[str]) -> str | None:

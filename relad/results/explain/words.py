@@ -9,6 +9,7 @@ import pandas as pd
 
 from relad.results.explain.ancestry import Ran, scans_of
 from relad.results.explain.cell import Cell, SubjectValue, same, subject_values, summary_of
+from relad.results.intervals import ENDS
 from relad.results.metrics import METRICS
 
 #: Columns of tables that name what a row is of.
@@ -62,7 +63,7 @@ def _values(cell: Cell, values: Sequence[SubjectValue]) -> Iterator[str]:
     if several or cell.metric is None:
         return
     level = cell.origin.settings.evaluation.interval
-    names = {"": "mean over subjects", "_low": "lower end", "_high": "upper end"}
+    names = dict(zip(ENDS, ("mean over subjects", "lower end", "upper end"), strict=True))
     for end, number in summary_of(values, level).items():
         if cell.column == cell.metric + end and same(cell.text, f"{number:.6f}"):
             what = names[end] + (f" of the {100 * level:g}% t interval" if end else "")

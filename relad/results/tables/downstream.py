@@ -18,11 +18,12 @@ from relad.results.discrimination import (
     smallest_p,
     youden_cut,
 )
+from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS
 from relad.results.regional import GROUPS, alike, positive, regional_values
 from relad.results.statistics import mean_interval
 from relad.results.study import Study
-from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
+from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
 from relad.study.settings import Positivity
@@ -32,13 +33,10 @@ REAL, MRI_ONLY = "real-pet", "mri-only"
 LABELS = {REAL: "Real PET (ceiling)", MRI_ONLY: "MRI and age alone (logistic regression)"}
 
 _RATES = ("sensitivity", "specificity")
+_OWN_RATES = tuple(f"{rate}_trained" for rate in _RATES)
 COLUMNS = (
     *("cohort", "tracer", "region", "cut_suvr", "method", "n_positive", "n_negative"),
-    *("auc", "auc_low", "auc_high"),
-    *(f"{rate}{end}" for rate in _RATES for end in ("", "_low", "_high")),
-    "cut_trained",
-    *(f"{rate}_trained{end}" for rate in _RATES for end in ("", "_low", "_high")),
-    *("note", "data"),
+    *(*with_ends("auc", *_RATES), "cut_trained", *with_ends(*_OWN_RATES), "note", "data"),
 )
 _HEADERS = (
     *("Cohort", "Tracer", "Score", "n+", "n-", "AUC"),
@@ -255,7 +253,7 @@ def _judged(scored: Scored, level: float) -> dict[str, Any]:
     if scored.scores is not None and n and of:
         row["auc"] = auc(scored.scores, label)
         if not scored.constructed:
-            row |= _ends("auc", auc_interval(row["auc"], n, of, level=level))
+            row |= ends("auc", auc_interval(row["auc"], n, of, level=level))
     called = {"": scored.above}
     if scored.cuts is not None:
         row["cut_trained"] = float(scored.cuts.mean())
@@ -268,13 +266,9 @@ def _judged(scored: Scored, level: float) -> dict[str, Any]:
             if among:
                 row[f"{rate}{name}"] = float(hits.mean())
             if among and not scored.constructed:
-                ends = share_interval(int(hits.sum()), among, level=level)
-                row |= _ends(f"{rate}{name}", ends)
+                interval = share_interval(int(hits.sum()), among, level=level)
+                row |= ends(f"{rate}{name}", interval)
     return {**row, "note": "; ".join(notes)}
-
-
-def _ends(name: str, interval: tuple[float, float]) -> dict[str, float]:
-    return {f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 
 def downstream_table(study: Study, result: Result) -> Table | None:
@@ -306,19 +300,10 @@ def _line(study: Study, row: dict[str, Any]) -> list[Cell]:
         LABELS[method] if method in LABELS else study.label(method),
         str(row["n_positive"]),
         str(row["n_negative"]),
-        *(_with_ends(row, name) for name in ("auc", *_RATES, *(f"{r}_trained" for r in _RATES))),
+        *(with_interval(row, name, "z.2f") for name in ("auc", *_RATES, *_OWN_RATES)),
         row["note"] or "-",
     )
     return [Cell(text) for text in texts]
-
-
-def _with_ends(row: dict[str, Any], name: str, form: str = "z.2f") -> str:
-    """A number with its interval, as far as there is any."""
-    value, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
-    if pd.isna(value):
-        return NOT_AVAILABLE
-    interval = "" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]"
-    return f"{value:{form}}{interval}"
 
 
 def _cuts_told(study: Study) -> str:
@@ -365,7 +350,7 @@ _BRAIN = ("psnr", "mae")
 _OF_GROUP = (*_BRAIN, "bias")
 GROUP_COLUMNS = (
     *("cohort", "tracer", "region", "group", "method", "n"),
-    *(f"{name}{end}" for name in _OF_GROUP for end in ("", "_low", "_high")),
+    *with_ends(*_OF_GROUP),
     *("note", "data"),
 )
 
@@ -407,7 +392,7 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
                     for name in _OF_GROUP if len(mine) else ():
                         row[name] = float(mine[name].mean())
                         interval = mean_interval(mine[name], level=level)
-                        row |= {} if interval is None else _ends(name, interval)
+                        row |= ends(name, interval)
                     rows.append(row)
     table = pd.DataFrame(rows, columns=GROUP_COLUMNS)
     order = {name: k for k, name in enumerate(dict.fromkeys(table["method"]))}
@@ -452,7 +437,7 @@ def positivity_table(study: Study, result: Result) -> Table | None:
                     Cell(row["group"]),
                     Cell(study.label(row["method"])),
                     Cell(f"{row['n']} ({row['note']})" if row["note"] else str(row["n"])),
-                    *(Cell(_with_ends(row, name, forms[name])) for name in _OF_GROUP),
+                    *(Cell(with_interval(row, name, forms[name])) for name in _OF_GROUP),
                 ]
                 for row in of.to_dict("records")
             ]
