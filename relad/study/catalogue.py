@@ -289,7 +289,7 @@ RESULTS = (
     Result(
         TABLE,
         "positivity",
-        "relad.results.tables.downstream:positivity_table",
+        "relad.results.tables.positivity:positivity_table",
         "Errors of positive and of negative people apart",
         role=None,
         metrics=("psnr", "mae", "suvr", "suvr_true"),
