@@ -18,12 +18,13 @@ from relad.fileio import content_of, read_object, write_json
 from relad.results.hashed import Made, found, told
 from relad.study import catalogue
 from relad.study.catalogue import TABLE, Result
+from relad.study.paths import TRAINING_RECORD
 from relad.study.provenance import describe
 from relad.study.settings import ResultSettings, plain, typed
 
 #: What is hashed of a folder of each kind; of metrics the file itself.
 TOLD_BY = {
-    "models": ("train.json",),
+    "models": (TRAINING_RECORD,),
     "synthesized": ("synthesis.json",),
     "packed": ("dataset.json",),
 }

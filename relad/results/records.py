@@ -12,6 +12,7 @@ import numpy as np
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
 from relad.status import Kind
+from relad.study.paths import TRAINING_RECORD
 from relad.study.settings import ComparedMethod, typed
 
 
@@ -107,7 +108,8 @@ def read_training(folder: str | Path) -> Training:
         "counts.updates",
         "measured",
     )
-    return Training(Path(folder), **_read(Path(folder) / "train.json", Training, needed, "train"))
+    file = Path(folder) / TRAINING_RECORD
+    return Training(Path(folder), **_read(file, Training, needed, "train"))
 
 
 def read_synthesis(folder: str | Path) -> Synthesis:

@@ -20,7 +20,7 @@ from relad.results.runs import Run, kinds_of, read_evaluation
 from relad.status import note_of
 from relad.study import catalogue
 from relad.study.catalogue import Caption
-from relad.study.paths import CRATE
+from relad.study.paths import CRATE, TRAINING_LOG, TRAINING_RECORD
 
 _CRATE = "https://w3id.org/ro/crate/1.1"
 _WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
@@ -42,8 +42,8 @@ _MEDIA = {
 _TOLD = {
     ".table.json": "what the table of this name was made of, file by file with hashes",
     ".figure.json": "what the figure of this name was made of, file by file with hashes",
-    "train.json": "record of a training: people by part, settings, code, versions, cost",
-    "log.csv": "losses and validation of a training, by update",
+    TRAINING_RECORD: "record of a training: people by part, settings, code, versions, cost",
+    TRAINING_LOG: "losses and validation of a training, by update",
     "synthesis.json": "record of a synthesis",
     "dataset.json": "description of a packed cohort: tracers, windows, grid, checksums",
     "report.html": "the study on one page",
@@ -233,7 +233,7 @@ def _given_and_made(run: Run) -> tuple[list[Path], list[Path]]:
         given = [made.path for made in (evaluation.synthesized, evaluation.packed) if made]
         return given, [metrics, run.file]
     if run.step == "train":
-        return [], [run.file, run.file.with_name("log.csv")]
+        return [], [run.file, run.file.with_name(TRAINING_LOG)]
     if run.step in ("tables", "figures"):
         return _of_origin(run)
     return [], [run.file]

@@ -11,6 +11,7 @@ from relad.results.explain.ancestry import Ran, scans_of
 from relad.results.explain.cell import Cell, SubjectValue, same, subject_values, summary_of
 from relad.results.intervals import ENDS
 from relad.results.metrics import METRICS
+from relad.study.paths import TRAINING_RECORD
 
 #: Columns of tables that name what a row is of.
 _NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "group",
@@ -90,7 +91,7 @@ def _runs(cell: Cell, runs: Sequence[Ran]) -> Iterator[str]:
             yield "  model      the table was not given it (--models)"
         else:
             trained = ran.training
-            yield f"  model      {ran.model / 'train.json'}"
+            yield f"  model      {ran.model / TRAINING_RECORD}"
             people = ", ".join(f"{k} {len(v)}" for k, v in trained["subjects"].items())
             yield (
                 f"             {trained['counts']['updates']} updates on {people}; "
