@@ -79,8 +79,7 @@ def contents(results: Path, *, images: bool) -> Contents:
     faces = images or all(kind is Kind.SIMULATED for _, kind in kinds_told(study.runs))
     why = "shows images of people (--images takes it along)"
     for origin in found:
-        kind = origin.result.kind
-        forms = [origin.product.with_suffix(f".{form}") for form in catalogue.SUFFIXES[kind]]
+        kind, forms = origin.result.kind, origin.forms
         # Of packed images a figure shows some; a table holds numbers, whatever it was made of.
         if kind == catalogue.FIGURE and "packed" in origin.result.needs and not faces:
             study.left |= dict.fromkeys(forms[:-1], why)
