@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks import report
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
+from relad.study.paths import TRAINING_LOG, TRAINING_RECORD
 
 
 def numbers(rows: list[dict[str, str]], key: str) -> list[float]:
@@ -31,7 +32,7 @@ def numbers(rows: list[dict[str, str]], key: str) -> list[float]:
 
 def line(folder: Path) -> dict[str, Any]:
     """Row of one training's folder."""
-    info, rows = read_json(folder / "train.json"), read_table(folder / "log.csv")
+    info, rows = read_json(folder / TRAINING_RECORD), read_table(folder / TRAINING_LOG)
     if not numbers(rows, "discriminator"):
         raise ReladError("has no adversary", file=folder)
     on = [row for row in rows if row["discriminator"]]

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relad.bundle.form import PARTS, RECORD, SCORES, UNSPECIFIED
+from relad.bundle.form import PARTS, SCORES, UNSPECIFIED
 from relad.status import RESEARCH_ONLY, Kind, Modality
+from relad.study.paths import TRAINING_RECORD
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _training(info: Mapping[str, Any]) -> str:
         said.append(f"{counts['updates']} updates{batch}.")
     if "seconds" in measured:
         said.append(f"{measured['seconds']:.0f} s on {measured.get('device', 'a device unknown')}.")
-    said.append("All settings stand in `train.json` (`entry`, `provenance`).")
+    said.append(f"All settings stand in `{TRAINING_RECORD}` (`entry`, `provenance`).")
     return " ".join(said)
 
 
@@ -187,8 +188,8 @@ def _preprocessing(settings: Mapping[str, Any] | None) -> str:
     masks = "masks that you bring" if brains == "derivatives" else f"`{brains}`"
     return (
         f"MNI152, {' x '.join(map(str, grid['shape']))} voxels of {grid['voxel_mm']:g} mm; map to "
-        f"MNI `{registration.get('to_mni')}`; brains by {masks}. All settings stand in `{RECORD}` "
-        "(`preprocessing`): scans must have gone the same way."
+        f"MNI `{registration.get('to_mni')}`; brains by {masks}. All settings stand in "
+        f"`{TRAINING_RECORD}` (`preprocessing`): scans must have gone the same way."
     )
 
 
@@ -203,8 +204,8 @@ def _limits(info: Mapping[str, Any], scores: Sequence[Score]) -> str:
     if not any(score.cohort != info["cohort"] for score in scores):
         said.append("It was not tested on another cohort, as far as this card knows.")
     said.append(
-        f"`{RECORD}` names the pseudonyms of the people it was trained on, so that nobody tests "
-        "it on them."
+        f"`{TRAINING_RECORD}` names the pseudonyms of the people it was trained on, so that nobody "
+        "tests it on them."
     )
     return "\n".join(f"- {line}" for line in said)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relad.study.paths import TRAINING_LOG, TRAINING_RECORD, WEIGHTS
+
 #: What ``manifest.json`` calls itself, and the one version of it that is read and written here.
 FORMAT, VERSION = "relad-model", 1
 
@@ -32,7 +34,6 @@ class Part:
 
 _TEXT = 2**22
 MANIFEST, CARD, SCORES = "manifest.json", "README.md", "scores.csv"
-RECORD, WEIGHTS = "train.json", "model.safetensors"
 
 #: Every file that a bundle may hold, in the order of the archive. The one list to which a file that
 #: models come to carry is added, and with it :data:`VERSION`: older versions refuse what they do
@@ -41,10 +42,10 @@ RECORD, WEIGHTS = "train.json", "model.safetensors"
 PARTS = {
     MANIFEST: Part("format, licence, sizes and checksums", 2**16, needed=True, of_model=False),
     CARD: Part("this text", _TEXT, needed=True, of_model=False),
-    RECORD: Part(
+    TRAINING_RECORD: Part(
         "method, inputs, tracers, training, preprocessing, provenance", _TEXT, needed=True
     ),
-    "log.csv": Part("losses and validation during the training", 2**24),
+    TRAINING_LOG: Part("losses and validation during the training", 2**24),
     SCORES: Part("scores of test subjects", _TEXT, of_model=False),
     WEIGHTS: Part("weights of the generator and the data scaling", 2**31 - 2**26, needed=True),
 }

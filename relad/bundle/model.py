@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch.overrides import TorchFunctionMode
 
 from relad import __version__
-from relad.bundle.form import PARTS, RECORD, WEIGHTS
+from relad.bundle.form import PARTS
 from relad.bundle.text import parsed, shown
 from relad.compute.devices import PRECISIONS
 from relad.errors import ReladError
@@ -31,7 +31,7 @@ from relad.methods.synthesis import load_model
 from relad.status import Kind, Modality
 from relad.study import plugins
 from relad.study.fingerprints import file_of
-from relad.study.paths import REPOSITORY
+from relad.study.paths import REPOSITORY, TRAINING_RECORD, WEIGHTS
 from relad.study.settings import BRAIN_EXTRACTIONS, TrainedMethod, typed
 
 #: Modules whose classes are this project's methods.
@@ -77,10 +77,11 @@ def check(folder: Path, path: Path, manifest: Mapping[str, Any]) -> dict[str, An
         for name in PARTS
         if name.endswith(".json") and (folder / name).exists()
     }
-    info = checked_record(told[RECORD], path)
+    info = checked_record(told[TRAINING_RECORD], path)
     if manifest["kind"] != info["kind"]:
         raise ReladError(
-            f"says {shown(manifest['kind'])} data on its face, but {info['kind']} in {RECORD}",
+            f"says {shown(manifest['kind'])} data on its face, but {info['kind']} in "
+            f"{TRAINING_RECORD}",
             file=path,
         )
     shapes = weights(folder / WEIGHTS, path)
@@ -112,7 +113,7 @@ def checked_record(info: Any, path: Path) -> dict[str, Any]:
 
     def require(good: bool, key: str, what: str) -> None:
         if not good:
-            raise ReladError(f"{RECORD}: {key} is not {what}", file=path)
+            raise ReladError(f"{TRAINING_RECORD}: {key} is not {what}", file=path)
 
     require(isinstance(info, dict), "it", "a mapping")
     entry = info.get("entry")

@@ -18,7 +18,6 @@ from relad.bundle.form import (
     FORMAT,
     MANIFEST,
     PARTS,
-    RECORD,
     SCORES,
     VERSION,
 )
@@ -26,6 +25,7 @@ from relad.bundle.text import parsed
 from relad.errors import ReladError
 from relad.fileio import scratch_folder, whole_file
 from relad.status import RESEARCH_ONLY, Kind
+from relad.study.paths import TRAINING_RECORD
 from relad.study.settings import BRAIN_EXTRACTIONS
 
 
@@ -88,10 +88,10 @@ def export(
             raise ReladError(
                 f"is larger than a bundle takes ({PARTS[name].limit} bytes)", file=source
             )
-    told = parsed((folder / RECORD).read_bytes(), RECORD, folder)
+    told = parsed((folder / TRAINING_RECORD).read_bytes(), TRAINING_RECORD, folder)
     info = model.checked_record(_without_command(told), folder)
     if info is not told:
-        members[RECORD] = (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode()
+        members[TRAINING_RECORD] = (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode()
     if scores:
         members[SCORES] = _table(scores)
     names = [name for name in PARTS if name in members or name in (MANIFEST, CARD)]

@@ -18,6 +18,7 @@ from relad.data.window import to_suvr
 from relad.errors import ReladError
 from relad.fileio import content_of, read_object
 from relad.methods.method import Method, build
+from relad.study.paths import TRAINING_RECORD, WEIGHTS
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainedMethod, typed
 
@@ -35,14 +36,15 @@ def load_model(folder: Path, device: torch.device) -> tuple[Method, Scaling, dic
     ReladError
         Where a file is missing or the weights do not fit the method.
     """
-    file, needs = folder / "train.json", ("method", "entry", "inputs", "tracers", "cohort", "fold")
+    needs = ("method", "entry", "inputs", "tracers", "cohort", "fold")
+    file = folder / TRAINING_RECORD
     info = read_object(file, (*needs, "seed", "counts", "provenance"))
     with content_of(file, "record of a training", hint="train the model again"):
         entry = typed(TrainedMethod, info["entry"])
         inputs, tracers = operator.index(info["inputs"]), list(info["tracers"])
         _ = info["counts"]["updates"], info["provenance"]["settings"]  # synthesis.json repeats them
         method = build(info["method"], entry, inputs=inputs, tracers=len(tracers))
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     try:
         parts: dict[str, dict[str, torch.Tensor]] = {"generator": {}, "scaling": {}}
         for key, value in load_file(weights).items():

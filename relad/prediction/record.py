@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relad.bundle.form import RECORD, WEIGHTS
 from relad.errors import DataError, ReladError
 from relad.fileio import content_of, read_json
 from relad.imaging.labels import sha256_of
 from relad.status import Kind
+from relad.study.paths import TRAINING_RECORD, WEIGHTS
 from relad.study.settings import PreprocessSettings, Tracer, TrainedMethod, typed
 
 
@@ -58,10 +58,10 @@ class Record:
         ReladError
             Where there is none, it is damaged, or it lacks what an application needs.
         """
-        file = folder / RECORD
+        file = folder / TRAINING_RECORD
         if not folder.is_dir() or not file.is_file():
             raise ReladError(
-                f"is no trained model (it holds no {RECORD})",
+                f"is no trained model (it holds no {TRAINING_RECORD})",
                 file=folder,
                 hint="name a folder such as results/models/rela/fold-0_seed-0",
             )

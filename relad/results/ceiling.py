@@ -23,17 +23,16 @@ import pandas as pd
 from scipy import stats
 
 from relad.errors import ReladError
+from relad.results.intervals import with_ends
 from relad.results.study import Study
-from relad.study.catalogue import CEILING, Result
+from relad.study.catalogue import CEILING, FLOOR, Result
 
-#: Family of the methods that look at nothing of the person; the first of them is the floor.
-FLOOR = "floor"
 #: Columns of a method's way in percent, with the ends of its interval.
-WAY = ("way", "way_low", "way_high")
+WAY = with_ends("way")
 
 
 def floor_of(study: Study, methods: Sequence[str]) -> str | None:
-    """First method of the family ``floor`` among those that are compared."""
+    """First method of the family :data:`FLOOR` among those that are compared."""
     known = study.settings.methods
     return next((method for method in methods if known[method].family == FLOOR), None)
 

@@ -35,12 +35,14 @@ class Made:
         return None
 
 
+def relative(file: Path, folder: Path) -> str:
+    """How a file is named in one that lies in ``folder``."""
+    return Path(os.path.relpath(file, folder)).as_posix()
+
+
 def told(files: Iterable[Path], folder: Path) -> list[dict[str, str]]:
     """Files for a record that lies in ``folder``; inverse of :func:`found`."""
-    return [
-        {"path": Path(os.path.relpath(file, folder)).as_posix(), "sha256": sha256_of(file)}
-        for file in files
-    ]
+    return [{"path": relative(file, folder), "sha256": sha256_of(file)} for file in files]
 
 
 def found(entries: Iterable[Mapping[str, str]], folder: Path) -> list[Made]:

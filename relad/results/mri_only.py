@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from relad.data.window import to_suvr
 from relad.imaging import atlas
 from relad.results.discrimination import youden_cut
 from relad.results.metrics import is_covered, mask_of
+from relad.study.settings import Positivity
 
 #: Fewest training people of either class: fewer leave no fold to choose the penalty on.
 MIN_CLASS = 2
@@ -118,3 +120,40 @@ def fit(of: np.ndarray, positive: Sequence[bool] | np.ndarray) -> Classifier | N
     held_out = cross_val_predict(best, of[:, known], positive, cv=inner, method="predict_proba")
     cut = youden_cut(held_out[:, 1], positive, near=0.5)
     return Classifier(best, known, 0.5 if cut is None else cut)
+
+
+@dataclass(frozen=True)
+class OfFold:
+    """What a training fold gave: a model, or None, and how many of either class it has."""
+
+    model: Classifier | None
+    n_positive: int
+    n_negative: int
+
+
+class OfFolds:
+    """Models of a packed training cohort's folds, each fitted once, whoever is tested by it.
+
+    Attributes
+    ----------
+    training
+        The cohort.
+    features
+        :func:`features` of a cohort, measured once.
+    of_fold
+        Tracer, cut and fold -> :class:`OfFold`, fitted on the people of all other folds.
+    """
+
+    def __init__(self, training: PackedDataset):
+        self.training = training
+        self.features = cache(features)
+        self.of_fold = cache(self._fitted)
+        self._fold_of = np.array([str(row["fold"]) for row in training.subjects])
+        self._truth = cache(real_suvr)
+
+    def _fitted(self, tracer: str, cut: Positivity, fold: str) -> OfFold:
+        truth = self._truth(self.training, tracer, cut.region)
+        train = (self._fold_of != fold) & np.isfinite(truth)
+        positive = truth[train] >= cut.suvr
+        model = fit(self.features(self.training)[train], positive)
+        return OfFold(model, int(positive.sum()), int((~positive).sum()))

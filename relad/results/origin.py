@@ -18,12 +18,13 @@ from relad.fileio import content_of, read_object, write_json
 from relad.results.hashed import Made, found, told
 from relad.study import catalogue
 from relad.study.catalogue import TABLE, Result
+from relad.study.paths import TRAINING_RECORD
 from relad.study.provenance import describe
 from relad.study.settings import ResultSettings, plain, typed
 
 #: What is hashed of a folder of each kind; of metrics the file itself.
 TOLD_BY = {
-    "models": ("train.json",),
+    "models": (TRAINING_RECORD,),
     "synthesized": ("synthesis.json",),
     "packed": ("dataset.json",),
 }
@@ -57,9 +58,21 @@ class Origin:
     provenance: dict[str, Any]
 
     @property
+    def forms(self) -> list[Path]:
+        """The table or figure in all its forms, itself first, that with its caption last."""
+        suffixes = catalogue.SUFFIXES[self.result.kind]
+        return [self.file.with_name(f"{self.result.name}.{suffix}") for suffix in suffixes]
+
+    @property
     def product(self) -> Path:
         """The table or figure itself."""
-        return self.file.with_name(f"{self.result.name}.{catalogue.SUFFIXES[self.result.kind][0]}")
+        return self.forms[0]
+
+    @property
+    def caption(self) -> tuple[str, str]:
+        """What must not be overlooked, or an empty string, and the caption."""
+        note, _, text = catalogue.Caption(self.forms[-1]).read().rpartition("**\n\n")
+        return note.removeprefix("**"), text
 
     def require_unchanged(self) -> None:
         """Refuse files that are no longer there, or no longer what they were.

@@ -12,6 +12,7 @@ import numpy as np
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
 from relad.status import Kind
+from relad.study.paths import TRAINING_RECORD
 from relad.study.settings import ComparedMethod, typed
 
 
@@ -107,7 +108,8 @@ def read_training(folder: str | Path) -> Training:
         "counts.updates",
         "measured",
     )
-    return Training(Path(folder), **_read(Path(folder) / "train.json", Training, needed, "train"))
+    file = Path(folder) / TRAINING_RECORD
+    return Training(Path(folder), **_read(file, Training, needed, "train"))
 
 
 def read_synthesis(folder: str | Path) -> Synthesis:
@@ -197,20 +199,34 @@ def _refuse(training: Training, other: Training, what: str) -> None:
 
 
 def code_note(trainings: Iterable[Training], methods: Mapping[str, ComparedMethod]) -> str:
-    """Sentences on models that different versions of the code trained; empty if one did."""
-    loops: dict[str, dict[str, None]] = {}
+    """Sentences on models that different versions of the code trained; empty if one did.
+
+    Each method is named once: with those of its version of the training code, or, where its own
+    models have several, after these.
+    """
+    loops: dict[str, set[str]] = {}
     own: dict[str, set[str]] = {}
     for training in trainings:
         label = methods[training.method].label
-        loops.setdefault(training.code["training"], {})[label] = None
+        loops.setdefault(label, set()).add(training.code["training"])
         own.setdefault(label, set()).add(training.code.get("method", ""))
-    said = []
-    if len(loops) > 1:
-        told = "; ".join(", ".join(labels) for labels in loops.values())
-        said.append(f"The models were trained by different versions of the training code ({told}).")
-    if changed := [label for label, codes in own.items() if len(codes) > 1]:
-        said.append(f"Of {', '.join(changed)} the models differ in the version of its own code.")
-    return " ".join(said)
+    changed = [label for label, codes in own.items() if len(codes) > 1]
+    if len(set().union(*loops.values())) < 2:
+        differ = "the models differ in the version of its own code."
+        return f"Of {', '.join(changed)} {differ}" if changed else ""
+    of_version: dict[str, list[str]] = {}
+    several = []
+    for label, versions in loops.items():
+        alike = several if len(versions) > 1 else of_version.setdefault(*versions, [])
+        alike.append(f"{label}*" if label in changed else label)
+    told = [", ".join(labels) for labels in of_version.values()]
+    if several:
+        told.append(f"more than one each: {', '.join(several)}")
+    if changed:
+        told.append("*: also by different versions of the method's own code")
+    return (
+        f"The models were trained by different versions of the training code ({'; '.join(told)})."
+    )
 
 
 # --- costs --------------------------------------------------------------------------------------

@@ -230,6 +230,9 @@ def _require_same_subjects(values: pd.DataFrame, where: str) -> None:
 
 
 def mean_over_tracers(values: pd.DataFrame) -> pd.DataFrame:
-    """Mean of each subject's tracers: rows as :func:`subject_values`, without ``tracer``."""
-    keys = ["cohort", "data", "method", "subject"]
+    """Mean of each subject's tracers: rows as :func:`subject_values`, without ``tracer``.
+
+    Of a method with several samplings, a row of each.
+    """
+    keys = ["cohort", "data", "method", "sampler", "subject"]
     return values.groupby(keys, observed=True)[metrics_in(values)].mean().reset_index()

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from relad.bundle.card import Score
-from relad.bundle.form import RECORD, UNSPECIFIED, WEIGHTS
+from relad.bundle.form import UNSPECIFIED
 from relad.bundle.writing import export
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json, read_table
@@ -88,13 +88,13 @@ def run(args: argparse.Namespace) -> None:
 def evaluated(model: Path) -> list[Path]:
     """Tables of `relad evaluate` of a model in a results folder, of the training that it holds."""
     folder = model.resolve()
-    if not (folder / WEIGHTS).is_file() or len(folder.parents) < 3:
+    if not (folder / paths.WEIGHTS).is_file() or len(folder.parents) < 3:
         return []
     method, run = folder.parent.name, folder.name
     results = folder.parents[2]
     of_runs = paths.evaluated("*", method, "*", "*").relative_to(paths.RESULTS)
     found = [file for file in results.glob(str(of_runs)) if file.stem == run]
-    made = (folder / WEIGHTS).stat().st_mtime
+    made = (folder / paths.WEIGHTS).stat().st_mtime
     for file in sorted(found):
         if file.stat().st_mtime < made:
             print(f"{file}: older than the weights, its scores stay behind", file=sys.stderr)
@@ -109,7 +109,7 @@ def read_scores(files: Iterable[Path], model: Path) -> list[Score]:
     ReladError
         Where a table is none of `relad evaluate`, or of another model.
     """
-    trained = read_json(model / RECORD)
+    trained = read_json(model / paths.TRAINING_RECORD)
     mine = {key: str(trained.get(key)) for key in ("method", "fold", "seed")}
     values: defaultdict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
     for file in files:

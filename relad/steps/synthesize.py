@@ -279,7 +279,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run(model: Path, args: argparse.Namespace, settings: SynthesizeSettings) -> None:
-    trained = read_object(model / "train.json", ["method"])["method"]
+    trained = read_object(model / paths.TRAINING_RECORD, ["method"])["method"]
     name = args.method or trained
     if args.method is not None:
         _require_trained_as(name, trained, settings, args.model)

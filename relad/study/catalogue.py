@@ -23,6 +23,9 @@ BRAIN = "brain"
 #: What stands in the place of a method in rows of ``relad ceiling``; no method has this id.
 CEILING = "ceiling"
 
+#: Family of the methods that look at nothing of the person; the first of them is the floor.
+FLOOR = "floor"
+
 #: Kind -> the forms it is written in; the last one begins with its caption, see :class:`Caption`.
 SUFFIXES = {TABLE: ("csv", "tex", "md"), FIGURE: ("png", "pdf", "txt")}
 #: Kind -> form of what tells what it was made of, see :mod:`relad.results.origin`.
@@ -286,7 +289,7 @@ RESULTS = (
     Result(
         TABLE,
         "positivity",
-        "relad.results.tables.downstream:positivity_table",
+        "relad.results.tables.positivity:positivity_table",
         "Errors of positive and of negative people apart",
         role=None,
         metrics=("psnr", "mae", "suvr", "suvr_true"),

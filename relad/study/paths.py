@@ -135,6 +135,9 @@ def benchmark(step: str, *parts: object) -> Path:
 
 # --- names inside the folders above -------------------------------------------------------------
 
+#: Of a trained model's folder: what it tells of itself, its weights, its losses by update.
+TRAINING_RECORD, WEIGHTS, TRAINING_LOG = "train.json", "model.safetensors", "log.csv"
+
 
 def preprocessed_mri(subject: str, modality: str) -> str:
     """``modality``: T1w or FLAIR."""

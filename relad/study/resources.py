@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from relad.study.catalogue import FLOOR
 from relad.study.config import training_cohort
 from relad.study.sampling import Sampling
 
@@ -202,7 +203,7 @@ def request(step: str, size: Size, attempt: int = 1) -> tuple[int, int]:
 
 #: Seconds of an update per million voxels of its batch, on one core, by family of methods. With an
 #: adversary a diffusion takes as much longer as :data:`ADVERSARY` says.
-RATES = {"floor": 0.0, "regression": 0.28, "diffusion": 0.28, "gan": 1.6, "other": 1.6}
+RATES = {FLOOR: 0.0, "regression": 0.28, "diffusion": 0.28, "gan": 1.6, "other": 1.6}
 ADVERSARY = 2.7
 
 

@@ -37,7 +37,7 @@ from relad.errors import ReladError
 from relad.fileio import write_json
 from relad.locks import sole_writer
 from relad.methods.method import Method, build
-from relad.study import plugins, provenance
+from relad.study import paths, plugins, provenance
 from relad.study.fingerprints import fingerprint
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings, plain
@@ -222,7 +222,7 @@ class Trainer:
         }
         if parallel.rank() == 0:
             checkpoints.save(path, state)
-            self.log.write(path.with_name("log.csv"))
+            self.log.write(path.with_name(paths.TRAINING_LOG))
 
     def load_checkpoint(self, path: Path) -> bool:
         """Continue from a checkpoint of this very training; say so and start anew if it is not."""
@@ -270,10 +270,10 @@ class Trainer:
 
     def write(self, out: Path) -> None:
         """Write the model: the best weights where there were validations, else the last."""
-        self.log.write(out / "log.csv")
+        self.log.write(out / paths.TRAINING_LOG)
         weights = self.best["weights"] if self.best else self.average.network.state_dict()
-        checkpoints.save_model(out / "model.safetensors", weights, self.scaling)
-        write_json(out / "train.json", self.record())
+        checkpoints.save_model(out / paths.WEIGHTS, weights, self.scaling)
+        write_json(out / paths.TRAINING_RECORD, self.record())
 
     def record(self) -> dict[str, Any]:
         """What ``train.json`` says."""

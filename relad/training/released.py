@@ -25,7 +25,7 @@ from relad.errors import ReladError
 from relad.fileio import whole_folder, write_json
 from relad.methods.method import build
 from relad.status import Kind, Modality
-from relad.study import provenance
+from relad.study import paths, provenance
 from relad.study.settings import TrainedMethod, plain
 from relad.training.checkpoints import save_model
 
@@ -125,9 +125,9 @@ def convert(checkpoint: Path, out: Path, tracers: Sequence[str]) -> None:
         raise ReladError(error.what, file=checkpoint, hint=error.hint) from None
     scaling = Scaling.window(len(tracers))
     parameters = sum(p.numel() for p in method.generator.parameters())
-    with whole_folder(out, mark="train.json") as folder:
-        save_model(folder / "model.safetensors", method.generator.state_dict(), scaling)
-        write_json(folder / "train.json", record(checkpoint, tracers, parameters))
+    with whole_folder(out, mark=paths.TRAINING_RECORD) as folder:
+        save_model(folder / paths.WEIGHTS, method.generator.state_dict(), scaling)
+        write_json(folder / paths.TRAINING_RECORD, record(checkpoint, tracers, parameters))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

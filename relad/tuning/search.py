@@ -26,6 +26,7 @@ from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_json, write_json
 from relad.study.fingerprints import fingerprint
+from relad.study.paths import TRAINING_LOG
 from relad.study.settings import SearchSettings, Training, TrainSettings, plain
 from relad.training import checkpoints
 from relad.training.logs import DivergedError
@@ -205,7 +206,7 @@ class Search:
             key=key,
         )
         shutil.rmtree(folder, ignore_errors=True)  # a study trains its models itself
-        trainer.log.write(folder / "log.csv")
+        trainer.log.write(folder / TRAINING_LOG)
         write_json(known, asdict(trial))
         return trial
 

@@ -187,3 +187,23 @@ def test_versions_of_the_training_code_are_told_apart(tmp_path):
     assert code_note([models[0], again], METHODS) == (
         "Of RelA-Diffusion the models differ in the version of its own code."
     )
+
+
+def test_a_method_of_several_versions_is_named_once(tmp_path):
+    begin = "The models were trained by different versions of the training code "
+    models = [
+        model(tmp_path / f"{method}-{loop}", method=method, seed=seed, code={"training": loop})
+        for method in ("rela", "unet")
+        for seed, loop in enumerate(("loop", "loop 2"))
+    ]
+    told = begin + "(more than one each: RelA-Diffusion, U-Net (L1))."
+    assert code_note(models, METHODS) == told
+    assert code_note([*models[2:], *models[:1]], METHODS) == (
+        begin + "(RelA-Diffusion; more than one each: U-Net (L1))."
+    )
+    edited = {"training": "loop 2", "method": "edited"}
+    models[1] = model(tmp_path / "edited", method="rela", seed=1, code=edited)
+    assert code_note(models, METHODS) == (
+        begin + "(more than one each: RelA-Diffusion*, U-Net (L1); "
+        "*: also by different versions of the method's own code)."
+    )

@@ -71,6 +71,21 @@ def test_folds_are_concatenated_and_tracers_kept_apart(tmp_path):
     assert list(zip(means["subject"], means["psnr"], strict=True)) == [("A", 15.0), ("B", 22.0)]
 
 
+def test_tracers_are_averaged_within_a_sampling(tmp_path):
+    rows = [
+        score(sampler=sampler, tracer=tracer, value=psnr + apart)
+        for sampler, psnr in (("ddim-10x4", 20.0), ("ddim-10", 17.0))
+        for tracer, apart in (("tau", 1.0), ("amyloid", -1.0))
+    ]
+    scores = scores_of(tmp_path, *rows).scores
+    both = subject_values(scores, ["study"], METHODS, ("psnr",), BRAIN, single_samples=True)
+    means = mean_over_tracers(both)
+    assert dict(zip(means["sampler"], means["psnr"], strict=True)) == {
+        "ddim-10x4": 20.0,
+        "ddim-10": 17.0,
+    }
+
+
 def test_models_of_several_folds_are_averaged_in_an_external_cohort(tmp_path):
     rows = [score(cohort="elsewhere", fold=fold, value=20.0 + 4 * fold) for fold in (0, 1)]
     assert list(values(tmp_path, *rows, cohort="elsewhere")["psnr"]) == [22.0]

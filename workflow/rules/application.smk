@@ -4,8 +4,8 @@
 rule derivatives:
     input:
         synthesized=paths.synthesized("{cohort}", "{method}", "{fold}", "{seed}"),
-        weights=model_file("model.safetensors"),
-        record=model_file("train.json"),
+        weights=model_file(paths.WEIGHTS),
+        record=model_file(paths.TRAINING_RECORD),
         packed=packed_cohort,
         registered=registered_subjects,
         normalized=normalized_subjects,

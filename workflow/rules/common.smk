@@ -529,7 +529,7 @@ def packed_cohort(wildcards):
 
 # --- what a table or figure is made of ----------------------------------------------------------
 
-MODEL_FILES = ("model.safetensors", "log.csv", "train.json")
+MODEL_FILES = (paths.WEIGHTS, paths.TRAINING_LOG, paths.TRAINING_RECORD)
 COMPARED = typed(ResultSettings, STUDY)
 SAMPLINGS = study_samplings()
 
@@ -666,7 +666,7 @@ def all_runs():
 
 def all_models():
     """Weights of every method: asked for, or Snakemake would not miss one that was deleted."""
-    return [folder / "model.safetensors" for folder in models_of(all_runs())]
+    return [folder / paths.WEIGHTS for folder in models_of(all_runs())]
 
 
 def all_searches():

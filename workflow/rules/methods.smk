@@ -7,9 +7,9 @@ rule train:
     output:
         # Files, not their folder: Snakemake empties the outputs of a killed job, and the checkpoint
         # beside them must survive for the training to resume.
-        weights=paths.model("{method}", "{fold}", "{seed}") / "model.safetensors",
-        losses=paths.model("{method}", "{fold}", "{seed}") / "log.csv",
-        record=paths.model("{method}", "{fold}", "{seed}") / "train.json",
+        weights=paths.model("{method}", "{fold}", "{seed}") / paths.WEIGHTS,
+        losses=paths.model("{method}", "{fold}", "{seed}") / paths.TRAINING_LOG,
+        record=paths.model("{method}", "{fold}", "{seed}") / paths.TRAINING_RECORD,
     log:
         paths.log("train", "{method}", "{fold}", "{seed}"),
     benchmark:
@@ -34,8 +34,8 @@ rule train:
 
 rule synthesize:
     input:
-        weights=model_file("model.safetensors"),
-        record=model_file("train.json"),
+        weights=model_file(paths.WEIGHTS),
+        record=model_file(paths.TRAINING_RECORD),
         packed=packed_cohort,
     output:
         synthesized=directory(paths.synthesized("{cohort}", "{method}", "{fold}", "{seed}")),

@@ -15,7 +15,7 @@ from relad.study import catalogue, paths
 from relad.study.catalogue import CEILING
 
 #: What lies beside the record of a run and goes along.
-_BESIDE = {"train": ("log.csv",), "evaluate": ()}
+_BESIDE = {"train": (paths.TRAINING_LOG,), "evaluate": ()}
 #: Where everything that is part of the workflow lies.
 WORKFLOW = Path("workflow")
 
@@ -79,8 +79,7 @@ def contents(results: Path, *, images: bool) -> Contents:
     faces = images or all(kind is Kind.SIMULATED for _, kind in kinds_told(study.runs))
     why = "shows images of people (--images takes it along)"
     for origin in found:
-        kind = origin.result.kind
-        forms = [origin.product.with_suffix(f".{form}") for form in catalogue.SUFFIXES[kind]]
+        kind, forms = origin.result.kind, origin.forms
         # Of packed images a figure shows some; a table holds numbers, whatever it was made of.
         if kind == catalogue.FIGURE and "packed" in origin.result.needs and not faces:
             study.left |= dict.fromkeys(forms[:-1], why)
@@ -91,7 +90,7 @@ def contents(results: Path, *, images: bool) -> Contents:
         of_table = [run.file.with_suffix(".csv")] if run.step in ("evaluate", CEILING) else []
         _add(study, [run.file, *beside, *of_table])
         if run.step == "train":
-            study.left[run.file.with_name("model.safetensors")] = "weights: see `relad export`"
+            study.left[run.file.with_name(paths.WEIGHTS)] = "weights: see `relad export`"
     report = results / paths.report().relative_to(paths.RESULTS)
     if report.is_file() and not faces:
         study.left[report] = why

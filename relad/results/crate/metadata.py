@@ -15,12 +15,10 @@ from typing import Any
 from relad import __version__
 from relad.cli import STEPS
 from relad.results.crate.contents import WORKFLOW, Contents
-from relad.results.origin import Origin
 from relad.results.runs import Run, kinds_of, read_evaluation
 from relad.status import note_of
 from relad.study import catalogue
-from relad.study.catalogue import Caption
-from relad.study.paths import CRATE
+from relad.study.paths import CRATE, TRAINING_LOG, TRAINING_RECORD
 
 _CRATE = "https://w3id.org/ro/crate/1.1"
 _WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
@@ -42,8 +40,8 @@ _MEDIA = {
 _TOLD = {
     ".table.json": "what the table of this name was made of, file by file with hashes",
     ".figure.json": "what the figure of this name was made of, file by file with hashes",
-    "train.json": "record of a training: people by part, settings, code, versions, cost",
-    "log.csv": "losses and validation of a training, by update",
+    TRAINING_RECORD: "record of a training: people by part, settings, code, versions, cost",
+    TRAINING_LOG: "losses and validation of a training, by update",
     "synthesis.json": "record of a synthesis",
     "dataset.json": "description of a packed cohort: tracers, windows, grid, checksums",
     "report.html": "the study on one page",
@@ -192,12 +190,10 @@ def _file(study: Contents, place: Path, file: Path) -> dict[str, Any]:
 
 def _told(study: Contents, place: Path, file: Path) -> str | None:
     for origin in study.origins:
-        kind = origin.result.kind
         if file.parent == origin.file.parent and file.name.partition(".")[0] == origin.result.name:
             if file == origin.file:
                 break
-            caption = origin.product.with_suffix(f".{catalogue.SUFFIXES[kind][-1]}")
-            return " ".join(Caption(caption).read().replace("**", "").split())
+            return " ".join(" ".join(origin.caption).split())
     return next((told for end, told in _TOLD.items() if place.name.endswith(end)), None)
 
 
@@ -233,7 +229,7 @@ def _given_and_made(run: Run) -> tuple[list[Path], list[Path]]:
         given = [made.path for made in (evaluation.synthesized, evaluation.packed) if made]
         return given, [metrics, run.file]
     if run.step == "train":
-        return [], [run.file, run.file.with_name("log.csv")]
+        return [], [run.file, run.file.with_name(TRAINING_LOG)]
     if run.step in ("tables", "figures"):
         return _of_origin(run)
     return [], [run.file]
@@ -245,8 +241,7 @@ def _of_origin(run: Run) -> tuple[list[Path], list[Path]]:
     kind = run.step.removesuffix("s")
     first = catalogue.SUFFIXES[kind][0]
     origin = origins.read(run.file.with_name(f"{run.told['result']['name']}.{first}"))
-    made = [origin.product.with_suffix(f".{form}") for form in catalogue.SUFFIXES[kind]]
-    return [file.path for part in origin.files.values() for file in part], [*made, run.file]
+    return [file.path for part in origin.files.values() for file in part], [*origin.forms, run.file]
 
 
 def _among(study: Contents, files: Iterable[Path]) -> list[dict[str, str]]:
@@ -257,7 +252,7 @@ def _among(study: Contents, files: Iterable[Path]) -> list[dict[str, str]]:
 
 def _whole(study: Contents) -> dict[str, Any]:
     """The run of the workflow, of which every other action is a part."""
-    made = [f for o in study.origins for f in (*_forms(o), o.file)]
+    made = [f for o in study.origins for f in (*o.forms, o.file)]
     return {
         "@id": "#study",
         "@type": "CreateAction",
@@ -267,11 +262,6 @@ def _whole(study: Contents) -> dict[str, Any]:
         "actionStatus": "http://schema.org/CompletedActionStatus",
         "result": _one_or_list(_among(study, made)),
     }
-
-
-def _forms(origin: Origin) -> list[Path]:
-    forms = catalogue.SUFFIXES[origin.result.kind]
-    return [origin.product.with_suffix(f".{form}") for form in forms]
 
 
 # --- software -------------------------------------------------------------------------------------

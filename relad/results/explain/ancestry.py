@@ -19,8 +19,6 @@ from relad.results.runs import Evaluation, read_evaluation
 from relad.status import SubjectStatus
 from relad.study import paths
 
-_WEIGHTS = "model.safetensors"
-
 
 @dataclass
 class Ran:
@@ -121,7 +119,7 @@ def _add_model(ran: Ran, origin: Origin, trained_as: str, fold: str, seed: str) 
         if (told["method"], str(told["fold"]), str(told["seed"])) != (trained_as, fold, seed):
             continue
         ran.model, ran.training = made.path.parent, told
-        weights = ran.model / _WEIGHTS
+        weights = ran.model / paths.WEIGHTS
         if weights.is_file():
             ran.weights = sha256_of(weights)
         elif not _passed_on(ran):

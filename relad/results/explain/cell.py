@@ -12,6 +12,7 @@ from scipy import stats
 
 from relad.errors import ReladError
 from relad.fileio import is_number, read_table
+from relad.results.intervals import ENDS, ends
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.regional import GROUPS, PAIR, is_positive
@@ -59,8 +60,7 @@ class Cell:
     @property
     def metric(self) -> str | None:
         """The metric it is of; None where its column and its row name none."""
-        named = (self.column, self.column.removesuffix("_low"), self.column.removesuffix("_high"))
-        found = [name for name in named if name in METRICS]
+        found = [name for end in ENDS if (name := self.column.removesuffix(end)) in METRICS]
         return found[0] if found else self.row.get("metric")
 
 
@@ -300,5 +300,5 @@ def summary_of(values: Sequence[SubjectValue], level: float) -> dict[str, float]
     found = {"": numbers.mean()}
     if len(numbers) > 1 and numbers.abs().max() < math.inf:
         half = stats.t.ppf((1 + level) / 2, len(numbers) - 1) * numbers.sem()
-        found |= {"_low": found[""] - half, "_high": found[""] + half}
+        found |= ends("", (found[""] - half, found[""] + half))
     return found

@@ -9,7 +9,9 @@ import pandas as pd
 
 from relad.results.explain.ancestry import Ran, scans_of
 from relad.results.explain.cell import Cell, SubjectValue, same, subject_values, summary_of
+from relad.results.intervals import ENDS
 from relad.results.metrics import METRICS
+from relad.study.paths import TRAINING_RECORD
 
 #: Columns of tables that name what a row is of.
 _NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "group",
@@ -62,7 +64,7 @@ def _values(cell: Cell, values: Sequence[SubjectValue]) -> Iterator[str]:
     if several or cell.metric is None:
         return
     level = cell.origin.settings.evaluation.interval
-    names = {"": "mean over subjects", "_low": "lower end", "_high": "upper end"}
+    names = dict(zip(ENDS, ("mean over subjects", "lower end", "upper end"), strict=True))
     for end, number in summary_of(values, level).items():
         if cell.column == cell.metric + end and same(cell.text, f"{number:.6f}"):
             what = names[end] + (f" of the {100 * level:g}% t interval" if end else "")
@@ -89,7 +91,7 @@ def _runs(cell: Cell, runs: Sequence[Ran]) -> Iterator[str]:
             yield "  model      the table was not given it (--models)"
         else:
             trained = ran.training
-            yield f"  model      {ran.model / 'train.json'}"
+            yield f"  model      {ran.model / TRAINING_RECORD}"
             people = ", ".join(f"{k} {len(v)}" for k, v in trained["subjects"].items())
             yield (
                 f"             {trained['counts']['updates']} updates on {people}; "

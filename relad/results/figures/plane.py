@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from relad.results.figures import style
@@ -22,10 +21,7 @@ def draw(study: Study, result: Result) -> Figure | None:
     if values.empty:
         return None
     by = ["cohort", "method", "sampler"]
-    points = pd.concat(
-        summarized(mean_over_tracers(of).assign(sampler=sampler), by, study.settings.evaluation)
-        for sampler, of in values.groupby("sampler", observed=True)
-    )
+    points = summarized(mean_over_tracers(values), by, study.settings.evaluation)
     singles = {one_of(sampler) for sampler in points["sampler"]}
     colours, markers = style.method_colours(study.settings), style.family_markers(study.settings)
     x, y = result.metrics

@@ -27,7 +27,7 @@ from matplotlib.ticker import MaxNLocator
 from relad.fileio import whole_file, write_text
 from relad.results.metrics import METRICS
 from relad.status import Kind, note_of
-from relad.study.catalogue import FIGURE, SUFFIXES
+from relad.study.catalogue import FIGURE, FLOOR, SUFFIXES
 from relad.study.settings import ResultSettings
 
 _RC = {
@@ -183,7 +183,7 @@ def method_colours(settings: ResultSettings) -> dict[str, str]:
     ordered = sorted(methods, key=lambda name: "main" not in methods[name].groups)
     colours = {}
     for palette, floor in ((COLOURS, False), (_FLOORS, True)):
-        of = [name for name in ordered if (methods[name].family == "floor") == floor]
+        of = [name for name in ordered if (methods[name].family == FLOOR) == floor]
         colours |= {name: palette[k % len(palette)] for k, name in enumerate(of)}
     return {name: colours[name] for name in ordered}
 

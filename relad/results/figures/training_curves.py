@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from relad.errors import DataError, ReladError
 from relad.results.figures import style
 from relad.results.study import Study
-from relad.study.catalogue import Result
+from relad.study.catalogue import FLOOR, Result
+from relad.study.paths import TRAINING_LOG
 
 _AXES = {"update": "update", "seconds": "wall-clock time (s)"}
 #: Columns of the log that are no losses, and their labels.
@@ -31,9 +32,9 @@ def draw(study: Study, result: Result) -> Figure | None:
     Ablations and closed-form floors are left out.
     """
     methods = study.settings.methods
-    shown = [m for of in study.comparisons(result) for m in of if methods[m].family != "floor"]
+    shown = [m for of in study.comparisons(result) for m in of if methods[m].family != FLOOR]
     models = [model for m in shown for model in study.models if model.method == m]
-    logs = [read_log(model.folder / "log.csv") for model in models]
+    logs = [read_log(model.folder / TRAINING_LOG) for model in models]
     losses = list(dict.fromkeys(column for log in logs for column in log if column not in _AXES))
     if not losses:
         return None

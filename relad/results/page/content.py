@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from relad import __version__
 from relad.pages import filled
+from relad.results.hashed import relative
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.page.pictures import Picture, pictures
@@ -18,7 +18,7 @@ from relad.results.page.quality import Quality
 from relad.results.runs import Run, kinds_of, runs_behind, settings_of, versions_of
 from relad.results.verdict import verdicts
 from relad.status import note_of
-from relad.study.catalogue import SUFFIXES, TABLE, Caption
+from relad.study.catalogue import TABLE
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 #: Heading of the column of methods.
@@ -103,7 +103,8 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
     tables = [_table(origin) for origin in origins if origin.result.kind == TABLE]
     drawn = [origin for origin in origins if origin.result.kind != TABLE]
     figures = [
-        FigureShown(origin, _caption(origin), picture)
+        # The note above a caption stands on the page already.
+        FigureShown(origin, origin.caption[1], picture)
         for origin, picture in zip(drawn, pictures([o.product for o in drawn]), strict=True)
     ]
     shown = {h.metric for table in tables for h in table.headings if h.metric}
@@ -111,7 +112,7 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
     kinds = kinds_of(runs)
     return filled(
         _TEMPLATE,
-        filters={"from_here": lambda file: _relative(file, out.parent)},
+        filters={"from_here": lambda file: relative(file, out.parent)},
         version=__version__,
         note=note_of(kinds.values()),
         kinds=kinds,
@@ -124,10 +125,6 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
         settings=settings_of(runs),
         versions=versions_of(runs),
     )
-
-
-def _relative(file: Path, folder: Path) -> str:
-    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def _table(origin: Origin) -> TableShown:
@@ -154,12 +151,6 @@ def _table(origin: Origin) -> TableShown:
 def _value(text: str) -> float | None:
     match = _NUMBER.match(text)
     return float(match[1].replace(",", "")) if match else None
-
-
-def _caption(origin: Origin) -> str:
-    """A figure's caption; the note above it stands on the page already."""
-    text = Caption(origin.product.with_suffix(f".{SUFFIXES[origin.result.kind][-1]}")).read()
-    return text.rpartition("**\n\n")[2]
 
 
 def _meaning(name: str, voxel_mm: float) -> tuple[str, str]:

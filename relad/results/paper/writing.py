@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from relad import __version__
 from relad.fileio import read_table, write_text
+from relad.results.hashed import relative
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
@@ -18,7 +18,7 @@ from relad.results.runs import Run, kinds_of, runs_behind
 from relad.results.tables.rendering import escaped_tex
 from relad.results.verdict import verdicts
 from relad.status import note_of
-from relad.study.catalogue import SUFFIXES, TABLE, Caption
+from relad.study.catalogue import TABLE
 
 #: Columns of a table by which one of its numbers is named, where it has them.
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
@@ -113,27 +113,22 @@ def _results(folder: Path, origins: Sequence[Origin]) -> str:
     for origin in origins:
         name = origin.result.name
         if origin.result.kind == TABLE:
-            table = rf"\input{{{_relative(origin.product.with_suffix('.tex'), folder)}}}"
+            table = rf"\input{{{relative(origin.product.with_suffix('.tex'), folder)}}}"
             wide = len(origin.shown["headers"]) > _UPRIGHT
             lines.append(rf"{{\turned {table}}}" if wide else table)
             continue
         file = origin.product.with_suffix(".pdf")
-        caption = Caption(origin.product.with_suffix(f".{SUFFIXES[origin.result.kind][-1]}")).read()
-        warning, _, text = caption.rpartition("**\n\n")
-        bold = rf"\textbf{{{escaped_tex(warning.strip('*'))}.}} " if warning else ""
+        warning, text = origin.caption
+        bold = rf"\textbf{{{escaped_tex(warning)}.}} " if warning else ""
         lines += [
             r"\begin{figure}",
             r"\centering",
-            rf"\includegraphics[width=\textwidth,height=0.75\textheight,keepaspectratio]{{{_relative(file, folder)}}}",  # noqa: E501
+            rf"\includegraphics[width=\textwidth,height=0.75\textheight,keepaspectratio]{{{relative(file, folder)}}}",  # noqa: E501
             rf"\caption{{{bold}{escaped_tex(text)}}}",
             rf"\label{{fig:{name}}}",
             r"\end{figure}",
         ]
     return "\n".join([*lines, r"\clearpage", ""])
-
-
-def _relative(file: Path, folder: Path) -> str:
-    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 # --- facts ----------------------------------------------------------------------------------------

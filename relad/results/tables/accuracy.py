@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from relad.data.window import width
-from relad.results.ceiling import ceiling_values
+from relad.results.ceiling import ceiling_values, floor_of
+from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
 from relad.results.statistics import FEW_SUBJECTS, holm, mean_interval, paired_comparison
@@ -22,13 +23,11 @@ from relad.results.tables.ceiling import (
     way_sentences,
     with_ceiling,
 )
-from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import BRAIN, CEILING, Result
 from relad.study.sampling import described, evaluations_of
 from relad.study.settings import Evaluation, ResultSettings
-
-_ENDS = ("", "_low", "_high")
 
 
 def accuracy_table(study: Study, result: Result) -> Table | None:
@@ -79,7 +78,7 @@ def main_table(study: Study, result: Result) -> Table | None:
 
 def metric_columns(metrics: Iterable[str]) -> list[str]:
     """Columns of a table of metrics: each with the ends of its interval, then the data's kind."""
-    return [*(metric + end for metric in metrics for end in _ENDS), "data"]
+    return [*with_ends(*metrics), "data"]
 
 
 def summarized(values: pd.DataFrame, by: list[str], evaluation: Evaluation) -> pd.DataFrame:
@@ -102,8 +101,7 @@ def summarized(values: pd.DataFrame, by: list[str], evaluation: Evaluation) -> p
             interval = None
             if of[metric].notna().all():  # NaN is one of several samples, where there is one image
                 interval = mean_interval(of[metric], level=evaluation.interval)
-            low, high = interval or (np.nan, np.nan)
-            row |= {metric: np.mean(of[metric]), f"{metric}_low": low, f"{metric}_high": high}
+            row |= {metric: np.mean(of[metric]), **ends(metric, interval or (np.nan, np.nan))}
         rows.append(row)
     table = pd.DataFrame(rows, columns=[*by, "n", *metric_columns(metrics)])
     return table.astype({key: values[key].dtype for key in by})  # whose order is the settings'
@@ -141,15 +139,17 @@ def metric_cells(rows: pd.DataFrame) -> Iterator[list[Cell]]:
     for row in rows.to_dict("records"):
         line = []
         for metric in metrics:
-            mean, low, high = (_printed(metric, row[metric + end]) for end in _ENDS)
-            text = mean if low == NOT_AVAILABLE else f"{mean} [{low}, {high}]"
-            leads = row["method"] != CEILING and mean == best.get(metric)
-            line.append(Cell(text, bold=leads))
+            leads = row["method"] != CEILING and _printed(metric, row[metric]) == best.get(metric)
+            line.append(Cell(with_interval(row, metric, _form(metric)), bold=leads))
         yield line
 
 
+def _form(metric: str) -> str:
+    return f".{METRICS[metric].decimals}f"
+
+
 def _printed(metric: str, value: float) -> str:
-    return NOT_AVAILABLE if pd.isna(value) else f"{value:.{METRICS[metric].decimals}f}"
+    return format(value, _form(metric))
 
 
 def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
@@ -213,20 +213,20 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
     """Lines that tell who beats the floor: PSNR over tracers, against the first of its family.
 
     Subject by subject, by Wilcoxon's signed-rank test, Holm's correction over the methods of a
-    cohort. Empty where no method of the family ``floor`` was tested.
+    cohort. Empty where no method of that family was tested.
     """
     level = 1 - study.settings.evaluation.interval
     for methods in study.comparisons(result):
         values = mean_over_tracers(study.values(result, methods))
         for cohort, of in values.groupby("cohort", observed=True):
             psnr = of.pivot(index="subject", columns="method", values="psnr")
-            floors = [m for m in psnr if study.settings.methods[m].family == "floor"]
-            others = [m for m in psnr if m not in floors[:1]]
-            if not floors or not others:
+            floor = floor_of(study, list(psnr))
+            others = [m for m in psnr if m != floor]
+            if floor is None or not others:
                 continue
-            base = psnr[floors[0]]
+            base = psnr[floor]
             yield (
-                f"{cohort}: mean PSNR over tracers, relative to {study.label(floors[0])} "
+                f"{cohort}: mean PSNR over tracers, relative to {study.label(floor)} "
                 f"({base.mean():.2f} dB), n = {len(base)} subjects, Wilcoxon's test with Holm's "
                 f"correction, level {level:.2g}"
             )

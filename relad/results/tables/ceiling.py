@@ -8,7 +8,7 @@ import pandas as pd
 
 from relad.results.ceiling import WAY, floor_of, ways
 from relad.results.study import Study
-from relad.results.tables.rendering import NOT_AVAILABLE, Cell
+from relad.results.tables.rendering import Cell, with_interval
 from relad.study.catalogue import CEILING, Result
 
 #: Name of the ceiling, and head of the column of ways.
@@ -43,16 +43,9 @@ def way_columns(rows: pd.DataFrame) -> list[str]:
 
 def way_cells(rows: pd.DataFrame) -> list[list[Cell]]:
     """Of each row the cell of its way; none where no ceiling is known."""
-    columns = way_columns(rows)
-    if not columns:  # of no columns, pandas below 3.1 gives no tuples
+    if not way_columns(rows):
         return [[] for _ in range(len(rows))]
-    return [[Cell(_percent(*way))] for way in rows[columns].itertuples(index=False, name=None)]
-
-
-def _percent(value: float, low: float, high: float) -> str:
-    if pd.isna(value):
-        return NOT_AVAILABLE
-    return f"{value:.0f}" if pd.isna(low) else f"{value:.0f} [{low:.0f}, {high:.0f}]"
+    return [[Cell(with_interval(row, WAY[0], "z.0f"))] for row in rows.to_dict("records")]
 
 
 def way_lines(rows: pd.DataFrame, study: Study) -> Iterator[str]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pandas as pd
 
 from relad.results.decisions import Decision, Verdict, decide, sentence
+from relad.results.intervals import ends
 from relad.results.metrics import METRICS
 from relad.results.study import Study
 from relad.results.tables.accuracy import metrics_note
-from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
 
@@ -59,7 +60,6 @@ def _summary(decisions: list[Decision], study: Study) -> Iterator[str]:
 
 def _row(decision: Decision, study: Study) -> dict[str, object]:
     test = decision.comparison
-    low, high = test.interval or (math.nan, math.nan)
     return {
         "cohort": decision.cohort,
         "metric": decision.metric,
@@ -68,8 +68,7 @@ def _row(decision: Decision, study: Study) -> dict[str, object]:
         "n": test.n,
         "seeds": decision.seeds,
         "difference": test.difference,
-        "difference_low": low,
-        "difference_high": high,
+        **ends("difference", test.interval),
         "p": test.p,
         "comparisons": decision.family,
         "p_holm": decision.p_holm,
@@ -87,12 +86,10 @@ def _row(decision: Decision, study: Study) -> dict[str, object]:
 def _cells(decision: Decision, study: Study) -> list[Cell]:
     test, metric = decision.comparison, METRICS[decision.metric]
 
-    def number(value: float, sign: str = "") -> str:
-        return f"{value:{sign}.{metric.decimals}f}" if math.isfinite(value) else NOT_AVAILABLE
+    def number(value: float) -> str:
+        return f"{value:.{metric.decimals}f}" if math.isfinite(value) else NOT_AVAILABLE
 
-    difference = number(test.difference, "+")
-    if test.interval:
-        difference += " [{}, {}]".format(*map(number, test.interval))
+    difference = {"difference": test.difference, **ends("difference", test.interval)}
     alike = NOT_AVAILABLE
     if decision.margin > 0:
         alike = f"{decision.p_alike:.2g} ({decision.margin:g})"
@@ -100,7 +97,7 @@ def _cells(decision: Decision, study: Study) -> list[Cell]:
         Cell(decision.cohort),
         Cell(metric.label),
         Cell(study.label(decision.method)),
-        Cell(difference),
+        Cell(with_interval(difference, "difference", f"+.{metric.decimals}f")),
         Cell(f"{decision.p_holm:.2g}"),
         Cell(f"{test.effect:+.2f}"),
         Cell(alike),

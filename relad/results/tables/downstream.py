@@ -1,268 +1,21 @@
-"""Tables of use: does synthetic PET tell positive people from negative ones, and at what error."""
+"""The table of use: does synthetic PET tell positive people from negative ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from relad.errors import ReladError
-from relad.results import mri_only
-from relad.results.discrimination import (
-    auc,
-    auc_interval,
-    share_interval,
-    smallest_p,
-    youden_cut,
-)
-from relad.results.metrics import METRICS
-from relad.results.regional import GROUPS, alike, positive, regional_values
-from relad.results.statistics import mean_interval
+from relad.results.downstream import MRI_ONLY, NUMBERS, REAL, downstream_rows
 from relad.results.study import Study
-from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
+from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
-from relad.study.settings import Positivity
 
-#: What stands in the column of methods beside those of the study.
-REAL, MRI_ONLY = "real-pet", "mri-only"
+#: Names of what is no method, for reading.
 LABELS = {REAL: "Real PET (ceiling)", MRI_ONLY: "MRI and age alone (logistic regression)"}
-
-_RATES = ("sensitivity", "specificity")
-COLUMNS = (
-    *("cohort", "tracer", "region", "cut_suvr", "method", "n_positive", "n_negative"),
-    *("auc", "auc_low", "auc_high"),
-    *(f"{rate}{end}" for rate in _RATES for end in ("", "_low", "_high")),
-    "cut_trained",
-    *(f"{rate}_trained{end}" for rate in _RATES for end in ("", "_low", "_high")),
-    *("note", "data"),
-)
 _HEADERS = (
     *("Cohort", "Tracer", "Score", "n+", "n-", "AUC"),
     *("Sensitivity", "Specificity", "Sensitivity, own cut", "Specificity, own cut", "Note"),
 )
-NO_CUT = "no own cut: no people of both classes in other folds"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Scores of the people of a cohort: of a method, of real PET, or of MRI alone.
-
-    Attributes
-    ----------
-    positive
-        (n,) whether each is positive.
-    scores
-        (n,) a score of each; None where there is none.
-    above
-        (n,) whether the score is at the tracer's cut or above; None of a score that is no SUVR.
-    cuts
-        (n,) cut for each, chosen on other people; None where there were none.
-    note
-        What must be said of it.
-    constructed
-        Whether its AUC follows from what it is, so that there is nothing to estimate.
-    """
-
-    positive: np.ndarray
-    scores: np.ndarray | None = None
-    above: np.ndarray | None = None
-    cuts: np.ndarray | None = None
-    note: str = ""
-    constructed: bool = False
-
-
-def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
-    """One row per cohort, tracer with a cut, and score, with the columns :data:`COLUMNS`.
-
-    Raises
-    ------
-    ReladError
-        As :func:`relad.results.regional.regional_values`; where metrics and packed data have other
-        folds; where a cut's region is not known.
-    """
-    level, same = study.settings.evaluation.interval, alike(study)
-    rows = []
-    for methods in study.comparisons(result):
-        found = regional_values(study, result, methods)
-        for tracer in study.settings.tracers:
-            chosen = positive(study, found, tracer)
-            if chosen is None:
-                continue
-            values, entry = chosen
-            folds = _folds(study, values)
-            for cohort in study.cohorts(result):
-                of = values[values["cohort"] == cohort]
-                if of.empty:
-                    continue
-                for method, scored in _scored(study, values, of, folds, same, entry.positivity):
-                    rows.append(
-                        {
-                            "cohort": cohort,
-                            "tracer": tracer,
-                            "region": entry.positivity.region,
-                            "cut_suvr": entry.positivity.suvr,
-                            "method": method,
-                            **_judged(scored, level),
-                            "data": of["data"].iloc[0],
-                        }
-                    )
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _folds(study: Study, values: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """(cohort, subject) -> fold whose models were tested on them, in the training cohort.
-
-    Raises
-    ------
-    ReladError
-        Where the packed cohort has the subject in another fold: the classifier from MRI would be
-        fitted on people it is tested on.
-    """
-    folds = {}
-    for cohort, dataset in study.packed.items():
-        if dataset.role != "train":
-            continue
-        scores = study.scores[study.scores["cohort"] == cohort]
-        packed = {row["subject"]: row["fold"] for row in dataset.subjects}
-        for subject, fold in scores[["subject", "fold"]].drop_duplicates().to_numpy():
-            if str(packed.get(subject)) != fold:
-                raise ReladError(
-                    f"subject {subject} was tested in fold {fold}, but is packed in "
-                    f"{packed.get(subject, 'none')}",
-                    file=dataset.path / "subjects.tsv",
-                    hint="give the packed cohort that the models were trained on",
-                )
-            folds[cohort, subject] = fold
-    return folds
-
-
-def _scored(
-    study: Study,
-    values: pd.DataFrame,
-    of: pd.DataFrame,
-    folds: dict[tuple[str, str], str],
-    same: set[tuple[str, str, str]],
-    cut: Positivity,
-) -> Iterator[tuple[str, Scored]]:
-    """Yield what is compared in a cohort: real PET, every method, and MRI alone."""
-    cohort, tracer = of["cohort"].iloc[0], of["tracer"].iloc[0]
-    people = of.drop_duplicates("subject")
-    label = people["positive"].to_numpy()
-    yield (
-        REAL,
-        Scored(
-            label,
-            people["suvr_true"].to_numpy(),
-            label,
-            note="the truth itself: 1 by construction",
-            constructed=True,
-        ),
-    )
-    for method, mine in of.groupby("method", observed=True, sort=False):
-        scores, label = mine["suvr"].to_numpy(), mine["positive"].to_numpy()
-        above = scores >= cut.suvr
-        if (cohort, tracer, method) in same:
-            note = "one image for everybody: 0.5 by construction"
-            constant = np.zeros(len(scores))  # the brain masks' edges alone give it some spread
-            yield method, Scored(label, constant, above, note=note, constructed=True)
-            continue
-        cuts = _own_cuts(values[values["method"] == method], mine, folds, cut.suvr)
-        if cuts is None:
-            yield method, Scored(label, scores, above, note=NO_CUT)
-        else:
-            yield method, Scored(label, scores, above, cuts)
-    yield MRI_ONLY, _from_mri(study, people, folds, cut)
-
-
-def _own_cuts(
-    everywhere: pd.DataFrame, mine: pd.DataFrame, folds: dict[tuple[str, str], str], near: float
-) -> np.ndarray | None:
-    """Youden's cut for each subject, of held-out scores of the training cohort's other people.
-
-    For a subject of the training cohort, of those in the other folds; for one of another cohort,
-    of all. None where there are none, or none of one class.
-    """
-    keys = list(zip(everywhere["cohort"], everywhere["subject"], strict=True))
-    at_home = np.array([key in folds for key in keys])
-    fold_of = np.array([folds.get(key, "") for key in keys])
-    scores, label = everywhere["suvr"].to_numpy(), everywhere["positive"].to_numpy()
-    cuts = []
-    for key in zip(mine["cohort"], mine["subject"], strict=True):
-        others = at_home & (fold_of != folds.get(key))
-        cuts.append(youden_cut(scores[others], label[others], near) if others.any() else None)
-    return None if None in cuts else np.array(cuts)
-
-
-def _from_mri(
-    study: Study, people: pd.DataFrame, folds: dict[tuple[str, str], str], cut: Positivity
-) -> Scored:
-    """MRI and age alone, fitted on each training fold; elsewhere the mean over these models."""
-    cohort, tracer = people["cohort"].iloc[0], people["tracer"].iloc[0]
-    label = people["positive"].to_numpy()
-    training = next((d for d in study.packed.values() if d.role == "train"), None)
-    if training is None or cohort not in study.packed:
-        missing = "the training cohort" if training is None else f"cohort {cohort}"
-        return Scored(label, note=f"not fitted: give --packed of {missing}")
-    here = study.packed[cohort]
-    known = mri_only.features(training)
-    tested = known if here is training else mri_only.features(here)
-    truth = mri_only.real_suvr(training, tracer, cut.region)
-    index = {row["subject"]: row["index"] for row in here.subjects}
-    tested = tested[[index[subject] for subject in people["subject"]]]
-    fold_of = np.array([str(row["fold"]) for row in training.subjects])
-    mine = np.array([folds.get((cohort, subject), "") for subject in people["subject"]])
-    # The folds whose models were tested here, which a cohort elsewhere has without those at home.
-    models = sorted(study.scores.loc[study.scores["cohort"] == cohort, "fold"].unique())
-    scores, cuts = np.zeros(len(label)), np.zeros(len(label))
-    for fold in models:
-        train = (fold_of != fold) & np.isfinite(truth)
-        positive_ones = truth[train] >= cut.suvr
-        model = mri_only.fit(known[train], positive_ones)
-        if model is None:
-            n, of = int(positive_ones.sum()), int((~positive_ones).sum())
-            return Scored(label, note=f"not fitted: fold {fold} trains on n+ = {n}, n- = {of}")
-        share = (mine == fold) if here is training else np.full(len(label), 1 / len(models))
-        scores += share * model.probability(tested)
-        cuts += share * model.cut
-    return Scored(label, scores, cuts=cuts)
-
-
-def _judged(scored: Scored, level: float) -> dict[str, Any]:
-    """Numbers of a score, and what must be said where there are none."""
-    label = scored.positive
-    n, of = int(label.sum()), int((~label).sum())
-    row: dict[str, Any] = {"n_positive": n, "n_negative": of}
-    notes = [scored.note] if scored.note else []
-    if not n or not of:
-        notes.append("one class only: nothing to tell apart")
-    elif smallest_p(n, of) > 1 - level:
-        notes.append(f"too few of a class to decide: no p below {smallest_p(n, of):.2g}")
-    if scored.scores is not None and n and of:
-        row["auc"] = auc(scored.scores, label)
-        if not scored.constructed:
-            row |= _ends("auc", auc_interval(row["auc"], n, of, level=level))
-    called = {"": scored.above}
-    if scored.cuts is not None:
-        row["cut_trained"] = float(scored.cuts.mean())
-        called["_trained"] = scored.scores >= scored.cuts
-    for name, above in called.items():
-        if above is None:
-            continue
-        counted = {"sensitivity": (above[label], n), "specificity": (~above[~label], of)}
-        for rate, (hits, among) in counted.items():
-            if among:
-                row[f"{rate}{name}"] = float(hits.mean())
-                ends = share_interval(int(hits.sum()), among, level=level)
-                row |= _ends(f"{rate}{name}", ends)
-    return {**row, "note": "; ".join(notes)}
-
-
-def _ends(name: str, interval: tuple[float, float]) -> dict[str, float]:
-    return {f"{name}_low": interval[0], f"{name}_high": interval[1]}
 
 
 def downstream_table(study: Study, result: Result) -> Table | None:
@@ -270,7 +23,7 @@ def downstream_table(study: Study, result: Result) -> Table | None:
 
     Where no tracer has a cut, it has no rows, and its caption says so.
     """
-    kinds, rows = _kinds(study, result), downstream_rows(study, result)
+    kinds, rows = kinds_of_suvr(study, result), downstream_rows(study, result)
     if not kinds:
         return None
     return Table(
@@ -294,22 +47,13 @@ def _line(study: Study, row: dict[str, Any]) -> list[Cell]:
         LABELS[method] if method in LABELS else study.label(method),
         str(row["n_positive"]),
         str(row["n_negative"]),
-        *(_with_ends(row, name) for name in ("auc", *_RATES, *(f"{r}_trained" for r in _RATES))),
+        *(with_interval(row, name, "z.2f") for name in NUMBERS),
         row["note"] or "-",
     )
     return [Cell(text) for text in texts]
 
 
-def _with_ends(row: dict[str, Any], name: str, form: str = "z.2f") -> str:
-    """A number with its interval, as far as there is any."""
-    value, low, high = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
-    if pd.isna(value):
-        return NOT_AVAILABLE
-    interval = "" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]"
-    return f"{value:{form}}{interval}"
-
-
-def _cuts_told(study: Study) -> str:
+def cuts_told(study: Study) -> str:
     """The cut of every tracer, with where it comes from, or that there is none."""
     told = []
     for tracer, entry in study.settings.tracers.items():
@@ -323,7 +67,7 @@ def _cuts_told(study: Study) -> str:
     return "; ".join(told)
 
 
-def _kinds(study: Study, result: Result) -> list[Kind]:
+def kinds_of_suvr(study: Study, result: Result) -> list[Kind]:
     """Kinds of data of the SUVRs that a result is made of."""
     scores = study.scores
     mine = scores["cohort"].isin(study.cohorts(result)) & (scores["metric"] == "suvr")
@@ -334,116 +78,14 @@ def _caption(study: Study, result: Result) -> str:
     level = 100 * study.settings.evaluation.interval
     sentences = [
         f"{result.title}: {', '.join(study.cohorts(result))}",
-        f"A person is positive by their real PET. {_cuts_told(study)}",
+        f"A person is positive by their real PET. {cuts_told(study)}",
         "Score: the same SUVR of synthetic PET, held-out people alone; in another cohort the mean "
         f"over the folds' models. AUC: [{level:g}% interval, Newcombe's method 5]",
         f"Sensitivity and specificity at the tracer's cut, [{level:g}% interval, Wilson]. Own cut: "
         "Youden's, chosen on the held-out scores of the training cohort's people in other folds "
-        "than the person's; there is none where only one fold was tested",
+        "than the person's; there is none where only one fold was tested. What is so by "
+        "construction has no interval",
         f"{LABELS[MRI_ONLY]}: age, brain volume, and mean T1w and FLAIR of every region of the "
         "atlas, standardised, L2 penalty and cut chosen inside the training fold",
     ]
     return ". ".join(sentences) + "."
-
-
-# --- by positivity ------------------------------------------------------------------------------
-
-_BRAIN = ("psnr", "mae")
-_OF_GROUP = (*_BRAIN, "bias")
-GROUP_COLUMNS = (
-    *("cohort", "tracer", "region", "group", "method", "n"),
-    *(f"{name}{end}" for name in _OF_GROUP for end in ("", "_low", "_high")),
-    *("note", "data"),
-)
-
-
-def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
-    """One row per cohort, tracer with a cut, group (positive or negative) and method.
-
-    With the columns :data:`GROUP_COLUMNS`: PSNR and MAE of the brain, and the bias of the SUVR in
-    the region of the cut, which ``region`` names. A group without people has a row that says so.
-    """
-    level, rows = study.settings.evaluation.interval, []
-    for methods in study.comparisons(result):
-        found = regional_values(study, result, methods)
-        if found.empty:
-            continue
-        brain = study.values(replace(result, metrics=_BRAIN), methods)
-        keys = ["cohort", "tracer", "method", "subject"]
-        for tracer in study.settings.tracers:
-            chosen = positive(study, found, tracer)
-            if chosen is None:
-                continue
-            of = chosen[0].merge(brain[[*keys, *_BRAIN]], on=keys, how="left", validate="1:1")
-            if (lacking := of[list(_BRAIN)].isna().any(axis=1)).any():
-                first = of[lacking].iloc[0]
-                raise ReladError(
-                    f"no {' and '.join(_BRAIN)} of {first['method']} for subject "
-                    f"{first['subject']}, {tracer}, though a SUVR",
-                    hint="run `relad evaluate` again for it",
-                )
-            of["bias"] = of["suvr"] - of["suvr_true"]
-            by = of.groupby(["cohort", "method"], observed=True, sort=False)
-            for (cohort, method), each in by:
-                for group, member in GROUPS.items():
-                    mine = each[each["positive"] == member]
-                    row = {"cohort": cohort, "tracer": tracer, "group": group, "method": method}
-                    row |= {"region": chosen[1].positivity.region}
-                    row |= {"n": len(mine), "data": each["data"].iloc[0]}
-                    row["note"] = "" if len(mine) > 1 else ("one person", "nobody")[not len(mine)]
-                    for name in _OF_GROUP if len(mine) else ():
-                        row[name] = float(mine[name].mean())
-                        interval = mean_interval(mine[name], level=level)
-                        row |= {} if interval is None else _ends(name, interval)
-                    rows.append(row)
-    table = pd.DataFrame(rows, columns=GROUP_COLUMNS)
-    order = {name: k for k, name in enumerate(dict.fromkeys(table["method"]))}
-    return table.sort_values(
-        ["cohort", "tracer", "group", "method"],
-        key=lambda column: column.map(
-            order if column.name == "method" else {v: k for k, v in enumerate(column.unique())}
-        ),
-        ignore_index=True,
-    )
-
-
-def positivity_table(study: Study, result: Result) -> Table | None:
-    """Build the table of errors by positivity; None, or without rows, as the one above."""
-    kinds, rows = _kinds(study, result), positivity_rows(study, result)
-    if not kinds:
-        return None
-    forms = {"psnr": "z.2f", "mae": "z.3f", "bias": "+z.3f"}
-    level = 100 * study.settings.evaluation.interval
-    caption = [
-        f"{result.title}: {', '.join(study.cohorts(result))}",
-        f"A person is positive by their real PET. {_cuts_told(study)}",
-        f"Mean over test subjects, [{level:g}% interval, Student's t]: PSNR and MAE inside the "
-        "brain mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method "
-        "that has fallen back on the mean is too low in positive and too high in negative people",
-    ]
-    return Table(
-        name=result.name,
-        caption=". ".join(caption) + ".",
-        warning=note_of(kinds),
-        rows=rows,
-        headers=(
-            *("Cohort", "Tracer", "Group", "Method", "n"),
-            *(METRICS[name].label for name in _BRAIN),
-            "Bias (SUVR)",
-        ),
-        groups=[
-            [
-                [
-                    Cell(row["cohort"]),
-                    Cell(study.tracer_label(row["tracer"])),
-                    Cell(row["group"]),
-                    Cell(study.label(row["method"])),
-                    Cell(f"{row['n']} ({row['note']})" if row["note"] else str(row["n"])),
-                    *(Cell(_with_ends(row, name, forms[name])) for name in _OF_GROUP),
-                ]
-                for row in of.to_dict("records")
-            ]
-            for _, of in rows.groupby(["cohort", "tracer", "group"], sort=False)
-        ],
-        numbers_from=4,
-    )

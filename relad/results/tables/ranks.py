@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from relad.results.decisions import compared
+from relad.results.intervals import ends
 from relad.results.metrics import METRICS
 from relad.results.statistics import bootstrap_ranks
 from relad.results.study import Study
 from relad.results.tables.accuracy import metrics_note
-from relad.results.tables.rendering import Cell, Table
+from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
 
@@ -60,8 +61,7 @@ def ranks_table(study: Study, result: Result) -> Table | None:
                 **dict(zip(keys, key, strict=True)),
                 "n": of["n"].iloc[0],
                 "rank": (of["rank"] * of["share"]).sum(),
-                "rank_low": _quantile(of, (1 - level) / 2),
-                "rank_high": _quantile(of, (1 + level) / 2),
+                **ends("rank", tuple(_quantile(of, (1 + side * level) / 2) for side in (-1, 1))),
                 "first": of.loc[of["rank"] == 1, "share"].sum(),
                 "data": of["data"].iloc[0],
             }
@@ -83,13 +83,13 @@ def ranks_table(study: Study, result: Result) -> Table | None:
         groups=[
             [
                 [
-                    Cell(row.cohort),
-                    Cell(METRICS[row.metric].label),
-                    Cell(study.label(row.method)),
-                    Cell(f"{row.rank:.1f} [{row.rank_low:g}, {row.rank_high:g}]"),
-                    Cell(f"{100 * row.first:.0f}%"),
+                    Cell(row["cohort"]),
+                    Cell(METRICS[row["metric"]].label),
+                    Cell(study.label(row["method"])),
+                    Cell(with_interval(row, "rank", ".1f")),
+                    Cell(f"{100 * row['first']:.0f}%"),
                 ]
-                for row in of.itertuples()
+                for row in of.to_dict("records")
             ]
             for _, of in rows.groupby(["cohort", "metric"], sort=False)
         ],

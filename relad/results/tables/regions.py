@@ -8,6 +8,7 @@ import pandas as pd
 
 from relad.imaging import atlas
 from relad.results.agreement import MIN_CORRELATED, agreement
+from relad.results.intervals import ends, with_ends
 from relad.results.regional import (
     alike,
     known_regions,
@@ -17,14 +18,14 @@ from relad.results.regional import (
 )
 from relad.results.statistics import FEW_SUBJECTS, mean_interval
 from relad.results.study import Study
-from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
 
 COLUMNS = (
     *("cohort", "tracer", "region", "method", "sampler", "n", "suvr_true", "suvr"),
-    *("bias", "bias_low", "bias_high", "bias_percent", "ccc", "icc", "loa_low", "loa_high"),
-    *("r", "r_low", "r_high", "note", "data"),
+    *(*with_ends("bias"), "bias_percent", "ccc", "icc", *ends("loa", None)),
+    *(*with_ends("r"), "note", "data"),
 )
 _HEADERS = (
     *("Cohort", "Tracer", "Region", "Method", "n", "SUVR, real", "SUVR, synthetic", "Bias"),
@@ -63,27 +64,22 @@ def region_rows(study: Study, result: Result) -> pd.DataFrame:
                 notes.append(f"r {_FEW if told.n < MIN_CORRELATED - 1 else _CONSTANT}")
             if lack := absent.get((cohort, tracer, region)):
                 notes.append(f"absent in {', '.join(lack)}")
-            low, high = mean_interval(of["suvr"] - of["suvr_true"], level=level) or (None, None)
+            of_bias = mean_interval(of["suvr"] - of["suvr_true"], level=level)
             rows.append(
                 {
                     **dict(zip(by, (cohort, tracer, region, method, sampler), strict=True)),
                     "n": told.n,
                     **{key: of[key].mean() for key in ("suvr_true", "suvr")},
-                    **{"bias": told.bias, "bias_low": low, "bias_high": high},
+                    **{"bias": told.bias, **ends("bias", of_bias)},
                     **{"bias_percent": told.bias_percent, "ccc": told.ccc, "icc": told.icc},
-                    **_ends("loa", told.limits),
+                    **ends("loa", told.limits),
                     "r": r,
-                    **_ends("r", interval),
+                    **ends("r", interval),
                     "note": "; ".join(notes),
                     "data": of["data"].iloc[0],
                 }
             )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _ends(name: str, interval: tuple[float, float] | None) -> dict[str, float | None]:
-    low, high = interval or (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def regions_table(study: Study, result: Result) -> Table | None:
@@ -115,14 +111,8 @@ def _line(study: Study, row: dict) -> list[Cell]:
     def number(key: str, form: str = "z.3f") -> str:
         return NOT_AVAILABLE if pd.isna(row[key]) else format(row[key], form)
 
-    def interval(name: str, form: str) -> str:
-        low, high = (number(f"{name}_{end}", form) for end in ("low", "high"))
-        return NOT_AVAILABLE if low == NOT_AVAILABLE else f"[{low}, {high}]"
-
-    bias = number("bias", "+z.3f")
-    r = next(
-        (n[2:] for n in row["note"].split("; ") if n.startswith("r none")), number("r", "z.2f")
-    )
+    limits = [number(column, "+z.2f") for column in ends("loa", None)]
+    no_r = [note[2:] for note in row["note"].split("; ") if note.startswith("r none")]
     n = f"{row['n']} (absent in some)" if "absent" in row["note"] else str(row["n"])
     texts = (
         row["cohort"],
@@ -132,12 +122,12 @@ def _line(study: Study, row: dict) -> list[Cell]:
         n,
         number("suvr_true"),
         number("suvr"),
-        bias if pd.isna(row["bias_low"]) else f"{bias} {interval('bias', '+.3f')}",
+        with_interval(row, "bias", "+z.3f"),
         number("bias_percent", "+z.1f"),
         number("ccc", "z.2f"),
         number("icc", "z.2f"),
-        interval("loa", "+z.2f"),
-        r if pd.isna(row["r_low"]) else f"{r} {interval('r', '.2f')}",
+        NOT_AVAILABLE if NOT_AVAILABLE in limits else f"[{', '.join(limits)}]",
+        no_r[0] if no_r else with_interval(row, "r", "z.2f"),
     )
     return [Cell(text) for text in texts]
 

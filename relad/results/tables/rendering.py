@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from relad.fileio import write_table, write_text
+from relad.results.intervals import with_ends
 from relad.study.catalogue import SUFFIXES, TABLE
 
 _TEX = {
@@ -30,6 +31,14 @@ _TEX = {
 
 #: Text of a cell that has no value.
 NOT_AVAILABLE = "n/a"
+
+
+def with_interval(row: Mapping[str, Any], name: str, form: str) -> str:
+    """A row's number with its interval, ``1.25 [1.10, 1.40]``, as far as it has them."""
+    value, low, high = (row.get(column) for column in with_ends(name))
+    if pd.isna(value):
+        return NOT_AVAILABLE
+    return f"{value:{form}}" + ("" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]")
 
 
 @dataclass(frozen=True)

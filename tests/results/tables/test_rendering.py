@@ -7,7 +7,7 @@ import pandas as pd
 from relad.fileio import read_table
 from relad.results.study import Study, function_of
 from relad.results.tables import downstream
-from relad.results.tables.rendering import Cell, Table
+from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.study.catalogue import RESULTS, TABLE
 
 
@@ -23,6 +23,13 @@ def test_special_characters_are_escaped():
     assert r"a \& b" in made.tex()
     assert r"x\_0 $<$ 1|2 \\" in made.tex()
     assert r"| x\_0 &lt; 1\|2 |" in made.markdown()
+
+
+def test_a_number_stands_with_its_interval_as_far_as_it_has_them():
+    nan = float("nan")
+    row = {"a": 1.254, "a_low": -0.001, "a_high": 2.0, "b": 1.0, "b_low": nan, "c": nan, "d": 1.0}
+    shown = [with_interval(row, name, "z.2f") for name in "abcde"]
+    assert shown == ["1.25 [0.00, 2.00]", "1.00", "n/a", "1.00", "n/a"]
 
 
 def test_the_warning_stands_before_the_caption():
