@@ -121,9 +121,10 @@ _DIFFERENCES = (
 )
 _PANELS = (
     "MRI, true PET, every method's synthetic PET and, below it, synthetic minus true. Each tracer "
-    "shows the held-out subject whose PSNR, averaged over methods, is the median. One axial slice "
-    "at a fixed height in MNI space, left hemisphere on the left; all PET of a row has one SUVR "
-    "range, all differences another."
+    "shows the held-out subject whose PSNR, averaged over methods, is the median, in an axial, a "
+    "coronal and a sagittal slice at fixed places in MNI space, left hemisphere on the left. All "
+    "PET of a tracer has one SUVR range, all differences another; where values lie beyond it, the "
+    "colour bar has a pointed end."
 )
 _DISTRIBUTIONS = (
     "PSNR, SSIM (3D) and MAE of every subject inside the brain mask (points), with median and "
