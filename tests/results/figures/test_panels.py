@@ -212,6 +212,9 @@ def test_brain_that_a_pet_does_not_show_is_left_blank(study):
     real, error = values_of(upper[0][2]), values_of(lower[0][0])
     assert np.isnan(real).any() and np.isfinite(real).any()
     assert np.isnan(error[np.isnan(real)]).all()
+    block = panels._block(study, PANELS, "study", "tau", ["rela"])
+    for slices, mask in zip(block.real, block.mask, strict=True):
+        assert not mask[np.isnan(slices)].any(), "the range is also of what cannot be compared"
     # The ranges are those of what is shown, and the synthetic image is whole.
     assert upper[0][2].get_clim()[1] > 1 and lower[0][0].get_clim()[1] > 0.2
     assert np.isfinite(values_of(upper[0][3])).all()
