@@ -158,6 +158,7 @@ CELL = {"fontsize": 4.3, "ha": "center", "va": "center"}
 #: Share of a colour map's range beyond which its cells are dark, and their numbers white.
 DARK_CELL = 0.62
 LIMITS = {"color": "0.35", "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
+CEILING = {"color": "black", "linewidth": 0.9, "linestyle": (0, (3, 2)), "zorder": 0}
 BIAS = {"linewidth": 1.1, "zorder": 1}
 SIDE_LABEL = {"fontsize": 7}
 PERSON = {"s": 9, "linewidth": 0.3, "edgecolor": "white", "zorder": 2}
