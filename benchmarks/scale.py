@@ -280,7 +280,7 @@ Measured in a finished study of this configuration, with its methods, tracers an
 `bids` and `registered` have the size of scans as they were taken; `normalized`, `packed` and
 `synthesized` are on the MNI grid and grow with its voxels, 60-fold from 4 mm to 1 mm. Nothing is
 deleted by itself, except the images of the sampler study: `relad explain` follows a number through
-all of them.
+all of them. With `keep_registered: false` each person's `registered` goes once they are normalized.
 
 {table(disk(args.results))}
 ## The workflow's own time

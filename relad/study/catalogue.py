@@ -124,14 +124,15 @@ _DIFFERENCES = (
 )
 _PANELS = (
     "MRI, true PET, every method's synthetic PET and, below it, synthetic minus true. Each tracer "
-    "shows the held-out subject whose PSNR, averaged over methods, is the median. One axial slice "
-    "at a fixed height in MNI space, left hemisphere on the left; all PET of a row has one SUVR "
-    "range, all differences another."
+    "shows the held-out subject whose PSNR, averaged over methods, is the median, in an axial, a "
+    "coronal and a sagittal slice at fixed places in MNI space, left hemisphere on the left. All "
+    "PET of a tracer has one SUVR range, all differences another; where values lie beyond it, the "
+    "colour bar has a pointed end."
 )
 _DISTRIBUTIONS = (
     "PSNR, SSIM (3D) and MAE of every subject inside the brain mask (points), with median and "
     "quartiles (box) and whiskers to 1.5 interquartile ranges; data range as wide as the tracer's "
-    "SUVR window."
+    "SUVR window. Dashed, of simulated PET: what no method can beat on average."
 )
 #: With SSIM as papers mostly have it.
 _COMPARABLE = ("psnr", "ssim", "ssim_open", "mae")
@@ -333,6 +334,7 @@ RESULTS = (
         "relad.results.figures.distributions:draw",
         "Every subject's values",
         _DISTRIBUTIONS,
+        needs=("metrics", CEILING),
     ),
     Result(
         FIGURE,
@@ -341,6 +343,7 @@ RESULTS = (
         "Every subject's values" + _EXTERNAL,
         _DISTRIBUTIONS,
         role="external",
+        needs=("metrics", CEILING),
     ),
     Result(
         FIGURE,

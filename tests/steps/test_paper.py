@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from relad import cli
-from relad.fileio import read_json, read_table, write_json
+from relad.fileio import read_json, read_table, write_json, write_table
 from relad.results import origin
 from relad.results.paper.bibliography import CITED, keys_of
 from relad.results.paper.writing import cells
@@ -102,6 +102,76 @@ def test_the_methods_tell_what_was_compared_and_cite_it(study):
     assert r"(\texttt{unet})~\cite{ronneberger2015unet}" in methods
     assert "(\\texttt{template}): given what its class takes, one pass over the data" in methods
     assert "6 subjects with tau, amyloid" in methods and "cross-validated in 2 folds" in methods
+
+
+def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_path):
+    methods = text(study, "methods.tex")
+    for told in (
+        "in 12 comparisons; Holm's correction is over the 2 methods",
+        r"Hodges--Lehmann estimates~\cite{hodges1963} with the \IntervalLevel{}\,\% interval",
+        r"one-sided tests~\cite{schuirmann1987}, corrected alike",
+        "that does not matter: PSNR (dB) 0.3, MAE (SUVR) 0.005.",
+        "never called alike: SSIM (3D), HFEN, ",
+        "With one seed, nothing is known",
+        "PSNR (dB) none, however large, of so few subjects",
+        "over 2,000 resamples",
+    ):
+        assert told in methods
+    assert r"\newcommand{\Power}{80}" in text(study, "numbers.tex")
+    # They are those of the table, not of the configuration: another table, other numbers.
+    own = study.copy(tmp_path / "own")
+    file = own.root / "results/tables/decisions.csv"
+    rows = read_table(file)
+    for number, row in enumerate(rows):
+        row |= {"margin": None, "detectable": f"{1 + number}.5", "seeds": "4", "seed_spread": "1"}
+    write_table(file, rows, list(rows[0]))
+    assert paper(own) == 0
+    methods = text(own, "methods.tex")
+    assert "No margin of equivalence was stated" in methods
+    assert "$n = 3$: PSNR (dB) 1.50 to 2.50; SSIM (3D) 3.500 to 4.500;" in methods
+    assert "over 4 seeds" in methods
+
+
+def test_the_methods_tell_that_nobody_was_tested_who_had_been_seen(study, tmp_path):
+    methods = text(study, "methods.tex")
+    assert "(trainings: 4)" in methods and "cohort trained on: 4): none had been seen" in methods
+    assert "6 people tested in elsewhere, 0 have a hash of their MRI" in methods
+    own = hashed(study.copy(tmp_path / "own"), "another")
+    amend(own.synthesized("elsewhere", "unet") / "synthesis.json",
+          left_out={own.tested("elsewhere")[1]: "the same id"})  # fmt: skip
+    assert paper(own) == 0
+    assert "1 have a hash of their MRI" in text(own, "methods.tex")
+    assert "in which none of these is; left out, since a model knew them by id or MRI: 1." in text(
+        own, "methods.tex"
+    )
+
+
+def hashed(study: FakeStudy, sha256: str) -> FakeStudy:
+    """A study in which one person elsewhere has this hash, and one of a model another: `mine`."""
+    file = study.packed("elsewhere") / "subjects.tsv"
+    rows = read_table(file)
+    rows[0]["mri_sha256"] = sha256
+    write_table(file, rows, list(rows[0]))
+    amend(study.model("rela") / "train.json", mri_sha256={"somebody": "mine"})
+    return study
+
+
+def test_a_paper_of_somebody_who_had_been_seen_is_refused(study, tmp_path, capsys):
+    leaked = study.copy(tmp_path / "by id")
+    (person, *_) = leaked.tested("study")
+    amend(leaked.model("unet") / "train.json", subjects={"validation": [person]})
+    same = hashed(study.copy(tmp_path / "by hash"), "mine")
+    (twin, *_) = read_table(same.packed("elsewhere") / "subjects.tsv")
+    for own, name, file in (
+        (leaked, person, "train.json"),
+        (same, twin["subject"], "synthesis.json"),
+    ):
+        capsys.readouterr()
+        before = text(own, "methods.tex")
+        assert paper(own) == 2
+        error = capsys.readouterr().err
+        assert f"{file}: 1 of its people were tested by a model that had seen them: {name}" in error
+        assert text(own, "methods.tex") == before
 
 
 def test_the_preprocessing_is_told_where_the_packed_data_say_it(study, tmp_path):

@@ -646,3 +646,35 @@ def test_numbers_inside_lists_and_mappings_of_the_command_line_are_numbers() -> 
     assert resolved["folds"]["run"] == [0]
     with pytest.raises(ReladError, match=r"at seeds.0: 'zero' is not of type 'integer'"):
         config.resolve({**base, "seeds": ["zero"]})
+
+
+CUTS = {
+    ligand: entry["positivity"]
+    for ligand, entry in config.read_yaml(config.TRACERS).items()
+    if "positivity" in entry
+}
+
+
+@pytest.mark.parametrize("ligand", CUTS)
+def test_a_published_cut_names_its_paper_and_how_far_it_was_checked(ligand):
+    source = CUTS[ligand]["source"]
+    papers = re.findall(r"\(([A-Z][^()]* et al\., [^()]*)\)", source)
+    assert papers
+    for paper in papers:
+        assert re.search(r", (19|20)\d\d, doi:10\.\d{4,}/[\w./-]*\w; ", paper), paper
+        assert "as in " in paper or "not confirmed against the paper" in paper, paper
+
+
+def test_a_cut_in_centiloid_is_its_suvr_by_the_anchors():
+    cut = CUTS["PiB"]
+    centiloid = float(re.match(r"([\d.]+) Centiloid", cut["source"])[1])
+    zero, hundred = map(float, re.search(r"anchors ([\d.]+) and ([\d.]+)", cut["source"]).groups())
+    assert cut["suvr"] == round(zero + centiloid / 100 * (hundred - zero), 2)
+
+
+def test_a_cut_without_a_doi_is_refused(monkeypatch, tmp_path):
+    table = copy.deepcopy(config.read_yaml(config.TRACERS))
+    table["PiB"]["positivity"]["source"] = "As everybody does."
+    monkeypatch.setattr(config, "TRACERS", Path(write(tmp_path / "tracers.yaml", table)))
+    with pytest.raises(ReladError, match=r"PiB\.positivity\.source"):
+        config.load(config.DEFAULT)

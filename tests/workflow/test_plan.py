@@ -217,6 +217,22 @@ def test_of_files_that_were_touched_no_job_is_taken_to_wait(finished_study: Stud
     assert plan.parent.is_dir() and not plan.exists()
 
 
+def test_registered_scans_may_go_and_are_missed_by_nobody(study: Study) -> None:
+    edit(study.configfile, "\nfolds:", "\nkeep_registered: false\nfolds:")
+    registered = sorted(study.results.glob("registered/*/*"))
+    said = study.plan("all", "--forceall").output
+    removed = re.findall("^Would remove temporary output (.*)$", said, flags=re.MULTILINE)
+    assert sorted(removed) == [str(f.relative_to(study.results.parent)) for f in registered]
+    shutil.rmtree(study.results / "registered")
+    assert "Nothing to be done" in study.plan("all").output
+    # Who has to be brought to the grid anew is registered again, and nobody else.
+    shutil.rmtree(study.results / "normalized" / "tiny-external")
+    assert study.plan("all").rules["register"] == 0
+    shutil.rmtree(study.results / "packed" / "tiny-external")
+    rules = study.plan("results/packed/tiny-external").rules
+    assert rules == {"register": 2, "normalize": 2, "qc": 1, "pack": 1}
+
+
 def test_changed_method_reruns_that_method_alone(study: Study) -> None:
     edit(
         study.repository / "config/test/methods.yaml",

@@ -500,6 +500,11 @@ def own_labels(wildcards):
     return [f for p in of_person for f in glob.glob(glob.escape(p).replace("{session}", "*"))]
 
 
+def unless_temporary(output, stays):
+    """An output, or one that goes once nobody needs it."""
+    return output if stays else temp(output)
+
+
 def normalized_subjects(wildcards):
     cohort_entry(wildcards)
     return [paths.normalized(wildcards.cohort, subject) for subject in SUBJECTS[wildcards.cohort]]

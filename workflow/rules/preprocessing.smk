@@ -34,7 +34,9 @@ rule register:
         enrolled=paths.enrolled("{cohort}"),
         labels=own_labels,
     output:
-        registered=directory(paths.registered("{cohort}", "{subject}")),
+        registered=unless_temporary(
+            directory(paths.registered("{cohort}", "{subject}")), STUDY["keep_registered"]
+        ),
     log:
         paths.log("register", "{cohort}", "{subject}"),
     benchmark:

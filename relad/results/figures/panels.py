@@ -1,8 +1,10 @@
 """Figure: MRI, true PET, every method's synthetic PET and its difference, one subject per tracer.
 
 The subject is not picked by eye: of the test subjects it is the one whose PSNR, averaged over the
-methods shown, is the median. All PET of a row has one SUVR range, all differences another. Brain
-that the true PET does not show is left blank in every image.
+methods shown, is the median. Nor are the slices: an axial, a coronal and a sagittal one, at fixed
+places in MNI space. All PET of a block has one SUVR range, all differences another; where values
+lie beyond it, the colour bar has a pointed end. Brain that the true PET does not show is left blank
+in every image.
 """
 
 from __future__ import annotations
@@ -26,18 +28,55 @@ from relad.results.study import Study
 from relad.study.catalogue import Result
 from relad.study.paths import synthetic_pet
 
-#: Height of the axial slice in MNI space: thalamus, basal ganglia, temporal and occipital cortex.
-SLICE_Z_MM = 8.0
+#: Both ends of the axes x, y and z of a volume in RAS+.
+_ENDS = ("LR", "PA", "IS")
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Slices of one orientation through volumes in RAS+.
+
+    Attributes
+    ----------
+    name
+        Of the orientation.
+    axis
+        Across the slice: 0 (x), 1 (y) or 2 (z). Of the other two the first one runs to the right of
+        the slice, and the second one upwards.
+    mm
+        Where the slice lies along it, in MNI space.
+    """
+
+    name: str
+    axis: int
+    mm: float
+
+    @property
+    def sides(self) -> str:
+        """What is on the left and on the right of a slice, as letters."""
+        return _ENDS[0 if self.axis else 1]
+
+
+#: Thalamus, basal ganglia and occipital cortex; both hippocampi; the left one along its length.
+PLANES = (Plane("axial", 2, 8.0), Plane("coronal", 1, -20.0), Plane("sagittal", 0, -26.0))
+#: Arrays (to the right, upwards), one for each of :data:`PLANES`.
+Slices = tuple[np.ndarray, ...]
 
 
 @dataclass
 class Block:
-    """One tracer of one cohort: slices (x, y) from left to right and posterior to anterior.
+    """Slices of one tracer of one cohort.
 
     Attributes
     ----------
+    cohort, tracer, subject
+        What they are of.
+    n
+        Subjects, of whom this one is the median.
+    mm
+        Where they lie along the axis of their plane.
     mri, real, synthetic
-        NaN in brain that the true PET does not show.
+        By modality; SUVR; SUVR by method. NaN in brain that the true PET does not show.
     mask
         Brain that it shows.
     """
@@ -45,15 +84,28 @@ class Block:
     cohort: str
     tracer: str
     subject: str
-    z_mm: float
-    mri: dict[str, np.ndarray]
-    real: np.ndarray
-    synthetic: dict[str, np.ndarray]
-    mask: np.ndarray
+    n: int
+    mm: tuple[float, ...]
+    mri: dict[str, Slices]
+    real: Slices
+    synthetic: dict[str, Slices]
+    mask: Slices
+
+    @property
+    def differences(self) -> dict[str, Slices]:
+        """Synthetic minus real SUVR by method, NaN where they cannot be compared."""
+        return {
+            method: tuple(map(lambda s, r, m: np.where(m, s - r, np.nan), of, self.real, self.mask))
+            for method, of in self.synthetic.items()
+        }
 
 
 def draw(study: Study, result: Result) -> Figure | None:
-    """Draw one block of two rows per cohort and tracer; None where images or scores are lacking."""
+    """Draw a block of two rows per plane, for each cohort and tracer.
+
+    None where images or scores are lacking. All images lie in one axes, whose unit is the inch:
+    hundreds of axes would take a layout engine minutes.
+    """
     methods = [m for of in study.comparisons(result) for m in of]
     blocks = [
         block
@@ -64,72 +116,138 @@ def draw(study: Study, result: Result) -> Figure | None:
     if not blocks:
         return None
     methods = [m for m in methods if any(m in block.synthetic for block in blocks)]
-    modalities = list(blocks[0].mri)
-    columns = len(modalities) + 1 + len(methods)
-    tall = max(b.real.shape[1] / b.real.shape[0] for b in blocks)
-    panel = (style.WIDTH - style.BESIDE_PANELS) / columns
-    headers = [
-        style.wrapped(name, int(panel / style.HEADER_INCH))
-        for name in (*modalities, "true PET", *map(study.label, methods))
-    ]
-    lines = max(header.count("\n") for header in headers) + 1
-    height = 2 * len(blocks) * panel * tall + lines * style.HEADER_LINE
-    figure = style.new_figure(style.PANELS, height)
-    figure.get_layout_engine().set(**style.BETWEEN_PANELS)
-    axes = figure.subplots(2 * len(blocks), columns, squeeze=False)
-    for ax, text in zip(axes[0], headers, strict=True):
-        ax.set_title(text, **style.HEADER)
-    for k, block in enumerate(blocks):
-        _draw_block(figure, axes[2 * k : 2 * k + 2], block, methods, study)
+    names = [*blocks[0].mri, "true PET", *map(study.label, methods)]
+    panel = (style.WIDTH - style.BESIDE_PANELS) / len(names)
+    headers = style.headers(names, panel)
+    tall = [max(np.divide(*b.real[k].shape[::-1]) for b in blocks) for k in range(len(PLANES))]
+    rows = panel * np.array(tall)
+    above, between = style.PANELS
+    top = 2 * len(blocks) * (rows.sum() + between)
+    figure = style.new_figure((top + headers.height + above, 0.0))
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    sheet = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    sheet.set_axis_off()
+    for column, text in enumerate(headers.texts):
+        sheet.text((column + 0.5) * panel, top + between, text, **headers.look)
+    for block in blocks:
+        _draw_block(sheet, block, top, panel, rows, methods, study)
+        top -= 2 * (rows.sum() + between)
     shown = study.scores["cohort"].isin([block.cohort for block in blocks])
-    style.stamp(figure, study.scores.loc[shown, "data"].unique())
+    style.stamp(figure, study.scores.loc[shown, "data"].unique(), y=1 - style.GAP / height)
     return figure
 
 
 def _draw_block(
-    figure: Figure, axes: np.ndarray, block: Block, methods: list[str], study: Study
+    sheet: Axes,
+    block: Block,
+    top: float,
+    panel: float,
+    rows: np.ndarray,
+    methods: Sequence[str],
+    study: Study,
 ) -> None:
-    upper, lower = axes
-    for ax in axes.flat:
-        ax.set_axis_off()
-    first = len(block.mri)
-    for ax, values in zip(upper, block.mri.values(), strict=False):
-        _show(ax, values, style.MRI, -1, 1)
-    high = _round_up(np.quantile(block.real[block.mask], 0.995), 0.25)
-    pet = _show(upper[first], block.real, style.PET, 0, high)
-    differences = {m: values - block.real for m, values in block.synthetic.items()}
-    inside = np.concatenate([d[block.mask] for d in differences.values()])
-    most = _round_up(np.quantile(np.abs(inside), 0.99), 0.1)
-    error = None
-    for j, method in enumerate(methods, start=first + 1):
-        if method in block.synthetic:
-            _show(upper[j], block.synthetic[method], style.PET, 0, high)
-            shown = np.where(block.mask, differences[method], np.nan)
-            error = _show(lower[j], shown, style.DIFFERENCE, -most, most)
+    """Draw a block below a height: images in rows of these heights, then differences in others."""
+    first, below = len(block.mri), top - rows.sum() - style.PANELS[1]
 
-    _write(upper[0], 0.05, 0.97, "L", **style.SIDE)
-    _write(upper[0], 0.95, 0.97, "R", ha="right", **style.SIDE)
-    _write(lower[0], 0.0, 0.95, study.tracer_label(block.tracer), **style.TRACER)
-    where = f"{block.cohort}\nsubject {block.subject}\naxial, z = {block.z_mm:.0f} mm (MNI)"
-    _write(lower[0], 0.0, 0.76, where, **style.PLACE)
-    _write(lower[first], 0.97, 0.6, "synthetic\nminus true", ha="right", **style.PLACE)
-    bar = style.COLOUR_BAR
-    figure.colorbar(pet, ax=list(upper), label="SUVR", ticks=style.few_ticks(), **bar)
-    if error is not None:
-        figure.colorbar(error, ax=list(lower), label="Δ SUVR", ticks=[-most, 0, most], **bar)
+    def column(number: int, y: float, slices: Slices, *look: Any) -> list[AxesImage]:
+        places = [(number * panel, y - down, panel, row) for down, row in _downwards(rows)]
+        return [_show(sheet, s, place, *look) for s, place in zip(slices, places, strict=True)]
 
-
-def _write(ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
-    """Write text at a place of an axes (0 to 1, from its top down) without moving the layout."""
-    written = ax.text(x, y, text, va="top", transform=ax.transAxes, **look)
-    written.set_in_layout(False)
-
-
-def _show(ax: Axes, values: np.ndarray, colours: str, low: float, high: float) -> AxesImage:
-    # Rows of an image run upwards (origin lower): anterior is up, the left hemisphere on the left.
-    return ax.imshow(
-        values.T, origin="lower", cmap=colours, vmin=low, vmax=high, interpolation="nearest"
+    for number, slices in enumerate(block.mri.values()):
+        column(number, top, slices, style.MRI, -1, 1)
+    differences = block.differences
+    high = _high(block, study.settings.tracers[block.tracer].suvr_window[1])
+    most = _round_up(
+        max(_quantile(np.abs(s), 0.99) for of in differences.values() for s in of), 0.1
     )
+    pet, errors = column(first, top, block.real, style.PET, 0, high), []
+    for number, method in enumerate(methods, start=first + 1):
+        if method in block.synthetic:
+            pet += column(number, top, block.synthetic[method], style.PET, 0, high)
+            errors += column(number, below, differences[method], style.DIFFERENCE, -most, most)
+
+    for plane, (down, row) in zip(PLANES, _downwards(rows), strict=True):
+        for x, letter in zip((0, panel), plane.sides, strict=True):
+            look = style.SIDE | {"ha": "right" if x else "left"}
+            sheet.text(x, top - down + row - style.SIDE_DOWN, f" {letter} ", **look)
+    _tell(sheet, block, below, (first + 1) * panel, study)
+    _bar(sheet, pet, top, rows.sum(), "SUVR", style.few_ticks())
+    _bar(sheet, errors, below, rows.sum(), "synthetic - true SUVR", [-most, 0, most])
+
+
+def _tell(sheet: Axes, block: Block, top: float, width: float, study: Study) -> None:
+    """Write what the images are of, into the room below MRI and true PET."""
+    name = style.wrapped(study.tracer_label(block.tracer), int(width / style.TRACER_INCH))
+    sheet.text(0, top, name, **style.TRACER)
+    where = [
+        f"{plane.name} {'xyz'[plane.axis]} = {mm:.0f} mm"
+        for plane, mm in zip(PLANES, block.mm, strict=True)
+    ]
+    whose = [block.cohort, f"subject {block.subject},", f"median PSNR of n = {block.n}"]
+    lines = [*whose, *where, "(MNI)"]
+    told = [style.wrapped(line, int(width / style.PLACE_INCH)) for line in lines]
+    down = style.TRACER_LINE * (name.count("\n") + 1)
+    sheet.text(0, top - down, "\n".join(told), **style.PLACE)
+
+
+def _bar(
+    sheet: Axes, images: Sequence[AxesImage], top: float, height: float, label: str, ticks: Any
+) -> None:
+    """Draw the colour bar of images of one range, with a pointed end where one goes beyond it."""
+    low, high = images[0].get_clim()
+    arrays = [np.asarray(image.get_array(), dtype=float) for image in images]
+    beyond = (any((a < low).any() for a in arrays), any((a > high).any() for a in arrays))
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}
+    width = style.BESIDE_PANELS
+    place = np.array([style.WIDTH - width, top - height, *style.PANEL_BAR]) * (1, 1, width, height)
+    place[:2] += (width * style.GAP, height * (1 - style.PANEL_BAR[1]) / 2)
+    cax = sheet.inset_axes(place, transform=sheet.transData)
+    sheet.figure.colorbar(
+        images[0], cax=cax, label=label, ticks=ticks, extend=extend.get(beyond, "both")
+    )
+
+
+def _show(
+    sheet: Axes,
+    values: np.ndarray,
+    place: tuple[float, float, float, float],
+    colours: str,
+    low: float,
+    high: float,
+) -> AxesImage:
+    """Draw a slice (to the right, upwards) as large as a place (left, bottom, width, height)."""
+    left, bottom, *room = place
+    scale = min((side - style.GAP) / n for side, n in zip(room, values.shape, strict=True))
+    x, y = (side / 2 - n * scale / 2 for side, n in zip(room, values.shape, strict=True))
+    return sheet.imshow(
+        values.T,  # rows of an image run upwards
+        extent=(left + x, left + room[0] - x, bottom + y, bottom + room[1] - y),
+        origin="lower",
+        cmap=colours,
+        vmin=low,
+        vmax=high,
+        interpolation="none",  # voxels stay voxels, and a PDF holds them as they are
+        aspect="auto",
+    )
+
+
+def _downwards(rows: np.ndarray) -> list[tuple[float, float]]:
+    """How far below the first row's top each ends, and its height."""
+    return list(zip(np.cumsum(rows), rows, strict=True))
+
+
+def _high(block: Block, most: float) -> float:
+    """Upper end of the SUVR range: most of all PET shown, but no more than the tracer's window."""
+    images = [block.real, *block.synthetic.values()]
+    inside = [s[m] for of in images for s, m in zip(of, block.mask, strict=True)]
+    return min(_round_up(_quantile(np.concatenate(inside), 0.995), 0.25), most)
+
+
+def _quantile(values: np.ndarray, q: float) -> float:
+    """Quantile of what is known; 0 where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.quantile(known, q)) if known.size else 0.0
 
 
 def _round_up(value: float, step: float) -> float:
@@ -146,7 +264,7 @@ def _block(
         return None
     values = study.values(result, list(folders))
     values = values[(values["cohort"] == cohort) & (values["tracer"] == tracer)]
-    subject = _median_subject(values, tracer, folders)
+    subject, n = _median_subject(values, tracer, folders)
     if subject is None:
         return None
     row = next(r["index"] for r in dataset.subjects if r["subject"] == subject)
@@ -154,19 +272,17 @@ def _block(
     compared = dataset.pair_mask(row, k)
     unseen = np.asarray(dataset.mask[row]) & ~compared
     mask = _to_ras(compared, dataset.affine)
-    # The affine of the flipped grid: only its z row is needed, for the height of a slice.
-    affine = nib.as_closest_canonical(
+    # Of the grid in RAS+; only what lies along its axes is needed.
+    turned = nib.as_closest_canonical(
         nib.Nifti1Image(np.zeros(dataset.shape, np.uint8), dataset.affine)
     ).affine
-    z = int(np.clip(round((SLICE_Z_MM - affine[2, 3]) / affine[2, 2]), 0, mask.shape[2] - 1))
-    where = np.argwhere(mask[:, :, z])
-    if not len(where):
-        return None
-    low, high = np.maximum(where.min(axis=0) - 1, 0), where.max(axis=0) + 2
+    cuts = [_cut(mask, turned, plane) for plane in PLANES]
 
-    def cut(volume: np.ndarray) -> np.ndarray:
-        shown = np.where(unseen, np.nan, volume)
-        return _to_ras(shown, dataset.affine)[low[0] : high[0], low[1] : high[1], z]
+    def slices(in_ras: np.ndarray) -> Slices:
+        return tuple(in_ras[at].squeeze(p.axis) for at, p in zip(cuts, PLANES, strict=True))
+
+    def cut(volume: np.ndarray) -> Slices:
+        return slices(_to_ras(np.where(unseen, np.nan, volume), dataset.affine))
 
     synthetic = {}
     for method, folder in folders.items():
@@ -176,12 +292,31 @@ def _block(
         cohort=cohort,
         tracer=tracer,
         subject=subject,
-        z_mm=float(affine[2, 3] + z * affine[2, 2]),
+        n=n,
+        mm=tuple(
+            float(turned[p.axis, 3] + at[p.axis].start * turned[p.axis, p.axis])
+            for at, p in zip(cuts, PLANES, strict=True)
+        ),
         mri={m: cut(np.asarray(dataset.mri[row, c])) for c, m in enumerate(dataset.modalities)},
         real=cut(to_suvr(np.asarray(dataset.pet[row, k]), dataset.windows[tracer])),
         synthetic=synthetic,
-        mask=mask[low[0] : high[0], low[1] : high[1], z],
+        mask=slices(mask),
     )
+
+
+def _cut(mask: np.ndarray, affine: np.ndarray, plane: Plane) -> tuple[slice, ...]:
+    """Where a plane's slice lies in a volume in RAS+: one voxel thick, around the brain (mask).
+
+    Of the slices with brain it is the one nearest to the plane's place.
+    """
+    a = plane.axis
+    wanted = (plane.mm - affine[a, 3]) / affine[a, a]
+    others = tuple(b for b in range(3) if b != a)
+    at = min(np.flatnonzero(mask.any(axis=others)), key=lambda k: abs(k - wanted))
+    found = np.argwhere(mask.take([at], axis=a))
+    low, high = np.maximum(found.min(axis=0) - 1, 0), found.max(axis=0) + 2
+    low[a], high[a] = at, at + 1
+    return tuple(map(slice, low, high))
 
 
 def _to_ras(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -202,12 +337,14 @@ def _folders(study: Study, cohort: str, methods: Sequence[str]) -> dict[str, Pat
     return {m: by_run[run][m] for m in methods if m in by_run[run]}
 
 
-def _median_subject(values: pd.DataFrame, tracer: str, folders: dict[str, Path]) -> str | None:
-    """Subject of these folders whose PSNR, averaged over methods, is the (lower) median."""
+def _median_subject(
+    values: pd.DataFrame, tracer: str, folders: dict[str, Path]
+) -> tuple[str | None, int]:
+    """Subject of these folders whose PSNR, averaged over methods, is the (lower) median, of n."""
     means = values.groupby("subject")["psnr"].mean()
     there = [
         all((folder / synthetic_pet(subject, tracer)).exists() for folder in folders.values())
         for subject in means.index
     ]
     ranked = means[there].sort_values(kind="stable").index
-    return ranked[(len(ranked) - 1) // 2] if len(ranked) else None
+    return (ranked[(len(ranked) - 1) // 2] if len(ranked) else None), len(ranked)

@@ -8,8 +8,9 @@ configuration, in every figure alike.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ BLAND_ALTMAN = (0.75, 0.72)
 DISTRIBUTIONS = (1.85, 0.57)
 #: Of the forest: fixed part of a row of panels, and each line of a name.
 FOREST = (0.45, 0.17)
-PANELS = (0.5, 1.06)
+#: Of the images: what is above them and their headers, and below each of their rows.
+PANELS = (0.2, 0.06)
 PLANE = (3.6, 0.0)
 RANKS = (1.3, 0.26)
 REGIONS = (1.9, 0.13)
@@ -73,11 +75,14 @@ RUNTIME = (2.6, 0.0)
 SAMPLERS = (0.9, 1.45)
 TRAINING_CURVES = (0.75, 1.25)
 #: Width beside the panels, for their colour bars.
-BESIDE_PANELS = 0.9
+BESIDE_PANELS = 0.6
 #: Axes in a row where a figure has several of a kind.
 ACROSS = 3
-BETWEEN_PANELS = {"w_pad": 0.008, "h_pad": 0.008, "wspace": 0.0, "hspace": 0.0}
-COLOUR_BAR = {"aspect": 9, "pad": 0.01, "fraction": 0.03, "shrink": 0.9}
+#: Between images, in inches; and their bar as shares of the room for it and of the images' height.
+GAP = 0.015
+PANEL_BAR = (0.11, 0.86)
+#: From the upper edge of a slice to the letters of its sides, in inches.
+SIDE_DOWN = 0.03
 SIDE_BAR = {"aspect": 30, "pad": 0.01, "fraction": 0.02}
 #: Characters of a legend's line, and those that the mark and the gap of an entry take.
 LEGEND_LINE, LEGEND_MARK = 144, 7
@@ -85,8 +90,10 @@ LEGEND_LINE, LEGEND_MARK = 144, 7
 LEGEND_NAME, CATEGORY_NAME, HEADER_INCH = 40, 30, 0.055
 #: Characters of a line of a name below a column of cells, and beside a row of panels.
 HEADER_NAME, SIDE_NAME = 34, 18
-#: Height of a header's line in inches.
-HEADER_LINE = 0.11
+#: Height of a header's line in inches, its lines at most where it is turned, and their characters.
+HEADER_LINE, TURNED_LINES, TURNED_NAME = 0.11, 3, 20
+#: Inches of a character of a tracer's name and of what is said of it; height of the name's line.
+TRACER_INCH, PLACE_INCH, TRACER_LINE = 0.07, 0.05, 0.15
 
 # --- colours and markers ------------------------------------------------------------------------
 
@@ -151,13 +158,15 @@ CELL = {"fontsize": 4.3, "ha": "center", "va": "center"}
 #: Share of a colour map's range beyond which its cells are dark, and their numbers white.
 DARK_CELL = 0.62
 LIMITS = {"color": "0.35", "linewidth": 0.7, "linestyle": (0, (4, 2)), "zorder": 0}
+CEILING = {"color": "black", "linewidth": 0.9, "linestyle": (0, (3, 2)), "zorder": 0}
 BIAS = {"linewidth": 1.1, "zorder": 1}
 SIDE_LABEL = {"fontsize": 7}
 PERSON = {"s": 9, "linewidth": 0.3, "edgecolor": "white", "zorder": 2}
-HEADER = {"fontsize": 6.5, "pad": 3}
-SIDE = {"color": "white"}
-PLACE = {"fontsize": 6, "linespacing": 1.35}
-TRACER = {"fontweight": "bold"}
+HEADER = {"fontsize": 6.5, "ha": "center", "va": "bottom"}
+TURNED_HEADER = {"rotation": 90, "linespacing": 1.0}
+SIDE = {"color": "white", "fontsize": 6, "fontweight": "bold", "va": "top"}
+PLACE = {"fontsize": 5.5, "linespacing": 1.3, "va": "top"}
+TRACER = {"fontsize": 7, "fontweight": "bold", "va": "top"}
 _STAMP = {"fontsize": 7, "fontweight": "bold", "color": "#A00000", "x": 0.5}
 
 
@@ -202,6 +211,26 @@ def family_markers(settings: ResultSettings) -> dict[str, str]:
 def wrapped(name: str, most: int) -> str:
     """A name in lines of so many characters, broken between words and at hyphens."""
     return "\n".join(textwrap.wrap(name, max(most, 1), break_long_words=False))
+
+
+@dataclass(frozen=True)
+class Headers:
+    """Names above columns: their lines, how they are written, and the height that they take."""
+
+    texts: list[str]
+    look: dict[str, Any]
+    height: float
+
+
+def headers(names: Sequence[str], width: float) -> Headers:
+    """Names above columns of a width in inches, turned where a word would be wider."""
+    most = int(width / HEADER_INCH)
+    level = [wrapped(name, most) for name in names]
+    if all(len(line) <= most for text in level for line in text.split("\n")):
+        return Headers(level, HEADER, HEADER_LINE * (max(t.count("\n") for t in level) + 1))
+    turned = [wrapped(n, max(TURNED_NAME, -(-len(n) // TURNED_LINES) + 4)) for n in names]
+    longest = max(len(line) for text in turned for line in text.split("\n"))
+    return Headers(turned, HEADER | TURNED_HEADER, HEADER_INCH * longest)
 
 
 def metric_label(metric: str, apart: str = ", ") -> str:
@@ -260,11 +289,14 @@ def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
     )
 
 
-def stamp(figure: Figure, kinds: Iterable[str]) -> None:
-    """Write on the figure's face what must not be overlooked of the kinds of data it shows."""
+def stamp(figure: Figure, kinds: Iterable[str], **place: float) -> None:
+    """Write on the figure's face what must not be overlooked of the kinds of data it shows.
+
+    ``place``: where its top is, if no layout sees to it.
+    """
     note = note_of(map(Kind, kinds))
     if note:
-        figure.suptitle(note, **_STAMP)
+        figure.suptitle(note, **_STAMP, **place)
 
 
 def save(figure: Figure, path: Path, caption: str) -> list[Path]:

@@ -16,7 +16,15 @@ CITED = {
         "deepbet": "fisch2024deepbet",
     },
     "grid": {"mni": "fonov2011mni"},
-    "statistics": {"wilcoxon": "wilcoxon1945", "holm": "holm1979"},
+    "statistics": {
+        "wilcoxon": "wilcoxon1945",
+        "holm": "holm1979",
+        "hodges_lehmann": "hodges1963",
+        "rank_biserial": "kerby2014",
+        "equivalence": "schuirmann1987",
+        "efficiency": "hodges1956",
+        "ranks": "wiesenfarth2021",
+    },
     "workflow": {"snakemake": "molder2021snakemake"},
 }
 

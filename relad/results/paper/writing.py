@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +14,10 @@ from relad.results.hashed import relative
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
+from relad.results.paper.separation import separation
 from relad.results.paper.tex import filled, macro
 from relad.results.runs import Run, kinds_of, runs_behind
+from relad.results.tables.ranks import REPEATS
 from relad.results.tables.rendering import escaped_tex
 from relad.results.verdict import verdicts
 from relad.status import note_of
@@ -22,6 +25,9 @@ from relad.study.catalogue import TABLE
 
 #: Columns of a table by which one of its numbers is named, where it has them.
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
+#: Columns of a table of decisions that tell how it decided.
+_DECIDED_BY = ("metric", "cohort", "n", "comparisons", "margin", "detectable", "seeds")
+_DECIDED_BY += ("seed_spread",)
 #: A table of more columns is turned by 90 degrees.
 _UPRIGHT = 8
 #: Told apart by it where these are not enough.
@@ -160,6 +166,7 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
         "Seeds": _listed(seeds),
         "ValidationSubjects": _listed(len(r.told["subjects"]["validation"]) for r in trained),
         "IntervalLevel": f"{100 * settings.evaluation.interval:g}",
+        "Power": f"{100 * settings.evaluation.power:g}",
         **{f"Subjects{_letters(c['name'])}": c["included"] for c in cohorts},
     }
     return {
@@ -171,6 +178,11 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
             "preprocessing": _preprocessing(packed),
             "methods": _methods(trained, origins),
             "seeds": f"{len(seeds)} seeds" if len(seeds) != 1 else "one seed",
+            "decided": _decided(origins),
+            "resamples": f"{REPEATS:,}" if any(_is_of(o, "ranks_table") for o in origins) else None,
+            "separation": separation(
+                runs, {m: e.trained_as for o in origins for m, e in o.settings.methods.items()}
+            ),
             "metrics": [_metric(m, settings.grid.voxel_mm) for m in metrics],
             "packages": ", ".join(
                 f"{k} {v}" for k, v in _packages(runs).items() if k not in ("relad",)
@@ -261,6 +273,57 @@ def _metric(name: str, voxel_mm: float) -> tuple[str, str, list[str]]:
     said, label = metric.said(voxel_mm), metric.label.partition(" (")[0]
     repeated = said.lower().startswith(label.lower())
     return "" if repeated else metric.label, said, keys_of(name)
+
+
+def _is_of(origin: Origin, function: str) -> bool:
+    """Whether a function made a table."""
+    return origin.result.function.endswith(f":{function}")
+
+
+def _decided(origins: Sequence[Origin]) -> dict[str, Any]:
+    """How the tables of decisions decided, and what difference they could have found.
+
+    Margins are those that the tables stand on, power is told per table, cohort and metric.
+    """
+    rows = [
+        (origin, row)
+        for origin in origins
+        if _is_of(origin, "decisions_table")
+        for row in read_table(origin.product, needs=_DECIDED_BY)
+    ]
+    metrics = {row["metric"]: METRICS[row["metric"]].label for _, row in rows}
+    margins = {row["metric"]: f"{float(row['margin']):g}" for _, row in rows if row["margin"]}
+    seeds = {row["seeds"] for _, row in rows if row["seed_spread"]}
+    power: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    for origin, row in rows:
+        title = origin.result.title[:1].lower() + origin.result.title[1:]
+        of = power.setdefault((title, row["cohort"], row["n"]), {})
+        of.setdefault(row["metric"], []).append(float(row["detectable"] or "inf"))
+    return {
+        "tests": len(rows),
+        "families": " or ".join(sorted({row["comparisons"] for _, row in rows}, key=int)),
+        "metrics": list(metrics.values()),
+        "margins": [(metrics[m], margin) for m, margin in margins.items()],
+        "without": [label for m, label in metrics.items() if m not in margins],
+        "seeds": " or ".join(sorted(seeds, key=int)),
+        "power": [
+            {
+                "title": title,
+                "cohort": cohort,
+                "n": n,
+                "metrics": [(metrics[m], _range(values, m)) for m, values in of.items()],
+            }
+            for (title, cohort, n), of in power.items()
+        ],
+    }
+
+
+def _range(values: Sequence[float], metric: str) -> str:
+    """From the least to the largest, or that so few subjects find none."""
+    if any(map(math.isinf, values)):
+        return "none, however large, of so few subjects"
+    ends = (f"{value:.{METRICS[metric].decimals}f}" for value in (min(values), max(values)))
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _packages(runs: Sequence[Run]) -> dict[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from relad.results.figures import distributions, style
-from tests.helpers.fake_study import entry
+from relad.results.scores import read_all
+from tests.helpers.fake_study import FakeStudy, entry
 
 DISTRIBUTIONS = entry("figure", "distributions")
 
@@ -58,3 +60,24 @@ def test_external_cohorts_have_their_own(study):
 def test_without_values_nothing_is_drawn(study):
     study.scores = study.scores[:0]
     assert distributions.draw(study, DISTRIBUTIONS) is None
+
+
+def test_the_ceiling_is_drawn_where_it_is_known(tmp_path):
+    """At its mean over the subjects of each tracer, in every panel of its cohort."""
+    fake = FakeStudy(tmp_path, subjects=4)
+    fake.evaluate_all()
+    result = entry("figure", "distributions")
+
+    def lines(study) -> list[float]:
+        figure = distributions.draw(study, result)
+        assert bool(figure.legends) == (not study.ceiling.empty)
+        drawn = [[ln for ln in ax.lines if ln.get_linestyle() == "--"] for ax in figure.axes]
+        return [float(line.get_xdata()[0]) for of in drawn for line in of]
+
+    study = fake.read()
+    assert lines(study) == []
+    study.ceiling = read_all([fake.know_ceiling("study")], study.settings)[1]
+    of = study.ceiling[study.ceiling["subject"].isin(fake.tested("study"))]
+    of = of[of["region"] == "brain"].groupby(["metric", "tracer"], observed=True)["value"].mean()
+    expected = [of[m, t] for m in result.metrics for t in ("tau", "amyloid")]
+    assert lines(study) == pytest.approx(expected)

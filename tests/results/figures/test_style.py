@@ -91,12 +91,21 @@ def test_no_text_lies_over_another_or_beyond_the_figure(study, draw, name, monke
     whole = figure.bbox
     texts = [ax.title for ax in figure.axes] + [ax.xaxis.label for ax in figure.axes]
     texts += [ax.yaxis.label for ax in figure.axes]
+    texts += [text for ax in figure.axes for text in ax.texts] if draw is panels.draw else []
     boxes = [t.get_window_extent() for t in texts if t.get_text()]
     assert len(boxes) > 2
     for k, box in enumerate(boxes):
         assert box.x0 >= whole.x0 and box.x1 <= whole.x1, "it is cut off"
         assert box.y0 >= whole.y0 and box.y1 <= whole.y1, "it is cut off"
         assert not any(box.overlaps(other) for other in boxes[:k])
+
+
+def test_a_name_too_long_for_its_column_is_turned():
+    level = style.headers(["U-Net (L1)", "true PET"], 0.6)
+    assert "rotation" not in level.look and level.texts[0] == "U-Net (L1)"
+    turned = style.headers(["Subject-specific template", "true PET"], 0.4)
+    assert turned.look["rotation"] == 90 and turned.height > 4 * level.height
+    assert turned.texts[0].count("\n") < style.TURNED_LINES
 
 
 def test_what_is_constant_is_drawn_as_such(study):
