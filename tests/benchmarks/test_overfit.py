@@ -24,7 +24,7 @@ def test_a_line_for_each_method(packed, tmp_path, capsys):
     assert note.startswith("**SIMULATED DATA") and "updates to 5 dB" in head
     assert unet.startswith("| unet |") and "| 2 |" in unet, "reached at the first judgement"
     cells = [cell.strip() for cell in template.strip("|").split("|")]
-    assert cells[0] == "template" and cells[5] == "1", "a closed form is done in one update"
+    assert cells[0] == "template" and cells[3] == "1", "a closed form is done in one update"
     assert (tmp_path / "overfit.md").read_text() == told
 
 
@@ -79,6 +79,10 @@ def test_learning_rates_follow_the_course_over_all_updates():
             return 1 - progress
 
     batch = type("B", (), {"mri": torch.zeros(1)})()
-    seen = overfit.overfit(Plain(), batch, 5, judge=lambda: 1.0, every=2)
+    psnr = iter([1.0, 3.0, 4.0])
+    seen = overfit.overfit(Plain(), batch, 5, judge=lambda: next(psnr), every=2, limit=4)
     assert rates == [(i / 5, 2.0 * (1 - i / 5)) for i in range(5)]
-    assert [n for n, _ in seen] == [2, 4, 5]
+    assert seen == [(2, 1.0), (4, 3.0), (5, 4.0)]
+    psnr = iter([1.0, 4.5, 4.0])
+    seen = overfit.overfit(Plain(), batch, 5, judge=lambda: next(psnr), every=2, limit=4)
+    assert seen == [(2, 1.0), (4, 4.5)], "the limit was exceeded"
