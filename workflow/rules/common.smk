@@ -9,6 +9,7 @@ import secrets
 import shlex
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -342,9 +343,11 @@ def end_run():
     """Leave no job behind that is not started yet, and no plan.
 
     Snakemake's plugin for SLURM cancels what it knows of when it is interrupted, and goes on
-    submitting what was waiting to be submitted.
+    submitting what was waiting to be submitted. How the run ended was said already, also where a
+    disk is why.
     """
-    PLAN.unlink(missing_ok=True)
+    with suppress(OSError):
+        PLAN.unlink()
     scheduler = getattr(workflow, "scheduler", None)
     run = getattr(getattr(scheduler, "_executor", None), "run_uuid", None)
     if run is not None:
