@@ -294,6 +294,26 @@ def voxels_at(scan: int, extent_mm3: float, voxel_mm: float) -> int:
     return min(scan, round(extent_mm3 / voxel_mm**3))
 
 
+class Scans:
+    """The largest T1w or FLAIR of people in BIDS.
+
+    Every job of a person asks several times, and a file system may be far away: what was found is
+    kept. What was not there may be by the next time.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Path, tuple[int, float]] = {}
+
+    def largest(self, person: Path) -> tuple[int, float] | None:
+        """As :func:`largest_scan`, of the images in a person's folder ``sub-*``."""
+        if person not in self._found:
+            images = (i for folder in ("anat", "*/anat") for i in person.glob(f"{folder}/*.nii*"))
+            if (seen := largest_scan(images)) is None:
+                return None
+            self._found[person] = seen
+        return self._found[person]
+
+
 def largest_scan(files: Iterable[Path]) -> tuple[int, float] | None:
     """Voxels of the largest of some NIfTI images, and its volume in mm3; None if there is none.
 

@@ -373,22 +373,14 @@ if OFFER is not None:
     workflow.global_resources["_cores"] = CORES
 
 
-SCANS = {}
+SCANS = resources.Scans()
 
 
 def scan_of(wildcards):
-    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS.
-
-    Looked for once: every job of a person asks several times, and a file system may be far away.
-    """
+    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS."""
     if not hasattr(wildcards, "subject"):
         return None
-    person = paths.bids(wildcards.cohort) / f"sub-{wildcards.subject}"
-    if SCANS.get(person) is None:
-        folders = ("anat", "*/anat")
-        images = (image for folder in folders for image in person.glob(f"{folder}/*.nii*"))
-        SCANS[person] = resources.largest_scan(images)
-    return SCANS[person]
+    return SCANS.largest(paths.bids(wildcards.cohort) / f"sub-{wildcards.subject}")
 
 
 def scratch(wildcards):
