@@ -164,12 +164,16 @@ COSTS: dict[str, Cost] = {
         lambda s: 2.7 + s.images * (0.02 + 0.18 * M * s.grid * s.evaluations),
         mapped=_all,
     ),
-    "evaluate": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: s.tested),
-    "ceiling": Cost(_evaluate_mb, _evaluate_seconds, mapped=_all),  # as if it were a method's
+    # A person at a time. The ceiling as if it were a method's.
+    "evaluate": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: 1),
+    "ceiling": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: 1),
     "derivatives": Cost(
         lambda s: 430 + 27 * M * s.scan, lambda s: 5 + s.subjects * (5 + 0.2 * M * s.scan)
     ),
-    "tables": Cost(lambda s: 155 + 0.002 * s.images, lambda s: 1.2 + 0.0001 * s.images),
+    # One of them compares with what MRI alone tells, everybody's.
+    "tables": Cost(
+        lambda s: 155 + 0.002 * s.images, lambda s: 1.2 + 0.0001 * s.images, mapped=_all
+    ),
     "figures": Cost(lambda s: 270 + 0.002 * s.images, lambda s: 3.2 + 0.0002 * s.images),
     "report": Cost(lambda s: 200 + 0.01 * s.images, lambda s: 2 + 0.0005 * s.images),
     "paper": Cost(lambda s: 150, lambda s: 2),

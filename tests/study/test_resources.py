@@ -39,6 +39,10 @@ def test_a_fine_scan_and_a_thousand_people_ask_for_more() -> None:
     assert request("register", fine)[0] > 2 * 2912 > request("register", Size())[0]
     few, many = (Size(subjects=n, tracers=3, grid=76800, batch=2) for n in (20, 1000))
     assert request("train", many)[0] - request("train", few)[0] == pytest.approx(1580, abs=100)
+    few, many = (Size(subjects=n, tracers=3, grid=614_400, images=3 * n) for n in (20, 1000))
+    assert request("evaluate", many)[0] == request("evaluate", few)[0]  # test_streaming.py
+    assert request("ceiling", many)[0] == request("ceiling", few)[0]
+    assert request("tables", many)[0] - request("tables", few)[0] > 7000
     everybody = Size(subjects=10**6, grid=4_608_000, tracers=2)
     assert everybody.mapped_mb(10**6) > 10**6 and request("train", everybody)[0] < 20_000
 
