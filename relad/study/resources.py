@@ -64,6 +64,8 @@ class Size:
         Network evaluations of one image.
     trials
         Trainings of a search.
+    processes
+        Of a training, which share each batch.
     """
 
     subjects: int = 1
@@ -78,6 +80,7 @@ class Size:
     images: int = 0
     evaluations: int = 1
     trials: int = 1
+    processes: int = 1
 
     @property
     def tested(self) -> float:
@@ -118,7 +121,8 @@ def _all(s: Size) -> float:
 
 
 def _train_mb(s: Size) -> float:
-    return 380 + 650 * s.voxels
+    several = s.processes + (s.processes > 1)  # and the one that starts them
+    return 380 * several + 650 * s.voxels
 
 
 def _evaluate_mb(s: Size) -> float:
@@ -130,7 +134,7 @@ def _evaluate_seconds(s: Size) -> float:
 
 
 def _train_seconds(s: Size) -> float:
-    return 4 + s.second * s.voxels * s.updates
+    return 4 + s.second * s.voxels * s.updates / s.processes
 
 
 #: Step -> what it costs. MB and seconds per million voxels, person or image.
@@ -280,6 +284,7 @@ def size_of(
         batch=training["batch_size"],
         second=update_rate(entry),
         trials=tuning["trials"],
+        processes=training["processes"] if step == "train" else 1,
     )
 
 
