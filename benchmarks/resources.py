@@ -10,8 +10,6 @@ the table has of other studies stay.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import json
 import math
 import sys
@@ -20,6 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report
 from relad.fileio import read_table, write_table, write_text
 from relad.study import config, resources
 from relad.study.settings import plain
@@ -70,11 +69,9 @@ def rows_of(name: str, results: Path, study: Mapping[str, Any], jobs: int) -> It
     labels = {c: people(results, c) for c in study["cohorts"]}
     for step, wildcards in WILDCARDS.items():
         for file in sorted((results / "benchmarks" / step).glob("*.tsv")):
-            (measured,) = csv.DictReader(
-                file.read_text(encoding="utf-8").splitlines(), delimiter="\t"
-            )
+            (measured,) = read_table(file)
             several = step in ("phantom", "ingest")
-            seconds = float(measured["s" if several else "cpu_time"])
+            seconds = float(str(measured["s" if several else "cpu_time"]))
             if seconds < LEAST_SECONDS:
                 continue
             job = dict(zip(wildcards, file.stem.split("_"), strict=False))
@@ -85,7 +82,7 @@ def rows_of(name: str, results: Path, study: Mapping[str, Any], jobs: int) -> It
             size = resources.size_of(step, study, labels, job, jobs=jobs, scan=scan)
             if step == "ingest":
                 size = of_scans(size, results / "bids" / job["cohort"])
-            yield Row(name, step, file.stem, size, float(measured["max_rss"]), seconds)
+            yield Row(name, step, file.stem, size, float(str(measured["max_rss"])), seconds)
 
 
 def people(results: Path, cohort: str) -> list[str]:
@@ -161,9 +158,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = report.parser("resources", __doc__)
     parser.add_argument("results", type=Path, help="results of a finished study")
     parser.add_argument("study", type=Path, help="its configuration")
     parser.add_argument("--name", required=True, help="what the study is called in the table")

@@ -12,7 +12,6 @@ of ``--report``.
 from __future__ import annotations
 
 import argparse
-import csv
 import heapq
 import json
 import os
@@ -27,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import report
 from benchmarks.report import printed, table
 from relad.errors import ReladError
-from relad.fileio import write_text
+from relad.fileio import read_table, write_text
 from relad.study import catalogue, config, paths, resources
 from relad.study.paths import REPOSITORY
 from relad.study.settings import ResultSettings, typed
@@ -104,8 +104,8 @@ def measured(results: Path) -> dict[str, list[float]]:
     found = defaultdict(list)
     folder = results / paths.benchmark("any").relative_to(paths.RESULTS).parents[1]
     for file in sorted(folder.glob("*/*.tsv")):
-        (row,) = csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t")
-        found[file.parent.name].append(float(row["s"]))
+        (row,) = read_table(file)
+        found[file.parent.name].append(float(str(row["s"])))
     return found
 
 
@@ -301,11 +301,7 @@ voxels training is longer than all else together.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scale",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = report.parser("scale", __doc__)
     parser.add_argument("results", type=Path, help="results of a study that ran from nothing")
     parser.add_argument("--config", type=Path, required=True, help="its configuration")
     parser.add_argument("--elapsed", type=float, required=True, help="seconds that it took")

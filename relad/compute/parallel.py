@@ -1,9 +1,9 @@
-"""One training on several processes, as `torchrun` starts them.
+"""One training on several processes, as torchrun or :mod:`relad.training.launch` starts them.
 
 Every process holds the whole method and computes on its share of each batch; gradients are averaged
 before an optimiser's step (:meth:`relad.methods.method.Method.descend`). Random numbers belong to
 the samples of the whole batch (:mod:`relad.compute.randomness`), so the result is that of one
-process up to the rounding of sums. Without torchrun every function here is the identity.
+process up to the rounding of sums. In one process every function here is the identity.
 
 Averaging in one place instead of wrapping networks in DistributedDataParallel: a method owns
 several networks, differentiates some of them twice (gradient penalties) and freezes them in turn.
@@ -41,7 +41,7 @@ def rank() -> int:
 
 @contextmanager
 def processes(wanted: str) -> Iterator[None]:
-    """Join the processes that torchrun started, if it did; each takes the GPU of its local rank.
+    """Join the processes that were started, if several were; each takes the GPU of its local rank.
 
     ``wanted`` is ``training.device``.
     """
@@ -55,7 +55,8 @@ def processes(wanted: str) -> Iterator[None]:
             raise ReladError(
                 f"process {local} of this machine has no GPU of its own "
                 f"({torch.cuda.device_count()} here)",
-                hint="lower torchrun's --nproc-per-node, or set training.device to cpu",
+                hint="lower training.processes (of torchrun, --nproc-per-node), or set "
+                "training.device to cpu",
             )
         torch.cuda.set_device(local)
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")

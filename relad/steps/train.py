@@ -11,7 +11,9 @@ log.csv (losses, validation PSNR), train.json (counts, measured time and memory,
 training, checkpoint.pt lies beside them. SIGTERM, SIGINT and SIGUSR1 store a checkpoint first; the
 exit status is then 75 (of torchrun itself 1), and the same command continues.
 
-On several GPUs or machines, with the same result up to rounding:
+With training.processes in the settings so many processes share the training, each with a GPU of its
+own where there are GPUs, and the result is the same up to rounding. Started as that many tasks of
+SLURM (srun), each of these is one of them. Where torchrun starts this command, it decides:
 
     torchrun --nproc-per-node 4 -m relad train PACKED OUT --method rela --fold 0
 """
@@ -28,6 +30,7 @@ from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.study.config import load_settings
 from relad.study.settings import TrainSettings
+from relad.training.launch import in_processes
 from relad.training.loop import Trainer
 
 
@@ -45,6 +48,11 @@ def run(args: argparse.Namespace) -> int:
     if args.method not in settings.methods:
         known = ", ".join(settings.methods)
         raise ReladError(f"no method {args.method!r}", hint=f"known: {known}")
+    return in_processes(settings.training.processes, train, args, settings)
+
+
+def train(args: argparse.Namespace, settings: TrainSettings) -> int:
+    """Be one of the processes of a training."""
     set_threads(settings.training.threads)
     with parallel.processes(settings.training.device):
         data = PackedDataset(args.packed)

@@ -168,6 +168,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     _resolve_tracers(config, file=file)
     config["methods"] = _resolve_methods(config, file=file)
     _resolve_updates(config, file=file)
+    _check_batches(config, file=file)
     config["methods"] = _resolve_models(config["methods"])
     _resolve_applied(config, file=file)
     for name in config.get("sampler_study", {}).get("methods", []):
@@ -497,6 +498,17 @@ def _check_groups(methods: Mapping[str, Any], *, file: str | Path) -> None:
             f"group {taken[0]!r} has the name of another table or figure",
             file=file,
             hint="call it something else",
+        )
+
+
+def _check_batches(config: Mapping[str, Any], *, file: str | Path) -> None:
+    training = config["training"]
+    if training["batch_size"] % training["processes"]:
+        raise ReladError(
+            f"training.batch_size {training['batch_size']} cannot be shared by "
+            f"{training['processes']} processes",
+            file=file,
+            hint="it counts the volumes of all processes together; give a multiple",
         )
 
 

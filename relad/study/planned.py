@@ -72,11 +72,15 @@ class Code:
 
 @dataclass(frozen=True)
 class Planned:
-    """Resolved configuration, everybody's label by cohort, the site, and the code of every job."""
+    """Resolved configuration, everybody's label by cohort, the site, and the code of every job.
+
+    ``cores`` are the most that one of its jobs may ask of SLURM; None where that runs none.
+    """
 
     study: dict[str, Any]
     subjects: dict[str, list[str]]
     site: Site
+    cores: int | None
     workflow: str
     code: tuple[Code, ...]
 
@@ -94,7 +98,7 @@ class Planned:
         """
         if not file.is_file():
             raise ReladError("the run that planned this job has ended", file=file, hint=_AGAIN)
-        held = read_object(file, ("study", "subjects", "site", "workflow", "code"))
+        held = read_object(file, ("study", "subjects", "site", "cores", "workflow", "code"))
         code = tuple(
             Code(tuple(c["modules"]), c["fingerprint"], tuple(c["files"]), c["own"])
             for c in held["code"]

@@ -49,7 +49,8 @@ _STAGES = {
 _TELLING = {"synthesize": 1, "evaluate": 1, "derivatives": 1}
 #: End of a log in which what matters stands (bytes).
 _TAIL = 8192
-_ERROR = re.compile(r"^relad [\w-]+: error: .+$", re.MULTILINE)
+#: How a step tells its error.
+ERROR = re.compile(r"^relad [\w-]+: error: .+$", re.MULTILINE)
 _BAR = re.compile(r"(\d+)/(\d+) (?:\[[\d:]+<([\d:]+)|\w+, (\d+) s left)")
 
 
@@ -255,7 +256,7 @@ def _tail(file: Path) -> str:
 
 def _reason(tail: str) -> str | None:
     """Line of a log that tells why its job failed; None where it tells of no failure."""
-    if told := _ERROR.findall(tail):
+    if told := ERROR.findall(tail):
         return str(told[-1])
     if "Traceback (most recent call last)" in tail:
         return tail.rstrip().splitlines()[-1]

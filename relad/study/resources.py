@@ -65,6 +65,8 @@ class Size:
         Network evaluations of one image.
     trials
         Trainings of a search.
+    processes
+        Of a training, which share each batch.
     """
 
     subjects: int = 1
@@ -79,6 +81,7 @@ class Size:
     images: int = 0
     evaluations: int = 1
     trials: int = 1
+    processes: int = 1
 
     @property
     def tested(self) -> float:
@@ -119,7 +122,8 @@ def _all(s: Size) -> float:
 
 
 def _train_mb(s: Size) -> float:
-    return 380 + 650 * s.voxels
+    several = s.processes + (s.processes > 1)  # and the one that starts them
+    return 380 * several + 650 * s.voxels
 
 
 def _evaluate_mb(s: Size) -> float:
@@ -131,7 +135,7 @@ def _evaluate_seconds(s: Size) -> float:
 
 
 def _train_seconds(s: Size) -> float:
-    return 4 + s.second * s.voxels * s.updates
+    return 4 + s.second * s.voxels * s.updates / s.processes
 
 
 #: Step -> what it costs. MB and seconds per million voxels, person or image.
@@ -165,12 +169,16 @@ COSTS: dict[str, Cost] = {
         lambda s: 2.7 + s.images * (0.02 + 0.18 * M * s.grid * s.evaluations),
         mapped=_all,
     ),
-    "evaluate": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: s.tested),
-    "ceiling": Cost(_evaluate_mb, _evaluate_seconds, mapped=_all),  # as if it were a method's
+    # A person at a time. The ceiling as if it were a method's.
+    "evaluate": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: 1),
+    "ceiling": Cost(_evaluate_mb, _evaluate_seconds, mapped=lambda s: 1),
     "derivatives": Cost(
         lambda s: 430 + 27 * M * s.scan, lambda s: 5 + s.subjects * (5 + 0.2 * M * s.scan)
     ),
-    "tables": Cost(lambda s: 155 + 0.002 * s.images, lambda s: 1.2 + 0.0001 * s.images),
+    # One of them compares with what MRI alone tells, everybody's.
+    "tables": Cost(
+        lambda s: 155 + 0.002 * s.images, lambda s: 1.2 + 0.0001 * s.images, mapped=_all
+    ),
     "figures": Cost(lambda s: 270 + 0.002 * s.images, lambda s: 3.2 + 0.0002 * s.images),
     "report": Cost(lambda s: 200 + 0.01 * s.images, lambda s: 2 + 0.0005 * s.images),
     "paper": Cost(lambda s: 150, lambda s: 2),
@@ -277,6 +285,7 @@ def size_of(
         batch=training["batch_size"],
         second=update_rate(entry),
         trials=tuning["trials"],
+        processes=training["processes"] if step == "train" else 1,
     )
 
 
@@ -293,6 +302,26 @@ def _evaluations(study: Mapping[str, Any], entry: Mapping[str, Any], sampler: st
 def voxels_at(scan: int, extent_mm3: float, voxel_mm: float) -> int:
     """Voxels of a scan on a grid of ``voxel_mm``, to which a coarser one is not brought."""
     return min(scan, round(extent_mm3 / voxel_mm**3))
+
+
+class Scans:
+    """The largest T1w or FLAIR of people in BIDS.
+
+    Every job of a person asks several times, and a file system may be far away: what was found is
+    kept. What was not there may be by the next time.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[Path, tuple[int, float]] = {}
+
+    def largest(self, person: Path) -> tuple[int, float] | None:
+        """As :func:`largest_scan`, of the images in a person's folder ``sub-*``."""
+        if person not in self._found:
+            images = (i for folder in ("anat", "*/anat") for i in person.glob(f"{folder}/*.nii*"))
+            if (seen := largest_scan(images)) is None:
+                return None
+            self._found[person] = seen
+        return self._found[person]
 
 
 def largest_scan(files: Iterable[Path]) -> tuple[int, float] | None:

@@ -239,6 +239,7 @@ class Training:
     batch_size: int
     ema_decay: float
     checkpoint_every: int
+    processes: int
     threads: int
     device: str
     scaling: str

@@ -251,22 +251,24 @@ class Trainer:
             print(f"{self.name}: continues at update {self.done} of {self.total}", file=sys.stderr)
         board = TensorBoard(out / "tensorboard", wanted=self.options.tensorboard, update=self.done)
         bar = progress_bar(self.name, done=self.done, total=self.total)
-        with Stop().listening() as stop, bar:
-            while self.done < self.total and not parallel.any_of(stop.asked):
-                board.add(self.advance())
-                bar.update()
-                if self.done % self.options.checkpoint_every == 0:
-                    self.save_checkpoint(checkpoint)
-        board.close()
-        if self.done < self.total:
-            self.save_checkpoint(checkpoint)
-            if parallel.rank() == 0:
-                print(f"{self.name}: stopped at update {self.done}; run again", file=sys.stderr)
-            return STOPPED
-        if parallel.rank() == 0:
-            self.write(out)
-            checkpoint.unlink(missing_ok=True)
-        return 0
+        with Stop().listening() as stop:  # to the end: a second signal interrupts no writing
+            with bar:
+                while self.done < self.total and not parallel.any_of(stop.asked):
+                    board.add(self.advance())
+                    bar.update()
+                    if self.done % self.options.checkpoint_every == 0:
+                        self.save_checkpoint(checkpoint)
+            board.close()
+            if self.done < self.total:
+                self.save_checkpoint(checkpoint)
+                if parallel.rank() == 0:
+                    print(f"{self.name}: stopped at update {self.done}; run again", file=sys.stderr)
+            elif parallel.rank() == 0:
+                self.write(out)
+                checkpoint.unlink(missing_ok=True)
+            # The first process that ends is taken to have failed, and the others are killed.
+            parallel.any_of(False)
+        return STOPPED if self.done < self.total else 0
 
     def write(self, out: Path) -> None:
         """Write the model: the best weights where there were validations, else the last."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from relad.study import progress
 from tests.helpers.small_study import Study
 
 CONTROLLER, WORKER, CONVERTER = "controller", "worker", "dcm2niix"
@@ -29,7 +30,6 @@ _WRITES = {
     "evaluate": "metrics",
     "normalize": "normalized",
 }
-_ERROR = re.compile(r"^relad [\w-]+: error: .+$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Run:
 
     def line(self) -> str:
         """The line that tells why it ended: a step's own, or else the workflow's last."""
-        if found := _ERROR.findall(self.said):
+        if found := progress.ERROR.findall(self.said):
             return str(found[-1])
         lines = [line for line in self.said.splitlines() if line and not line.startswith("  File")]
         return lines[-1] if lines else ""

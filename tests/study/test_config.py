@@ -59,6 +59,12 @@ def test_unknown_key_is_named(raw: dict[str, Any], section: tuple[str, ...], key
         config.resolve(raw, file="study.yaml")
 
 
+def test_a_batch_that_processes_cannot_share_is_refused(raw: dict[str, Any]) -> None:
+    raw["training"] |= {"batch_size": 4, "processes": 3}
+    with pytest.raises(ReladError, match="batch_size 4 cannot be shared by 3 processes"):
+        config.resolve(raw)
+
+
 def test_missing_key_is_named(raw: dict[str, Any]) -> None:
     del raw["training"]["updates"]
     with pytest.raises(ReladError, match="at training: 'updates' is a required property"):

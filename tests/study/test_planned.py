@@ -19,7 +19,7 @@ MODULES = ("relad.steps.tune",)
 
 
 def write(folder: Path, code: Code) -> Path:
-    plan = Planned({"seed": 1}, {"toy": ["A"]}, site.load(None), "0", (code,))
+    plan = Planned({"seed": 1}, {"toy": ["A"]}, site.load(None), None, "0", (code,))
     plan.write(folder / "plan.json")
     return folder / "plan.json"
 

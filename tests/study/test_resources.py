@@ -11,7 +11,7 @@ import pytest
 from benchmarks.resources import FACTOR, page, read
 from relad.study import config, resources
 from relad.study.paths import REPOSITORY
-from relad.study.resources import COSTS, Size, estimate, largest_scan, request, size_of
+from relad.study.resources import COSTS, Scans, Size, estimate, largest_scan, request, size_of
 
 REPORT = REPOSITORY / "docs" / "benchmarks"
 MEASURED = read(REPORT / "resources.tsv")
@@ -39,6 +39,10 @@ def test_a_fine_scan_and_a_thousand_people_ask_for_more() -> None:
     assert request("register", fine)[0] > 2 * 2912 > request("register", Size())[0]
     few, many = (Size(subjects=n, tracers=3, grid=76800, batch=2) for n in (20, 1000))
     assert request("train", many)[0] - request("train", few)[0] == pytest.approx(1580, abs=100)
+    few, many = (Size(subjects=n, tracers=3, grid=614_400, images=3 * n) for n in (20, 1000))
+    assert request("evaluate", many)[0] == request("evaluate", few)[0]  # test_streaming.py
+    assert request("ceiling", many)[0] == request("ceiling", few)[0]
+    assert request("tables", many)[0] - request("tables", few)[0] > 7000
     everybody = Size(subjects=10**6, grid=4_608_000, tracers=2)
     assert everybody.mapped_mb(10**6) > 10**6 and request("train", everybody)[0] < 20_000
 
@@ -83,18 +87,37 @@ def test_sizes_follow_from_the_study() -> None:
     assert search.trials == study["tuning"]["trials"]
 
 
+def nifti(shape: tuple[int, ...], edges: tuple[float, ...] = (1, 1, 1), order: str = "<") -> bytes:
+    """The header of an image (x, y, z), with its voxels' edges in mm."""
+    header = bytearray(352)
+    struct.pack_into(f"{order}i", header, 0, 348)
+    struct.pack_into(f"{order}8h", header, 40, 3, *shape, 1, 1, 1, 1)
+    struct.pack_into(f"{order}8f", header, 76, 1, *edges, 0, 0, 0, 0)
+    return bytes(header)
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_the_largest_scan_is_read_from_headers(tmp_path: Path, order: str) -> None:
     for name, shape, edges in (("a", (10, 20, 30), (1, 2, 0.5)), ("b", (5, 5, 5), (9, 9, 9))):
-        header = bytearray(352)
-        struct.pack_into(f"{order}i", header, 0, 348)
-        struct.pack_into(f"{order}8h", header, 40, 3, *shape, 1, 1, 1, 1)
-        struct.pack_into(f"{order}8f", header, 76, 1, *edges, 0, 0, 0, 0)
+        header = nifti(shape, edges, order)
         (tmp_path / f"{name}.nii").write_bytes(header)
         (tmp_path / f"{name}.nii.gz").write_bytes(gzip.compress(header))
     (tmp_path / "broken.nii.gz").write_bytes(b"no gzip")
     assert largest_scan(sorted(tmp_path.glob("*.nii*"))) == (6000, 6000.0)
     assert largest_scan([tmp_path / "broken.nii.gz", tmp_path / "none.nii"]) is None
+
+
+def test_scans_are_looked_for_until_they_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans, person = Scans(), tmp_path / "sub-A"
+    assert scans.largest(person) is None
+    for place, edge in (("anat", 10), ("ses-bl/anat", 20)):
+        (person / place).mkdir(parents=True)
+        (person / place / "sub-A_T1w.nii").write_bytes(nifti((edge, 10, 10)))
+    assert scans.largest(person) == (2000, 2000.0)
+    monkeypatch.setattr(resources, "largest_scan", None)
+    assert scans.largest(person) == (2000, 2000.0)
 
 
 def test_a_fine_scan_is_registered_on_the_working_grid() -> None:

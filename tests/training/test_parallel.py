@@ -19,13 +19,12 @@ from relad.study.paths import REPOSITORY
 from tests.helpers.settings import file_of
 from tests.helpers.trainings import settings, trainer
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
-def several(processes: int, *arguments: str) -> subprocess.CompletedProcess:
+
+def relad(*arguments: str, by: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", str(processes), "-m", "relad", *arguments),
-        ],
+        [sys.executable, *by, "-m", "relad", *arguments],
         cwd=REPOSITORY,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -37,24 +36,26 @@ def several(processes: int, *arguments: str) -> subprocess.CompletedProcess:
 def test_two_processes_train_what_one_does(packed, tmp_path, method):
     part = settings(batch_size=4, clip_norm=0.5, validation={"subjects": 1, "every": 5, "steps": 2})
     part["methods"]["rela"]["params"]["adversary_from"] = 0.3
-    text = file_of(part)
-    options = ["--method", method, "--fold", "0", "--settings", text]
-    folders = {1: tmp_path / "one", 2: tmp_path / "two"}
-    for processes, folder in folders.items():
-        done = several(processes, "train", str(packed), str(folder), *options)
+    options = ["train", str(packed), "--method", method, "--fold", "0"]
+    folders = [tmp_path / name for name in ("one", "two", "torchrun")]
+    for folder in folders:
+        part["training"]["processes"] = 2 if folder.name == "two" else 1
+        by = TORCHRUN if folder.name == "torchrun" else ()
+        done = relad(*options, str(folder), "--settings", file_of(part), by=by)
         assert done.returncode == 0, done.stderr[-3000:]
-    one, two = (load_file(folder / "model.safetensors") for folder in folders.values())
+    one, two, by_torchrun = (load_file(folder / "model.safetensors") for folder in folders)
+    assert all(torch.equal(two[name], by_torchrun[name]) for name in two)
     assert one.keys() == two.keys()
     flat = [torch.cat([v.flatten() for v in weights.values()]) for weights in (one, two)]
     assert torch.linalg.norm(flat[0] - flat[1]) < 1e-4 * torch.linalg.norm(flat[0])
-    logs = [read_table(folder / "log.csv") for folder in folders.values()]
+    logs = [read_table(folder / "log.csv") for folder in folders[:2]]
     assert len(logs[0]) == len(logs[1]) == 12
     for a, b in zip(*logs, strict=True):
         for key in set(a) - {"seconds"}:
             assert (a[key] is None) == (b[key] is None)
             if a[key] is not None:
                 assert float(a[key]) == pytest.approx(float(b[key]), rel=1e-3, abs=1e-5), key
-    records = [read_json(folder / "train.json") for folder in folders.values()]
+    records = [read_json(folder / "train.json") for folder in folders[:2]]
     assert [record["measured"]["processes"] for record in records] == [1, 2]
     assert records[0]["validation"]["update"] == records[1]["validation"]["update"]
 

@@ -9,6 +9,8 @@ import random
 from pathlib import Path
 
 from relad.study import progress
+from relad.study.running import PLANS
+from tests.helpers.packed_study import WEIGHTS, packed_study
 from tests.helpers.small_study import Study
 from tests.kills.runs import CONTROLLER, CONVERTER, WORKER, Disturbed, Moment, Run, begin, finish
 
@@ -68,3 +70,12 @@ def test_kills_and_refusals_change_nothing(tmp_path: Path) -> None:
     assert first.wait() == 0
     assert made(study) == made(whole)
     assert not list(tmp_path.rglob(".part-*"))
+
+
+def test_a_run_whose_own_files_are_gone_says_nothing_else_at_its_end(tmp_path: Path) -> None:
+    """As on a disk that takes nothing any more."""
+    study = packed_study(tmp_path)
+    (study.folder / "study" / ".snakemake").mkdir()
+    (study.folder / "study" / ".snakemake" / PLANS).touch()
+    said = study.plan(WEIGHTS).output
+    assert "Traceback" not in said and "rror" not in said

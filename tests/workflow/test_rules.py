@@ -53,7 +53,8 @@ def test_rule_says_what_it_needs(name: str) -> None:
     wanted = {"output", "params", "log", "benchmark", "conda", "threads", "resources", "message"}
     assert not wanted - keywords
     assert re.search(
-        rf'^    shell:\n +"(LIBRARY_THREADS=\S+ )?CODE={{params\.code}} relad {name} ',
+        r'^    shell:\n +"(LIBRARY_THREADS=\S+ )?(RELAD_TASKS=\S+ "\n +")?'
+        rf"CODE={{params\.code}} relad {name} ",
         text,
         flags=re.MULTILINE,
     )

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from relad.fileio import read_json
 from relad.study import paths, resources
@@ -233,6 +235,41 @@ def test_set_resources_leaves_the_gpu(run: Run) -> None:
         assert {job.get("TresPerJob") for job in run.trainings(method)} == {"gres:gpu:1"}
     (evaluation,) = run.cluster.submissions("rule_evaluate_wildcards_toy_unet_0_0")
     assert "TresPerJob" not in evaluation
+
+
+def test_a_training_in_two_tasks_is_that_of_one_process(
+    cluster: slurm.Cluster, tmp_path: Path
+) -> None:
+    """Stopped by its time limit on the way, it goes on as one that was not."""
+    several, alone = create(tmp_path / "several"), create(tmp_path / "alone")
+    for study, processes in ((several, 2), (alone, 1)):
+        text = study.configfile.read_text(encoding="utf-8")
+        shared = f"batch_size: 2\n  processes: {processes}"
+        study.configfile.write_text(text.replace("batch_size: 1", shared), encoding="utf-8")
+    begun = {"SLOW_ONCE": str(tmp_path / "begun")}
+    done = several.snakemake(
+        weights("slow"), "--set-resources", "train:runtime=1", *PROFILE, env=cluster.env | begun
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, *_, last = [
+        job
+        for job in cluster.submissions("rule_train_wildcards_slow_0_0")
+        if job["WorkDir"] == str(several.folder / "study")
+    ]
+    assert (first["JobState"], last["JobState"]) == ("TIMEOUT", "COMPLETED")
+    assert {(job["NumTasks"], job["NumCPUs"], job["TresPerJob"]) for job in (first, last)} == {
+        ("2", "2", "gres:gpu:2")
+    }
+    model = several.folder / "study" / paths.model("slow", 0, 0)
+    log = (several.folder / "study" / paths.log("train", "slow", 0, 0)).read_text()
+    (at,) = re.findall(r"at update (\d+)", log)
+    assert 0 < int(at) < UPDATES
+    assert read_json(model / "train.json")["measured"]["processes"] == 2
+    done = alone.snakemake(weights("slow"), "--cores", "1", env={"SLOW_ONCE": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    one, two = (load_file(s.folder / "study" / weights("slow")) for s in (alone, several))
+    for name in one:
+        assert np.allclose(one[name], two[name], rtol=1e-3, atol=1e-5), name
 
 
 # --- jobs that wait ------------------------------------------------------------------------------

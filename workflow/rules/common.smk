@@ -9,6 +9,7 @@ import secrets
 import shlex
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -84,6 +85,7 @@ if workflow.is_main_process:
     SITE = told(site.load) if SUBMITS else site.load(None)
     OFFER = told(site.offer, SITE) if SUBMITS else None
     SITE = site.fitting(SITE, OFFER)
+    CORES = site.most_cores(workflow.resource_settings.cores, OFFER) if OFFER else None
     WORKFLOW = workflow_code()
     PLAN = Path(".snakemake", PLANS, f"{secrets.token_hex(8)}.json").resolve()
     os.environ[VARIABLE] = str(PLAN)
@@ -94,7 +96,7 @@ else:
     TRAINING_COHORT = configuration.training_cohort(STUDY)
     SUBJECTS = PLANNED.subjects
     OFFER = None
-    SITE = PLANNED.site
+    SITE, CORES = PLANNED.site, PLANNED.cores
 
 
 envvars:
@@ -196,16 +198,17 @@ if DeploymentMethod.APPTAINER in DEPLOYMENT:
 # environment. The numerical libraries get one thread, or the fixed number that a rule puts into
 # LIBRARY_THREADS: not Snakemake's {threads}, which it lowers to the cores at hand, since another
 # number of threads may round differently. The step takes the place of the job's shell, whose parent
-# it is told: it ends where that one is killed outright, and no rule has words after it. Snakemake
-# formats the prefix, hence the doubled braces.
+# it is told: it ends where that one is killed outright, and no rule has words after it. What SLURM
+# starts in several tasks (RELAD_TASKS), perhaps on other nodes, ends with its job instead. Snakemake formats
+# the prefix, hence the doubled braces.
 LAUNCH = shlex.join([interpreter(), str(REPOSITORY / "workflow" / "relad.py")])
 shell.prefix(f"""
     relad() {{
       local threads=${{LIBRARY_THREADS:-1}}
       export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
       export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
-      export {STARTED_BY}=$PPID
-      exec {LAUNCH} "$@"
+      [ -n "${{RELAD_TASKS:=}}" ] || export {STARTED_BY}=$PPID
+      exec $RELAD_TASKS {LAUNCH} "$@"
     }}
     """.replace("{", "{{").replace("}", "}}"))
 
@@ -335,16 +338,18 @@ def write_plan():
     }
     codes = tuple(told(Code.of, modules) for modules in sorted(every))
     PLAN.parent.mkdir(parents=True, exist_ok=True)
-    Planned(STUDY, SUBJECTS, SITE, WORKFLOW, codes).write(PLAN)
+    Planned(STUDY, SUBJECTS, SITE, CORES, WORKFLOW, codes).write(PLAN)
 
 
 def end_run():
     """Leave no job behind that is not started yet, and no plan.
 
     Snakemake's plugin for SLURM cancels what it knows of when it is interrupted, and goes on
-    submitting what was waiting to be submitted.
+    submitting what was waiting to be submitted. How the run ended was said already, also where a
+    disk is why.
     """
-    PLAN.unlink(missing_ok=True)
+    with suppress(OSError):
+        PLAN.unlink()
     scheduler = getattr(workflow, "scheduler", None)
     run = getattr(getattr(scheduler, "_executor", None), "run_uuid", None)
     if run is not None:
@@ -365,27 +370,18 @@ if workflow.is_main_process:
 # To this limit, which is that of `--cores`, Snakemake lowers the threads of rules, and it runs less of
 # a group at once.
 if OFFER is not None:
-    CORES = site.most_cores(workflow.resource_settings.cores, OFFER)
     workflow.resource_settings.cores = CORES
     workflow.global_resources["_cores"] = CORES
 
 
-SCANS = {}
+SCANS = resources.Scans()
 
 
 def scan_of(wildcards):
-    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS.
-
-    Looked for once: every job of a person asks several times, and a file system may be far away.
-    """
+    """Largest T1w or FLAIR of the job's person; None before the scans are BIDS."""
     if not hasattr(wildcards, "subject"):
         return None
-    person = paths.bids(wildcards.cohort) / f"sub-{wildcards.subject}"
-    if SCANS.get(person) is None:
-        folders = ("anat", "*/anat")
-        images = (image for folder in folders for image in person.glob(f"{folder}/*.nii*"))
-        SCANS[person] = resources.largest_scan(images)
-    return SCANS[person]
+    return SCANS.largest(paths.bids(wildcards.cohort) / f"sub-{wildcards.subject}")
 
 
 def scratch(wildcards):
@@ -416,14 +412,20 @@ def needs(step):
     on_cpu = step != "synthesize" and STUDY["training"]["device"] == "cpu"
     with_gpu = step in ("train", "search", "synthesize") and SITE.gpu.count > 0 and not on_cpu
     gpu = SITE.gpu if with_gpu else None
+    processes = training_processes() if step == "train" else 1
     wanted = {
         "mem_mb": memory,
         "runtime": runtime,
         "slurm_account": SITE.account,
         "slurm_partition": (gpu and gpu.partition) or SITE.partition,
-        "gpu": gpu and gpu.count,
+        "gpu": gpu and gpu.count * processes,
         "gpu_model": gpu and gpu.model,
     }
+    if processes > 1 and CORES is not None:
+        # One task each, on one node; the rule's own command starts them (srun) within the job. Not
+        # as many tasks for each GPU.
+        wanted |= {"mpi": "srun", "tasks": processes, "tasks_per_gpu": 0, "nodes": 1}
+        wanted["cpus_per_task"] = min(library_threads("training"), CORES)
     if resources.COSTS[step].grouped:
         # Limited within a group, see the profile. What is tried again with more memory has fewer
         # people at a time, so that no group asks for more than it did at first.
@@ -436,6 +438,23 @@ def needs(step):
 def library_threads(section):
     """Threads that the configuration gives the numerical libraries of a step."""
     return STUDY[section]["threads"]
+
+
+def training_processes():
+    """Processes that share one training."""
+    return STUDY["training"]["processes"]
+
+
+def tasks(wildcards, resources):
+    """Words before a command that SLURM is to start in several tasks; none where it is not.
+
+    What follows from resources is no reason to run a job again.
+    """
+    if "mpi" not in resources.keys():
+        return ""
+    asked = {"ntasks": resources.tasks, "cpus-per-task": resources.cpus_per_task}
+    options = " ".join(f"--{name}={value}" for name, value in asked.items())
+    return f"{resources.mpi} {options} --kill-on-bad-exit=1"
 
 
 # --- where the scans of a cohort are ------------------------------------------------------------

@@ -16,7 +16,7 @@ rule train:
         paths.benchmark("train", "{method}", "{fold}", "{seed}")
     conda:
         "../../envs/torch.yaml"
-    threads: library_threads("training")
+    threads: library_threads("training") * training_processes()
     resources:
         **needs("train"),
     params:
@@ -24,11 +24,12 @@ rule train:
         settings=settings("train"),
         code=code("train"),
         threads=library_threads("training"),
+        tasks=tasks,
     message:
         "Training {wildcards.method}, fold {wildcards.fold}, seed {wildcards.seed}"
     shell:
-        "LIBRARY_THREADS={params.threads} CODE={params.code} relad train {input.packed:q} "
-        "{params.folder:q} --method {wildcards.method} --fold {wildcards.fold} "
+        "LIBRARY_THREADS={params.threads} RELAD_TASKS={params.tasks:q} "
+        "CODE={params.code} relad train {input.packed:q} {params.folder:q} --method {wildcards.method} --fold {wildcards.fold} "
         "--seed {wildcards.seed} --settings {params.settings:q} > {log:q} 2>&1"
 
 
