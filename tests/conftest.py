@@ -20,6 +20,12 @@ from tests.helpers.packages import EXAMPLES, install  # noqa: E402
 from tests.helpers.packing import write_packed  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what waits for Snakemake, or for a cluster, longest: it must not begin last."""
+    longest = ("test_slurm.py", "test_end_to_end.py")
+    items.sort(key=lambda i: (i.path.name not in longest, "workflow" not in i.path.parts))
+
+
 @pytest.fixture(scope="session")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packed training cohort of six tiny random brains; read only."""

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -74,7 +75,10 @@ class Study:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start what :meth:`snakemake` runs, and do not wait for it."""
+        """Start what :meth:`snakemake` runs, and do not wait for it; it can be interrupted.
+
+        Also where the tests run in the background, where a shell has interrupts ignored.
+        """
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
@@ -82,6 +86,7 @@ class Study:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def command(self, *arguments: str) -> list[str]:

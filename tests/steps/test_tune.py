@@ -51,8 +51,8 @@ def test_trials_and_effort_are_written(packed: Path, out: Path) -> None:
 
 def test_the_table_states_the_effort_of_each_and_who_was_not_searched(out: Path) -> None:
     rows = {row["method"]: row for row in read_table(out / "tuning.csv")}
-    assert list(rows) == ["unet", "ddpm", "rela", "template"]
-    assert [row["trials"] for row in rows.values()] == ["3", "3", "0", "0"]
+    assert list(rows) == ["unet", "ddpm", "rela", "template", "subject-template"]
+    assert [row["trials"] for row in rows.values()] == ["3", "3", "0", "0", "0"]
     for name in ("unet", "ddpm"):
         row = rows[name]
         assert (row["fold"], row["updates"], row["failed"], row["data"]) == (
