@@ -35,6 +35,10 @@ class ConditionalDiffusion(Method):
     weighting
         Of the denoising loss over t, see :meth:`NoiseSchedule.denoising_weight`; or ``unit``: the
         squared error of what a preconditioned network has to tell.
+    from_noise
+        Share of the draws at t = T-1, pure noise, where all sampling begins and one evaluation
+        ends; the others are of all times alike. What is coarse, most of what the MRI alone tells,
+        is missing in x_t at the noisiest times only: its spectrum makes it visible through noise.
     clip_sample
         Where given, clean predictions are clipped to [-clip_sample, clip_sample] while sampling, as
         the release's library does; never in training. With ``epsilon`` an untrained network's
@@ -52,6 +56,7 @@ class ConditionalDiffusion(Method):
         tracers: int,
         prediction: str = "sample",
         weighting: str = "clipped",
+        from_noise: float = 0.0,
         clip_sample: float | None = None,
         schedule: Mapping[str, Any] | None = None,
         network: Mapping[str, Any] | None = None,
@@ -65,7 +70,10 @@ class ConditionalDiffusion(Method):
                 f"of prediction {prediction!r}"
             )
         self.prediction = prediction
+        if not 0 <= from_noise < 1:
+            raise ValueError(f"from_noise {from_noise} is no share of at least 0 and less than 1")
         self.weighting = weighting
+        self.from_noise = from_noise
         self.clip_sample = clip_sample
         # One step from pure noise shows 48 times the error of eps_hat and nothing else.
         self.least_validation_steps = 10 if prediction == "epsilon" else 1
@@ -91,9 +99,10 @@ class ConditionalDiffusion(Method):
         return given.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Volume, Index]:
-        """Draw t, uniformly, and epsilon; return (x_t, t)."""
-        x0 = batch.pet
-        t = (self.schedule.steps * rand(x0.shape[:1], random)).long()
+        """Draw t, as ``from_noise`` says, and epsilon; return (x_t, t)."""
+        x0, last = batch.pet, self.schedule.steps - 1
+        u = rand(x0.shape[:1], random) / (1 - self.from_noise)
+        t = (self.schedule.steps * u).long().clamp(max=last)
         epsilon = randn(x0.shape, random)
         return self.schedule.x_t(x0, epsilon, t), t
 

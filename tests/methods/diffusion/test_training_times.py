@@ -15,10 +15,10 @@ N = 40_000
 LIMIT = 1.95 / math.sqrt(N)
 
 
-def noised() -> tuple[torch.Tensor, torch.Tensor, DDPM]:
+def noised(**params: float) -> tuple[torch.Tensor, torch.Tensor, DDPM]:
     """(x_t, t) of many single voxels of value 0.3, and the model."""
     torch.manual_seed(0)
-    model = DDPM(inputs=1, tracers=1, network={"channels": [8]})
+    model = DDPM(inputs=1, tracers=1, network={"channels": [8]}, **params)
     voxel = torch.full((N, 1, 1, 1, 1), 0.3)
     none = torch.zeros(N, dtype=torch.long)
     brain = torch.ones_like(voxel, dtype=torch.bool)
@@ -33,6 +33,23 @@ def test_all_times_are_trained_alike():
     assert t.min() >= 0 and t.max() <= steps - 1
     found = torch.bincount(t, minlength=steps).cumsum(0) / N
     assert (found - torch.arange(1, steps + 1) / steps).abs().max() < LIMIT
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_share_is_pure_noise_and_the_others_are_of_all_times_alike(share):
+    _, t, model = noised(from_noise=share)
+    steps = model.schedule.steps
+    assert t.min() >= 0 and t.max() == steps - 1
+    found = torch.bincount(t, minlength=steps).cumsum(0) / N
+    expected = (1 - share) * torch.arange(1, steps + 1) / steps
+    expected[-1] = 1
+    assert (found - expected).abs().max() < LIMIT
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_what_is_no_share_is_refused(share):
+    with pytest.raises(ValueError, match="no share"):
+        noised(from_noise=share)
 
 
 def test_x_t_is_signal_and_normal_noise_in_the_schedules_shares():
