@@ -277,7 +277,7 @@ def test_groups_name_comparisons_and_not_tables_that_exist(
     raw: dict[str, Any], tmp_path: Path
 ) -> None:
     study = config.load()
-    own = ["presets", "baselines", "preconditioning", "adversary", "release_ladder"]
+    own = ["presets", "baselines", "preconditioning", "from_noise", "adversary", "release_ladder"]
     assert config.own_groups(study["methods"]) == own
     assert members(study, "presets") == ["rela", "rela-paper", "rela-as-released"]
     assert not set(members(study, "main")) & {"rela-paper", "rela-as-released"}
