@@ -226,14 +226,17 @@ class Disturbed:
             converted |= {process.number for process in run.alive(CONVERTER)}
             if moment.came(self.study, len(converted)):
                 due = min(due, time.monotonic() + moment.seconds)
+            kind = moment.kind
+            if kind == CONVERTER and any(self.study.results.glob("benchmarks/register/*.tsv")):
+                kind, due = WORKER, min(due, time.monotonic())  # all scans are converted
             workers = run.alive(WORKER)
-            if workers and time.monotonic() >= due and (victims := run.alive(moment.kind)):
+            if workers and time.monotonic() >= due and (victims := run.alive(kind)):
                 victim = chance.choice(victims)
-                at_work = workers if moment.kind == CONTROLLER else [victim]
+                at_work = workers if kind == CONTROLLER else [victim]
                 work = ", ".join(dict.fromkeys(p.work() for p in at_work))
                 with suppress(ProcessLookupError):  # it ended by itself: the next one
                     os.kill(victim.number, signal.SIGKILL)
-                    return Kill(moment.kind, work, *self._became(run, moment.kind), unlocked)
+                    return Kill(kind, work, *self._became(run, kind), unlocked)
             time.sleep(0.02)
 
     def end(self) -> None:
