@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from relad.compute.randomness import rand, randn
+from relad.compute.randomness import randn
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
 from relad.methods.diffusion import samplers
@@ -223,9 +223,7 @@ class LatentRelA(RelADiffusion):
     # --- the terms of RelA-Diffusion, where the latent takes the place of x_0 ----------------
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Latent, Index]:
-        z = self.latent(batch.pet)
-        t = (self.schedule.steps * rand(z.shape[:1], random)).long()
-        return self.schedule.x_t(z, randn(z.shape, random), t), t
+        return self.noise(self.latent(batch.pet), random)
 
     def x0_hat(self, x_t: Latent, t: Index, given: Condition) -> Latent:
         """The clean prediction z_hat."""

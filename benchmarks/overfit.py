@@ -4,11 +4,10 @@
 
 One person's MRI and PET of one tracer is the whole training set, in the data scaling of the
 training fold; learning rates follow the method's own course over all updates, and training ends
-where the limit is exceeded. PSNR is taken in the
-brain, in packed units, of a synthesis by the generator's last weights with the method's sampler.
-A method that cannot do this cannot do more. CycleGAN, whose losses know no pairs, is told no more
-here than that this is the one PET there is; FICD and RelA in the paper's settings are sampled from
-noise in many steps.
+where the limit is exceeded. PSNR is taken in the brain, in packed units, of a synthesis by the
+generator's last weights with the method's sampler. A method that cannot do this cannot do more.
+CycleGAN, whose losses know no pairs, is told no more here than that this is the one PET there is;
+FICD and RelA in the paper's settings are sampled from noise in many steps.
 
 OUT receives overfit.json and the table, overfit.md, after every method. Started again, it
 continues with the methods that are not in them, and with those whose code has changed.

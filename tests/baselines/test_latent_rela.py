@@ -119,6 +119,13 @@ def test_denoising_is_of_latents_and_l1_and_critic_of_the_decoded_prediction():
     assert all((x[~b.mask] == -1).all() for x in seen)
 
 
+def test_times_are_drawn_as_of_volumes():
+    method, b = latent(from_noise=0.9), whole_blocks(batch(), 4)[0]
+    random = torch.Generator().manual_seed(0)
+    t = torch.cat([method.noised(b, random)[1] for _ in range(30)])
+    assert 0.75 < (t == method.schedule.steps - 1).float().mean() < 1
+
+
 @pytest.mark.parametrize("size", [(13, 8, 10), (5, 6, 7)], ids=str)
 def test_synthesis_has_the_size_asked_for_and_depends_on_noise_mri_and_tracer(size):
     b, method = batch(size), latent()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
@@ -16,7 +17,7 @@ from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
-from relad.shapes import Index, Scalar, Volume
+from relad.shapes import Float, Index, Scalar, Volume
 from relad.study.sampling import Sampling
 
 #: The prediction and the weighting that :mod:`relad.methods.diffusion.preconditioning` adds.
@@ -69,9 +70,9 @@ class ConditionalDiffusion(Method):
                 f"weighting {weighting!r} is none of {', '.join(weightings)} "
                 f"of prediction {prediction!r}"
             )
-        self.prediction = prediction
         if not 0 <= from_noise < 1:
             raise ValueError(f"from_noise {from_noise} is no share of at least 0 and less than 1")
+        self.prediction = prediction
         self.weighting = weighting
         self.from_noise = from_noise
         self.clip_sample = clip_sample
@@ -99,10 +100,15 @@ class ConditionalDiffusion(Method):
         return given.in_brain(self.schedule.x0(x_t, output, t, self.prediction))
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Volume, Index]:
-        """Draw t, as ``from_noise`` says, and epsilon; return (x_t, t)."""
-        x0, last = batch.pet, self.schedule.steps - 1
+        """Draw t and epsilon; return (x_t, t)."""
+        return self.noise(batch.pet, random)
+
+    def noise(
+        self, x0: Float[Tensor, "b c x y z"], random: torch.Generator
+    ) -> tuple[Float[Tensor, "b c x y z"], Index]:
+        """x_t of x_0 at times that are drawn as ``from_noise`` says, and these times."""
         u = rand(x0.shape[:1], random) / (1 - self.from_noise)
-        t = (self.schedule.steps * u).long().clamp(max=last)
+        t = (self.schedule.steps * u).long().clamp(max=self.schedule.steps - 1)
         epsilon = randn(x0.shape, random)
         return self.schedule.x_t(x0, epsilon, t), t
 
