@@ -25,7 +25,9 @@ def mri_of(data: PackedDataset, subjects: Iterable[str]) -> dict[str, str]:
     }
 
 
-def seen_by(info: Mapping[str, Any], data: PackedDataset, *, ids: bool) -> dict[str, str]:
+def seen_by(
+    info: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], *, ids: bool
+) -> dict[str, str]:
     """People of another cohort who were in that of a model, and how they were recognised.
 
     Everybody of its cohort counts, of the held-out fold too: models of the other folds saw them.
@@ -34,8 +36,8 @@ def seen_by(info: Mapping[str, Any], data: PackedDataset, *, ids: bool) -> dict[
     ----------
     info
         The model's ``train.json``.
-    data
-        The cohort it is to be tested on.
+    rows
+        People of the cohort it is tested on, as in its subjects.tsv.
     ids
         Whether the same id is the same person.
 
@@ -46,7 +48,7 @@ def seen_by(info: Mapping[str, Any], data: PackedDataset, *, ids: bool) -> dict[
     people = {name for part in info.get("subjects", {}).values() for name in part} if ids else set()
     by_mri = {sha256: name for name, sha256 in info.get("mri_sha256", {}).items()}
     found = {}
-    for row in data.subjects:
+    for row in rows:
         twin = by_mri.get(row.get("mri_sha256") or "")
         if twin is not None:
             found[row["subject"]] = f"the same MRI as {twin}"
@@ -69,7 +71,7 @@ def left_out(
     """
     if data.cohort == info["cohort"]:
         return {}
-    found = seen_by(info, data, ids=known != OTHERS)
+    found = seen_by(info, data.subjects, ids=known != OTHERS)
     if not found:
         return {}
     told = listed([f"{name} ({why})" for name, why in found.items()])

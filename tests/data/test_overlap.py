@@ -57,7 +57,7 @@ def test_the_same_id_is_refused_in_whichever_part_it_is(elsewhere, part):
 def test_the_same_mri_under_another_id_is_recognised(elsewhere):
     info = model(mri_sha256={"S2": "hash-E003"})
     data = PackedDataset(elsewhere)
-    assert seen_by(info, data, ids=True) == {"E003": "the same MRI as S2"}
+    assert seen_by(info, data.subjects, ids=True) == {"E003": "the same MRI as S2"}
     with pytest.raises(ReladError, match=r"E003 \(the same MRI as S2\)"):
         left_out(info, data, "others", "model")
 

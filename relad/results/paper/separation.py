@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from relad.data.overlap import listed
+from relad.data.overlap import listed, seen_by
 from relad.errors import ReladError
 from relad.fileio import read_table
 from relad.results.runs import Run
@@ -79,14 +79,14 @@ def separation(runs: Sequence[Run], trained_as: Mapping[str, str]) -> Separation
             syntheses += 1
             _require_apart(run, _seen(model), tested)
             continue
-        known = set(model.told.get("mri_sha256", {}).values())
-        rows = read_table(home.file.with_name("subjects.tsv"), needs=("subject",))
-        hashes = {row["subject"]: row.get("mri_sha256") for row in rows}
-        hashed = {name for name in tested if known and hashes.get(name)}
-        _require_apart(run, {name for name in hashed if hashes[name] in known}, tested)
+        table = read_table(home.file.with_name("subjects.tsv"), needs=("subject",))
+        rows = [row for row in table if row["subject"] in tested]
+        # Ids of another cohort may be alike by chance, which the study says and no record.
+        _require_apart(run, set(seen_by(model.told, rows, ids=False)), tested)
         of = elsewhere.setdefault(told["cohort"], Elsewhere(told["cohort"]))
         of.tested |= tested
-        of.hashed |= hashed
+        if model.told.get("mri_sha256"):
+            of.hashed |= {row["subject"] for row in rows if row.get("mri_sha256")}
         of.left_out |= left_out
     return Separation(len(models), syntheses, list(elsewhere.values()))
 
