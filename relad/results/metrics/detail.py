@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,10 +121,17 @@ def spectral_power(*images: Any, **where: Any) -> float:
 
 def extended(mask: np.ndarray, *images: np.ndarray) -> list[np.ndarray]:
     """Images (x, y, z) whose voxels outside the mask are those of the nearest voxel inside."""
-    nearest = ndimage.distance_transform_edt(
-        ~mask, return_distances=False, return_indices=True
-    )  # counted in voxels, which are isotropic on the grid of a study
-    return [image[tuple(nearest)] for image in images]
+    nearest = _nearest_inside(np.ascontiguousarray(mask, dtype=bool).tobytes(), mask.shape)
+    return [image[nearest] for image in images]
+
+
+@lru_cache(maxsize=1)  # HFEN and every band ask for the same mask in turn
+def _nearest_inside(mask: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Index of the voxel inside that is nearest to each, counted in voxels: a grid's are cubes."""
+    inside = np.frombuffer(mask, dtype=bool).reshape(shape)
+    return tuple(
+        ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    )
 
 
 def _constant(image: np.ndarray, mask: np.ndarray) -> bool:
