@@ -56,7 +56,7 @@ class Decision:
         Method minus reference, over subjects, of the subjects' means over tracers. Of a metric
         with a right value it is the difference of their distances from it.
     seeds
-        Seeds that both have.
+        Seeds that both have, of the people whom all of them tested.
     seed_spread
         Standard deviation over these of the mean difference; NaN for fewer than two.
     family
@@ -101,8 +101,9 @@ def decide(study: Study, result: Result) -> list[Decision]:
     for methods in study.comparisons(result):
         whole = compared(study, result, methods)
         parts = [
-            compared(study, result, methods, scores) for _, scores in study.scores.groupby("seed")
-        ]
+            compared(study, result, methods, scores)
+            for _, scores in _tested_by_every_seed(study.scores, methods).groupby("seed")
+        ] or [whole]
         for cohort, of in whole.groupby("cohort", observed=True):
             for metric in result.metrics:
                 table = _by_method(of, metric, methods)
@@ -114,6 +115,18 @@ def decide(study: Study, result: Result) -> list[Decision]:
                 where = {"cohort": str(cohort), "data": of["data"].iloc[0], "metric": metric}
                 found += _family(study.settings.evaluation, where, table, seeds)
     return found
+
+
+def _tested_by_every_seed(scores: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
+    """Rows of methods whose test, a subject and tracer in a fold, every seed of the cohort has.
+
+    In a study that grows in parts a seed may have some folds alone: means over other people would
+    differ by the people.
+    """
+    scores = scores[scores["method"].isin(methods)]
+    seeds = scores.groupby("cohort", observed=True)["seed"].transform("nunique")
+    test = scores.groupby(["cohort", "tracer", "subject", "fold"], observed=True)
+    return scores[test["seed"].transform("nunique") == seeds]
 
 
 def compared(

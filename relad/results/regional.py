@@ -87,15 +87,19 @@ def regional_values(study: Study, result: Result, methods: Sequence[str]) -> pd.
 def _require_all_methods(
     study: Study, result: Result, methods: Sequence[str], found: pd.DataFrame
 ) -> None:
-    """Refuse methods that have other metrics, but no SUVR where another has it."""
+    """Refuse methods that have other metrics, but no SUVR in a region where another has it."""
     scores = study.scores
     keys = ["cohort", "tracer", "method"]
     given = scores[scores["cohort"].isin(study.cohorts(result)) & scores["method"].isin(methods)]
-    there = set(found[found["region"] == BRAIN][keys].itertuples(index=False, name=None))
-    for cohort, tracer, method in given[keys].drop_duplicates().itertuples(index=False, name=None):
-        if (cohort, tracer, method) not in there:
+    given = given[keys].drop_duplicates()
+    places = found[["cohort", "tracer", "region"]].drop_duplicates()
+    there = set(found[[*keys, "region"]].itertuples(index=False, name=None))
+    needed = given.merge(places, on=["cohort", "tracer"])[[*keys, "region"]]
+    for cohort, tracer, method, region in needed.itertuples(index=False, name=None):
+        if (cohort, tracer, method, region) not in there:
             raise ReladError(
-                f"no SUVR of {method} in cohort {cohort} ({tracer}), though of other methods",
+                f"no SUVR of {method} in cohort {cohort} ({tracer}, {region}), though of other "
+                "methods",
                 hint="run `relad evaluate` of this version again for it",
             )
 

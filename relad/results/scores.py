@@ -2,7 +2,7 @@
 
 A method's value for a subject is the mean over seeds and, in an external cohort, over the folds'
 models; in the training cohort each subject is tested by one fold, so folds are concatenated.
-Methods that are compared must have been tested on the same subjects.
+Methods that are compared must have been tested on the same tracers, subjects, folds and seeds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from relad.errors import DataError, ReladError
+from relad.fileio import read_json
 from relad.results.metrics import METRICS, metrics_in, regions
 from relad.status import Kind
 from relad.study.catalogue import CEILING
@@ -62,8 +63,9 @@ def read_all(
     Raises
     ------
     ReladError
-        Where a table lacks columns, names something unknown, holds what is no number, or
-        gives a value twice; where a cohort's data are of two kinds.
+        Where a table lacks columns or rows, names something unknown, holds what is no number, or
+        gives a value twice; where a cohort's data are of two kinds; where a subject of the training
+        cohort was tested in two folds.
     """
     methods = [*settings.methods, CEILING]
     study = {"cohort": settings.cohorts, "tracer": settings.tracers, "method": methods}
@@ -87,6 +89,7 @@ def read_all(
                     else "evaluate again with this version"
                     + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
+        _require_counted(part, file)
         parts.append(
             part.assign(value=[number_of(text, file) for text in part["value"]], file=file)
         )
@@ -107,6 +110,7 @@ def read_all(
                 f"data of cohort {cohort} are both {' and '.join(sorted(kinds))}",
                 hint="give the metrics of one packed cohort",
             )
+    _require_one_fold(scores[~ceiling], settings)
     for column, known in study.items():
         scores[column] = pd.Categorical(scores[column], list(known))
     scores = scores[list(COLUMNS)]
@@ -137,7 +141,48 @@ def _read(file: Path) -> pd.DataFrame:
             file=file,
             hint="give tables of `relad evaluate` of this version",
         )
+    if part.empty and not _explained(file):
+        raise DataError("has no rows", file=file, hint="run `relad evaluate` again")
     return part[list(COLUMNS)]
+
+
+def _explained(file: Path) -> bool:
+    """Whether the record beside a table says why nobody is in it."""
+    record = file.with_suffix(".json")
+    told = read_json(record) if record.exists() else {}
+    return bool(told.get("left_out") or told.get("untrained"))
+
+
+def _require_counted(part: pd.DataFrame, file: str | Path) -> None:
+    """Refuse folds and seeds of methods that are no whole numbers: "00" would be another seed."""
+    of_methods = part[part["method"] != CEILING]
+    for column in ("fold", "seed"):
+        odd = of_methods.loc[~of_methods[column].str.fullmatch("0|[1-9][0-9]*"), column]
+        if len(odd):
+            raise DataError(
+                f"{column} {odd.iloc[0]!r} is not a whole number",
+                file=file,
+                hint="run `relad evaluate` again",
+            )
+
+
+def _require_one_fold(scores: pd.DataFrame, settings: ResultSettings) -> None:
+    """Refuse subjects of the training cohort who were tested in two folds.
+
+    All but one of these models were trained or chosen with them.
+    """
+    home = [cohort for cohort, entry in settings.cohorts.items() if entry.role == "train"]
+    tested = scores[scores["cohort"].isin(home)].drop_duplicates(["cohort", "subject", "fold"])
+    twice = tested[tested.duplicated(["cohort", "subject"])]
+    for row in twice.itertuples():
+        other = tested[(tested["cohort"] == row.cohort) & (tested["subject"] == row.subject)]
+        raise ReladError(
+            f"subject {row.subject} of {row.cohort} is tested in fold {row.fold} and, in "
+            f"{other['file'].iloc[0]}, in fold {other['fold'].iloc[0]}: not both models can have "
+            "been trained without them",
+            file=row.file,
+            hint="give the metrics of one division into folds",
+        )
 
 
 def number_of(text: str, file: str | Path) -> float:
@@ -188,8 +233,8 @@ def subject_values(
     Raises
     ------
     ReladError
-        Where one method was sampled in two ways, or was tested on other subjects than another:
-        their means cannot be compared.
+        Where one method was sampled in two ways, or was tested on other tracers, subjects, folds or
+        seeds than another: their means cannot be compared.
     """
     chosen = scores[scores["cohort"].isin(cohorts) & scores["method"].isin(methods)]
     chosen = chosen[(chosen["region"] == region) & chosen["metric"].isin(metrics)]
@@ -202,31 +247,53 @@ def subject_values(
             )
         if not single_samples:
             chosen = chosen.drop(of.index[of["sampler"] != samplers[0]])
+    for cohort, of in chosen.groupby("cohort", observed=True):
+        _require_tested_alike(of, metrics, str(cohort))
     keys = ["cohort", "data", "tracer", "method", "sampler", "subject"]
     means = chosen.groupby([*keys, "metric"], observed=True)["value"].mean()
-    values = means.unstack("metric").reindex(columns=list(metrics)).reset_index()
-    for (cohort, tracer), group in values.groupby(["cohort", "tracer"], observed=True):
-        _require_same_subjects(group, f"{cohort} ({tracer})")
-    return values
+    return means.unstack("metric").reindex(columns=list(metrics)).reset_index()
 
 
-def _require_same_subjects(values: pd.DataFrame, where: str) -> None:
-    """Refuse methods of which one has values for subjects that another has none for."""
-    tested = {
-        (method, sampler, metric): set(of["subject"][of[metric].notna()])
-        for (method, sampler), of in values.groupby(["method", "sampler"], observed=True)
-        for metric in metrics_in(values)
-        if METRICS[metric].of_single or of[metric].notna().any()
-    }
-    (first, *_), subjects = next(iter(tested.items()))
-    for (method, _, metric), others in tested.items():
-        odd = sorted(subjects ^ others)
-        if odd:
+def _require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: str) -> None:
+    """Refuse methods of which one has values of a test that another has none of."""
+    tests = ["tracer", "subject", "fold", "seed"]
+    tested = {}
+    for (method, sampler), of in scores.groupby(["method", "sampler"], observed=True):
+        by_metric = {
+            metric: set(rows[tests].itertuples(index=False, name=None))
+            for metric, rows in of.groupby("metric")
+        }
+        for metric in metrics:
+            if metric not in by_metric and METRICS[metric].of_single:
+                raise ReladError(
+                    f"no {metric} of {method} in cohort {cohort}, though other metrics",
+                    hint="run `relad evaluate` of this version again for it",
+                )
+            if metric in by_metric:
+                tested[method, sampler, metric] = by_metric[metric]
+    (first, *_), expected = next(iter(tested.items()))
+    for (method, _, metric), found in tested.items():
+        if found != expected:
             raise ReladError(
-                f"{method} ({metric}) and {first} were not tested on the same subjects of {where}: "
-                f"{', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}",
-                hint="give the metrics of the same folds for every method",
+                f"{method} ({metric}) and {first} were not tested {_odd(found, expected, cohort)}",
+                hint="give the metrics of the same tracers, folds and seeds for every method",
             )
+
+
+def _odd(first: set[tuple[str, ...]], second: set[tuple[str, ...]], cohort: str) -> str:
+    """What of two sets of tests, each a tracer, subject, fold and seed, is in one of them alone."""
+    tracers = {tracer for tracer, *_ in first} ^ {tracer for tracer, *_ in second}
+    if tracers:
+        return f"for the same tracers of {cohort}: {', '.join(sorted(tracers))}"
+    subjects = {test[:2] for test in first} ^ {test[:2] for test in second}
+    if subjects:
+        tracer = min(subjects)[0]
+        odd = sorted(subject for of, subject in subjects if of == tracer)
+        shown = f"{', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}"
+        return f"on the same subjects of {cohort} ({tracer}): {shown}"
+    models = sorted({test[2:] for test in first ^ second})
+    told = ", ".join(f"fold {fold} seed {seed}" for fold, seed in models[:5])
+    return f"with the same folds and seeds in {cohort}: {told}"
 
 
 def mean_over_tracers(values: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from relad.results.scores import read_all, subject_values
 from relad.study import catalogue
 from relad.study.catalogue import Result
 from relad.study.config import load_settings
+from relad.study.paths import TRAINING_RECORD
 from relad.study.sampling import described, whole
 from relad.study.settings import ResultSettings
 
@@ -69,7 +70,14 @@ class Study:
         synthesized: Iterable[str | Path] = (),
         packed: Iterable[str | Path] = (),
     ) -> Study:
-        """Read results; refuses those of methods that the study does not have."""
+        """Read results of one study.
+
+        Raises
+        ------
+        ReladError
+            Where something is of a method that the study does not have; where a model was tested
+            on people it was trained or chosen with.
+        """
         files = {
             "metrics": [Path(file) for file in metrics],
             "models": sorted(map(Path, models)),
@@ -87,7 +95,77 @@ class Study:
             files=files,
         )
         require_known([*study.models, *study.synthesized], settings.methods)
+        study._require_unseen()
         return study
+
+    def _require_unseen(self) -> None:
+        """Refuse rows of the training cohort's people whom the model knew."""
+        entries = self.settings.methods
+        home = [c for c, entry in self.settings.cohorts.items() if entry.role == "train"]
+        of = self.scores[self.scores["cohort"].isin(home)]
+        of = of[["method", "fold", "seed", "subject"]].drop_duplicates()
+        trained_as = of["method"].map(lambda method: entries[method].trained_as).astype(str)
+        for model in self.models:
+            run = (trained_as == model.method) & (of["fold"] == str(model.fold))
+            tested = set(of.loc[run & (of["seed"] == str(model.seed)), "subject"])
+            for part in ("train", "validation"):
+                if known := sorted(tested & set(model.subjects[part])):
+                    raise ReladError(
+                        f"{model.method} was tested on people it was trained with ({part}): "
+                        f"{', '.join(known[:5])}{', ...' if len(known) > 5 else ''}",
+                        file=model.folder / TRAINING_RECORD,
+                        hint="synthesise and evaluate again with this model, or give the models "
+                        "that were tested",
+                    )
+
+    def lacking(self, result: Result) -> str:
+        """What to give where methods have metrics, but not the one they are compared with."""
+        there = set(self.scores.loc[self.scores["cohort"].isin(self.cohorts(result)), "method"])
+        for base, *others in self.comparisons(result):
+            waiting = [method for method in others if method in there]
+            if waiting and base not in there and result.group is not None:
+                return f"give METRICS.csv of {base}, with which {', '.join(waiting)} are compared"
+        return ""
+
+    def twins(self, methods: Sequence[str]) -> str:
+        """Say which methods, or seeds of one, have the same values in every row; empty if none.
+
+        Methods that a fold determines, such as a template, have the same values with every seed.
+        """
+        of_images = self.scores["sampler"].isin(whole(self.scores["sampler"].unique()))
+        scores = self.scores[of_images & self.scores["method"].isin(methods)]
+        if scores.empty:
+            return ""
+        runs = ["cohort", "fold", "method", "seed"]
+        row = ["subject", "tracer", "region", "metric", "value"]
+        hashes = pd.util.hash_pandas_object(scores[row].astype(str), index=False)
+        content = hashes.groupby([scores[key] for key in runs], observed=True)
+        same = content.agg(lambda parts: hash(tuple(sorted(parts)))).reset_index(name="hash")
+        found: dict[tuple[str, str], list[str]] = {}
+        for (cohort, fold, _), alike in same.groupby(["cohort", "fold", "hash"], observed=True):
+            place = f"{cohort} (fold {fold})"
+            names = dict.fromkeys(map(self.label, alike["method"]))
+            if len(names) > 1:
+                told = f"{' and '.join(names)} have the same values", "are they one?"
+                found.setdefault(told, []).append(place)
+            for method, of in alike.groupby("method", observed=True):
+                if len(of) > 1 and not self._determined(str(method)):
+                    seeds = " and ".join(of["seed"])
+                    told = (
+                        f"{self.label(str(method))} has the same values with seeds {seeds}",
+                        "does it use them?",
+                    )
+                    found.setdefault(told, []).append(place)
+        return " ".join(
+            f"{what} in every row of {', '.join(places)}: {question}"
+            for (what, question), places in found.items()
+        )
+
+    def _determined(self, method: str) -> bool:
+        """Whether a method's model follows from its fold alone, whatever the seed."""
+        entry = self.settings.methods[method]
+        models = [model.single_pass for model in self.models if model.method == entry.trained_as]
+        return all(models) if models else entry.family == catalogue.FLOOR
 
     def cohorts(self, result: Result) -> list[str]:
         """Cohorts that a result shows."""
@@ -115,20 +193,22 @@ class Study:
         )
 
     def note(self, result: Result) -> str:
-        """What a caption must say of the models that a result compares.
+        """What a caption must say of the models and rows that a result compares.
 
         Raises
         ------
         ReladError
             Where they cannot be compared, see :func:`require_alike`.
         """
-        shown = []
+        shown: list[Training] = []
+        twins: dict[str, None] = {}
         for methods in self.comparisons(result):
             trained = {self.settings.methods[method].trained_as for method in methods}
             trainings = [training for training in self.models if training.method in trained]
             require_alike(trainings)
             shown += trainings
-        return code_note(shown, self.settings.methods)
+            twins[self.twins(methods)] = None
+        return " ".join(filter(None, [code_note(shown, self.settings.methods), *twins]))
 
     def label(self, method: str) -> str:
         """Name of a method for reading; with its sampling where another shares model and name."""
@@ -205,8 +285,10 @@ def make(args: argparse.Namespace, kind: str) -> Iterator[tuple[Study, Result, A
             made = True
             yield study, result, product, note
         elif args.only:
-            raise ReladError(f"nothing was given for the {kind} {name!r}", hint=result.hint)
+            hint = study.lacking(result) or result.hint
+            raise ReladError(f"nothing was given for the {kind} {name!r}", hint=hint)
         else:
-            print(f"{kind}s: nothing given for {name}; left out", file=sys.stderr)
+            why = f" -- {lacking}" if (lacking := study.lacking(result)) else ""
+            print(f"{kind}s: nothing given for {name}; left out{why}", file=sys.stderr)
     if not made:
         raise ReladError(f"nothing to make a {kind} of", hint="give METRICS.csv or --models")

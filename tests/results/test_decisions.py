@@ -113,6 +113,31 @@ def test_a_difference_smaller_than_that_of_seeds_is_none(planted):
     assert loose.seed_spread == pytest.approx(np.std([-0.6, 0.6], ddof=1))
 
 
+def test_the_spread_over_seeds_is_over_the_same_people(tmp_path):
+    """A second seed of five people of twenty, who are worse off: not the seed, but who they are."""
+    rows = [
+        score(
+            method=method, subject=f"S{i:02}", seed=seed, value=20 + 0.5 * i + gain + 0.01 * (i % 3)
+        )
+        for method, gain in (("rela", 0.0), ("unet", 1.0))
+        for seed, people in ((0, 20), (1, 5))
+        for i in range(people)
+    ]
+    found = by_method(scores_of(tmp_path, *rows))["unet"]
+    assert (found.seeds, found.verdict) == (2, Verdict.BETTER)
+    assert found.seed_spread == pytest.approx(0.0, abs=1e-9)
+
+
+def test_seeds_that_tested_nobody_in_common_have_no_spread(tmp_path):
+    rows = [
+        score(method=method, subject=f"S{i}", fold=seed, seed=seed, value=20 + i + gain)
+        for method, gain in (("rela", 0.0), ("unet", 1.0))
+        for i, seed in enumerate([0, 0, 1, 1])
+    ]
+    found = by_method(scores_of(tmp_path, *rows))["unet"]
+    assert found.seeds == 1 and math.isnan(found.seed_spread)
+
+
 def test_one_seed_has_no_spread(planted):
     found = by_method(planted(unet=(1.0, 0.2)))["unet"]
     assert found.seeds == 1

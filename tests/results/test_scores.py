@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from relad.errors import ReladError
+from relad.fileio import write_json
 from relad.results.scores import COLUMNS, mean_over_tracers, read_scores, subject_values
 from relad.study.catalogue import BRAIN
 from relad.study.settings import ResultSettings, typed
@@ -172,6 +173,70 @@ def test_methods_tested_on_other_subjects_are_not_compared(tmp_path):
     with pytest.raises(ReladError, match=r"not tested on the same subjects of study \(tau\): A, B"):
         values(tmp_path, *rows)
     assert len(values(tmp_path, rows[0])) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tracer": "amyloid"}, r"for the same tracers of study: amyloid"),
+        ({"seed": 1}, r"with the same folds and seeds in study: fold 0 seed 1"),
+        ({"subject": "B"}, r"on the same subjects of study \(tau\): B"),
+    ],
+)
+@pytest.mark.parametrize("method", ["unet", "rela"])
+def test_what_one_method_alone_was_tested_with_is_not_compared(tmp_path, method, changes, told):
+    """Its mean would be one over other tests than another's."""
+    rows = [score(), score(method="rela"), score(method=method, **changes)]
+    with pytest.raises(ReladError, match=rf"rela|unet.* were not tested {told}"):
+        values(tmp_path, *rows)
+    other = "rela" if method == "unet" else "unet"
+    assert len(values(tmp_path, *rows, score(method=other, **changes)))
+
+
+def test_a_fold_of_one_method_alone_is_not_compared_elsewhere(tmp_path):
+    rows = [score(cohort="elsewhere", method=m, fold=0) for m in ("unet", "rela")]
+    rows.append(score(cohort="elsewhere", method="rela", fold=1))
+    with pytest.raises(ReladError, match="same folds and seeds in elsewhere: fold 1 seed 0"):
+        values(tmp_path, *rows, cohort="elsewhere")
+
+
+def test_a_metric_that_a_method_has_nobody_of_is_named(tmp_path):
+    rows = [score(method=m, metric=k) for m in ("unet", "rela") for k in METRICS]
+    scores = scores_of(tmp_path, *rows[:-1]).scores
+    with pytest.raises(ReladError, match=r"no mae of rela .* `relad evaluate`"):
+        subject_values(scores, ["study"], METHODS, METRICS, BRAIN)
+
+
+def test_a_subject_tested_in_two_folds_is_refused_at_home_alone(tmp_path):
+    """At home one of the two models was trained with them; elsewhere all folds' models count."""
+    told = r"subject A of study is tested in fold 1 and, in .*metrics\.csv, in fold 0"
+    with pytest.raises(ReladError, match=told):
+        scores_of(tmp_path, score(), score(fold=1))
+    with pytest.raises(ReladError, match=told):
+        scores_of(tmp_path, score(), score(method="rela", fold=1))
+    scores_of(tmp_path, *(score(cohort="elsewhere", fold=fold) for fold in (0, 1)))
+
+
+@pytest.mark.parametrize("column", ["fold", "seed"])
+@pytest.mark.parametrize("value", ["00", "-1", "one", "1.0", ""])
+def test_a_fold_or_seed_is_a_whole_number(tmp_path, column, value):
+    with pytest.raises(
+        ReladError, match=rf"metrics\.csv: {column} '{value}' is not a whole number"
+    ):
+        scores_of(tmp_path, score(**{column: value}))
+
+
+def test_a_table_without_rows_is_refused_unless_its_record_says_why(tmp_path):
+    file = tmp_path / "empty.csv"
+    file.write_text(",".join(COLUMNS) + "\n")
+    for told in (None, {"untrained": [], "left_out": {}}):
+        if told is not None:
+            write_json(file.with_suffix(".json"), told)
+        with pytest.raises(ReladError, match=r"empty\.csv: has no rows -- run `relad evaluate`"):
+            read_scores([file], SETTINGS)
+    for told in ({"untrained": ["tau"]}, {"left_out": {"A": "by its id"}}):
+        write_json(file.with_suffix(".json"), told)
+        assert read_scores([file], SETTINGS).empty
 
 
 def test_a_metric_that_lacks_a_subject_is_not_compared(tmp_path):

@@ -13,7 +13,7 @@ from relad.fileio import read_json, write_json
 from relad.results.study import Study
 from relad.study.catalogue import FIGURE, RESULTS, SUFFIXES, TABLE
 from relad.study.settings import ResultSettings, typed
-from tests.helpers.fake_study import FakeStudy, amend, entry
+from tests.helpers.fake_study import FakeStudy, amend, entry, score, scores_of
 
 STEPS = {TABLE: "tables", FIGURE: "figures"}
 COMPARED = [(r.kind, r.name) for r in RESULTS if r.of_all and r.group == "main"]
@@ -116,3 +116,57 @@ def test_settings_without_a_part_are_refused(fake, tmp_path, capsys):
     write_json(file, {k: v for k, v in read_json(fake.settings_file).items() if k != "evaluation"})
     assert fake.summarize("tables", tmp_path / "out", "--settings", str(file)) == 2
     assert "the settings lack evaluation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_a_model_tested_on_people_it_knew_is_refused(own, tmp_path, capsys, part):
+    record = own.model("unet") / "train.json"
+    leaked = own.tested("study")[0]
+    subjects = read_json(record)["subjects"]
+    amend(record, subjects={**subjects, part: [*subjects[part], leaked]})
+    assert own.summarize("tables", tmp_path / "out", "--only", "main") == 2
+    told = rf"train\.json: unet was tested on people it was trained with \({part}\): {leaked}"
+    assert re.search(told, capsys.readouterr().err)
+
+
+def test_people_elsewhere_may_have_the_labels_of_those_at_home(own, tmp_path):
+    """Who is the same person is told by `relad synthesize`, which sees their MRI."""
+    record = own.model("unet") / "train.json"
+    subjects = read_json(record)["subjects"]
+    amend(record, subjects={**subjects, "train": own.tested("elsewhere")})
+    metrics = [own.metrics("elsewhere", "unet")]
+    settings = typed(ResultSettings, own.settings)
+    assert not Study.read(settings, metrics, [own.model("unet")]).scores.empty
+
+
+def test_methods_and_seeds_with_the_same_values_are_told(tmp_path):
+    people = [(subject, 20 + 0.1 * i) for i, subject in enumerate("ABC")]
+    rows = [
+        score(method=method, subject=subject, seed=seed, value=value + gain)
+        for method, gain in (("rela", 0.0), ("unet", 0.0), ("template", 1.0))
+        for seed in (0, 1)
+        for subject, value in people
+    ]
+    study = scores_of(tmp_path, *rows)
+    rela, unet = study.label("rela"), study.label("unet")
+    seeds = (
+        "has the same values with seeds 0 and 1 in every row of study (fold 0): does it use them?"
+    )
+    assert study.twins(["rela", "unet", "template"]) == (
+        f"{rela} and {unet} have the same values in every row of study (fold 0): are they one? "
+        f"{rela} {seeds} {unet} {seeds}"
+    )
+    assert study.note(entry(TABLE, "main")) == study.twins(["rela", "unet", "template"])
+    rows[0]["value"] += 1e-9
+    assert scores_of(tmp_path, *rows).twins(["rela", "template"]) == ""
+    assert study.twins([]) == ""
+
+
+@pytest.mark.parametrize("kind", [TABLE, FIGURE])
+def test_what_lacks_the_method_it_is_measured_against_says_so(own, tmp_path, capsys, kind):
+    metrics = [own.metrics("study", name) for name in ("unet", "template")]
+    assert own.call(STEPS[kind], tmp_path / "out", metrics, "--only", "decisions") == 2
+    told = "give METRICS.csv of rela, with which unet, template are compared"
+    assert told in capsys.readouterr().err
+    assert own.call(STEPS[kind], tmp_path / "out", metrics) == 0
+    assert f"nothing given for decisions; left out -- {told}" in capsys.readouterr().err

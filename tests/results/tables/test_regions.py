@@ -143,6 +143,12 @@ def test_a_region_that_one_method_lacks_a_person_in_is_refused(tmp_path) -> None
         region_rows(study_of(tmp_path, *rows), REGIONS)
 
 
+def test_a_region_that_one_method_has_nobody_in_is_refused(tmp_path) -> None:
+    rows = [*pairs("unet", UNET, "thalamus"), *pairs("unet", UNET, "hippocampus")]
+    with pytest.raises(ReladError, match=r"no SUVR of rela in cohort .* \(tau, hippocampus\)"):
+        region_rows(study_of(tmp_path, *rows, *pairs("rela", UNET, "thalamus")), REGIONS)
+
+
 def test_a_method_without_suvr_is_refused_where_others_have_it(tmp_path) -> None:
     rows = [*pairs("unet", UNET, "thalamus"), score(method="rela", metric="psnr")]
     with pytest.raises(ReladError, match=r"no SUVR of rela .* run `relad evaluate`"):
