@@ -145,14 +145,7 @@ def _family(
     """
     reference, *others = table.columns
     level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
-    for method in (reference, *others):
-        if not np.isfinite(table[method]).all():
-            subject = table.index[~np.isfinite(table[method])][0]
-            raise ReladError(
-                f"{where['metric']} of {method} is infinite for subject {subject} of "
-                f"{where['cohort']}, so that it cannot be compared",
-                hint="look at its image: is it the true one, or without any structure?",
-            )
+    require_finite(table, where["metric"], where["cohort"])
     tests = [
         paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
     ]
@@ -179,6 +172,24 @@ def _family(
             verdict=Verdict.OPEN,
         )
         yield replace(decision, verdict=_verdict(decision, level))
+
+
+def require_finite(table: pd.DataFrame, metric: str, cohort: str) -> None:
+    """Refuse to compare methods, of subjects (rows) by methods, of which one has no finite value.
+
+    Raises
+    ------
+    ReladError
+        Naming the method and the first such subject.
+    """
+    for method in table:
+        if not np.isfinite(table[method]).all():
+            subject = table.index[~np.isfinite(table[method])][0]
+            raise ReladError(
+                f"{metric} of {method} is infinite for subject {subject} of {cohort}, so that it "
+                "cannot be compared",
+                hint="look at its image: is it the true one, or without any structure?",
+            )
 
 
 def _verdict(decision: Decision, level: float) -> Verdict:

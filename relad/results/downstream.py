@@ -76,7 +76,7 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
     ------
     ReladError
         As :func:`relad.results.regional.regional_values`; where metrics and packed data have other
-        folds; where a cut's region is not known.
+        folds or people; where a cut's region is not known.
     """
     level, same = study.settings.evaluation.interval, alike(study)
     training = next((d for d in study.packed.values() if d.role == "train"), None)
@@ -217,6 +217,13 @@ def _from_mri(
         return Scored(label, note=f"not fitted: give --packed of {missing}")
     here = study.packed[cohort]
     index = {row["subject"]: row["index"] for row in here.subjects}
+    for subject in people["subject"]:
+        if subject not in index:
+            raise ReladError(
+                f"subject {subject} was tested in cohort {cohort}, but is not packed in it",
+                file=here.path / "subjects.tsv",
+                hint="give the packed cohort that the models were tested on",
+            )
     tested = fitted.features(here)[[index[subject] for subject in people["subject"]]]
     mine = np.array([folds.get((cohort, subject), "") for subject in people["subject"]])
     # The folds whose models were tested here, which a cohort elsewhere has without those at home.

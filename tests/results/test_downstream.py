@@ -234,6 +234,18 @@ def test_it_never_sees_the_pet_of_those_it_is_tested_on(visible, tmp_path) -> No
     assert mri_rows(other) == before
 
 
+def test_somebody_elsewhere_who_is_not_packed_is_named(visible, tmp_path) -> None:
+    other = visible.copy(tmp_path / "renamed")
+    file = other.packed("elsewhere") / "subjects.tsv"
+    rows = read_table(file)
+    gone = rows[0]["subject"]
+    rows[0]["subject"] = "Z"
+    write_table(file, rows, list(rows[0]))
+    told = rf"subjects\.tsv: subject {gone} was tested in cohort elsewhere, but is not packed in it"
+    with pytest.raises(ReladError, match=told):
+        mri_rows(other)
+
+
 def test_without_packed_data_and_with_few_people_it_says_why(visible, tmp_path) -> None:
     study = visible.read()
     study.packed = {}
