@@ -207,6 +207,12 @@ def _verdict(decision: Decision, level: float) -> Verdict:
     return Verdict.BETTER if (test.effect > 0) == higher_is_better else Verdict.WORSE
 
 
+def found_at_most(smallest_p: float, family: int) -> str:
+    """What can be found at all, by the smallest p value that there is and Holm's first step."""
+    least = min(1.0, family * smallest_p)
+    return f"no p below {least:.2g} can be reached" if least < 1 else "no difference can be found"
+
+
 def sentence(decision: Decision, study: Study) -> str:
     """A decision in words, with the numbers it rests on."""
     test, metric = decision.comparison, METRICS[decision.metric]
@@ -233,9 +239,8 @@ def sentence(decision: Decision, study: Study) -> str:
             f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown})."
         )
     if decision.verdict is Verdict.OPEN:
-        least = decision.family * test.smallest_p
         could = (
-            f"so few subjects reach no p below {least:.2g}"
+            f"with so few subjects {found_at_most(test.smallest_p, decision.family)}"
             if math.isinf(decision.detectable)
             else f"{number(decision.detectable)} would have been found with "
             f"{100 * evaluation.power:g}% power"

@@ -17,7 +17,7 @@ from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table, write_json, write_table, write_text
 from relad.imaging import atlas
 from relad.results import origin
-from relad.results.explain.cell import choose, metric_rows
+from relad.results.explain.cell import choose, metric_rows, same
 from relad.results.scores import COLUMNS
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy, amend
@@ -63,6 +63,25 @@ def values(text: str) -> dict[str, float]:
             row = dict(zip(rows[0], rows[number - 1], strict=True))
             found.setdefault(row["subject"], []).append(float(row["value"]))
     return {subject: float(np.mean(numbers)) for subject, numbers in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "agree"),
+    [
+        ("20.000001", "20.000000", True),
+        ("20.000002", "20.000000", False),
+        ("1.73472e-18", "1.73471e-18", True),
+        ("1.00000e-12", "1.73472e-18", False),
+        ("0.000000", "1.73472e-18", False),
+        ("4", "3", False),
+        ("inf", "inf", True),
+        ("1.000000", "inf", False),
+        (None, "1.000000", False),
+        ("better", "better", True),
+    ],
+)
+def test_cells_are_the_same_to_the_digits_that_are_written(first, second, agree):
+    assert same(first, second) == agree
 
 
 @pytest.mark.parametrize("name", ["main", "external", "ablation", "fidelity"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -23,8 +24,8 @@ from relad.study import catalogue
 from relad.study.catalogue import TABLE
 from relad.study.sampling import Sampling, whole
 
-#: Cells are written with six decimals: what differs by more is another number.
-_TOLERANCE = 1.5e-6
+#: Units of the last digit that is written: what differs by more is another number.
+_TOLERANCE = 1.5
 #: Columns of a table whose value a metric row must have too. ``reference`` names another method.
 _KEYS = ("cohort", "tracer", "region", "metric")
 _METHODS = ("method", "reference")
@@ -167,11 +168,14 @@ def made_again(cell: Cell) -> str | None:
 
 
 def same(first: str | None, second: str | None) -> bool:
-    """Whether two cells say the same, to the digits that are written."""
-    if is_number(first) and is_number(second):
-        one, two = float(first or ""), float(second or "")
-        return one == two or math.isclose(one, two, rel_tol=0, abs_tol=_TOLERANCE)
-    return first == second
+    """Whether two cells say the same, to the digits that the second is written with."""
+    if first is None or second is None or not (is_number(first) and is_number(second)):
+        return first == second
+    one, two = float(first), float(second)
+    if one == two or not math.isfinite(two):
+        return one == two
+    last = Decimal(second).as_tuple().exponent
+    return last < 0 and math.isclose(one, two, rel_tol=0, abs_tol=_TOLERANCE * 10.0**last)
 
 
 # --- metric rows ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
-from relad.results.decisions import require_finite
+from relad.results.decisions import require_finite, found_at_most
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
@@ -248,6 +248,6 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
                 else:
                     verdict = "above the floor" if tests[method].effect > 0 else "BELOW the floor"
                 yield f"  {study.label(method):<{longest}}  {gain:+.2f} dB  {verdict} (p = {p:.2g})"
-            least = len(others) * min(t.smallest_p for t in tests.values())
-            if least > level:
-                yield f"  With n = {len(base)} no p below {least:.2g} can be reached"
+            smallest_p = min(t.smallest_p for t in tests.values())
+            if len(others) * smallest_p > level:
+                yield f"  With n = {len(base)} {found_at_most(smallest_p, len(others))}"
