@@ -9,7 +9,7 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
-from relad.results.decisions import require_finite, found_at_most
+from relad.results.decisions import found_at_most, require_finite
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
