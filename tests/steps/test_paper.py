@@ -207,6 +207,7 @@ def test_what_is_missing_is_named_and_nothing_written(study, tmp_path, capsys):
     own = study.copy(tmp_path / "own")
     shutil.rmtree(own.root / "results" / "paper")
     write_json(own.model("unet") / "train.json", {"provenance": 3})
+    accept(own.root / "results")
     assert paper(own) == 2
     error = capsys.readouterr().err
     assert "train.json: is no record of `relad train`" in error and error.count("\n") == 1
