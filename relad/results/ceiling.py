@@ -24,14 +24,17 @@ from scipy import stats
 
 from relad.errors import ReladError
 from relad.results.intervals import with_ends
+from relad.results.origin import Origin
 from relad.results.study import Study
 from relad.study.catalogue import CEILING, FLOOR, Result
 
 #: Columns of a method's way in percent, with the ends of its interval.
 WAY = with_ends("way")
+#: Metric whose rows tell the squared error that the way is of.
+WAY_METRIC = "psnr"
 
 
-def floor_of(study: Study, methods: Sequence[str]) -> str | None:
+def floor_of(study: Study | Origin, methods: Sequence[str]) -> str | None:
     """First method of the family :data:`FLOOR` among those that are compared."""
     known = study.settings.methods
     return next((method for method in methods if known[method].family == FLOOR), None)
@@ -83,16 +86,16 @@ def ways(study: Study, result: Result, methods: Sequence[str]) -> pd.DataFrame:
     squared = replace(
         study, scores=_squared_errors(study.scores), ceiling=_squared_errors(study.ceiling)
     )
-    result = replace(result, metrics=("psnr",))
+    result = replace(result, metrics=(WAY_METRIC,))
     values = squared.values(result, methods)
     rows = []
     best = ceiling_values(squared, result, values)
     for (cohort, tracer), of in best.groupby(["cohort", "tracer"], observed=True):
         here = values[(values["cohort"] == cohort) & (values["tracer"] == tracer)]
-        error = here.pivot(index="subject", columns="method", values="psnr")
+        error = here.pivot(index="subject", columns="method", values=WAY_METRIC)
         if floor not in error:
             continue
-        most = error[floor] - of.set_index("subject")["psnr"].reindex(error.index)
+        most = error[floor] - of.set_index("subject")[WAY_METRIC].reindex(error.index)
         for method in error:
             share, interval = ratio_of_means(error[floor] - error[method], most, level=level)
             low, high = interval if interval and method != floor else (np.nan, np.nan)
@@ -103,7 +106,7 @@ def ways(study: Study, result: Result, methods: Sequence[str]) -> pd.DataFrame:
 
 def _squared_errors(scores: pd.DataFrame) -> pd.DataFrame:
     """Rows of PSNR alone, their value the mean squared error as a share of the squared range."""
-    psnr = scores[scores["metric"] == "psnr"]
+    psnr = scores[scores["metric"] == WAY_METRIC]
     return psnr.assign(value=10 ** (-psnr["value"] / 10))
 
 

@@ -158,14 +158,7 @@ def _family(
     """
     reference, *others = table.columns
     level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
-    for method in (reference, *others):
-        if not np.isfinite(table[method]).all():
-            subject = table.index[~np.isfinite(table[method])][0]
-            raise ReladError(
-                f"{where['metric']} of {method} is infinite for subject {subject} of "
-                f"{where['cohort']}, so that it cannot be compared",
-                hint="look at its image: is it the true one, or without any structure?",
-            )
+    require_finite(table, where["metric"], where["cohort"])
     tests = [
         paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
     ]
@@ -194,6 +187,24 @@ def _family(
         yield replace(decision, verdict=_verdict(decision, level))
 
 
+def require_finite(table: pd.DataFrame, metric: str, cohort: str) -> None:
+    """Refuse to compare methods, of subjects (rows) by methods, of which one has no finite value.
+
+    Raises
+    ------
+    ReladError
+        Naming the method and the first such subject.
+    """
+    for method in table:
+        if not np.isfinite(table[method]).all():
+            subject = table.index[~np.isfinite(table[method])][0]
+            raise ReladError(
+                f"{metric} of {method} is infinite for subject {subject} of {cohort}, so that it "
+                "cannot be compared",
+                hint="look at its image: is it the true one, or without any structure?",
+            )
+
+
 def _verdict(decision: Decision, level: float) -> Verdict:
     """What follows from the tests at a level."""
     test = decision.comparison
@@ -207,6 +218,12 @@ def _verdict(decision: Decision, level: float) -> Verdict:
         return Verdict.SEEDS
     higher_is_better = METRICS[decision.metric].better is Better.HIGHER
     return Verdict.BETTER if (test.effect > 0) == higher_is_better else Verdict.WORSE
+
+
+def found_at_most(smallest_p: float, family: int) -> str:
+    """What can be found at all, by the smallest p value that there is and Holm's first step."""
+    least = min(1.0, family * smallest_p)
+    return f"no p below {least:.2g} can be reached" if least < 1 else "no difference can be found"
 
 
 def sentence(decision: Decision, study: Study) -> str:
@@ -235,9 +252,8 @@ def sentence(decision: Decision, study: Study) -> str:
             f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown})."
         )
     if decision.verdict is Verdict.OPEN:
-        least = decision.family * test.smallest_p
         could = (
-            f"so few subjects reach no p below {least:.2g}"
+            f"with so few subjects {found_at_most(test.smallest_p, decision.family)}"
             if math.isinf(decision.detectable)
             else f"{number(decision.detectable)} would have been found with "
             f"{100 * evaluation.power:g}% power"

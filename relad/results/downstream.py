@@ -19,7 +19,7 @@ from relad.results.discrimination import (
     youden_cut,
 )
 from relad.results.intervals import ends, with_ends
-from relad.results.regional import alike, positive, regional_values
+from relad.results.regional import ONE_EACH, alike, positive, regional_values
 from relad.results.study import Study
 from relad.study.catalogue import Result
 from relad.study.settings import Positivity
@@ -58,7 +58,8 @@ class Scored:
     note
         What must be said of it.
     constructed
-        Whether its numbers follow from what it is: none is estimated, so none has an interval.
+        Whether its numbers follow, or may follow, from what it is: none is estimated, so none has
+        an interval.
     """
 
     positive: np.ndarray
@@ -76,7 +77,7 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
     ------
     ReladError
         As :func:`relad.results.regional.regional_values`; where metrics and packed data have other
-        folds; where a cut's region is not known.
+        folds or people; where a cut's region is not known.
     """
     level, same = study.settings.evaluation.interval, alike(study)
     training = next((d for d in study.packed.values() if d.role == "train"), None)
@@ -145,7 +146,7 @@ def _scored(
     values: pd.DataFrame,
     of: pd.DataFrame,
     folds: dict[tuple[str, str], str],
-    same: set[tuple[str, str, str]],
+    same: dict[tuple[str, str, str], bool | None],
     cut: Positivity,
     fitted: mri_only.OfFolds | None,
 ) -> Iterator[tuple[str, Scored]]:
@@ -166,16 +167,17 @@ def _scored(
     for method, mine in of.groupby("method", observed=True, sort=False):
         scores, label = mine["suvr"].to_numpy(), mine["positive"].to_numpy()
         above = scores >= cut.suvr
-        if (cohort, tracer, method) in same:
+        alike_for_all = same[cohort, tracer, method]
+        if alike_for_all:
             note = "one image for everybody: 0.5 by construction"
             constant = np.zeros(len(scores))  # the brain masks' edges alone give it some spread
             yield method, Scored(label, constant, above, note=note, constructed=True)
             continue
         cuts = _own_cuts(values[values["method"] == method], mine, folds, cut.suvr)
+        notes = [f"no interval: {ONE_EACH}"] if alike_for_all is None else []
         if isinstance(cuts, str):
-            yield method, Scored(label, scores, above, note=cuts)
-        else:
-            yield method, Scored(label, scores, above, cuts)
+            notes, cuts = [*notes, cuts], None
+        yield method, Scored(label, scores, above, cuts, "; ".join(notes), alike_for_all is None)
     yield MRI_ONLY, _from_mri(study, people, folds, cut, fitted)
 
 
@@ -217,6 +219,13 @@ def _from_mri(
         return Scored(label, note=f"not fitted: give --packed of {missing}")
     here = study.packed[cohort]
     index = {row["subject"]: row["index"] for row in here.subjects}
+    for subject in people["subject"]:
+        if subject not in index:
+            raise ReladError(
+                f"subject {subject} was tested in cohort {cohort}, but is not packed in it",
+                file=here.path / "subjects.tsv",
+                hint="give the packed cohort that the models were tested on",
+            )
     tested = fitted.features(here)[[index[subject] for subject in people["subject"]]]
     mine = np.array([folds.get((cohort, subject), "") for subject in people["subject"]])
     # The folds whose models were tested here, which a cohort elsewhere has without those at home.

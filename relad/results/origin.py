@@ -1,14 +1,14 @@
 """What a table or figure was made of, as the record beside it says.
 
 ``main.csv`` has ``main.table.json``, ``panels.png`` has ``panels.figure.json``. It names every file
-with its hash, by its path from the record's folder: a folder of results that is moved as a whole
-still holds.
+with its hash, and the table or figure itself, by its path from the record's folder: a folder of
+results that is moved as a whole still holds.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ TOLD_BY = {
 }
 
 
+#: Keys of a record.
+_NEEDS = ("result", "shown", "files", "made", "provenance")
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a table or figure was made of.
@@ -44,6 +48,8 @@ class Origin:
         Of the study, as it was made.
     files
         ``metrics``, ``models``, ``synthesized``, ``packed`` -> what it was given of these.
+    made
+        The table or figure in all its forms, as it was written.
     shown
         Of a table what stands in it, see :meth:`relad.results.tables.rendering.Table.shown`.
     provenance
@@ -54,14 +60,14 @@ class Origin:
     result: Result
     settings: ResultSettings
     files: dict[str, list[Made]]
+    made: list[Made]
     shown: dict[str, Any]
     provenance: dict[str, Any]
 
     @property
     def forms(self) -> list[Path]:
         """The table or figure in all its forms, itself first, that with its caption last."""
-        suffixes = catalogue.SUFFIXES[self.result.kind]
-        return [self.file.with_name(f"{self.result.name}.{suffix}") for suffix in suffixes]
+        return _forms(self.result, self.file.parent)
 
     @property
     def product(self) -> Path:
@@ -74,18 +80,28 @@ class Origin:
         note, _, text = catalogue.Caption(self.forms[-1]).read().rpartition("**\n\n")
         return note.removeprefix("**"), text
 
-    def require_unchanged(self) -> None:
+    def require_unchanged(self, *, itself: bool = False) -> None:
         """Refuse files that are no longer there, or no longer what they were.
+
+        Parameters
+        ----------
+        itself
+            Also where the table or figure, in one of its forms, is another than was made of them.
 
         Raises
         ------
         ReladError
             Naming one of them.
         """
-        for made in (made for part in self.files.values() for made in part):
-            error = made.changed(f"make {self.result.name} again: relad {self.result.kind}s")
+        made = [of for part in self.files.values() for of in part]
+        for each in [*(self.made if itself else ()), *made]:
+            error = each.changed(f"make {self.result.name} again: relad {self.result.kind}s")
             if error is not None:
                 raise error
+
+
+def _forms(result: Result, folder: Path) -> list[Path]:
+    return [folder / f"{result.name}.{suffix}" for suffix in catalogue.SUFFIXES[result.kind]]
 
 
 def write(
@@ -101,7 +117,7 @@ def write(
     Parameters
     ----------
     folder
-        Of the table or figure.
+        Of the table or figure, which lies there in all its forms.
     result, settings, shown
         See :class:`Origin`.
     given
@@ -126,6 +142,7 @@ def write(
             "result": plain(asdict(result)),
             "shown": dict(shown),
             "files": files,
+            "made": told(_forms(result, folder), folder),
             "provenance": describe(f"{result.kind}s", plain(settings), *packages),
         },
     )
@@ -160,7 +177,7 @@ def read(product: str | Path) -> Origin:
             file=product,
             hint="make it by `relad tables` or `relad figures`",
         )
-    entries = read_object(file, needs=("result", "shown", "files", "provenance"))
+    entries = read_object(file, needs=_NEEDS)
     with content_of(file, "record of a table or figure", hint="make it again"):
         result = typed(Result, entries["result"])
         origin = Origin(
@@ -168,9 +185,12 @@ def read(product: str | Path) -> Origin:
             result,
             typed(ResultSettings, entries["provenance"]["settings"]),
             {part: found(of, file.parent) for part, of in entries["files"].items()},
+            found(entries["made"], file.parent),
             dict(entries["shown"]),
             dict(entries["provenance"]),
         )
+        if [of.path.name for of in origin.made] != [form.name for form in origin.forms]:
+            raise ValueError(f"made: not the forms of {result.name}")
         if result.kind == TABLE:
             _ = origin.shown["caption"], origin.shown["warning"], origin.shown["headers"]
             _ = origin.shown["bold"], origin.shown["summary"]
@@ -178,6 +198,20 @@ def read(product: str | Path) -> Origin:
             if len(read) != shown or len({*read}) != shown or min(read, default=1) < 1:
                 raise ValueError(f"read: {shown} rows are shown, of the CSV's rows {read}")
         return origin
+
+
+def read_unchanged(products: Iterable[str | Path]) -> list[Origin]:
+    """Read the records of tables and figures that are what was made of what is there.
+
+    Raises
+    ------
+    ReladError
+        As :func:`read` and :meth:`Origin.require_unchanged`, of one itself, too.
+    """
+    origins = [read(product) for product in products]
+    for origin in origins:
+        origin.require_unchanged(itself=True)
+    return origins
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:

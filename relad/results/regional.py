@@ -20,6 +20,8 @@ PAIR = ("suvr", "suvr_true")
 GROUPS = {"positive": True, "negative": False}
 #: Relative difference below which SUVRs written with all digits are the same.
 _SAME = 1e-6
+#: Why a method's agreement over people has no interval, see :func:`alike`.
+ONE_EACH = "each model tested one person, so that it may be one image for everybody"
 #: Region shown of a ligand that has none of its own in the configuration.
 _SHOWN = ("cortex",)
 
@@ -134,21 +136,28 @@ def lacking(found: pd.DataFrame) -> dict[tuple[str, str, str], list[str]]:
     return absent
 
 
-def alike(study: Study) -> set[tuple[str, str, str]]:
-    """(cohort, tracer, method) whose image is the same for everybody, such as the mean template's.
+def alike(study: Study) -> dict[tuple[str, str, str], bool | None]:
+    """Whether a method's image is the same for everybody, such as the mean template's.
 
-    Told by the rows themselves: a model (fold and seed) under which all its people, at least two,
-    have one and the same SUVR, to the last digit, in some region. Such a region lies wholly in
-    everybody's brain mask; elsewhere the masks alone give a template some spread.
+    Told by the rows themselves: by the models (fold and seed) that were tested on at least two
+    people, all of whom then have one and the same SUVR, to the last digit, in some region. Such a
+    region lies wholly in everybody's brain mask; elsewhere the masks alone give a template some
+    spread. Where each model was tested on one person, those of the method's other tracers and
+    cohorts tell.
+
+    Returns
+    -------
+    (cohort, tracer, method) of every row; None where no model of the method was tested on two.
     """
     scores = study.scores[study.scores["metric"] == "suvr"]
     keys = ["cohort", "tracer", "method", "fold", "seed", "sampler"]
     of = scores.groupby([*keys, "region"], observed=True)["value"].agg(["count", "min", "max"])
-    of = of[of["count"] > 1]
     same = (of["max"] - of["min"]) <= _SAME * of["max"].abs()
-    by_model = same.groupby(level=keys, observed=True).any()
-    by_method = by_model.groupby(level=keys[:3], observed=True).all()
-    return set(by_method.index[by_method])
+    by_model = same[of["count"] > 1].groupby(level=keys, observed=True).any()
+    here = by_model.groupby(level=keys[:3], observed=True).all().to_dict()
+    anywhere = by_model.groupby(level="method", observed=True).all().to_dict()
+    rows = scores[keys[:3]].drop_duplicates().itertuples(index=False, name=None)
+    return {key: here.get(key, anywhere.get(key[2])) for key in rows}
 
 
 def is_positive(suvr_true: pd.Series, cut: Positivity) -> pd.Series:

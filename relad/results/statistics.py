@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -26,6 +27,11 @@ _COUNTED = 50
 
 #: Subjects that a t test needs for each of Wilcoxon's where differences are normal (Pitman).
 _EFFICIENCY = 3 / math.pi
+#: Up to so many subjects power is simulated: the steps in which p goes are large, the test refuses
+#: below its level, and what the efficiency promises of 80 % is down to 60 %.
+_SIMULATED = 20
+#: Simulated studies: the power has a standard error of 0.4 %.
+_STUDIES = 10_000
 
 
 def mean_interval(
@@ -158,10 +164,16 @@ def hodges_lehmann(
     """
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
-    means = np.sort(((d[:, None] + d) / 2)[np.triu_indices(n)])
+    means = np.sort(_means_of_pairs(d))
     below = _refused(n, (1 - level) / 2)
     interval = (float(means[below - 1]), float(means[-below])) if below else None
     return float(np.median(means)), interval
+
+
+def _means_of_pairs(d: np.ndarray) -> np.ndarray:
+    """Means of all pairs of values, each with itself too: (..., n) to (..., n (n + 1) / 2)."""
+    one, other = np.triu_indices(d.shape[-1])
+    return (d[..., one] + d[..., other]) / 2
 
 
 def _refused(n: int, tail: float) -> int:
@@ -208,8 +220,8 @@ def equivalence_p(
 def detectable(spread: float, n: int, *, level: float, power: float) -> float:
     """Smallest difference that n subjects would have shown, in the unit of the spread.
 
-    For normal differences: that of a t test with 3/pi times the subjects, which Wilcoxon's test is
-    worth (Pitman's efficiency).
+    For normal differences: of up to 20 subjects simulated with the very test, of more that of a t
+    test with 3/pi times the subjects, which Wilcoxon's test is worth (Pitman's efficiency).
 
     Parameters
     ----------
@@ -226,12 +238,23 @@ def detectable(spread: float, n: int, *, level: float, power: float) -> float:
     -------
     Infinite where n subjects reach no p of this level, however large the difference.
     """
-    if 2.0 ** (1 - n) > level:
+    if not _refused(n, level / 2):
         return math.inf
-    if spread == 0:
-        return 0.0
-    solved = TTestPower().solve_power(nobs=n * _EFFICIENCY, alpha=level, power=power)
-    return float(np.squeeze(solved)) * spread
+    return _detectable(n, level, power) * spread if spread else 0.0
+
+
+@cache
+def _detectable(n: int, level: float, power: float) -> float:
+    """As :func:`detectable`, of differences whose spread is 1."""
+    if n > _SIMULATED:
+        solved = TTestPower().solve_power(nobs=n * _EFFICIENCY, alpha=level, power=power)
+        return float(np.squeeze(solved))
+    drawn = np.random.default_rng(n).normal(size=(_STUDIES, n))
+    # A study shows a difference that lifts the lower end of its interval above 0, see
+    # hodges_lehmann: by more than that end lies below 0 where there is no difference.
+    end = _refused(n, level / 2) - 1
+    lower = np.partition(_means_of_pairs(drawn), end, axis=1)[:, end]
+    return float(np.quantile(-lower, power))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

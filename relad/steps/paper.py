@@ -28,5 +28,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from relad.results.paper.writing import write
 
-    for path in write(args.out, [origin.read(file) for file in args.results]):
+    for path in write(args.out, origin.read_unchanged(args.results)):
         print(f"paper: wrote {path}", file=sys.stderr)

@@ -17,11 +17,12 @@ from relad.cli import main
 from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.window import to_unit
 from relad.fileio import read_json, write_json, write_table
+from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import save_nifti
 from relad.results.scores import COLUMNS
 from relad.results.study import Study
 from relad.study import paths
-from relad.study.catalogue import Result, of_study
+from relad.study.catalogue import RECORDS, Result, of_study
 from relad.study.settings import ResultSettings, typed
 
 SHAPE = (14, 16, 13)
@@ -120,6 +121,16 @@ def amend(file: Path, **changes: Any) -> None:
     for key, value in changes.items():
         told[key] = {**told.get(key, {}), **value} if isinstance(value, dict) else value
     write_json(file, told)
+
+
+def accept(results: Path) -> None:
+    """Take files that were changed for those that tables and figures were made of, and are."""
+    for file in (f for kind in RECORDS.values() for f in results.glob(f"*/*.{kind}")):
+        told = read_json(file)
+        for entry in [entry for of in (told["made"], *told["files"].values()) for entry in of]:
+            if (changed := file.parent / entry["path"]).is_file():
+                entry["sha256"] = sha256_of(changed)
+        write_json(file, told)
 
 
 class FakeStudy:

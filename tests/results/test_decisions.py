@@ -257,8 +257,16 @@ def test_a_sentence_says_where_no_p_is_small_enough(said):
     few = PairedComparison(5, 1.0, None, 0.0625, 1.0, 0.0625, 1.0)
     text = said(Verdict.OPEN, comparison=few, p_holm=0.125, detectable=math.inf)
     assert text.endswith(
-        "n = 5, p = 0.12 corrected over 2; so few subjects reach no p below 0.12)."
+        "n = 5, p = 0.12 corrected over 2; with so few subjects no p below 0.12 can be reached)."
     )
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_where_no_p_is_below_1_no_difference_can_be_found(said, n):
+    """A p of 4 is none."""
+    few = PairedComparison(n, 1.0, None, 1.0, 1.0, 2.0 ** (1 - n), 0.0)
+    text = said(Verdict.OPEN, comparison=few, p_holm=1.0, family=4, detectable=math.inf)
+    assert text.endswith("with so few subjects no difference can be found).")
 
 
 def test_verdicts_have_one_spelling():

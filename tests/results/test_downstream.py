@@ -24,6 +24,7 @@ from relad.results.downstream import (
     downstream_rows,
 )
 from relad.results.mri_only import OfFolds
+from relad.results.regional import ONE_EACH
 from relad.results.study import Study
 from relad.study.settings import Positivity, ResultSettings, typed
 from tests.helpers.fake_study import AFFINE, FakeStudy, entry, make_settings, scores_of
@@ -75,6 +76,17 @@ def test_a_table_tells_the_ceiling_the_methods_and_the_template(tmp_path, monkey
     assert found.loc["rela", "sensitivity"] == 1
     assert found.loc["rela", "specificity"] == sum(v < CUT for v in shrunk(0.5).values()) / 4
     assert found.loc["rela", "specificity"] < found.loc["rela", "specificity_trained"] == 1
+
+
+def test_where_each_model_tested_one_person_no_number_has_an_interval(tmp_path) -> None:
+    """The mean of the others ranks everybody the wrong way round: an artefact, no estimate."""
+    rest = {s: (sum(TRUE.values()) - v) / 7 for s, v in TRUE.items()}
+    rows = [row | {"fold": "ABCDEFGH".index(row["subject"])} for row in rows_of("template", rest)]
+    found = downstream_rows(scores_of(tmp_path, *rows), DOWNSTREAM).set_index("method")
+    row = found.loc["template"]
+    assert row["auc"] == 0 and ONE_EACH in row["note"]
+    of = [f"{name}_{end}" for name in ("auc", *RATES) for end in ("low", "high")]
+    assert row[of].isna().all() and row["sensitivity"] == 0.75
 
 
 def test_an_own_cut_is_chosen_on_other_people_alone(tmp_path, monkeypatch) -> None:
@@ -232,6 +244,18 @@ def test_it_never_sees_the_pet_of_those_it_is_tested_on(visible, tmp_path) -> No
     assert (pet != np.load(visible.packed("study") / "pet.npy"))[tested].any()
     np.save(other.packed("study") / "pet.npy", pet)
     assert mri_rows(other) == before
+
+
+def test_somebody_elsewhere_who_is_not_packed_is_named(visible, tmp_path) -> None:
+    other = visible.copy(tmp_path / "renamed")
+    file = other.packed("elsewhere") / "subjects.tsv"
+    rows = read_table(file)
+    gone = rows[0]["subject"]
+    rows[0]["subject"] = "Z"
+    write_table(file, rows, list(rows[0]))
+    told = rf"subjects\.tsv: subject {gone} was tested in cohort elsewhere, but is not packed in it"
+    with pytest.raises(ReladError, match=told):
+        mri_rows(other)
 
 
 def test_without_packed_data_and_with_few_people_it_says_why(visible, tmp_path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from relad.errors import ReladError
+from relad.fileio import read_json, write_json
 from relad.results import origin
 from relad.status import Kind
 
@@ -22,3 +24,36 @@ def test_it_tells_its_forms_and_its_caption_apart_from_its_note(
     note, caption = made.caption
     assert note == Kind.SIMULATED.note
     assert caption.startswith(made.result.title) and caption.endswith(".") and "|" not in caption
+
+
+def test_a_table_that_was_changed_or_whose_files_were_is_not_shown(fake, tmp_path) -> None:
+    """By `relad explain` the files alone are asked for: it tells which cell was changed."""
+    own = fake.copy(tmp_path / "own")
+    tables = own.root / "results/tables"
+    assert own.summarize("tables", tables, "--only", "main") == 0
+    file = tables / "main.csv"
+    assert [made.forms for made in origin.read_unchanged([file])] == [origin.read(file).forms]
+    for spoilt, by_itself in (
+        (file, True),
+        (tables / "main.tex", True),
+        (own.metrics("study", "unet"), False),
+    ):
+        before = spoilt.read_bytes()
+        spoilt.write_bytes(before + b" ")
+        told = rf"{spoilt.name}: has changed since -- make main again: relad tables"
+        with pytest.raises(ReladError, match=told):
+            origin.read_unchanged([file])
+        if by_itself:
+            origin.read(file).require_unchanged()
+        spoilt.write_bytes(before)
+    (tables / "main.md").unlink()
+    with pytest.raises(ReladError, match=r"main\.md: has vanished since"):
+        origin.read_unchanged([file])
+
+
+def test_a_record_of_another_tables_forms_is_none(fake, tmp_path) -> None:
+    assert fake.summarize("tables", tmp_path, "--only", "ranks") == 0
+    record = read_json(tmp_path / "ranks.table.json")
+    write_json(tmp_path / "ranks.table.json", record | {"made": record["made"][:2]})
+    with pytest.raises(ReladError, match="not the forms of ranks"):
+        origin.read(tmp_path / "ranks.csv")

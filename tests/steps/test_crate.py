@@ -13,7 +13,7 @@ from relad import cli
 from relad.fileio import read_json
 from relad.status import Kind
 from relad.study.catalogue import SUFFIXES, TABLE
-from tests.helpers.fake_study import FakeStudy, amend
+from tests.helpers.fake_study import FakeStudy, accept, amend
 
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
 #: The third is made of packed images, and shows none.
@@ -165,6 +165,7 @@ def test_simulated_people_are_shown_and_real_ones_only_where_asked(made, real, t
 def test_models_of_simulated_data_mark_all_that_shows_them_and_show_no_real_person(real, tmp_path):
     own = real.copy(tmp_path / "own")
     amend(own.synthesized("study", "unet") / "synthesis.json", kind="simulated")
+    accept(own.root / "results")
     results, note = own.root / "results", Kind.SIMULATED.note
     publish(own)
     assert f'<p class="banner">{note}</p>' in (results / "report.html").read_text()
@@ -197,7 +198,7 @@ def test_same_arguments_same_bytes(study, made, tmp_path):
     [
         (lambda r: shutil.rmtree(r), (), "results: no such folder"),
         (lambda r: [shutil.rmtree(r / d) for d in ("tables", "figures")], (), "holds no table"),
-        (lambda r: (r / "tables/main.md").unlink(), (), "main.md: no such file"),
+        (lambda r: (r / "tables/main.md").unlink(), (), "main.md: has vanished since"),
         (lambda r: (r / "tables/main.csv").unlink(), (), "main.csv: no such file"),
         (lambda r: (r / "models/unet/fold-0_seed-0/log.csv").unlink(), (), "log.csv: no such file"),
         (lambda r: None, ("--date", "31.1.2026"), "--date '31.1.2026' is no date"),

@@ -17,7 +17,7 @@ from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table, write_json, write_table, write_text
 from relad.imaging import atlas
 from relad.results import origin
-from relad.results.explain.cell import choose, metric_rows
+from relad.results.explain.cell import choose, made_again, metric_rows, same
 from relad.results.scores import COLUMNS
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy, amend
@@ -63,6 +63,25 @@ def values(text: str) -> dict[str, float]:
             row = dict(zip(rows[0], rows[number - 1], strict=True))
             found.setdefault(row["subject"], []).append(float(row["value"]))
     return {subject: float(np.mean(numbers)) for subject, numbers in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "agree"),
+    [
+        ("20.000001", "20.000000", True),
+        ("20.000002", "20.000000", False),
+        ("1.73472e-18", "1.73471e-18", True),
+        ("1.00000e-12", "1.73472e-18", False),
+        ("0.000000", "1.73472e-18", False),
+        ("4", "3", False),
+        ("inf", "inf", True),
+        ("1.000000", "inf", False),
+        (None, "1.000000", False),
+        ("better", "better", True),
+    ],
+)
+def test_cells_are_the_same_to_the_digits_that_are_written(first, second, agree):
+    assert same(first, second) == agree
 
 
 @pytest.mark.parametrize("name", ["main", "external", "ablation", "fidelity"])
@@ -147,6 +166,44 @@ def test_what_is_no_method_is_told_by_everybodys_rows(study, capsys, name):
             assert set(of["region"]) == {"thalamus"} and set(of["cohort"]) == {row["cohort"]}
             assert set(of["subject"]) == set(study.tested(row["cohort"]))
     assert "The cell agrees" in capsys.readouterr().out
+
+
+def test_a_number_of_a_family_names_the_rows_of_all_its_methods(study):
+    """Holm's correction and ranks are of every method that is compared, a p and a value are not."""
+    tables = study.root / "results/tables"
+    family = {"rela", "unet", "template"}
+    for name, where, columns in (
+        ("decisions", "metric=psnr,method=unet,cohort=study", {
+            "p_holm": family, "p_alike": family, "detectable": family, "verdict": family,
+            "p": {"rela", "unet"}, "difference_low": {"rela", "unet"}}),
+        ("ranks", "metric=psnr,method=unet,cohort=study", {
+            "rank": family, "rank_low": family, "first": family, "n": {"unet"}}),
+        ("main", "tracer=tau,method=unet,cohort=study", {"psnr": {"unet"}}),
+    ):  # fmt: skip
+        for column, methods in columns.items():
+            rows = metric_rows(choose(origin.read(tables / f"{name}.csv"), where, column))
+            assert set(rows["method"]) == methods, (name, column)
+            assert set(rows["metric"]) == {"psnr"} and set(rows["cohort"]) == {"study"}
+
+
+def test_the_way_names_floor_and_ceiling_too(own):
+    own.know_ceiling("study")
+    every = [*(own.metrics(*run) for run in own.runs), own.root / paths.ceiling("study")]
+    tables = own.root / "results" / "tables"
+    assert own.call("tables", tables, every, "--only", "main") == 0
+    table = origin.read(tables / "main.csv")
+    for method, column, methods in (
+        ("unet", "way", {"unet", "template", "ceiling"}),
+        ("unet", "way_low", {"unet", "template", "ceiling"}),
+        ("template", "way", {"template", "ceiling"}),
+        ("ceiling", "way", {"template", "ceiling"}),
+        ("ceiling", "psnr", {"ceiling"}),
+    ):
+        chosen = choose(table, f"tracer=tau,cohort=study,method={method}", column)
+        rows = metric_rows(chosen)
+        assert set(rows["method"]) == methods and set(rows["metric"]) == {"psnr"}
+        assert set(rows["subject"]) == set(own.tested("study"))
+        assert same(chosen.text, made_again(chosen))
 
 
 def test_a_row_that_nothing_is_behind_has_no_metric_rows(study):

@@ -16,7 +16,7 @@ from relad.results import origin
 from relad.results.paper.bibliography import CITED, keys_of
 from relad.results.paper.writing import cells
 from relad.study.paths import REPOSITORY
-from tests.helpers.fake_study import FakeStudy, amend
+from tests.helpers.fake_study import FakeStudy, accept, amend
 
 TABLES = ("main", "fidelity", "runtime", "regions", "positivity", "decisions", "ranks")
 PARTS = {"paper.tex", "numbers.tex", "verdict.tex", "methods.tex", "results.tex", "references.bib"}
@@ -104,7 +104,7 @@ def test_the_methods_tell_what_was_compared_and_cite_it(study):
     assert "6 subjects with tau, amyloid" in methods and "cross-validated in 2 folds" in methods
 
 
-def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_path):
+def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_path, capsys):
     methods = text(study, "methods.tex")
     for told in (
         "in 12 comparisons; Holm's correction is over the 2 methods",
@@ -125,6 +125,9 @@ def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_pat
     for number, row in enumerate(rows):
         row |= {"margin": None, "detectable": f"{1 + number}.5", "seeds": "4", "seed_spread": "1"}
     write_table(file, rows, list(rows[0]))
+    assert paper(own) == 2
+    assert "decisions.csv: has changed since -- make decisions again" in capsys.readouterr().err
+    accept(own.root / "results")
     assert paper(own) == 0
     methods = text(own, "methods.tex")
     assert "No margin of equivalence was stated" in methods
@@ -139,6 +142,7 @@ def test_the_methods_tell_that_nobody_was_tested_who_had_been_seen(study, tmp_pa
     own = hashed(study.copy(tmp_path / "own"), "another")
     amend(own.synthesized("elsewhere", "unet") / "synthesis.json",
           left_out={own.tested("elsewhere")[1]: "the same id"})  # fmt: skip
+    accept(own.root / "results")
     assert paper(own) == 0
     assert "1 have a hash of their MRI" in text(own, "methods.tex")
     assert "in which none of these is; left out, since a model knew them by id or MRI: 1." in text(
@@ -166,6 +170,7 @@ def test_a_paper_of_somebody_who_had_been_seen_is_refused(study, tmp_path, capsy
         (leaked, person, "train.json"),
         (same, twin["subject"], "synthesis.json"),
     ):
+        accept(own.root / "results")
         capsys.readouterr()
         before = text(own, "methods.tex")
         assert paper(own) == 2
@@ -182,6 +187,7 @@ def test_the_preprocessing_is_told_where_the_packed_data_say_it(study, tmp_path)
         "brain_extraction": "template", "motion_correction": False, "to_mni": "syn"}}  # fmt: skip
     assert "Preprocessing" not in text(study, "methods.tex")
     amend(own.packed("study") / "dataset.json", preprocessing=told)
+    accept(own.root / "results")
     assert paper(own) == 0
     methods = text(own, "methods.tex")
     assert "PET frames not realigned" in methods and "deepbet" not in methods
@@ -201,6 +207,7 @@ def test_what_is_missing_is_named_and_nothing_written(study, tmp_path, capsys):
     own = study.copy(tmp_path / "own")
     shutil.rmtree(own.root / "results" / "paper")
     write_json(own.model("unet") / "train.json", {"provenance": 3})
+    accept(own.root / "results")
     assert paper(own) == 2
     error = capsys.readouterr().err
     assert "train.json: is no record of `relad train`" in error and error.count("\n") == 1

@@ -13,7 +13,7 @@ from relad import cli
 from relad.fileio import read_json, read_table, write_json, write_table
 from relad.study.catalogue import FIGURE, RESULTS, TABLE
 from tests.helpers.browser import in_browser, needs_browser
-from tests.helpers.fake_study import FakeStudy, amend
+from tests.helpers.fake_study import FakeStudy, accept, amend
 
 TABLES = ("main", "external", "runtime", "regions")
 FIGURES = ("ablation", "runtime")
@@ -131,7 +131,11 @@ def test_decisions_go_before_everything_else(study, tmp_path):
     record = read_json(tables / "main.table.json")
     record["result"]["name"] = "decisions"
     record["shown"] |= {"columns": columns, "summary": ["U-Net won.", "1 of 2 are not decided"]}
+    for made in record["made"]:
+        made["path"] = made["path"].replace("main", "decisions")
+        (tables / made["path"]).touch()
     write_json(tables / "decisions.table.json", record)
+    accept(own.root / "results")
     assert report(own, tables / "decisions.csv") == 0
     page = (own.root / "results/report.html").read_text(encoding="utf-8")
     verdict = page[page.index('id="verdict"') : page.index('id="tables"')]
@@ -147,6 +151,7 @@ def test_decisions_go_before_everything_else(study, tmp_path):
 def test_runs_of_two_versions_are_told_apart(study, tmp_path):
     own = study.copy(tmp_path / "own")
     amend(own.model("unet") / "train.json", provenance={"code": "another"})
+    accept(own.root / "results")
     assert report(own) == 0
     page = (own.root / "results/report.html").read_text(encoding="utf-8")
     lines = re.findall(r'<tr><td>train</td><td class="number">(\d)</td><td><code>(\w+)', page)
@@ -169,13 +174,21 @@ def test_same_input_same_bytes(study, page, tmp_path):
             r / "tables/main.table.json"), "files": 3}), "is no record of a table or figure"),
         (lambda r: amend(r / "tables/regions.table.json", shown={"read": [1, 2]}),
          "regions.table.json: is no record of a table or figure (ValueError: read"),
-        (lambda r: (r / "figures/ablation.png").write_text("x"), "ablation.png: is no picture"),
-        (lambda r: shutil.rmtree(r / "models/unet"), "unet/fold-0_seed-0/train.json: no such file"),
-        (lambda r: amend(r / "models/unet/fold-0_seed-0/train.json", counts={"updates": None}),
+        (lambda r: ((r / "figures/ablation.png").write_text("x"), accept(r)),
+         "ablation.png: is no picture"),
+        (lambda r: (r / "tables/main.csv").write_text("x"),
+         "main.csv: has changed since -- make main again: relad tables"),
+        (lambda r: shutil.rmtree(r / "models/unet"),
+         "unet/fold-0_seed-0/train.json: has vanished since -- make main again: relad tables"),
+        (lambda r: amend(r / "models/unet/fold-0_seed-0/train.json", seed=3),
+         "train.json: has changed since -- make main again: relad tables"),
+        (lambda r: amend(r / "models/unet/fold-0_seed-0/train.json", counts={"updates": None})
+         or accept(r),
          "train.json: lacks counts.updates"),
-        (lambda r: amend(r / "packed/study/dataset.json", kind="unreal"),
+        (lambda r: amend(r / "packed/study/dataset.json", kind="unreal") or accept(r),
          "dataset.json: is no record of `relad pack`"),
-        (lambda r: amend(r / "packed/study/dataset.json", provenance={"settings": 3}),
+        (lambda r: amend(r / "packed/study/dataset.json", provenance={"settings": 3})
+         or accept(r),
          "dataset.json: is no record of `relad pack`"),
         (lambda r: (r / "qc/study/qc.tsv").unlink(), "qc.tsv: no such table"),
         (lambda r: (r / "qc/study/qc.tsv").write_text("a\tb\n"), "lacks the columns subject"),

@@ -65,11 +65,12 @@ def contents(results: Path, *, images: bool) -> Contents:
     Raises
     ------
     ReladError
-        Where there is no table or figure, or the record of a run behind one is missing.
+        Where there is no table or figure, one is no longer what was made of what is there, or the
+        record of a run behind one is missing.
     """
     if not results.is_dir():
         raise ReladError("no such folder", file=results)
-    found = [origins.read(product) for product in _products(results)]
+    found = origins.read_unchanged(_products(results))
     if not found:
         raise ReladError(
             "holds no table or figure", file=results, hint="give the folder of a finished study"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy import stats
 
 from relad.errors import ReladError
 from relad.fileio import is_number, read_table
+from relad.results.ceiling import WAY, WAY_METRIC, floor_of
 from relad.results.intervals import ENDS, ends
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
@@ -23,11 +25,13 @@ from relad.study import catalogue
 from relad.study.catalogue import TABLE
 from relad.study.sampling import Sampling, whole
 
-#: Cells are written with six decimals: what differs by more is another number.
-_TOLERANCE = 1.5e-6
+#: Units of the last digit that is written: what differs by more is another number.
+_TOLERANCE = 1.5
 #: Columns of a table whose value a metric row must have too. ``reference`` names another method.
 _KEYS = ("cohort", "tracer", "region", "metric")
 _METHODS = ("method", "reference")
+#: Columns whose number is of all methods of a comparison, not of the row's own alone.
+_OF_ALL = ("rank", "first", "comparisons", "p_holm", "p_alike", "detectable", "verdict", "sentence")
 #: What tells on whose scan a method was tested.
 _TESTED = ["cohort", "subject", "tracer"]
 
@@ -60,8 +64,33 @@ class Cell:
     @property
     def metric(self) -> str | None:
         """The metric it is of; None where its column and its row name none."""
+        if self.column in WAY:
+            return WAY_METRIC
         found = [name for end in ENDS if (name := self.column.removesuffix(end)) in METRICS]
         return found[0] if found else self.row.get("metric")
+
+    @property
+    def of_all(self) -> bool:
+        """Whether it is of all methods that are compared, or of floor and ceiling too."""
+        return self.column in WAY or any(self.column == f"{c}{e}" for c in _OF_ALL for e in ENDS)
+
+    def methods(self, given: Collection[str]) -> set[str]:
+        """Methods that its number is of, of those (and the ceiling) that rows are given of."""
+        # Real PET and a classifier from MRI are no methods: they have no rows of their own.
+        known = self.origin.settings.methods
+        named = {self.row[key] for key in _METHODS if self.row.get(key)}
+        named &= {*known, catalogue.CEILING}
+        if not self.of_all:
+            return named
+        compared = [
+            [method for method in of if method in given]
+            for of in self.origin.result.comparisons(known)
+            if named - {catalogue.CEILING} <= {*of}
+        ]
+        if self.column in WAY:
+            floors = {floor for of in compared if (floor := floor_of(self.origin, of))}
+            return {*named, *floors, catalogue.CEILING}
+        return named.union(*compared)
 
 
 def choose(origin: Origin, row: str, column: str) -> Cell:
@@ -167,11 +196,14 @@ def made_again(cell: Cell) -> str | None:
 
 
 def same(first: str | None, second: str | None) -> bool:
-    """Whether two cells say the same, to the digits that are written."""
-    if is_number(first) and is_number(second):
-        one, two = float(first or ""), float(second or "")
-        return one == two or math.isclose(one, two, rel_tol=0, abs_tol=_TOLERANCE)
-    return first == second
+    """Whether two cells say the same, to the digits that the second is written with."""
+    if first is None or second is None or not (is_number(first) and is_number(second)):
+        return first == second
+    one, two = float(first), float(second)
+    if one == two or not math.isfinite(two):
+        return one == two
+    last = Decimal(second).as_tuple().exponent
+    return last < 0 and math.isclose(one, two, rel_tol=0, abs_tol=_TOLERANCE * 10.0**last)
 
 
 # --- metric rows ----------------------------------------------------------------------------------
@@ -179,6 +211,9 @@ def same(first: str | None, second: str | None) -> bool:
 
 def metric_rows(cell: Cell) -> pd.DataFrame:
     """Metric rows behind a cell, by what its own row says: cohort, tracer, method, metric, ...
+
+    Of a number that is of several methods (of the way from floor to ceiling, of a family of tests,
+    of a rank) those of all of them.
 
     Returns
     -------
@@ -199,19 +234,18 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     cohorts = origin.settings.cohorts
     role = origin.result.role
     wanted.setdefault("cohort", {c for c, e in cohorts.items() if role in (None, e.role)})
-    # Real PET and a classifier from MRI are no methods: they have no rows of their own.
-    named = {row[key] for key in _METHODS if row.get(key)}
-    if methods := named & {*origin.settings.methods, catalogue.CEILING}:
-        wanted["method"] = methods
-    sampler = _sampler(row)
-    if sampler:
-        wanted["sampler"] = {sampler}
     tables = [
         pd.read_csv(made.path, dtype=str, keep_default_na=False, encoding="utf-8-sig").assign(
             file=made.path
         )
         for made in origin.files["metrics"]
     ]
+    if methods := cell.methods({method for table in tables for method in table["method"]}):
+        wanted["method"] = methods
+    # Each method has a sampling of its own.
+    sampler = None if cell.of_all else _sampler(row)
+    if sampler:
+        wanted["sampler"] = {sampler}
     # Of the ceiling, which is known of everybody, a table shows those that methods were tested on.
     by_methods = (table.loc[table["method"] != catalogue.CEILING, _TESTED] for table in tables)
     tested = {pair for of in by_methods for pair in of.itertuples(index=False, name=None)}

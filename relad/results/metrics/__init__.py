@@ -6,11 +6,13 @@ table or figure shows it whose entry of :mod:`relad.study.catalogue` names it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -85,6 +87,8 @@ class Metric:
         Whether its function is also given ``voxel_mm``.
     least_samples
         Of a metric of samples, the fewest that have a value; None for a metric of one image.
+    possible
+        Least and largest value that there can be.
     """
 
     label: str
@@ -96,6 +100,7 @@ class Metric:
     in_own_regions: bool = False
     in_mm: bool = False
     least_samples: int | None = None
+    possible: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def of_single(self) -> bool:
@@ -110,6 +115,11 @@ class Metric:
         """List the regions it is taken in where people have regions ``own``."""
         return list(dict.fromkeys([*self.regions, *(own if self.in_own_regions else ())]))
 
+
+#: Ranges of values: of a correlation, of an error or a ratio, and of a share.
+_SIGNED, _POSITIVE, _SHARE = (-1.0, 1.0), (0.0, math.inf), (0.0, 1.0)
+#: What rounding may add to a value at the end of its range.
+_ROUNDING = 1e-6
 
 #: Where the mean SUVR is taken beside the brain, in everybody.
 ANATOMY = (*atlas.REGIONS, *atlas.COMPOSITES)
@@ -136,6 +146,7 @@ METRICS = {
             "SSIM is 3D (Gaussian, sigma 1.5 voxels, 11 taps, population covariance), its windows "
             "confined to the mask"
         ),
+        possible=_SIGNED,
     ),
     "ssim_open": Metric(
         "SSIM, open (3D)",
@@ -146,8 +157,16 @@ METRICS = {
             "open SSIM: the map of the whole volume averaged over the mask, as papers mostly have "
             "it, whose windows see the edge of the mask"
         ),
+        possible=_SIGNED,
     ),
-    "mae": Metric("MAE (SUVR)", voxelwise.mae, Better.LOWER, decimals=3, in_own_regions=True),
+    "mae": Metric(
+        "MAE (SUVR)",
+        voxelwise.mae,
+        Better.LOWER,
+        decimals=3,
+        in_own_regions=True,
+        possible=_POSITIVE,
+    ),
     "hfen": Metric(
         "HFEN",
         detail.hfen,
@@ -157,6 +176,7 @@ METRICS = {
             f"HFEN: norm of the error over that of the truth, both under the Laplacian of a "
             f"Gaussian (sigma {detail.HFEN_SIGMA:g} voxels, {{sigma_mm}} mm)"
         ),
+        possible=_POSITIVE,
     ),
     **{
         f"spectral_{name}": Metric(
@@ -177,6 +197,7 @@ METRICS = {
         note="CRPS (fair form) of the samples, of a single image the MAE",
         in_own_regions=True,
         least_samples=1,
+        possible=_POSITIVE,
     ),
     "spread_skill": Metric(
         "Spread/skill",
@@ -185,6 +206,7 @@ METRICS = {
         decimals=2,
         note="spread/skill: spread of the samples over the error of their mean, below 1 too sure",
         least_samples=2,
+        possible=_POSITIVE,
     ),
     **{
         f"coverage_{percent}": Metric(
@@ -197,6 +219,7 @@ METRICS = {
                 "Student's t)"
             ),
             least_samples=2,
+            possible=_SHARE,
         )
         for percent, better in (
             (50, Better.NEARER_50),
@@ -219,6 +242,23 @@ METRICS = {
         )
     },
 }
+
+
+def require_possible(metric: str, value: float, file: str | Path | None = None) -> None:
+    """Refuse a value, read from a file, that a metric cannot have, see :attr:`Metric.possible`.
+
+    Raises
+    ------
+    DataError
+        Where it is outside by more than rounding, or NaN.
+    """
+    low, high = METRICS[metric].possible
+    if not low - _ROUNDING <= value <= high + _ROUNDING:
+        raise DataError(
+            f"{metric} of {value:g} cannot be, it lies outside of {low:g} to {high:g}",
+            file=file,
+            hint="run `relad evaluate` again",
+        )
 
 
 def regions(own: Iterable[str] = ()) -> tuple[str, ...]:

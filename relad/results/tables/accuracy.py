@@ -9,6 +9,7 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
+from relad.results.decisions import found_at_most, require_finite
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
@@ -69,7 +70,13 @@ def accuracy_table(study: Study, result: Result) -> Table | None:
 
 
 def main_table(study: Study, result: Result) -> Table | None:
-    """Build the main table, as :func:`accuracy_table`, with the gain over the floor as summary."""
+    """Build the main table, as :func:`accuracy_table`, with the gain over the floor as summary.
+
+    Raises
+    ------
+    ReladError
+        Also where the gain is infinite for somebody.
+    """
     table = accuracy_table(study, result)
     if table is not None:
         table.summary = [*_gains(study, result), *way_lines(table.rows, study)]
@@ -224,6 +231,7 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
             others = [m for m in psnr if m != floor]
             if floor is None or not others:
                 continue
+            require_finite(psnr, "psnr", str(cohort))
             base = psnr[floor]
             yield (
                 f"{cohort}: mean PSNR over tracers, relative to {study.label(floor)} "
@@ -240,6 +248,6 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
                 else:
                     verdict = "above the floor" if tests[method].effect > 0 else "BELOW the floor"
                 yield f"  {study.label(method):<{longest}}  {gain:+.2f} dB  {verdict} (p = {p:.2g})"
-            least = len(others) * min(t.smallest_p for t in tests.values())
-            if least > level:
-                yield f"  With n = {len(base)} no p below {least:.2g} can be reached"
+            smallest_p = min(t.smallest_p for t in tests.values())
+            if len(others) * smallest_p > level:
+                yield f"  With n = {len(base)} {found_at_most(smallest_p, len(others))}"

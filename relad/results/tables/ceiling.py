@@ -20,8 +20,9 @@ def with_ceiling(
 ) -> pd.DataFrame:
     """Rows of methods with those of the ceiling below them, ``own``, and everybody's way to it.
 
-    As they are where no ceiling is known or no floor is compared.
+    As they are where no ceiling is known or no floor has rows.
     """
+    methods = [method for method in methods if method in set(rows["method"])]
     if own.empty or floor_of(study, methods) is None:
         return rows
     text, keys = {"method": object}, ["cohort", "tracer"]

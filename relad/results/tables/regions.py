@@ -10,6 +10,7 @@ from relad.imaging import atlas
 from relad.results.agreement import MIN_CORRELATED, agreement
 from relad.results.intervals import ends, with_ends
 from relad.results.regional import (
+    ONE_EACH,
     alike,
     known_regions,
     lacking,
@@ -57,11 +58,15 @@ def region_rows(study: Study, result: Result) -> pd.DataFrame:
         for (cohort, tracer, region, method, sampler), of in found.groupby(by, observed=True):
             told = agreement(of["suvr"].to_numpy(), of["suvr_true"].to_numpy(), level=level)
             r, interval, notes = told.r, told.r_interval, []
-            if (cohort, tracer, method) in same:
+            alike_for_all = same[cohort, tracer, method]
+            if alike_for_all:
                 r, interval = None, None
                 notes.append(f"r {NO_PERSON}")
             elif r is None:
                 notes.append(f"r {_FEW if told.n < MIN_CORRELATED - 1 else _CONSTANT}")
+            elif alike_for_all is None:
+                interval = None
+                notes.append(f"r without interval: {ONE_EACH}")
             if lack := absent.get((cohort, tracer, region)):
                 notes.append(f"absent in {', '.join(lack)}")
             of_bias = mean_interval(of["suvr"] - of["suvr_true"], level=level)

@@ -63,7 +63,8 @@ class Table:
         What must not be overlooked (``SIMULATED DATA ...``), or an empty string; stands before
         the caption.
     rows
-        For the CSV: floats are written with six decimals, what is missing as nothing.
+        For the CSV: floats are written with six decimals, p values (``p``, ``p_...``) with six
+        significant digits, what is missing as nothing.
     headers, groups
         For reading: rows of cells, in groups set apart by a rule. The columns from
         ``numbers_from`` on are right-aligned.
@@ -93,7 +94,7 @@ class Table:
 
     def written(self) -> list[dict[str, Any]]:
         """Rows of the CSV, as they are written."""
-        return [{k: _digits(v) for k, v in row.items()} for row in self.rows.to_dict("records")]
+        return [{k: _digits(k, v) for k, v in row.items()} for row in self.rows.to_dict("records")]
 
     def shown(self) -> dict[str, Any]:
         """What stands in the table for reading, for its record; ``bold`` are (row, column)."""
@@ -160,10 +161,12 @@ class Table:
         )
 
 
-def _digits(value: Any) -> Any:
+def _digits(column: str, value: Any) -> Any:
     if pd.isna(value):
         return None
-    return f"{value:.6f}" if isinstance(value, float) else value
+    # "#" keeps zeros at the end: that they are digits is what `relad explain` compares by.
+    form = "#.6g" if column.partition("_")[0] == "p" else ".6f"
+    return format(value, form) if isinstance(value, float) else value
 
 
 def escaped_tex(text: str) -> str:

@@ -11,12 +11,22 @@ import pytest
 from matplotlib import pyplot as plt
 
 from relad.data.dataset import PackedDataset
+from relad.errors import DataError
 from relad.fileio import read_json, read_table
 from relad.imaging import atlas
 from relad.imaging.nifti import load_nifti
 from relad.results import metrics
 from relad.results.figures import distributions
-from relad.results.metrics import METRICS, Better, Metric, compare, is_covered, mask_of, regions
+from relad.results.metrics import (
+    METRICS,
+    Better,
+    Metric,
+    compare,
+    is_covered,
+    mask_of,
+    regions,
+    require_possible,
+)
 from relad.results.tables.accuracy import accuracy_table
 from relad.study.catalogue import BRAIN
 from relad.study.paths import synthetic_pet
@@ -50,6 +60,29 @@ def test_a_region_is_that_part_of_the_brain() -> None:
     y = (np.argwhere(both) @ AFFINE[:3, :3].T + AFFINE[:3, 3])[:, 1]
     assert y.max() < -50  # behind
     assert mask_of(BRAIN, brain, AFFINE) is brain
+
+
+@pytest.mark.parametrize(
+    ("metric", "possible", "impossible"),
+    [
+        ("psnr", (-9.0, 20.0, np.inf), (np.nan,)),
+        ("ssim", (-1.0, 1 + 1e-9), (7.5, -1.1)),
+        ("ssim_open", (0.5,), (1.1,)),
+        ("mae", (0.0, 3.0), (-1.0,)),
+        ("hfen", (0.0, 1.5), (-0.1,)),
+        ("crps", (0.0, 1.5), (-0.1,)),
+        ("spread_skill", (0.0, np.inf), (-0.1,)),
+        ("coverage_80", (0.0, 1.0), (-0.1, 80.0)),
+        ("spectral_low", (-40.0, 3.0), (np.nan,)),
+        ("suvr", (-0.1, 9.0), (np.nan,)),
+    ],
+)
+def test_values_that_a_metric_cannot_have_are_refused(metric, possible, impossible) -> None:
+    for value in possible:
+        require_possible(metric, value)
+    for value in impossible:
+        with pytest.raises(DataError, match=rf"rows\.csv: {metric} of \S+ cannot be"):
+            require_possible(metric, value, "rows.csv")
 
 
 def test_the_best_of_signed_values_is_the_one_nearest_0() -> None:

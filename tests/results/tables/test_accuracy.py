@@ -204,6 +204,17 @@ def test_the_floor_is_beaten_where_the_paired_test_says_so(tmp_path, gains, verd
     assert bool(few) == (len(gains) < 6)
 
 
+def test_an_infinite_gain_over_the_floor_is_refused(tmp_path):
+    every = [
+        score(method=m, subject=s, metric=metric, value=v)
+        for m, values in (("unet", (25.0, np.inf)), ("template", (20.0, 21.0)))
+        for s, v in zip("AB", values, strict=True)
+        for metric in MAIN.metrics
+    ]
+    with pytest.raises(ReladError, match="psnr of unet is infinite for subject B of study"):
+        main_table(scores_of(tmp_path, *every), MAIN)
+
+
 def test_verdicts_are_corrected_for_their_number(tmp_path):
     """Of n = 6 the smallest p is 0.031: one comparison can be decided, two cannot."""
     every = [

@@ -82,6 +82,18 @@ def test_everybody_has_a_way_to_it(study):
     assert table.summary[-2].startswith("  RelA-Diffusion: ") and "% tau, " in table.summary[-2]
 
 
+def test_a_floor_that_nothing_was_given_of_is_no_floor(tmp_path):
+    rows = [
+        score(method=m, subject=s, metric=metric, value=v)
+        for m, v in (("rela", 22.0), ("unet", 25.0), ("ceiling", 26.0))
+        for s in "AB"
+        for metric in MAIN.metrics
+    ]
+    table = main_table(scores_of(tmp_path, *rows), MAIN)
+    assert list(table.rows["method"]) == ["rela", "unet"]
+    assert "way" not in table.rows and table.summary == []
+
+
 def test_a_cohort_without_one_has_no_row(study):
     table = accuracy_table(study, EXTERNAL)
     assert set(table.rows["method"]) == {"rela", "unet", "template"}

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from relad.errors import ReladError
 from relad.fileio import read_table
 from relad.results.agreement import agreement
+from relad.results.regional import ONE_EACH
 from relad.results.study import Study
 from relad.results.tables.regions import COLUMNS, NO_PERSON, region_rows, regions_table
 from tests.helpers.fake_study import entry, make_settings, score, scores_of
@@ -109,6 +111,29 @@ def test_a_constant_of_one_fold_alone_is_no_template(tmp_path) -> None:
     synthetic = {**UNET, "D": 1.8, "E": 1.8}
     rows = pairs("unet", synthetic, "thalamus", fold={"D": 1, "E": 1})
     assert row_of(study_of(tmp_path, *rows), "unet")["r"] > 0.9
+
+
+def test_a_template_that_tests_one_person_a_fold_is_known_by_its_other_rows(tmp_path) -> None:
+    """Left out one by one, the mean of the others makes r = -1."""
+    alone = {s: k for k, s in enumerate(TRUE)}
+    rest = {s: (sum(TRUE.values()) - v) / 4 for s, v in TRUE.items()}
+    rows = pairs("template", rest, "thalamus", fold=alone)
+    unet = pairs("unet", UNET, "thalamus", fold=alone)
+    away = [
+        *pairs("template", SAME, "thalamus", cohort="elsewhere"),
+        *pairs("unet", UNET, "thalamus", cohort="elsewhere"),
+    ]
+    for name, more in (("alone", []), ("known", away)):
+        (tmp_path / name).mkdir()
+        study = study_of(tmp_path / name, *rows, *unet, *more)
+        template, other = row_of(study, "template"), row_of(study, "unet")
+        if more:
+            assert pd.isna(template["r"]) and template["note"] == f"r {NO_PERSON}"
+            assert other["r_low"] < other["r"] and other["note"] == ""
+        else:
+            assert template["r"] == pytest.approx(-1)
+            for row in (template, other):
+                assert pd.isna(row["r_low"]) and row["note"] == f"r without interval: {ONE_EACH}"
 
 
 @pytest.mark.parametrize(

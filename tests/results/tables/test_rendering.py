@@ -52,6 +52,13 @@ def test_numbers_are_written_with_six_decimals_and_what_is_missing_as_nothing(tm
     assert read_table(tmp_path / "t.csv")[1]["count"] is None
 
 
+def test_a_p_value_has_six_digits_however_small_it_is(tmp_path):
+    rows = pd.DataFrame({"p": [2.0**-59, 0.05], "p_holm": [1e-12, 1.0], "psnr": [1e-12, 20.0]})
+    assert table(rows).write(tmp_path)[0].read_text() == (
+        "p,p_holm,psnr\n1.73472e-18,1.00000e-12,0.000000\n0.0500000,1.00000,20.000000\n"
+    )
+
+
 def test_a_groups_name_stands_once_in_latex():
     groups = [[[Cell("study"), Cell("one", bold=True)], [Cell("study"), Cell("two")]]]
     made = Table("t", "c", "", pd.DataFrame(), ["a", "b"], groups, numbers_from=2)
