@@ -243,6 +243,10 @@ class LatentRelA(RelADiffusion):
         """What the L1 and D see: the decoded prediction."""
         return self.generator.decoded(x0_hat)
 
+    def free(self, batch: Batch) -> Tensor:
+        """Everywhere: latents beyond the brain are predicted, too."""
+        return torch.ones((), dtype=batch.pet.dtype, device=batch.pet.device)
+
     def critic(self, pet: Volume, batch: Batch, t: Index) -> Values:
         return super().critic(batch.in_brain(pet), batch, t)
 

@@ -182,18 +182,31 @@ class RelADiffusion(ConditionalDiffusion):
                 real = self.critic(x0, batch, t)
             each = w * per_sample(self.loss_g(self.critic(fake, batch, t), real))
             log["adversarial"] = each.mean()
-            strength, log["adversarial_share"] = self.strength(loss, log["adversarial"], x0_hat)
+            strength, log["adversarial_share"] = self.strength(
+                loss, log["adversarial"], x0_hat, self.free(batch)
+            )
             loss = loss + (strength * each).mean()
             self.discriminator.requires_grad_(True)
         self.descend("generator", loss)
         return {name: value.detach() for name, value in log.items()}
 
+    def free(self, batch: Batch) -> Tensor:
+        """Where x0_hat follows G: outside of what the PET shows of the brain it is set."""
+        return batch.mask
+
     def strength(
-        self, others: Scalar, adversarial: Scalar, x0_hat: Float[Tensor, "b c x y z"]
+        self,
+        others: Scalar,
+        adversarial: Scalar,
+        x0_hat: Float[Tensor, "b c x y z"],
+        free: Tensor,
     ) -> tuple[PerSample, Scalar]:
-        """lambda_adv of each sample, and the adversary's share of the gradient norms at x0_hat."""
+        """lambda_adv of each sample, and the adversary's share of the gradient norms at x0_hat.
+
+        Norms are over the voxels where x0_hat is ``free``; D's gradient elsewhere reaches nothing.
+        """
         of_others, of_adversary = (
-            torch.autograd.grad(term, x0_hat, retain_graph=True)[0].flatten(1).norm(dim=1)
+            (torch.autograd.grad(term, x0_hat, retain_graph=True)[0] * free).flatten(1).norm(dim=1)
             for term in (others, adversarial)
         )
         strength = torch.full_like(of_others, self.lambda_adv)

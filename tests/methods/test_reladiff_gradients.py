@@ -97,7 +97,10 @@ def test_the_gradient_of_g_is_the_weighted_sum_of_each_terms_own(adversary, x0_w
 
 
 def test_a_balanced_adversary_weighs_every_sample_by_its_own_gradients():
-    """lambda_adv is, for each sample, the ratio of the two gradients at x0_hat."""
+    """lambda_adv is, for each sample, the ratio of the two gradients at x0_hat, in the brain alone.
+
+    Beyond it x0_hat is set, so that what D wants of it there reaches nothing.
+    """
     b, lambda_adv = batch(), 0.4
     method = rela(lambda_adv=lambda_adv, balance=True, prediction="v", weighting="v")
     x_t, t = method.noised(b, torch.Generator().manual_seed(3))
@@ -110,7 +113,7 @@ def test_a_balanced_adversary_weighs_every_sample_by_its_own_gradients():
     others = ((snr + 1) * brain_mean(error.square(), b.mask) + brain_mean(error, b.mask)).mean()
     each = F.softplus(real - fake)
     norms = [
-        torch.autograd.grad(loss, x0_hat, retain_graph=True)[0].flatten(1).norm(dim=1)
+        (torch.autograd.grad(loss, x0_hat, retain_graph=True)[0] * b.mask).flatten(1).norm(dim=1)
         for loss in (others, each.mean())
     ]
     strength = lambda_adv * norms[0] / norms[1]
