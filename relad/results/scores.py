@@ -15,7 +15,7 @@ import pandas as pd
 
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
-from relad.results.metrics import METRICS, metrics_in, regions
+from relad.results.metrics import METRICS, metrics_in, regions, require_possible
 from relad.status import Kind
 from relad.study.catalogue import CEILING
 from relad.study.sampling import whole
@@ -63,8 +63,8 @@ def read_all(
     Raises
     ------
     ReladError
-        Where a table lacks columns or rows, names something unknown, holds what is no number, or
-        gives a value twice; where a cohort's data are of two kinds; where a subject of the training
+        Where a table lacks columns or rows, names something unknown, holds what is no number or
+        not possible, or gives a value twice; where a cohort's data are of two kinds; where a subject of the training
         cohort was tested in two folds.
     """
     methods = [*settings.methods, CEILING]
@@ -90,9 +90,10 @@ def read_all(
                     + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
         _require_counted(part, file)
-        parts.append(
-            part.assign(value=[number_of(text, file) for text in part["value"]], file=file)
-        )
+        part = part.assign(value=[number_of(text, file) for text in part["value"]], file=file)
+        for metric, value in zip(part["metric"], part["value"], strict=True):
+            require_possible(metric, value, file)
+        parts.append(part)
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(COLUMNS))
     scores = pd.concat(parts, ignore_index=True)

@@ -25,7 +25,7 @@ def planted(tmp_path):
 
     def make(metric: str = "psnr", seeds: int = 1, **differences) -> Study:
         rng = np.random.default_rng(0)
-        people = rng.normal(20 if metric == "psnr" else 0.2, 1, N)
+        people = rng.normal(20, 1, N)
         values = {"rela": np.tile(people, (seeds, 1))}
         for name, (mean, spread, *over_seeds) in differences.items():
             noise = mean + spread * rng.normal(0, 1, N)

@@ -21,8 +21,9 @@ METRICS = ("psnr", "ssim", "mae")
 
 
 def values(tmp_path: Path, *rows: dict, cohort: str = "study") -> pd.DataFrame:
-    """Values of PSNR rows, to each of which the other metrics are added."""
-    every = [{**row, "metric": metric} for row in rows for metric in ("psnr", "ssim", "mae")]
+    """Values of PSNR rows, to each of which other metrics, 0.5, are added."""
+    added = [{**row, "metric": metric, "value": 0.5} for row in rows for metric in ("ssim", "mae")]
+    every = [*rows, *added]
     return subject_values(scores_of(tmp_path, *every).scores, [cohort], METHODS, METRICS, BRAIN)
 
 
@@ -145,6 +146,12 @@ def test_a_value_that_is_no_number_is_refused(tmp_path, value):
         scores_of(tmp_path, score(value=value))
 
 
+@pytest.mark.parametrize(("metric", "value"), [("ssim", 7.5), ("mae", -1), ("crps", -2)])
+def test_a_value_that_the_metric_cannot_have_is_refused(tmp_path, metric, value):
+    with pytest.raises(ReladError, match=rf"metrics\.csv: {metric} .*{value}"):
+        scores_of(tmp_path, score(metric=metric, value=value))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -201,7 +208,7 @@ def test_a_fold_of_one_method_alone_is_not_compared_elsewhere(tmp_path):
 
 
 def test_a_metric_that_a_method_has_nobody_of_is_named(tmp_path):
-    rows = [score(method=m, metric=k) for m in ("unet", "rela") for k in METRICS]
+    rows = [score(method=m, metric=k, value=0.5) for m in ("unet", "rela") for k in METRICS]
     scores = scores_of(tmp_path, *rows[:-1]).scores
     with pytest.raises(ReladError, match=r"no mae of rela .* `relad evaluate`"):
         subject_values(scores, ["study"], METHODS, METRICS, BRAIN)
@@ -240,7 +247,7 @@ def test_a_table_without_rows_is_refused_unless_its_record_says_why(tmp_path):
 
 
 def test_a_metric_that_lacks_a_subject_is_not_compared(tmp_path):
-    rows = [score(subject=s, metric=m) for s in "AB" for m in ("psnr", "ssim", "mae")]
+    rows = [score(subject=s, metric=m, value=0.5) for s in "AB" for m in METRICS]
     with pytest.raises(ReladError, match=r"unet \(mae\) and unet .*: B"):
         subject_values(scores_of(tmp_path, *rows[:-1]).scores, ["study"], METHODS, METRICS, BRAIN)
 
