@@ -64,8 +64,8 @@ def read_all(
     ------
     ReladError
         Where a table lacks columns or rows, names something unknown, holds what is no number or
-        not possible, or gives a value twice; where a cohort's data are of two kinds; where a subject of the training
-        cohort was tested in two folds.
+        not possible, or gives a value twice; where a cohort's data are of two kinds; where a
+        subject of the training cohort was tested in two folds.
     """
     methods = [*settings.methods, CEILING]
     study = {"cohort": settings.cohorts, "tracer": settings.tracers, "method": methods}
