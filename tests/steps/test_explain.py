@@ -25,14 +25,16 @@ from tests.helpers.fake_study import FakeStudy, amend
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
-    """Two seeds of a method, all tables, the samplers' too."""
+    """Two seeds at home, all tables, the samplers' too."""
     study = FakeStudy(tmp_path_factory.mktemp("explain"), subjects=6)
     study.evaluate_all()
-    study.synthesize("study", "unet", seed=1)
-    assert study.evaluate("study", "unet", seed=1) == 0
-    seeds = study.metrics("study", "unet", seed=1)
+    home = [run for run in study.runs if run[0] == "study"]
+    for run in home:
+        study.synthesize(*run, seed=1)
+        assert study.evaluate(*run, seed=1) == 0
     tables = study.root / "results" / "tables"
-    every = [*(study.metrics(*run) for run in study.runs), seeds]
+    every = [study.metrics(*run) for run in study.runs]
+    every += [study.metrics(*run, seed=1) for run in home]
     assert study.call("tables", tables, every) == 0
     assert study.call("tables", tables, study.evaluate_samplings(), "--only", "samplers") == 0
     return study
