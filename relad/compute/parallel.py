@@ -73,6 +73,16 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
 
 
 @torch.no_grad()
+def gathered(mine: Tensor) -> Tensor:
+    """Inverse of :func:`share`: the parts of all processes, (b, ...) of the whole batch."""
+    if size() == 1:
+        return mine
+    parts = [torch.empty_like(mine, memory_format=torch.contiguous_format) for _ in range(size())]
+    dist.all_gather(parts, mine.contiguous())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
 def average_(tensors: Sequence[Tensor]) -> None:
     """Replace tensors of one device by their means over all processes, in one message."""
     if size() == 1 or not tensors:

@@ -46,6 +46,7 @@ from relad.training.average import MovingAverage
 from relad.training.logs import Log, TensorBoard, progress_bar
 from relad.training.stopping import STOPPED, Stop
 
+BATCH_NORM = torch.nn.modules.batchnorm._BatchNorm
 PACKAGES = ("torch", "numpy", "safetensors")
 
 
@@ -95,6 +96,12 @@ class Trainer:
         self.method: Method = build(
             name, self.entry, inputs=self.inputs, tracers=len(data.tracers)
         ).to(self.device)
+        if parallel.size() > 1 and any(isinstance(m, BATCH_NORM) for m in self.method.modules()):
+            raise ReladError(
+                f"method {name!r} normalises over the volumes of a batch, of which each of "
+                f"{parallel.size()} processes has a part",
+                hint="train it in one: a study of its own with training.processes 1",
+            )
         if options.channels_last:
             self.method.to(memory_format=torch.channels_last_3d)
         self.method.clip_norm = options.clip_norm
