@@ -39,7 +39,6 @@ from relad.locks import sole_writer
 from relad.methods.method import Method, build
 from relad.study import paths, plugins, provenance
 from relad.study.fingerprints import fingerprint
-from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings, plain
 from relad.training import checkpoints, validation
 from relad.training.average import MovingAverage
@@ -187,10 +186,8 @@ class Trainer:
         if not self.validation_pairs or not due:
             return None
         started = time.perf_counter()
-        steps = max(wanted.steps, self.method.least_validation_steps)
-        synthesize = validation.with_generator(
-            self.method, self.average.network, Sampling("ddim", steps)
-        )
+        sampling = validation.sampling_of(self.method, self.entry.validated_by, wanted.steps)
+        synthesize = validation.with_generator(self.method, self.average.network, sampling)
         with autocast(self.device, self.options.precision):
             psnr = validation.mean_psnr(
                 synthesize,
