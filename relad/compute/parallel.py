@@ -73,16 +73,6 @@ def share(items: Sequence[Item]) -> Sequence[Item]:
 
 
 @torch.no_grad()
-def gathered(mine: Tensor) -> Tensor:
-    """Inverse of :func:`share`: the parts of all processes, (b, ...) of the whole batch."""
-    if size() == 1:
-        return mine
-    parts = [torch.empty_like(mine, memory_format=torch.contiguous_format) for _ in range(size())]
-    dist.all_gather(parts, mine.contiguous())
-    return torch.cat(parts)
-
-
-@torch.no_grad()
 def average_(tensors: Sequence[Tensor]) -> None:
     """Replace tensors of one device by their means over all processes, in one message."""
     if size() == 1 or not tensors:
@@ -92,6 +82,15 @@ def average_(tensors: Sequence[Tensor]) -> None:
     flat /= size()
     for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
+
+
+@torch.no_grad()
+def gathered(mine: Tensor) -> Tensor:
+    """Inverse of :func:`share`: the whole batch, (b, ...), of this process's part of it."""
+    parts = mine.new_zeros(size(), *mine.shape)
+    parts[rank()] = mine * size()
+    average_([parts])
+    return parts.flatten(0, 1)
 
 
 def total(values: Tensor) -> Tensor:
