@@ -33,6 +33,7 @@ from baselines.patchgan import (
     tracer_maps,
 )
 from baselines.resnet import ResNetGenerator
+from relad.compute import parallel
 from relad.compute.randomness import rand
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
@@ -45,7 +46,8 @@ GAN = "lsgan"
 class ImagePool(nn.Module):
     """The last synthetic volumes, of which D is shown one in place of a new one half of the time.
 
-    Shrivastava et al. 2017, as CycleGAN's authors have it. It is part of a checkpoint.
+    Shrivastava et al. 2017, as CycleGAN's authors have it. It is part of a checkpoint. Processes
+    that share a batch hold the same volumes, those of all of them.
 
     Parameters
     ----------
@@ -63,16 +65,18 @@ class ImagePool(nn.Module):
         self, volumes: Float[Tensor, "b c x y z"], random: torch.Generator
     ) -> Float[Tensor, "b c x y z"]:
         """Volumes for D in place of new ones; while the pool fills, the new ones themselves."""
-        draws = rand((len(volumes), 2), random).tolist()
+        if not self.size:
+            return volumes.detach()
+        draws = parallel.gathered(rand((len(volumes), 2), random)).tolist()
         shown = []
-        for volume, (keep, place) in zip(volumes.detach(), draws, strict=True):
+        for volume, (keep, place) in zip(parallel.gathered(volumes), draws, strict=True):
             if len(self.kept) < self.size:
                 self.kept = torch.cat([self.kept.reshape(-1, *volume.shape), volume[None]])
-            elif self.size and keep < 0.5:
+            elif keep < 0.5:
                 place = int(place * self.size)
                 volume, self.kept[place] = self.kept[place].clone(), volume
             shown.append(volume)
-        return torch.stack(shown)
+        return torch.stack(parallel.share(shown))
 
     def _load_from_state_dict(self, state_dict, prefix, *args):  # type: ignore[no-untyped-def]
         """The buffer takes the stored size."""

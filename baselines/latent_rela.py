@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from relad.compute import parallel
 from relad.compute.randomness import randn
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
@@ -210,9 +211,12 @@ class LatentRelA(RelADiffusion):
         self.descend("autoencoder", error + self.beta * kl)
         with torch.no_grad():
             axes = (0, 2, 3, 4)
-            now = mean.mean(axes, keepdim=True), mean.var(axes, keepdim=True)
-            self.generator.mean.lerp_(now[0], self.MOMENTUM)
-            self.generator.variance.lerp_(now[1].clamp(min=1e-8), self.MOMENTUM)
+            center = mean.mean(axes, keepdim=True)
+            parallel.average_([center])
+            variance = (mean - center).square().mean(axes, keepdim=True)
+            parallel.average_([variance])
+            self.generator.mean.lerp_(center, self.MOMENTUM)
+            self.generator.variance.lerp_(variance.clamp(min=1e-8), self.MOMENTUM)
         return {"reconstruction": error.detach(), "kl": kl.detach()}
 
     @torch.no_grad()

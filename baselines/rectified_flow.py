@@ -7,11 +7,15 @@ The straight path between the PET x_0 and noise x_1 = epsilon and its velocity (
 
 and synthesis follows dx/dt = v from t = 1 to 0 by Euler's or Heun's method. t is drawn uniformly or
 logit-normally (Esser et al. 2024, section 3.1), on a grid of T times. One flow, no reflow.
+
+v is the network's output, as published, or that of a preconditioned x0_hat, v = (x_t - x0_hat) / t:
+at a = 1 - t and s = t :mod:`relad.methods.diffusion.preconditioning` holds for this path, too. The
+network's inputs then have unit variance at every t.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +25,8 @@ from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
 from relad.methods.diffusion import samplers
+from relad.methods.diffusion.conditional import PRECONDITIONED
+from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
@@ -28,7 +34,7 @@ from relad.shapes import Index, Volume
 from relad.study.sampling import Sampling
 
 TIMES = ("uniform", "logit-normal")
-PREDICTIONS = ("velocity", "sample")
+PREDICTIONS = ("velocity", PRECONDITIONED)
 
 
 class StraightSchedule(NoiseSchedule):
@@ -67,21 +73,17 @@ class RectifiedFlow(Method):
         Of the normal distribution of log(t / (1 - t)); larger locations draw noisier times.
     steps
         T.
+    from_noise
+        Share of the draws at t = 1, see :class:`relad.methods.diffusion.conditional.
+        ConditionalDiffusion`; the others are as ``times`` says.
     prediction
-        What the network's output is: ``velocity``, as published, or ``sample`` (x_0), from which v
-        = (x_t - x0_hat) / t; the loss is that of v either way, with 1/t at most 1/:attr:`LEAST`
-        (Li & He 2025, arXiv 2511.13720). A narrow network need not carry noise through for it.
-    sigma_data
-        Standard deviation of x_0; where given, the network sees the best linear estimate of white
-        x_0 from x_t instead of x_t (c_skip of Karras et al. 2022).
+        What the network's output is: ``velocity``, or ``preconditioned``: what a linear estimate of
+        x_0 leaves. A narrow network need not carry noise through for that.
     network
         Parameters of :class:`UNet3d`.
     """
 
     stochastic = True
-
-    #: Below this t a clean prediction is divided by it instead of by t.
-    LEAST = 0.05
 
     def __init__(
         self,
@@ -92,9 +94,9 @@ class RectifiedFlow(Method):
         times: str = "uniform",
         location: float = 0.0,
         spread: float = 1.0,
+        from_noise: float = 0.0,
         steps: int = 1000,
         prediction: str = "velocity",
-        sigma_data: float | None = None,
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
@@ -104,11 +106,22 @@ class RectifiedFlow(Method):
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
+        if not 0 <= from_noise < 1:
+            raise ValueError(f"from_noise {from_noise} is no share of at least 0 and less than 1")
         self.times, self.location, self.spread = times, location, spread
-        self.prediction, self.sigma_data = prediction, sigma_data
+        self.from_noise = from_noise
+        self.preconditioned = prediction == PRECONDITIONED
         self.schedule = StraightSchedule(steps)
-        self.generator = UNet3d(1 + inputs, 1, tracers=tracers, timed=True, **(network or {}))
+        self.generator = UNet3d(
+            1 + self.preconditioned + inputs, 1, tracers=tracers, timed=True, **(network or {})
+        )
+        if self.preconditioned:
+            self.generator = PreconditionedNetwork(self.generator)
         self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        if self.preconditioned:
+            self.generator.spectrum.measure(batches)
 
     def noised(self, batch: Batch, random: torch.Generator) -> tuple[Volume, Volume, Index]:
         """Draw t and epsilon; return (x_t, epsilon - x_0, t as an index)."""
@@ -117,6 +130,7 @@ class RectifiedFlow(Method):
             u = rand(x0.shape[:1], random)
         else:
             u = torch.sigmoid(self.location + self.spread * randn(x0.shape[:1], random))
+        u = torch.where(rand(x0.shape[:1], random) < self.from_noise, 1.0, u)
         t = (self.schedule.steps * u).long().clamp(max=self.schedule.steps - 1)
         epsilon = randn(x0.shape, random)
         time = self.schedule.at(t)
@@ -124,15 +138,10 @@ class RectifiedFlow(Method):
 
     def velocity(self, x_t: Volume, t: Index, given: Condition) -> Volume:
         """v(x_t, t) given MRI and tracer."""
-        time, seen = self.schedule.at(t), x_t
-        if self.sigma_data is not None:
-            variance = ((1 - time) * self.sigma_data).square() + time.square()
-            seen = x_t * (1 - time) * self.sigma_data**2 / variance
-        output = self.generator(torch.cat([seen, given.mri], dim=1), given.tracer, t)
-        output = output.to(x_t.dtype)
-        if self.prediction == "velocity":
-            return output
-        return (x_t - output) / time.clamp(min=self.LEAST)
+        if self.preconditioned:
+            time = self.schedule.at(t)
+            return (x_t - self.generator(x_t, given, t, 1 - time, time)) / time
+        return self.generator(torch.cat([x_t, given.mri], dim=1), given.tracer, t).to(x_t.dtype)
 
     def update(
         self, batch: Batch, *, progress: float, random: torch.Generator

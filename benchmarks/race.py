@@ -73,9 +73,10 @@ def trainer(
         **settings["training"],
         "updates": updates,
         "scaling": contestant["scaling"],
-        "validation": {"subjects": subjects, "every": every, "steps": contestant["steps"]},
+        "validation": {"subjects": subjects, "every": every, "steps": None},
     }
-    part = {"methods": {name: contestant["entry"]}, "training": training}
+    entry = {**contestant["entry"], "validated_by": f"ddim-{contestant['steps']}"}
+    part = {"methods": {name: entry}, "training": training}
     return Trainer(data, name, typed(TrainSettings, part), fold=0, seed=0)
 
 

@@ -84,6 +84,15 @@ def average_(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(part.view_as(tensor))
 
 
+@torch.no_grad()
+def gathered(mine: Tensor) -> Tensor:
+    """Inverse of :func:`share`: the whole batch, (b, ...), of this process's part of it."""
+    parts = mine.new_zeros(size(), *mine.shape)
+    parts[rank()] = mine * size()
+    average_([parts])
+    return parts.flatten(0, 1)
+
+
 def total(values: Tensor) -> Tensor:
     """Sum of a tensor over all processes."""
     if size() > 1:

@@ -54,7 +54,8 @@ class Method(nn.Module, ABC):
     #: False for a floor that is to know nothing of the person but the outline of the brain.
     reads_mri: bool = True
 
-    #: Fewest sampling steps whose images tell one set of weights from another in validation.
+    #: Fewest sampling steps whose images tell one set of weights from another in validation;
+    #: `training.validation.steps` allows as many.
     least_validation_steps: int = 1
 
     generator: nn.Module

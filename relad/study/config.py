@@ -9,7 +9,7 @@ import contextlib
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from relad.errors import ReladError
 from relad.fileio import read_object, read_table
 from relad.study import catalogue, plugins, subjects
 from relad.study.paths import REPOSITORY
+from relad.study.sampling import of_method
 from relad.study.settings import of_fold, typed
 
 T = TypeVar("T")
@@ -155,9 +156,9 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     -------
     A new dict of the shape that :mod:`relad.study.settings` types. ``methods`` maps every id,
     ablations included, to ``{class, label, family, groups, inputs, params, tuned, updates,
-    sampling, ablates, trained_as}``, where ``tuned`` maps each fold that was searched to whole
-    ``params``; ``tuned_on`` is the data of these searches, and ``tuning.space`` its file's content;
-    ``tracers`` holds every tracer's whole entry.
+    sampling, ablates, trained_as, validated_by}``, where ``tuned`` maps each fold that was searched
+    to whole ``params``; ``tuned_on`` is the data of these searches, and ``tuning.space`` its file's
+    content; ``tracers`` holds every tracer's whole entry.
     """
     if isinstance(config.get("methods"), dict):
         return _copied(config, file)  # resolved before
@@ -170,6 +171,7 @@ def resolve(config: Mapping[str, Any], *, file: str | Path = "configuration") ->
     _resolve_updates(config, file=file)
     _check_batches(config, file=file)
     config["methods"] = _resolve_models(config["methods"])
+    _resolve_validation(config)
     _resolve_applied(config, file=file)
     for name in config.get("sampler_study", {}).get("methods", []):
         if config["methods"].get(name, {}).get("family") != "diffusion":
@@ -369,6 +371,17 @@ def _resolve_models(methods: Mapping[str, Any]) -> dict[str, Any]:
         else:
             order.append(name)
     return {name: methods[name] for name in order}
+
+
+def _resolve_validation(config: dict[str, Any]) -> None:
+    """Give every method the sampling that validates its trainings, ``validated_by``: one sample.
+
+    None where it changes nothing: of a method that is not sampled, or with nobody to validate.
+    """
+    somebody = config["training"]["validation"]["subjects"]
+    for entry in config["methods"].values():
+        sampling = of_method(config, entry) if somebody else None
+        entry["validated_by"] = sampling and replace(sampling, samples=1).name
 
 
 def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:

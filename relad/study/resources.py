@@ -19,7 +19,7 @@ from typing import Any
 
 from relad.study.catalogue import FLOOR
 from relad.study.config import training_cohort
-from relad.study.sampling import Sampling
+from relad.study.sampling import Sampling, of_method
 
 #: Of a person whose scans are not converted yet: a T1w of 1 mm.
 UNKNOWN_SCAN = 256**3
@@ -291,12 +291,10 @@ def size_of(
 
 def _evaluations(study: Mapping[str, Any], entry: Mapping[str, Any], sampler: str | None) -> int:
     """Network evaluations of one image; of a method that does not sample, one."""
-    if entry["family"] != "diffusion":
+    usual = of_method(study, entry)
+    if usual is None:
         return 1
-    if sampler is not None:
-        return Sampling.parse(sampler).evaluations
-    given = {**study["sampling"], **entry["sampling"]}
-    return Sampling(given["sampler"], given["steps"], given["samples"]).evaluations
+    return (Sampling.parse(sampler) if sampler else usual).evaluations
 
 
 def voxels_at(scan: int, extent_mm3: float, voxel_mm: float) -> int:

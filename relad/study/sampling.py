@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 #: Sampler -> what it is. :mod:`relad.methods.diffusion.samplers` holds them.
@@ -145,6 +145,14 @@ def described(name: str) -> str:
 
 
 # --- samplings of the configuration -------------------------------------------------------------
+
+
+def of_method(study: Mapping[str, Any], entry: Mapping[str, Any]) -> Sampling | None:
+    """How a method of a resolved configuration is sampled; None for one of a family that is not."""
+    if entry["family"] != "diffusion":
+        return None
+    given = {**study["sampling"], **entry["sampling"]}
+    return Sampling(*(given[field.name] for field in fields(Sampling)))
 
 
 def samplings(study: Mapping[str, Any]) -> list[Sampling]:

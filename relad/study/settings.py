@@ -225,7 +225,7 @@ class Folds:
 class Validation:
     subjects: int
     every: int
-    steps: int
+    steps: int | None
 
 
 @dataclass(frozen=True)
@@ -281,12 +281,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class TrainedMethod:
-    """A method as it is built and trained; ``updates`` is None where the study's hold."""
+    """A method as it is built and trained; ``updates`` is None where the study's hold.
+
+    ``validated_by`` is the name of a :class:`relad.study.sampling.Sampling`, or None.
+    """
 
     class_: str
     inputs: tuple[str, ...]
     params: dict[str, Any]
     updates: int | None
+    validated_by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -39,13 +39,13 @@ from relad.locks import sole_writer
 from relad.methods.method import Method, build
 from relad.study import paths, plugins, provenance
 from relad.study.fingerprints import fingerprint
-from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings, plain
 from relad.training import checkpoints, validation
 from relad.training.average import MovingAverage
 from relad.training.logs import Log, TensorBoard, progress_bar
 from relad.training.stopping import STOPPED, Stop
 
+BATCH_NORM = torch.nn.modules.batchnorm._BatchNorm
 PACKAGES = ("torch", "numpy", "safetensors")
 
 
@@ -95,6 +95,12 @@ class Trainer:
         self.method: Method = build(
             name, self.entry, inputs=self.inputs, tracers=len(data.tracers)
         ).to(self.device)
+        if parallel.size() > 1 and any(isinstance(m, BATCH_NORM) for m in self.method.modules()):
+            raise ReladError(
+                f"method {name!r} normalises over the volumes of a batch, of which each of "
+                f"{parallel.size()} processes has a part",
+                hint="train it in one: a study of its own with training.processes 1",
+            )
         if options.channels_last:
             self.method.to(memory_format=torch.channels_last_3d)
         self.method.clip_norm = options.clip_norm
@@ -180,10 +186,8 @@ class Trainer:
         if not self.validation_pairs or not due:
             return None
         started = time.perf_counter()
-        steps = max(wanted.steps, self.method.least_validation_steps)
-        synthesize = validation.with_generator(
-            self.method, self.average.network, Sampling("ddim", steps)
-        )
+        sampling = validation.sampling_of(self.method, self.entry.validated_by, wanted.steps)
+        synthesize = validation.with_generator(self.method, self.average.network, sampling)
         with autocast(self.device, self.options.precision):
             psnr = validation.mean_psnr(
                 synthesize,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -86,6 +87,17 @@ def mean_psnr(
             values[i] = psnr(prediction, truth, mask & truth.isfinite())
     mean = float(parallel.total(values).mean())
     return mean if math.isfinite(mean) else -math.inf
+
+
+def sampling_of(method: Method, validated_by: str | None, most: int | None) -> Sampling:
+    """One sample as the method's are drawn, in at most so many steps where these still tell.
+
+    ``validated_by`` is None of a method that no study samples: one evaluation.
+    """
+    sampling = Sampling.parse(validated_by) if validated_by else Sampling("regression", 1)
+    if most is None:
+        return sampling
+    return replace(sampling, steps=min(sampling.steps, max(most, method.least_validation_steps)))
 
 
 def with_generator(method: Method, generator: torch.nn.Module, sampling: Sampling):  # type: ignore[no-untyped-def]

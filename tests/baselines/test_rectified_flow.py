@@ -57,6 +57,7 @@ def test_path_target_and_loss_by_hand():
         ({"times": "uniform"}, 0.5, 0.2887),
         ({"times": "logit-normal"}, 0.5, 0.208),
         ({"times": "logit-normal", "location": 1.0}, 0.697, 0.18),
+        ({"times": "uniform", "from_noise": 0.4}, 0.7, 0.333),
     ],
 )
 def test_times_have_their_distribution(options, mean, sd):
@@ -73,29 +74,35 @@ def test_times_have_their_distribution(options, mean, sd):
     assert int(t.min()) >= 0 and int(t.max()) <= 999
     assert (t / 1000).mean().item() == pytest.approx(mean, abs=0.015)
     assert (t / 1000).std().item() == pytest.approx(sd, abs=0.015)
+    share = (t == 999).float().mean().item()
+    assert share == pytest.approx(options.get("from_noise", 0.0), abs=0.02)
     with pytest.raises(ValueError, match="'cosine' is none of"):
         flow(times="cosine")
+    with pytest.raises(ValueError, match=r"from_noise 1\.0 is no share"):
+        flow(from_noise=1.0)
 
 
-def test_a_clean_prediction_has_its_velocity_and_an_input_without_noise():
-    """v = (x_t - x0_hat) / t but for the smallest t; what is seen is E[x_0 | x_t] of a Gaussian."""
-    b, method = batch(), flow(prediction="sample", sigma_data=0.3)
+def test_a_preconditioned_prediction_has_its_velocity_and_inputs_of_unit_variance():
+    """v = (x_t - x0_hat) / t; x_t and its linear estimate of x_0 as the network sees them."""
+    b, method = batch(), flow(prediction="preconditioned")
+    method.prepare([b])
     seen = []
 
     def network(x, tracer, t):
-        seen.append(x[:, :1])
+        seen.append(x)
         return torch.full_like(x[:, :1], 0.2)
 
-    method.generator = torch.nn.Module()
-    method.generator.forward = network
-    x_t = torch.randn(b.pet.shape, generator=torch.Generator().manual_seed(0))
-    v = method.velocity(x_t, torch.tensor([399, 9]), b)
-    torch.testing.assert_close(v[0], (x_t[0] - 0.2) / 0.4)
-    torch.testing.assert_close(v[1], (x_t[1] - 0.2) / 0.05)
-    gain = 0.6 * 0.09 / (0.36 * 0.09 + 0.16)
-    torch.testing.assert_close(seen[0][0], gain * x_t[0])
-    method.velocity(x_t, torch.tensor([999, 999]), b)
-    assert not seen[1].any(), "noise alone tells nothing of x_0"
+    method.generator.network.forward = network
+    for index in (999, 499, 99):
+        t, time = torch.tensor([index, index]), (index + 1) / 1000
+        epsilon = torch.randn(b.pet.shape, generator=torch.Generator().manual_seed(0))
+        x_t = torch.where(b.mask, (1 - time) * b.pet + time * epsilon, 0.0)
+        v = method.velocity(x_t, t, b)
+        levels = (torch.full((2, 1, 1, 1, 1), level) for level in (1 - time, time))
+        x0_hat = method.generator(x_t, b, t, *levels)
+        torch.testing.assert_close(v, (x_t - x0_hat) / time, atol=1e-4, rtol=1e-4)
+        channels = [seen[-1][:, k][b.mask[:, 0]].std().item() for k in (0, 1)]
+        assert channels == pytest.approx([1, 1 if index < 999 else 0], abs=0.15)
     with pytest.raises(ValueError, match="'epsilon' is none of"):
         flow(prediction="epsilon")
 

@@ -433,9 +433,37 @@ def test_sampler_study_takes_diffusion_methods_alone(raw: dict[str, Any], name: 
 def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
     study = config.resolve(raw)
     trained = plain(of_job("train", study, method="rela"))["methods"]["rela"]
-    assert set(trained) == {"class", "inputs", "params", "updates"}
+    assert set(trained) == {"class", "inputs", "params", "updates", "validated_by"}
     drawn = plain(of_job("synthesize", study, method="rela"))["methods"]["rela"]
     assert set(drawn) == {"sampling", "trained_as"}
+
+
+def test_weights_are_chosen_by_the_sampling_that_is_used(raw: dict[str, Any]) -> None:
+    """An arm that samples its base's models otherwise leaves their training as it is."""
+    raw["sampling"] = {"sampler": "heun", "steps": 7, "samples": 3, "temperature": 1.5}
+    study = config.resolve(raw)
+
+    def validated_by(method: str, step: str = "train") -> str | None:
+        name = study["methods"][method]["trained_as"]
+        return of_job(step, study, method=name).methods[name].validated_by
+
+    assert validated_by("rela") == validated_by("rela", "search") == "heun-7-t1.5"
+    assert validated_by("rectified-flow") == "euler-25-t1.5"
+    assert study["methods"]["rectified-flow-sampled"]["trained_as"] == "rectified-flow"
+    assert validated_by("rectified-flow-sampled") == "euler-25-t1.5"
+
+
+def test_a_training_that_no_sampling_changes_is_not_told_of_one(raw: dict[str, Any]) -> None:
+    trainings = []
+    for steps in (5, 6):
+        raw["sampling"] = {"sampler": "ddim", "steps": steps}
+        study = config.resolve(raw)
+        trainings.append({m: of_job("train", study, method=m) for m in study["methods"]})
+    other = {m for m in trainings[0] if trainings[0][m] != trainings[1][m]}
+    assert {"rela", "ddpm"} <= other
+    assert not {"unet", "pix2pix", "template", "rela-paper", "rectified-flow"} & other
+    raw["training"]["validation"]["subjects"] = 0
+    assert of_job("train", config.resolve(raw), method="rela").methods["rela"].validated_by is None
 
 
 def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:

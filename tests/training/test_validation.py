@@ -131,19 +131,32 @@ def test_a_stopped_training_remembers_its_best(packed, tmp_path):
     assert json.dumps(second.log.rows) == json.dumps(first.log.rows)
 
 
-@pytest.mark.parametrize(("prediction", "steps"), [("sample", 1), ("epsilon", 10)])
-def test_noise_prediction_is_judged_by_more_than_one_step(packed, monkeypatch, prediction, steps):
-    """One step from pure noise is 48 times the error of eps_hat, whatever the weights."""
-    part = settings(validation={"subjects": 1, "every": 1, "steps": 1})
+@pytest.mark.parametrize(
+    ("prediction", "validated_by", "most", "used"),
+    [
+        ("sample", "dpmpp-3-t1.5", None, "dpmpp-3-t1.5"),
+        ("sample", "dpmpp-3", 2, "dpmpp-2"),
+        ("sample", "dpmpp-3", 4, "dpmpp-3"),
+        ("sample", "regression-1", 4, "regression-1"),
+        ("sample", None, None, "regression-1"),
+        # One step from pure noise is 48 times the error of eps_hat, whatever the weights.
+        ("epsilon", "ddim-12", 1, "ddim-10"),
+    ],
+)
+def test_weights_are_judged_as_they_are_sampled(
+    packed, monkeypatch, prediction, validated_by, most, used
+):
+    part = settings(validation={"subjects": 1, "every": 1, "steps": most})
     part["methods"]["rela"]["params"] |= {"prediction": prediction, "clip_sample": 1.0}
+    part["methods"]["rela"]["validated_by"] = validated_by
     one = trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
     seen = []
     synthesize = one.method.synthesize
 
     def watched(batch, *, sampling, random):
-        seen.append(sampling.steps)
+        seen.append(sampling.name)
         return synthesize(batch, sampling=sampling, random=random)
 
     monkeypatch.setattr(one.method, "synthesize", watched)
     one.advance()
-    assert set(seen) == {steps}
+    assert set(seen) == {used}
