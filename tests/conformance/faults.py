@@ -95,6 +95,9 @@ class SoundDiffusion(Sound):
     def start(self, given: Condition, random: Sequence[torch.Generator]) -> Tensor:
         return randn(given.mask.shape, random)
 
+    def sampler_name(self, sampling: Sampling) -> str:
+        return Sampling("euler", sampling.steps, sampling.samples).name
+
     def evaluations(self, sampling: Sampling) -> int:
         return sampling.evaluations
 
