@@ -60,6 +60,8 @@ ROUNDING = 1e-4
 #: Local averages over the brain change by 0.13, diffusion, which sets the outside, by 0.01, one
 #: whose filters reach across the brain by 0.41; division by the brain's volume makes 1.
 OUTLINE = 0.6
+#: Steps by which samplers make different images; of fewer some agree.
+STEPS_OF_NAMES = 5
 
 
 def builds(of: Candidate) -> None:
@@ -726,8 +728,8 @@ def names(of: Candidate) -> None:
     training = of.trained(KINDS[0])
     given, base = (
         training.test().condition,
-        Sampling("euler", 5),
-    )  # of fewer steps some samplers agree
+        Sampling("euler", STEPS_OF_NAMES),
+    )
     images: dict[str, Tensor] = {}
     for sampling in (
         base,
@@ -815,7 +817,7 @@ def history(of: Candidate) -> None:
             returned = training.returned(one, method)
             first = returned.clone()
             # Other people, and one with brighter scans: running ranges and means would show.
-            for others in (given, replace(given, mri=2 * given.mri), given.sample(1 - i)):
+            for others in (given.sample(1 - i), given, replace(given, mri=2 * given.mri)):
                 training.images(others, method)
             if not same(first, returned):
                 raise Failure(f"{scaling}: an image that was returned changes with the next")
