@@ -725,11 +725,10 @@ def names(of: Candidate) -> None:
     where sampler, steps and temperature are all heeded; else the name of what is done, whatever is
     asked for, such as Sampling("euler", sampling.steps, sampling.samples).name.
     """
+    if "evaluations" in of.failed:
+        raise Unfit("evaluations")
     training = of.trained(KINDS[0])
-    given, base = (
-        training.test().condition,
-        Sampling("euler", STEPS_OF_NAMES),
-    )
+    given, base = training.test().condition, Sampling("euler", STEPS_OF_NAMES)
     images: dict[str, Tensor] = {}
     for sampling in (
         base,

@@ -111,13 +111,13 @@ def fits(of: Candidate) -> None:
     if "one_volume" in of.failed:
         raise Unfit("one_volume")
     pupil = Pupil(of.trainer(KINDS[0]))
-    for taught in pupil.rounds():
+    for _ in pupil.rounds():
         found = pupil.likeness()
         if found.near:
             return
     if found.is_noise and not found.error > DIVERGED * pupil.untaught:
-        raise Skip(f"after {taught} updates images are still noise, and tell nothing")
-    raise Failure(f"{taught} updates on a pair leave {found}")
+        raise Skip(f"after {pupil.taught} updates images are still noise, and tell nothing")
+    raise Failure(f"{pupil.taught} updates on a pair leave {found}")
 
 
 class Pupil:
@@ -129,6 +129,8 @@ class Pupil:
         This pair.
     untaught
         Error of its image before the first update; inf of a method that then has none.
+    taught
+        Number of updates so far.
     """
 
     def __init__(self, trainer: Trainer):
@@ -138,21 +140,21 @@ class Pupil:
             key=lambda batch: int(batch.unseen.sum()),
         )
         self.method.prepare([self.batch])
+        self.taught = 0
         self.untaught = math.inf
         with suppress(Exception):  # a template has no image yet
             self.untaught = self.likeness().error
 
-    def rounds(self) -> Iterator[int]:
-        """Teach, and tell after each round how many updates there have been."""
+    def rounds(self) -> Iterator[None]:
+        """Teach, and stop after each round."""
         if self.method.single_pass:
-            self._update(self.batch, 0, 0.0)
-            yield 1
+            self._update(self.batch, 0.0)
+            yield
             # What is a mean over people, or a regression over them, needs several.
-            for i, batch in enumerate(self.others, 1):
-                self._update(batch, i, 0.0)
-            yield 1 + len(self.others)
+            for batch in self.others:
+                self._update(batch, 0.0)
+            yield
             return
-        done = 0
         for updates, pace in ROUNDS:
             for i in range(updates):
                 for key, optimizer in self.method.optimizers.items():
@@ -161,13 +163,13 @@ class Pupil:
                         optimizer.param_groups, self.trainer.base_lr[key], strict=True
                     ):
                         group["lr"] = factor * lr
-                self._update(self.batch, done + i, i / updates)
-            done += updates
-            yield done
+                self._update(self.batch, i / updates)
+            yield
 
-    def _update(self, batch: Batch, number: int, progress: float) -> None:
-        random = generator_for("conformance", "pair", number)
-        with global_seed(number), undisturbed(), self._arithmetic():
+    def _update(self, batch: Batch, progress: float) -> None:
+        random = generator_for("conformance", "pair", self.taught)
+        self.taught += 1
+        with global_seed(self.taught), undisturbed(), self._arithmetic():
             self.method.update(batch, progress=progress, random=random)
 
     def _arithmetic(self) -> torch.autocast:
