@@ -108,8 +108,10 @@ def fits(of: Candidate) -> None:
     loss is climbed, is taken to something else than batch.pet, or synthesize returns something else
     than what was learnt, such as other units: images are y of relad.data.scaling, as batch.pet is.
     """
-    if "one_volume" in of.failed:
-        raise Unfit("one_volume")
+    of.trained(KINDS[0])
+    for needed in ("repeats", "learns", "one_volume"):
+        if needed in of.failed:
+            raise Unfit(needed)
     pupil = Pupil(of.trainer(KINDS[0]))
     for _ in pupil.rounds():
         found = pupil.likeness()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -110,8 +111,9 @@ class SoundClosedForm(Method):
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__()
         self.generator = nn.Module()
-        self.generator.register_buffer("products", torch.zeros(tracers, 3, 3))
-        self.generator.register_buffer("targets", torch.zeros(tracers, 3, 1))
+        size = min(inputs, 2) + 1
+        self.generator.register_buffer("products", torch.zeros(tracers, size, size))
+        self.generator.register_buffer("targets", torch.zeros(tracers, size, 1))
         self.optimizers = {}
 
     @staticmethod
@@ -133,7 +135,8 @@ class SoundClosedForm(Method):
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Tensor:
         weights = torch.linalg.solve(
-            self.generator.products + 1e-3 * torch.eye(3), self.generator.targets
+            self.generator.products + 1e-3 * torch.eye(self.generator.products.shape[-1]),
+            self.generator.targets,
         )
         return torch.einsum("bcxyz,bco->boxyz", self.terms(given), weights[given.tracer])
 
@@ -452,7 +455,7 @@ class InNoOptimizer(Sound):
 
 
 class RemembersOnItsClass(Sound):
-    seen: dict[str, float] = {}
+    seen: ClassVar[dict[str, float]] = {}
 
     def update(self, batch, *, progress, random):
         self.seen["shift"] = 0.3
@@ -469,8 +472,9 @@ class RunningRange(Sound):
 
     @torch.no_grad()
     def synthesize(self, given, *, sampling, random):
-        self.top = max(self.top, float(given.mri.abs().sum()) / 1e3)
-        return self.generator(given.mri / max(self.top, 1.0), given.tracer).float()
+        self.top = max(self.top, float(given.mri.max()))
+        image = super().synthesize(given, sampling=sampling, random=random)
+        return image * (1 + 0.01 * self.top)
 
 
 class ReturnsOneBuffer(Sound):

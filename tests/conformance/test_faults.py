@@ -17,7 +17,7 @@ FAULTS = {
     "GraphInTheLog": ("trains", "voxel_mean: loss 'l1' is not detached"),
     "DeadLayer": (
         "learns",
-        "no gradient ever reaches generator.unused.weight, generator.unused.bias of",
+        "no gradient ever reaches generator.unused.weight, ",
     ),
     "OwnSteps": ("descends", "gradients of optimizer 'generator' are not averaged over processes"),
     "Unlimited": ("descends", "passes the limit 1e-06 at 'generator'"),
