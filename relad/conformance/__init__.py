@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from inspect import getdoc
 
-from relad.conformance.candidate import Candidate, Failure, Skip, Unfit
-from relad.conformance.checks import CHECKS
+from relad.conformance.candidate import Candidate, Failure, Raised, Skip, Unfit, undisturbed
+from relad.conformance.checks import CHECKS, resumes
+from relad.conformance.errors import said
 from relad.fileio import scratch_folder
 from relad.study.settings import TrainSettings
 
 __all__ = ["CHECKS", "Outcome", "Status", "examine"]
 
 Check = Callable[[Candidate], None]
+#: Where a method is not restored from its state, the errors of what was restored tell nothing more.
+RESTORES = resumes.__name__
 
 
 class Status(StrEnum):
@@ -73,14 +76,19 @@ def examine(
         for check in checks:
             holds, remedy = words_of(check)
             try:
-                check(candidate)
+                with undisturbed():
+                    check(candidate)
                 yield Outcome(check.__name__, Status.OK, holds)
             except Skip as reason:
                 yield Outcome(check.__name__, Status.SKIPPED, str(reason))
             except Unfit as cause:
                 yield Outcome(check.__name__, Status.SKIPPED, f"not before {cause} is mended")
-            except Failure as failure:
-                yield Outcome(check.__name__, Status.FAILED, f"{failure} -- {remedy}")
             except Exception as error:  # whatever somebody else's code raises
-                said = " ".join(f"{type(error).__name__}: {error}".split())
-                yield Outcome(check.__name__, Status.FAILED, f"{said} -- {remedy}")
+                known = isinstance(error, Failure)
+                if RESTORES in candidate.failed and (not known or isinstance(error, Raised)):
+                    told = f"not before {RESTORES} is mended"
+                    yield Outcome(check.__name__, Status.SKIPPED, told)
+                    continue
+                candidate.failed.add(check.__name__)
+                told = f"{error} -- {remedy}" if known else said(error)
+                yield Outcome(check.__name__, Status.FAILED, told)

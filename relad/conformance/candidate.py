@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random as python_random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -30,6 +30,9 @@ from relad.training.loop import Trainer
 #: Voxels of the grid on which all is checked, and of one that suits no stride.
 GRID = (16, 24, 16)
 ODD_GRID = (13, 22, 15)
+#: Where a method's strides do not go into that of GRID, so that all else can still be examined;
+#: that they do not is told by the check of odd sizes.
+WIDE_GRID = (32, 64, 32)
 #: Updates of the training; zero-initialised layers, one behind the other, have opened by then.
 UPDATES = 8
 #: Several evaluations, so that a method in time is asked at several times.
@@ -49,6 +52,10 @@ class Unfit(Exception):  # noqa: N818
     """The check without which this one cannot be made."""
 
 
+class Raised(Failure):
+    """What a check found wrong: an error of the method in what it tries."""
+
+
 class Candidate:
     """A method of a study's settings, with trainings of it that the checks share.
 
@@ -58,21 +65,42 @@ class Candidate:
         Key of ``settings.methods``.
     folder
         Where its made-up cohort and its models are written.
+
+    Attributes
+    ----------
+    failed
+        Names of the checks that have failed so far.
     """
 
     def __init__(self, name: str, settings: TrainSettings, folder: Path):
         self.name, self.folder = name, folder
+        self.failed: set[str] = set()
         self.settings = settings
         self.cohort = cache(self._cohort)
         self.trained = cache(self._trained)
+        self.grid = cache(self._grid)
 
     def _cohort(self, shape: tuple[int, int, int]) -> PackedDataset:
         return write_cohort(self.folder / "x".join(map(str, shape)), shape)
 
+    def _grid(self) -> tuple[int, int, int]:
+        for grid in (GRID, WIDE_GRID):
+            try:
+                with undisturbed():
+                    self.trainer(grid=grid).step()
+                return grid
+            except Exception:  # if on none, the check `trains` tells it
+                continue
+        return GRID
+
     def trainer(
-        self, scaling: str = KINDS[0], *, grid: tuple[int, int, int] = GRID, seed: int = 0
+        self,
+        scaling: str = KINDS[0],
+        *,
+        grid: tuple[int, int, int] | None = None,
+        inputs: tuple[str, ...] | None = None,
     ) -> Trainer:
-        """A training that has not begun."""
+        """A training that has not begun, where asked of some of its MRI alone."""
         options = self.settings.training
         training = replace(
             options,
@@ -85,8 +113,10 @@ class Candidate:
             tensorboard=False,
         )
         entry = replace(self.settings.methods[self.name], updates=None)
+        entry = replace(entry, inputs=inputs or entry.inputs)
         settings = TrainSettings(training=training, methods={self.name: entry})
-        return Trainer(self.cohort(grid), self.name, settings, fold=FOLD, seed=seed)
+        cohort = self.cohort(grid or self.grid())
+        return Trainer(cohort, self.name, settings, fold=FOLD, seed=0)
 
     def _trained(self, scaling: str) -> Training:
         try:
@@ -111,8 +141,17 @@ class Training:
         State of the generator before the first update.
     losses
         What every update returned.
+    parameters
+        Those of the whole method that were to be trained before the first update, by name, and what
+        they were.
     moved
-        Ids of the parameters that ever had a gradient.
+        Ids of the parameters that ever had a gradient other than 0.
+    reached
+        Ids of those that ever had one.
+    stepped
+        Ids of the optimisers that took a step.
+    disturbed
+        What is no business of a method and was changed by it; it has been set back.
     checkpoint
         File of the state after half of the updates.
     """
@@ -120,20 +159,37 @@ class Training:
     def __init__(self, trainer: Trainer, checkpoint: Path):
         self.trainer, self.method, self.checkpoint = trainer, trainer.method, checkpoint
         self.initial = copied(trainer.method.generator.state_dict())
+        self.parameters = {
+            name: (weight, weight.detach().clone())
+            for name, weight in trainer.method.named_parameters()
+            if weight.requires_grad
+        }
         self.losses: list[dict[str, Tensor]] = []
         self.moved: set[int] = set()
+        self.reached: set[int] = set()
+        self.stepped: set[int] = set()
+        self.disturbed: list[str] = []
         with before_steps(self._note):
             while trainer.done < trainer.total:
                 if trainer.done == self.half:
                     trainer.save_checkpoint(checkpoint)
-                self.losses.append(trainer.step())
+                with self._watched("an update"):
+                    self.losses.append(trainer.step())
 
     @property
     def half(self) -> int:
         return self.trainer.total // 2
 
     def _note(self, optimizer: torch.optim.Optimizer) -> None:
+        self.stepped.add(id(optimizer))
+        self.reached |= {id(p) for p in with_gradient(optimizer)}
         self.moved |= {id(p) for p in with_gradient(optimizer) if p.grad.any()}
+
+    @contextmanager
+    def _watched(self, work: str) -> Iterator[None]:
+        with undisturbed() as changed:
+            yield
+        self.disturbed += [f"{work} changes {name}" for name in changed]
 
     # --- batches --------------------------------------------------------------------------------
 
@@ -179,11 +235,11 @@ class Training:
         twin.clip_norm = self.method.clip_norm
         return twin
 
-    def update(self, method: Method, batch: Batch) -> dict[str, Tensor]:
-        """One update in the middle of the training, of always the same random numbers."""
+    def update(self, method: Method, batch: Batch, *, progress: float = 0.5) -> dict[str, Tensor]:
+        """One update, in the middle of the training, of always the same random numbers."""
         random = generator_for("conformance", device=batch.mri.device)
-        with self.arithmetic(batch):
-            return method.update(batch, progress=0.5, random=random)
+        with self._watched("an update"), self.arithmetic(batch):
+            return method.update(batch, progress=progress, random=random)
 
     def images(
         self,
@@ -194,11 +250,26 @@ class Training:
         seed: int = 0,
         samples: range | None = None,
     ) -> Tensor:
-        """Images as ``relad synthesize`` has them made; ``samples`` as in :meth:`random`."""
+        """Images as ``relad synthesize`` has them made; ``samples`` as in :meth:`random`.
+
+        They are copies, whatever the method does to its own later.
+        """
+        return self.returned(given, method, sampling=sampling, seed=seed, samples=samples).clone()
+
+    def returned(
+        self,
+        given: Condition,
+        method: Method | None = None,
+        *,
+        sampling: Sampling = SAMPLING,
+        seed: int = 0,
+        samples: range | None = None,
+    ) -> Tensor:
+        """The very tensor of :meth:`images`."""
         method = method or self.method
         method.eval()
         try:
-            with self.arithmetic(given):
+            with self._watched("synthesis"), self.arithmetic(given):
                 random = self.random(given, seed=seed, samples=samples)
                 return method.synthesize(given, sampling=sampling, random=random)
         finally:
@@ -270,6 +341,50 @@ def put(place: Any, **values: Any) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(place, name, value)
+
+
+#: What belongs to the whole process -> how it is read, and how it is set.
+PROCESS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "whether gradients are computed": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "whether algorithms are deterministic": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "the precision of matrix products": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+    "whether autograd looks for anomalies": (
+        torch.is_anomaly_enabled,
+        torch.autograd.set_detect_anomaly,
+    ),
+}
+
+
+@contextmanager
+def undisturbed() -> Iterator[list[str]]:
+    """Set back what belongs to the process; afterwards the names of what had been changed."""
+    before = {name: read() for name, (read, _) in PROCESS.items()}
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        for name, (read, write) in PROCESS.items():
+            if read() != before[name]:
+                changed.append(name)
+                write(before[name])
+
+
+def global_states() -> dict[str, Any]:
+    """The global random states of PyTorch, NumPy and Python."""
+    name, keys, *rest = np.random.get_state()
+    return {
+        "PyTorch": torch.random.get_rng_state(),
+        "NumPy": (name, keys.tolist(), *rest),
+        "Python": python_random.getstate(),
+    }
 
 
 @contextmanager

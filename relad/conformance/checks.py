@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relad.compute import parallel
+from relad.conformance import fresh
 from relad.conformance.candidate import (
+    GRID,
     ODD_GRID,
     SAMPLING,
     Candidate,
@@ -30,17 +32,20 @@ from relad.conformance.candidate import (
     change,
     copied,
     global_seed,
+    global_states,
     put,
     same,
+    undisturbed,
     with_gradient,
     without_mixing,
 )
 from relad.conformance.cohort import PET, UNSEEN
+from relad.conformance.errors import attempt
+from relad.conformance.learning import fits, learns, optimizers
 from relad.data.batch import Batch, Condition
 from relad.data.scaling import KINDS
 from relad.methods.method import Method, build
-from relad.methods.synthesis import load_model
-from relad.study.sampling import SAMPLERS, Sampling
+from relad.study.sampling import SAMPLERS, Sampling, evaluations_of
 from relad.training.validation import with_generator
 
 #: Least change of an image, as a share of its own standard deviation, that counts as dependence:
@@ -55,6 +60,8 @@ ROUNDING = 1e-4
 #: Local averages over the brain change by 0.13, diffusion, which sets the outside, by 0.01, one
 #: whose filters reach across the brain by 0.41; division by the brain's volume makes 1.
 OUTLINE = 0.6
+#: Steps by which samplers make different images; of fewer some agree.
+STEPS_OF_NAMES = 5
 
 
 def builds(of: Candidate) -> None:
@@ -66,7 +73,8 @@ def builds(of: Candidate) -> None:
     """
     try:
         entry = of.settings.methods[of.name]
-        method = build(of.name, entry, inputs=len(entry.inputs), tracers=len(PET))
+        with attempt(f"{entry.class_}"):
+            method = build(of.name, entry, inputs=len(entry.inputs), tracers=len(PET))
         if not isinstance(method, Method):
             raise Failure(f"{type(method).__name__} is no subclass of Method")
         for attribute, kind in (("generator", nn.Module), ("optimizers", dict)):
@@ -77,6 +85,22 @@ def builds(of: Candidate) -> None:
     except Exception:
         of.trained = _unfit("builds")
         raise
+
+
+def leaves(of: Candidate) -> None:
+    """What belongs to the whole process is left as it was: gradients, default dtype, threads.
+
+    What a method sets for all changes the methods that run after it, and the training loop. Use
+    contexts that end (with torch.no_grad():, or as a decorator) and the dtype and device arguments
+    of tensors; never call torch.set_... and leave it so.
+    """
+    for scaling, training in of.each():
+        training.images(training.test().condition)
+        with undisturbed() as changed:
+            training.twin()
+        changed = training.disturbed + [f"the constructor changes {name}" for name in changed]
+        if changed:
+            raise Failure(f"{scaling}: {changed[0]}")
 
 
 def _unfit(check: str) -> Callable[[str], Training]:
@@ -110,27 +134,6 @@ def trains(of: Candidate) -> None:
                     raise Failure(f"{scaling}: loss {name!r} is not detached")
                 if not torch.isfinite(value):
                     raise Failure(f"{scaling}: loss {name!r} is {float(value)}")
-
-
-def learns(of: Candidate) -> None:
-    """Every part of the generator has a gradient, and updates change it.
-
-    A parameter that never has a gradient is not learnt: it is not part of what the loss is taken
-    of, or behind a detach or a no_grad. Leave it out, or set requires_grad to False where it is
-    meant to stay as it is.
-    """
-    training = of.trained(KINDS[0])
-    generator = training.method.generator
-    if same(training.initial, generator.state_dict()):
-        raise Failure(f"{training.trainer.total} updates leave the generator as it was")
-    dead = [
-        name
-        for name, weight in generator.named_parameters()
-        if weight.requires_grad and id(weight) not in training.moved
-    ]
-    if dead and training.moved:  # without any step there is nothing to tell it by
-        more = f" and {len(dead) - 3} more" if len(dead) > 3 else ""
-        raise Failure(f"no gradient ever reaches {', '.join(dead[:3])}{more} of the generator")
 
 
 def descends(of: Candidate) -> None:
@@ -233,21 +236,37 @@ def _images_of(module: nn.Module, shape: torch.Size, found: list[Tensor]) -> Ite
 
 
 def shares(of: Candidate) -> None:
-    """Two processes, each with half of a batch, have the gradient that one has of the whole.
+    """Two processes, each with half of a batch, learn what one does of the whole.
 
     Losses must be means over the batch, not sums, and no sample's loss may hang on the others;
     random numbers come from relad.compute.randomness (rand, randn), which gives every process
-    those of its own samples. Otherwise the result changes with the number of GPUs.
+    those of its own samples. What buffers take from a batch (moments, counts) is averaged over
+    processes by relad.compute.parallel (average_, total). Otherwise the result changes with the
+    number of GPUs.
     """
     training = of.trained(KINDS[0])
     if training.method.single_pass:
         raise Skip("a closed-form method sees every pair in one process")
-    alone = _gradients(training, [training.batch(slice(4))])[0]
-    both = _gradients(training, [training.batch(slice(2)), training.batch(slice(2, 4))])
-    if not alone:
-        raise Skip("no gradient is averaged, see descends")
+    for progress in (0.0, 0.5):  # a method may learn in phases
+        alone, whole = _shared(training, [training.batch(slice(4))], progress)
+        both, halves = _shared(
+            training, [training.batch(slice(2)), training.batch(slice(2, 4))], progress
+        )
+        if not alone[0]:
+            raise Skip("no gradient is averaged, see descends")
+        _require_gradients(alone[0], both[0])
+        before = _kept(training.method)
+        for state in halves:
+            _require_state(before, _kept(whole[0]), _kept(state))
+
+
+def _require_gradients(alone: list[Tensor], both: list[Tensor]) -> None:
+    if len(alone) != len(both):
+        raise Failure(f"two processes average {len(both)} times in an update, one {len(alone)}")
     for number, gradient in enumerate(alone):
-        share = both[0][number]
+        share = both[number]
+        if share.shape != gradient.shape:
+            raise Failure(f"what two processes average in step {number + 1} has another size")
         norm = float(torch.linalg.norm(gradient))
         ratio = float(torch.linalg.norm(share - gradient)) / max(norm, 1e-12)
         if not ratio < 0.02:
@@ -257,10 +276,35 @@ def shares(of: Candidate) -> None:
             )
 
 
-def _gradients(training: Training, parts: list[Batch]) -> list[list[Tensor]]:
-    """Averaged gradients of every descent of one update, as each process sees them.
+def _kept(method: Method) -> dict[str, Tensor]:
+    """What a method keeps beside the parameters that gradients change."""
+    learnt = {name for name, weight in method.named_parameters() if weight.requires_grad}
+    state = method.state_dict()
+    return {k: v for k, v in state.items() if isinstance(v, Tensor) and k not in learnt}
 
-    Processes are threads here, which wait for each other where gradients are averaged.
+
+def _require_state(
+    before: dict[str, Tensor], alone: dict[str, Tensor], both: dict[str, Tensor]
+) -> None:
+    for name, value in alone.items():
+        share = both.get(name)
+        if share is None or share.shape != value.shape:
+            raise Failure(f"{name} has another shape in two processes than in one")
+        old, value, share = before.get(name), value.double(), share.double()
+        moved = value - old.double() if old is not None and old.shape == value.shape else value
+        off = float(torch.linalg.norm(share - value))
+        if not off <= 0.02 * float(torch.linalg.norm(moved)) + 1e-5 * float(
+            torch.linalg.norm(value)
+        ):
+            raise Failure(f"{name} is another in two processes than in one")
+
+
+def _shared(
+    training: Training, parts: list[Batch], progress: float
+) -> tuple[list[list[Tensor]], list[Method]]:
+    """Averaged gradients of every descent of one update, by process, and the methods after it.
+
+    Processes are threads here, which wait for each other where something is averaged.
     """
     here = threading.local()
     meeting = threading.Barrier(len(parts), timeout=120)
@@ -279,10 +323,18 @@ def _gradients(training: Training, parts: list[Batch]) -> list[list[Tensor]]:
         ):
             gradient.copy_(part.view_as(gradient))
 
+    @torch.no_grad()
+    def total(values: Tensor) -> Tensor:
+        board[here.rank] = values.clone()
+        meeting.wait()
+        values.copy_(torch.stack(board).sum(0))
+        meeting.wait()
+        return values
+
     def work(rank: int, method: Method) -> None:
         here.rank = rank
         try:
-            training.update(method, parts[rank])
+            training.update(method, parts[rank], progress=progress)
         except BaseException as error:
             errors.append(error)
             meeting.abort()
@@ -290,7 +342,13 @@ def _gradients(training: Training, parts: list[Batch]) -> list[list[Tensor]]:
     methods = [training.twin() for _ in parts]
     for method in methods:
         without_mixing(method)
-    with put(parallel, average_=average, size=lambda: len(parts), rank=lambda: here.rank):
+    with put(
+        parallel,
+        average_=average,
+        total=total,
+        size=lambda: len(parts),
+        rank=lambda: here.rank,
+    ):
         threads = [threading.Thread(target=work, args=each) for each in enumerate(methods)]
         for thread in threads:
             thread.start()
@@ -300,7 +358,7 @@ def _gradients(training: Training, parts: list[Batch]) -> list[list[Tensor]]:
         raise next(
             (e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0]
         )
-    return seen
+    return seen, methods
 
 
 def repeats(of: Candidate) -> None:
@@ -322,7 +380,7 @@ def repeats(of: Candidate) -> None:
 def resumes(of: Candidate) -> None:
     """A training that is broken off and taken up again ends with the same weights.
 
-    What an update leaves behind for the next must be in the state: a buffer (register_buffer), a
+    What prepare or an update leaves behind must be in the state: a buffer (register_buffer), a
     parameter, or get_extra_state and set_extra_state for counters and the like, as tensors, since
     checkpoints hold no pickled objects. All optimisers stand in self.optimizers.
     """
@@ -330,8 +388,9 @@ def resumes(of: Candidate) -> None:
     again = of.trainer(KINDS[0])
     if not again.load_checkpoint(training.checkpoint):
         raise Failure("its checkpoint cannot be read without unpickling objects")
-    while again.done < again.total:
-        again.step()
+    with attempt("after it is taken up again"), undisturbed():
+        while again.done < again.total:
+            again.step()
     for name, one, other in (
         ("method", training.method, again.method),
         ("moving average", training.trainer.average.network, again.average.network),
@@ -345,18 +404,27 @@ def reloads(of: Candidate) -> None:
 
     A model is the moving average of the weights of self.generator, and nothing else: synthesize
     must use self.generator (not another name for it), and what it needs beside must follow from the
-    parameters of the constructor, or be a buffer of the generator.
+    parameters of the constructor, or be a buffer of the generator. Nothing else outlives the
+    process that trained: no plain attribute, none of the class, no variable of the module.
     """
+    tasks, wanted = [], []
     for scaling, training in of.each():
         folder = of.folder / f"model-{scaling}"
         training.trainer.write(folder)
         given = training.test().condition
         averaged = with_generator(training.method, training.trainer.average.network, SAMPLING)
-        loaded, _, _ = load_model(folder, torch.device("cpu"))
-        with training.arithmetic(given):
-            image = averaged(given, training.random(given))
-        if not (off := change(image, training.images(given, loaded), given.mask)) < ROUNDING:
-            raise Failure(f"{scaling}: images of the saved model are off by {off:.2g} of their sd")
+        with undisturbed(), training.arithmetic(given):
+            image = averaged(given, training.random(given)).clone()
+        tasks.append(fresh.task_of(training, folder, given))
+        wanted.append((scaling, image, given.mask))
+    for (scaling, image, mask), made in zip(wanted, fresh.images_of(tasks), strict=True):
+        if isinstance(made, str):
+            raise Failure(f"{scaling}: the saved model in a process of its own: {made}")
+        if not (off := change(image, made, mask)) < ROUNDING:
+            raise Failure(
+                f"{scaling}: images of the saved model, made in a process of its own, are off by "
+                f"{off:.2g} of their sd"
+            )
 
 
 def images(of: Candidate) -> None:
@@ -391,10 +459,14 @@ def odd_sizes(of: Candidate) -> None:
     their output, as relad.methods.networks.blocks.padded does.
     """
     training = of.trained(KINDS[0])
-    trainer = of.trainer(KINDS[0], grid=ODD_GRID)
-    trainer.step()
-    given = trainer.loader.load(0).condition
-    _require_image(training.images(given, trainer.method), given, "x".join(map(str, ODD_GRID)))
+    for grid in (ODD_GRID, GRID):
+        trainer = of.trainer(KINDS[0], grid=grid)
+        where = " x ".join(map(str, grid))
+        with attempt(where), undisturbed():
+            trainer.step()
+            given = trainer.loader.load(0).condition
+            image = training.images(given, trainer.method)
+        _require_image(image, given, where)
 
 
 def one_volume(of: Candidate) -> None:
@@ -405,10 +477,31 @@ def one_volume(of: Candidate) -> None:
     """
     training = of.trained(KINDS[0])
     method, one = training.twin(), training.batch(slice(1))
-    for name, value in training.update(method, one).items():
+    with attempt("one volume"):
+        losses, image = training.update(method, one), training.images(one.condition, method)
+    for name, value in losses.items():
         if not torch.isfinite(value):
             raise Failure(f"loss {name!r} is {float(value)}")
-    _require_image(training.images(one.condition, method), one.condition, "one volume")
+    _require_image(image, one.condition, "one volume")
+
+
+def one_mri(of: Candidate) -> None:
+    """A single MRI may be all that a method is given.
+
+    The entry's inputs may name T1w or FLAIR alone. Build networks for as many channels as inputs
+    says, and take none of batch.mri by a number that is written into the code.
+    """
+    given_mri = of.settings.methods[of.name].inputs
+    if len(given_mri) == 1:
+        raise Skip("its entry gives it one")
+    for scaling, training in of.each():
+        where = f"{scaling}: {given_mri[0]} alone"
+        with attempt(where), undisturbed():
+            trainer = of.trainer(scaling, inputs=given_mri[:1])
+            trainer.step()
+            given = trainer.loader.load(0).condition
+            image = training.images(given, trainer.method)
+        _require_image(image, given, where)
 
 
 def new_tracer(of: Candidate) -> None:
@@ -421,7 +514,9 @@ def new_tracer(of: Candidate) -> None:
     for scaling, training in of.each():
         given = training.test().condition
         mixed = replace(given, tracer=torch.tensor([int(given.tracer[0]), UNSEEN]))
-        _require_image(training.images(mixed), mixed, scaling)
+        with attempt(scaling):
+            image = training.images(mixed)
+        _require_image(image, mixed, scaling)
 
 
 # --- what an image depends on ---------------------------------------------------------------------
@@ -597,17 +692,61 @@ def evaluations(of: Candidate) -> None:
     """The number of evaluations that tables state is the number of calls of the generator.
 
     evaluations(sampling) tells how often the generator runs for one image; a method that takes
-    several steps, or runs it twice a step, overrides it.
+    several steps, or runs it twice a step, overrides it. Tables read the number from sampler_name,
+    which is to be overridden with it: sampling.name where all of sampling is heeded, else the name
+    of what is done, such as Sampling("euler", sampling.steps, sampling.samples).name.
     """
     training = of.trained(KINDS[0])
     given, generator = training.test().condition, training.method.generator
-    for sampling in (SAMPLING, Sampling(SAMPLING.sampler, 1)):
+    samplings = [Sampling(sampler, steps) for sampler in SAMPLERS for steps in (SAMPLING.steps, 1)]
+    for sampling in (*samplings, replace(SAMPLING, samples=2)):
+        told = training.method.evaluations(sampling)
+        name = training.method.sampler_name(sampling)
+        if evaluations_of(name) is None:
+            continue  # a name of its own, beside which tables state no number
+        if evaluations_of(name) != told:
+            raise Failure(
+                f"by {sampling.name} it tells {told} evaluations, and the name {name!r}, which "
+                f"stands for {evaluations_of(name)}"
+            )
+    for sampling in samplings:
         count = len(_calls([generator], partial(training.images, given, sampling=sampling)))
         if not count:
             raise Skip("parts of the generator are called, not the generator itself")
         told = training.method.evaluations(sampling)
         if count != told:
             raise Failure(f"by {sampling.name} the generator runs {count} times, not {told}")
+
+
+def names(of: Candidate) -> None:
+    """Images differ by sampler, steps and temperature where their name does, and only there.
+
+    The name is what tables say of how an image was made. Return sampling.name from sampler_name
+    where sampler, steps and temperature are all heeded; else the name of what is done, whatever is
+    asked for, such as Sampling("euler", sampling.steps, sampling.samples).name.
+    """
+    if "evaluations" in of.failed:
+        raise Unfit("evaluations")
+    training = of.trained(KINDS[0])
+    given, base = training.test().condition, Sampling("euler", STEPS_OF_NAMES)
+    images: dict[str, Tensor] = {}
+    for sampling in (
+        base,
+        *(replace(base, sampler=other) for other in ("ddpm", "dpmpp")),
+        replace(base, steps=base.steps + 1),
+        replace(base, temperature=1.5),
+    ):
+        name = training.method.sampler_name(sampling)
+        image = training.images(given, sampling=sampling)
+        for other, made in images.items():
+            off = change(image, made, given.mask)
+            if name != other and not off > ROUNDING:
+                raise Failure(f"{name!r} and {other!r} are the same image")
+            if name == other and off > ROUNDING:
+                raise Failure(
+                    f"asked for {sampling.name} the image is another, but {name!r} as before"
+                )
+        images.setdefault(name, image)
 
 
 # --- what an image may not depend on --------------------------------------------------------------
@@ -665,16 +804,24 @@ def history(of: Candidate) -> None:
     """Synthesis changes nothing: neither the method nor what it is given, and nor does an update.
 
     An image must not depend on which were made before it, and others use the tensors of a batch
-    too. Copy before an operation in place; keep nothing of a batch on self.
+    too. Copy before an operation in place; keep nothing of a batch on self, and return a new
+    tensor for every image.
     """
     for scaling, training in of.each():
         batch = training.test()
         given, method = batch.condition, training.twin()
         state, kept = copied(method.state_dict()), _copy(batch)
-        first = training.images(given, method)
-        training.images(given.sample(1), method)
-        if not same(first, training.images(given, method)):
-            raise Failure(f"{scaling}: an image differs after others were made")
+        for i in range(len(given.tracer)):
+            method, one = training.twin(), given.sample(i)
+            returned = training.returned(one, method)
+            first = returned.clone()
+            # Other people, and one with brighter scans: running ranges and means would show.
+            for others in (given.sample(1 - i), given, replace(given, mri=2 * given.mri)):
+                training.images(others, method)
+            if not same(first, returned):
+                raise Failure(f"{scaling}: an image that was returned changes with the next")
+            if not same(first, training.images(one, method)):
+                raise Failure(f"{scaling}: an image differs after others were made")
         if not same(state, method.state_dict()):
             raise Failure(f"{scaling}: synthesis changes the state of the method")
         training.update(method, batch)
@@ -695,8 +842,8 @@ def global_random(of: Candidate) -> None:
     """Nothing is drawn from the global random state.
 
     It is not the same in a training that is resumed, in another order of images, or in several
-    processes. Draw with relad.compute.randomness (rand, randn) from the argument random. Dropout
-    may stay, as a module: the training loop seeds it.
+    processes; and who seeds it sets it for all. Draw with relad.compute.randomness (rand, randn)
+    from the argument random. Dropout may stay, as a module: the training loop seeds it.
     """
     training = of.trained(KINDS[0])
     states, made = [], []
@@ -705,13 +852,17 @@ def global_random(of: Candidate) -> None:
         without_mixing(method)
         batch = training.batch()
         with global_seed(seed):
+            before = global_states()
             made.append(training.images(batch.condition, method))
             training.update(method, batch)
+            after = global_states()
         states.append(method.state_dict())
     if not same(*made):
         raise Failure("images change with the global seed")
     if not same(*states):
         raise Failure("updates change with the global seed")
+    if changed := [kind for kind in before if not same(before[kind], after[kind])]:
+        raise Failure(f"the global random state of {' and '.join(changed)} is another afterwards")
 
 
 def cuda(of: Candidate) -> None:
@@ -738,22 +889,27 @@ def cuda(of: Candidate) -> None:
 CHECKS = (
     builds,
     trains,
+    repeats,
+    resumes,
+    leaves,
     learns,
+    optimizers,
     descends,
     field_of_view,
     shares,
-    repeats,
-    resumes,
     reloads,
     images,
     odd_sizes,
     one_volume,
+    one_mri,
+    fits,
     new_tracer,
     tracer,
     mri,
     noise,
     time,
     evaluations,
+    names,
     target,
     outline,
     neighbours,

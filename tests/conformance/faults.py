@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -95,6 +96,9 @@ class SoundDiffusion(Sound):
     def start(self, given: Condition, random: Sequence[torch.Generator]) -> Tensor:
         return randn(given.mask.shape, random)
 
+    def sampler_name(self, sampling: Sampling) -> str:
+        return Sampling("euler", sampling.steps, sampling.samples).name
+
     def evaluations(self, sampling: Sampling) -> int:
         return sampling.evaluations
 
@@ -107,8 +111,9 @@ class SoundClosedForm(Method):
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__()
         self.generator = nn.Module()
-        self.generator.register_buffer("products", torch.zeros(tracers, 3, 3))
-        self.generator.register_buffer("targets", torch.zeros(tracers, 3, 1))
+        size = min(inputs, 2) + 1
+        self.generator.register_buffer("products", torch.zeros(tracers, size, size))
+        self.generator.register_buffer("targets", torch.zeros(tracers, size, 1))
         self.optimizers = {}
 
     @staticmethod
@@ -130,7 +135,8 @@ class SoundClosedForm(Method):
         self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
     ) -> Tensor:
         weights = torch.linalg.solve(
-            self.generator.products + 1e-3 * torch.eye(3), self.generator.targets
+            self.generator.products + 1e-3 * torch.eye(self.generator.products.shape[-1]),
+            self.generator.targets,
         )
         return torch.einsum("bcxyz,bco->boxyz", self.terms(given), weights[given.tracer])
 
@@ -242,10 +248,16 @@ class OtherName(Sound):
 
 
 class MasksAsInput(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        return batch.brain_mean((self.seen(batch) - batch.pet).abs()).mean()
+
+    def seen(self, given: Condition) -> Tensor:
+        image = self.generator(given.mri, given.tracer).float()
+        return image / given.mask.float().mean((1, 2, 3, 4), keepdim=True)
+
     @torch.no_grad()
     def synthesize(self, given, *, sampling, random):
-        image = super().synthesize(given, sampling=sampling, random=random)
-        return image / given.mask.float().mean((1, 2, 3, 4), keepdim=True)
+        return self.seen(given)
 
 
 class MixesTheBatch(Sound):
@@ -410,6 +422,142 @@ class DividesByNothing(Sound):
 class KeepsAGraph(Sound):
     def synthesize(self, given, *, sampling, random):
         return self.generator(given.mri, given.tracer)
+
+
+class Climbs(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        return -super().loss(batch)
+
+
+class LearnsTheMirrored(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(replace(batch, pet=batch.in_brain(batch.pet.flip(2))))
+
+
+class OtherUnits(Sound):
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return 2 * super().synthesize(given, sampling=sampling, random=random) + 1
+
+
+class FrozenAdversary(Sound):
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.discriminator = nn.Conv3d(1, 1, 3)
+        self.optimizers["discriminator"] = torch.optim.Adam(self.discriminator.parameters())
+
+
+class InNoOptimizer(Sound):
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        held = [*self.generator.first.parameters(), *self.generator.tracer.parameters()]
+        self.optimizers = {"generator": torch.optim.Adam(held, lr=1e-2)}
+
+
+class RemembersOnItsClass(Sound):
+    seen: ClassVar[dict[str, float]] = {}
+
+    def update(self, batch, *, progress, random):
+        self.seen["shift"] = 0.3
+        return super().update(batch, progress=progress, random=random)
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        shift = self.seen.get("shift", 0.0)
+        return super().synthesize(given, sampling=sampling, random=random) + 0.3 * shift
+
+
+class RunningRange(Sound):
+    top = 0.0
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        self.top = max(self.top, float(given.mri.max()))
+        image = super().synthesize(given, sampling=sampling, random=random)
+        return image * (1 + 0.01 * self.top)
+
+
+class ReturnsOneBuffer(Sound):
+    out: Tensor | None = None
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        image = super().synthesize(given, sampling=sampling, random=random)
+        if self.out is None or self.out.shape != image.shape:
+            self.out = torch.empty_like(image)
+        return self.out.copy_(image)
+
+
+class RunsTwice(SoundDiffusion):
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        return 0.5 * (super().velocity(x, t, given) + super().velocity(x, t, given))
+
+
+class NameUntold(SoundDiffusion):
+    def sampler_name(self, sampling: Sampling) -> str:
+        return "forward"
+
+
+class NamePromises(SoundDiffusion):
+    def sampler_name(self, sampling: Sampling) -> str:
+        return sampling.name
+
+
+class NeedsBothMri(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) + 0 * batch.mri.select(1, 1).sum()
+
+
+class LeavesGradientsOff(Sound):
+    def synthesize(self, given, *, sampling, random):
+        torch.set_grad_enabled(False)
+        return self.generator(given.mri, given.tracer).float()
+
+
+class SeedsForAll(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        torch.manual_seed(0)
+        return super().loss(batch)
+
+
+class OwnMoments(Sound):
+    """Its running mean is of the share of the batch that its process has."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.generator.register_buffer("mean", torch.zeros(()))
+
+    def update(self, batch, *, progress, random):
+        if progress < 0.3:
+            self.generator.mean.lerp_(batch.pet.mean(), 0.1)
+        return super().update(batch, progress=progress, random=random)
+
+
+class MultiplesOfSixteen(Sound):
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            h = F.interpolate(F.avg_pool3d(x, 16), scale_factor=16.0)
+            return super().forward(x + 0.1 * h, tracer)
+
+
+class KeepsWhatItPrepared(Sound):
+    mean: Tensor | None = None
+
+    def prepare(self, batches):
+        self.mean = torch.stack([batch.pet.mean() for batch in batches]).mean()
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (1 + self.mean.abs())
+
+
+class RaisesByTracer(Sound):
+    """An error of its own, of which no check has heard."""
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        if given.mri.flatten(2).std(2).mean() > 0.7:
+            raise KeyError("bright")
+        return super().synthesize(given, sampling=sampling, random=random)
 
 
 class NoMethod(nn.Module):

@@ -15,7 +15,10 @@ from tests.helpers.settings import of
 FAULTS = {
     "NoMethod": ("builds", "NoMethod"),
     "GraphInTheLog": ("trains", "voxel_mean: loss 'l1' is not detached"),
-    "DeadLayer": ("learns", "no gradient ever reaches unused.weight, unused.bias of the generator"),
+    "DeadLayer": (
+        "learns",
+        "no gradient ever reaches generator.unused.weight, ",
+    ),
     "OwnSteps": ("descends", "gradients of optimizer 'generator' are not averaged over processes"),
     "Unlimited": ("descends", "passes the limit 1e-06 at 'generator'"),
     "HiddenOptimizer": ("descends", "a SGD outside of optimizers takes a step"),
@@ -32,11 +35,28 @@ FAULTS = {
     "SumsLosses": ("shares", "and is 0.5 times as large"),
     "NotTwiceTheSame": ("repeats", "after 4 updates two trainings of one seed differ"),
     "Forgets": ("resumes", "the method differs at the end from that of an unbroken training"),
-    "KeepsTheLastPet": ("reloads", "voxel_mean: images of the saved model are off by"),
-    "OtherName": ("reloads", "voxel_mean: images of the saved model are off by"),
+    "KeepsTheLastPet": ("reloads", "voxel_mean: images of the saved model, made in"),
+    "OtherName": ("reloads", "voxel_mean: images of the saved model, made in"),
     "KeepsAGraph": ("images", "voxel_mean, ddpm: the image carries a gradient"),
     "NeedsEvenSizes": ("odd_sizes", "Error: "),
+    "MultiplesOfSixteen": ("odd_sizes", "13 x 22 x 15: RuntimeError: "),
     "SqueezesTheBatch": ("one_volume", "Error: "),
+    "NeedsBothMri": ("one_mri", "window: T1w alone: IndexError: "),
+    "Climbs": ("fits", "72 updates on a pair leave its image with an error of"),
+    "LearnsTheMirrored": ("fits", "72 updates on a pair leave its image with an error of"),
+    "OtherUnits": ("fits", "72 updates on a pair leave its image with an error of"),
+    "FrozenAdversary": ("optimizers", "optimizer 'discriminator' takes no step in 8 updates"),
+    "InNoOptimizer": ("optimizers", "no optimizer holds generator.last.weight"),
+    "RemembersOnItsClass": ("reloads", "made in a process of its own, are off by"),
+    "RunningRange": ("history", "voxel_mean: an image differs after others were made"),
+    "ReturnsOneBuffer": ("history", "an image that was returned changes with the next"),
+    "RunsTwice": ("evaluations", "by ddpm-3 the generator runs 6 times, not 3"),
+    "NameUntold": ("evaluations", "the name 'forward', which stands for 1"),
+    "NamePromises": ("names", "'ddpm-5' and 'euler-5' are the same image"),
+    "LeavesGradientsOff": ("leaves", "synthesis changes whether gradients are computed"),
+    "SeedsForAll": ("global_random", "global random state of PyTorch is another afterwards"),
+    "OwnMoments": ("shares", "generator.mean is another in two processes than in one"),
+    "KeepsWhatItPrepared": ("resumes", "(faults.py:"),
     "DividesByNothing": ("new_tracer", "voxel_mean: not finite in the brain"),
     "TracerLost": ("tracer", "voxel_mean: the other tracer changes the image by"),
     "FlairLost": ("mri", "voxel_mean: another person's FLAIR changes the image by 0 of its sd"),
@@ -45,7 +65,10 @@ FAULTS = {
     "NoiseUndeclared": ("noise", "though stochastic is False"),
     "TimeLost": ("time", "no argument of the generator changes from step to step"),
     "TimeIgnored": ("time", "another time changes the network's output by 0 of its sd"),
-    "EvaluationsUntold": ("evaluations", "by ddim-3 the generator runs 3 times, not 6"),
+    "EvaluationsUntold": (
+        "evaluations",
+        "by ddpm-3 it tells 6 evaluations, and the name 'euler-3'",
+    ),
     "Peeks": ("target", "the image changes where the true PET is passed along"),
     "MasksAsInput": ("outline", "with a mask one voxel narrower the image inside changes by"),
     "MixesTheBatch": ("neighbours", "voxel_mean: alone an image differs by"),
@@ -77,6 +100,13 @@ def test_a_planted_fault_is_named(name: str) -> None:
     assert said in found[0].told
     (remedy,) = [words_of(c)[1] for c in CHECKS if c.__name__ == check]
     assert found[0].told.endswith(f" -- {remedy}") and "\n" not in str(found[0])
+
+
+def test_an_error_that_no_check_is_about_is_told_with_its_place_alone() -> None:
+    (found,) = failed("RaisesByTracer")
+    assert found.check == "history"
+    line = found.told.removeprefix("KeyError: 'bright' (faults.py:").removesuffix(")")
+    assert line.isdigit(), found.told
 
 
 def test_every_check_catches_something_and_says_what_to_do() -> None:
