@@ -378,12 +378,11 @@ def undisturbed() -> Iterator[list[str]]:
 
 
 def global_states() -> dict[str, Any]:
-    """The global random states of PyTorch, NumPy and Python."""
+    """The global random states of PyTorch and NumPy; run-time type checkers draw from Python's."""
     name, keys, *rest = np.random.get_state()
     return {
         "PyTorch": torch.random.get_rng_state(),
         "NumPy": (name, keys.tolist(), *rest),
-        "Python": python_random.getstate(),
     }
 
 
