@@ -144,8 +144,9 @@ class Pupil:
         self.method.prepare([self.batch])
         self.taught = 0
         self.untaught = math.inf
-        with suppress(Exception):  # a template has no image yet
-            self.untaught = self.likeness().error
+        with suppress(Exception):  # a template has no image yet, or one that is not finite
+            error = self.likeness().error
+            self.untaught = error if math.isfinite(error) else math.inf
 
     def rounds(self) -> Iterator[None]:
         """Teach, and stop after each round."""
@@ -190,7 +191,7 @@ class Pupil:
                     )
                     .detach()
                     .clone()
-                    for sample in range(1 + self.method.stochastic)
+                    for sample in range(2)  # whether or not it says that it draws
                 ]
         finally:
             self.method.train()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from relad.compute import parallel
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
@@ -173,7 +174,7 @@ class FlairLost(Sound):
 
     def seen(self, given: Condition) -> Tensor:
         only = given.mri.clone()
-        only[:, 1] = 0
+        only[:, 1:] = 0
         return self.generator(only, given.tracer)
 
     @torch.no_grad()
@@ -409,7 +410,8 @@ class DividesByNothing(Sound):
         self.generator.register_buffer("count", torch.zeros(tracers))
 
     def update(self, batch, *, progress, random):
-        self.generator.count += F.one_hot(batch.tracer, len(self.generator.count)).sum(0)
+        seen = F.one_hot(batch.tracer, len(self.generator.count)).sum(0)
+        self.generator.count += parallel.total(seen)
         return super().update(batch, progress=progress, random=random)
 
     @torch.no_grad()
