@@ -27,6 +27,8 @@ from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings
 from relad.training.loop import Trainer
 
+#: Largest change by rounding alone, where the same is computed in another order.
+ROUNDING = 1e-4
 #: Voxels of the grid on which all is checked, and of one that suits no stride.
 GRID = (16, 24, 16)
 ODD_GRID = (13, 22, 15)

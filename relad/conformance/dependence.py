@@ -1,0 +1,262 @@
+"""The checks of what an image depends on: tracer, MRI, noise, time, and how it is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relad.conformance.candidate import (
+    ROUNDING,
+    SAMPLING,
+    Candidate,
+    Failure,
+    Skip,
+    Training,
+    Unfit,
+    change,
+    same,
+)
+from relad.data.batch import Condition
+from relad.data.scaling import KINDS
+from relad.study.sampling import SAMPLERS, Sampling, evaluations_of
+
+#: Least change of an image, as a share of its own standard deviation, that counts as dependence:
+#: far above rounding (1e-6) and far below what a difference in tracer or MRI means to PET.
+LEAST = 1e-3
+#: The same of time, by which layers are modulated whose branches start at zero: after so short a
+#: training 0.0007 in a latent diffusion, 0.004 and more in others.
+LEAST_OF_TIME = 1e-4
+#: Steps by which samplers make different images; of fewer some agree.
+STEPS_OF_NAMES = 5
+
+
+def tracer(of: Candidate) -> None:
+    """Images depend on the tracer, in both data scalings.
+
+    A method that does not see the tracer makes the mean of all tracers. Constant channels are
+    removed exactly by an instance normalisation that follows them: modulate features after the
+    normalisation, or embed the tracer where nothing takes it out.
+    """
+    for scaling, training in of.each():
+        given = training.test().condition
+        other = replace(given, tracer=given.tracer.flip(0))
+        _require_dependence(training, given, other, f"{scaling}: the other tracer")
+
+
+def mri(of: Candidate) -> None:
+    """Images depend on every MRI channel that the method is given, in both data scalings.
+
+    inputs counts the channels, which are twice as many where deviations from the mean are given
+    beside the MRI: a network must take all of them. A floor that is to know nothing of the person
+    says reads_mri = False, and then may not depend on any.
+    """
+    for scaling, training in of.each():
+        given = training.test().condition
+        theirs = torch.where(given.mask, given.mri.flip(0), given.mri)
+        for name, channels in training.channels().items():
+            other = replace(given, mri=given.mri.clone())
+            other.mri[:, channels] = theirs[:, channels]
+            what = f"{scaling}: another person's {name}"
+            if training.method.reads_mri:
+                _require_dependence(training, given, other, what)
+            elif not same(training.images(given), training.images(other)):
+                raise Failure(f"{what} changes the image, though reads_mri is False")
+
+
+def _require_dependence(training: Training, a: Condition, b: Condition, what: str) -> None:
+    by = change(training.images(a), training.images(b), a.mask)
+    if not by > LEAST:
+        raise Failure(f"{what} changes the image by {by:.1g} of its sd (at least {LEAST:g})")
+
+
+def noise(of: Candidate) -> None:
+    """Images depend on their random numbers where the method is stochastic, and else not at all.
+
+    The same random numbers must give the same image. A method of which stochastic is True draws a
+    sample: other numbers must show. Of any other, several samples would be one image, and its
+    spread a zero that means nothing; say stochastic = True where it does draw.
+    """
+    for scaling, training in of.each():
+        given = training.test().condition
+        one, again, other = (training.images(given, seed=seed) for seed in (0, 0, 1))
+        if not same(one, again):
+            raise Failure(f"{scaling}: the same random numbers give another image")
+        by = change(one, other, given.mask)
+        if training.method.stochastic and not by > LEAST:
+            raise Failure(
+                f"{scaling}: other random numbers change the image by {by:.1g} of its sd (at least "
+                f"{LEAST:g}), though stochastic is True"
+            )
+        if not training.method.stochastic and not same(one, other):
+            raise Failure(
+                f"{scaling}: other random numbers change the image by {by:.1g} of its sd, though "
+                "stochastic is False"
+            )
+
+
+def time(of: Candidate) -> None:
+    """A network that is evaluated at several times sees which time it is.
+
+    In a method of several steps one argument of the generator, or of a part of it, tells the time:
+    a number, or one per sample. With another time in its place the output must change; otherwise
+    the network makes the same of noise and of an almost finished image. Embed t, and add it where
+    no normalisation takes it out.
+    """
+    for scaling, training in of.each():
+        method = training.method
+        if method.evaluations(SAMPLING) == method.evaluations(Sampling(SAMPLING.sampler, 1)):
+            raise Skip("the number of steps makes no difference to its evaluations")
+        given = training.test().condition
+        module, calls, places = _timed_part(training, given)
+        if module is None:
+            raise Failure(f"{scaling}: no argument of the generator changes from step to step")
+        method.eval()
+        try:
+            with torch.no_grad():
+                args, kwargs = calls[-1]
+                right = _first(module(*args, **kwargs))
+                for place in places:
+                    args, kwargs = _with_argument(calls[-1], place, _argument(calls[0], place))
+                by = change(right, _first(module(*args, **kwargs)), torch.ones_like(right).bool())
+        finally:
+            method.train()
+        if not by > LEAST_OF_TIME:
+            raise Failure(
+                f"{scaling}: another time changes the network's output by {by:.1g} of its sd (at "
+                f"least {LEAST_OF_TIME:g})"
+            )
+
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def _timed_part(
+    training: Training, given: Condition
+) -> tuple[nn.Module | None, list[Call], list[int | str]]:
+    """The outermost part of the generator that is told the time, its calls, and by which arguments.
+
+    Such an argument is a number, or one per sample, and changes from call to call.
+    """
+    modules = list(training.method.generator.modules())
+    calls = _calls(modules, partial(training.images, given))
+    count = len(given.tracer)
+    for module in modules:
+        of_module = [call for caller, call in calls if caller is module]
+        if len(of_module) < 2:
+            continue
+        places = [
+            place
+            for place in [*range(len(of_module[0][0])), *of_module[0][1]]
+            if all(_is_number(_argument(call, place), count) for call in of_module)
+            and not same(_argument(of_module[0], place), _argument(of_module[-1], place))
+        ]
+        if places:
+            return module, of_module, places
+    return None, [], []
+
+
+def _calls(modules: list[nn.Module], work: Callable[[], object]) -> list[tuple[nn.Module, Call]]:
+    """Every call of some modules while ``work`` is done."""
+    found: list[tuple[nn.Module, Call]] = []
+    handles = [
+        module.register_forward_pre_hook(
+            lambda module, args, kwargs: found.append((module, (args, kwargs))), with_kwargs=True
+        )
+        for module in modules
+    ]
+    try:
+        work()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _is_number(value: Any, count: int) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() in (1, count) and value.shape[1:].numel() == 1
+    return isinstance(value, int | float)
+
+
+def _argument(call: Call, place: int | str) -> Any:
+    args, kwargs = call
+    return args[place] if isinstance(place, int) else kwargs[place]
+
+
+def _with_argument(call: Call, place: int | str, value: Any) -> Call:
+    args, kwargs = list(call[0]), dict(call[1])
+    if isinstance(place, int):
+        args[place] = value
+    else:
+        kwargs[place] = value
+    return tuple(args), kwargs
+
+
+def _first(output: Any) -> Tensor:
+    return output if isinstance(output, Tensor) else next(iter(output))
+
+
+def evaluations(of: Candidate) -> None:
+    """The number of evaluations that tables state is the number of calls of the generator.
+
+    evaluations(sampling) tells how often the generator runs for one image; a method that takes
+    several steps, or runs it twice a step, overrides it. Tables read the number from sampler_name,
+    which is to be overridden with it: sampling.name where all of sampling is heeded, else the name
+    of what is done, such as Sampling("euler", sampling.steps, sampling.samples).name.
+    """
+    training = of.trained(KINDS[0])
+    given, generator = training.test().condition, training.method.generator
+    samplings = [Sampling(sampler, steps) for sampler in SAMPLERS for steps in (SAMPLING.steps, 1)]
+    for sampling in (*samplings, replace(SAMPLING, samples=2)):
+        told = training.method.evaluations(sampling)
+        name = training.method.sampler_name(sampling)
+        if evaluations_of(name) is None:
+            continue  # a name of its own, beside which tables state no number
+        if evaluations_of(name) != told:
+            raise Failure(
+                f"by {sampling.name} it tells {told} evaluations, and the name {name!r}, which "
+                f"stands for {evaluations_of(name)}"
+            )
+    for sampling in samplings:
+        count = len(_calls([generator], partial(training.images, given, sampling=sampling)))
+        if not count:
+            raise Skip("parts of the generator are called, not the generator itself")
+        told = training.method.evaluations(sampling)
+        if count != told:
+            raise Failure(f"by {sampling.name} the generator runs {count} times, not {told}")
+
+
+def names(of: Candidate) -> None:
+    """Images differ by sampler, steps and temperature where their name does, and only there.
+
+    The name is what tables say of how an image was made. Return sampling.name from sampler_name
+    where sampler, steps and temperature are all heeded; else the name of what is done, whatever is
+    asked for, such as Sampling("euler", sampling.steps, sampling.samples).name.
+    """
+    if "evaluations" in of.failed:
+        raise Unfit("evaluations")
+    training = of.trained(KINDS[0])
+    given, base = training.test().condition, Sampling("euler", STEPS_OF_NAMES)
+    images: dict[str, Tensor] = {}
+    for sampling in (
+        base,
+        *(replace(base, sampler=other) for other in ("ddpm", "dpmpp")),
+        replace(base, steps=base.steps + 1),
+        replace(base, temperature=1.5),
+    ):
+        name = training.method.sampler_name(sampling)
+        image = training.images(given, sampling=sampling)
+        for other, made in images.items():
+            off = change(image, made, given.mask)
+            if name != other and not off > ROUNDING:
+                raise Failure(f"{name!r} and {other!r} are the same image")
+            if name == other and off > ROUNDING:
+                raise Failure(
+                    f"asked for {sampling.name} the image is another, but {name!r} as before"
+                )
+        images.setdefault(name, image)

@@ -1,0 +1,401 @@
+"""The checks of what a method does in training: updates, their processes, what is kept of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relad.compute import parallel
+from relad.conformance import fresh
+from relad.conformance.candidate import (
+    ROUNDING,
+    SAMPLING,
+    Candidate,
+    Failure,
+    Skip,
+    Training,
+    Unfit,
+    before_steps,
+    change,
+    copied,
+    put,
+    same,
+    undisturbed,
+    with_gradient,
+    without_mixing,
+)
+from relad.conformance.cohort import PET
+from relad.conformance.errors import attempt
+from relad.data.batch import Batch
+from relad.data.scaling import KINDS
+from relad.methods.method import Method, build
+from relad.training.validation import with_generator
+
+
+def builds(of: Candidate) -> None:
+    """The class takes the entry's parameters and has a generator and optimizers.
+
+    The class must be a subclass of relad.methods.method.Method whose constructor takes inputs and
+    tracers as keywords, beside the entry's params; it sets self.generator, an nn.Module, and
+    self.optimizers, a dict. Everything else it learns belongs into the module too.
+    """
+    try:
+        entry = of.settings.methods[of.name]
+        with attempt(f"{entry.class_}"):
+            method = build(of.name, entry, inputs=len(entry.inputs), tracers=len(PET))
+        if not isinstance(method, Method):
+            raise Failure(f"{type(method).__name__} is no subclass of Method")
+        for attribute, kind in (("generator", nn.Module), ("optimizers", dict)):
+            if not isinstance(getattr(method, attribute, None), kind):
+                raise Failure(f"self.{attribute} is no {kind.__name__}")
+        for scaling in KINDS:
+            of.trainer(scaling)
+    except Exception:
+        of.trained = _unfit("builds")
+        raise
+
+
+def leaves(of: Candidate) -> None:
+    """What belongs to the whole process is left as it was: gradients, default dtype, threads.
+
+    What a method sets for all changes the methods that run after it, and the training loop. Use
+    contexts that end (with torch.no_grad():, or as a decorator) and the dtype and device arguments
+    of tensors; never call torch.set_... and leave it so.
+    """
+    for scaling, training in of.each():
+        training.images(training.test().condition)
+        with undisturbed() as changed:
+            training.twin()
+        changed = training.disturbed + [f"the constructor changes {name}" for name in changed]
+        if changed:
+            raise Failure(f"{scaling}: {changed[0]}")
+
+
+def _unfit(check: str) -> Callable[[str], Training]:
+    def trained(scaling: str) -> Training:
+        raise Unfit(check)
+
+    return trained
+
+
+def trains(of: Candidate) -> None:
+    """Updates run in both data scalings, and return finite losses.
+
+    update(batch, progress=, random=) does one update and returns a dict of the losses to log, each
+    a scalar tensor, detached, so that the log holds no graph in memory. A loss that is not finite
+    would end the training.
+    """
+    for scaling in KINDS:
+        try:
+            training = of.trained(scaling)
+        except Unfit as cause:
+            if str(cause) == "trains":  # the very error
+                Training(of.trainer(scaling), of.folder / f"{scaling}.pt")
+            raise
+        for losses in training.losses:
+            if not losses:
+                raise Failure(f"{scaling}: update returns no loss")
+            for name, value in losses.items():
+                if not isinstance(value, Tensor) or value.ndim:
+                    raise Failure(f"{scaling}: loss {name!r} is no scalar tensor")
+                if value.requires_grad:
+                    raise Failure(f"{scaling}: loss {name!r} is not detached")
+                if not torch.isfinite(value):
+                    raise Failure(f"{scaling}: loss {name!r} is {float(value)}")
+
+
+def descends(of: Candidate) -> None:
+    """Weights change by descend: gradients averaged over processes, then limited.
+
+    Call self.descend(name, loss) with the name of one of self.optimizers, for every step. An
+    optimiser that is stepped otherwise heeds neither training.clip_norm nor the other processes of
+    a training; one outside self.optimizers has no learning rate of the study's and no place in
+    checkpoints.
+    """
+    training = of.trained(KINDS[0])
+    method = training.twin()
+    averaged: set[int] = set()
+    steps: list[str] = []
+    wrong: list[str] = []
+    names = {id(optimizer): name for name, optimizer in method.optimizers.items()}
+
+    def look(optimizer: torch.optim.Optimizer) -> None:
+        name = names.get(id(optimizer))
+        steps.append(name or "")
+        gradients = [p.grad for p in with_gradient(optimizer)]
+        norm = float(nn.utils.get_total_norm(gradients))
+        if name is None:
+            wrong.append(f"a {type(optimizer).__name__} outside of optimizers takes a step")
+        elif not {id(g) for g in gradients} <= averaged:
+            wrong.append(f"gradients of optimizer {name!r} are not averaged over processes")
+        elif norm > limit * (1 + 1e-4):
+            wrong.append(f"a gradient of norm {norm:.3g} passes the limit {limit:.3g} at {name!r}")
+        averaged.clear()
+
+    def average(gradients: Sequence[Tensor]) -> None:
+        averaged.update(map(id, gradients))
+
+    method.clip_norm = limit = 1e-6
+    before = copied(dict(method.generator.named_parameters()))
+    with before_steps(look), put(parallel, average_=average):
+        training.update(method, training.batch())
+    if wrong:
+        raise Failure(wrong[0])
+    if not steps and not same(before, dict(method.generator.named_parameters())):
+        raise Failure("the generator changes without a step of any optimizer")
+    if not steps:
+        raise Skip("no optimizer takes a step in an update")
+
+
+def field_of_view(of: Candidate) -> None:
+    """Brain that a PET does not show teaches nothing.
+
+    PET may end below the vertex. Such voxels are no part of batch.mask and batch.pet holds the
+    background there: take means with batch.brain_mean, pass what a discriminator judges through
+    batch.in_brain, and leave out batch.unseen where a loss counts the background too. Otherwise
+    the method learns to make no uptake there.
+    """
+    for scaling, training in of.each():
+        method, batch = training.twin(), training.batch()
+        made: list[Tensor] = []
+        with _images_of(method.generator, batch.mask.shape, made):
+            training.update(method, batch)
+        pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
+        if pulled:
+            raise Failure(f"{scaling}: a loss depends on images where their PET shows nothing")
+        if not made:
+            other = replace(batch, pet=torch.where(batch.unseen, batch.pet + 1, batch.pet))
+            again = training.twin()
+            training.update(again, other)
+            if not same(method.state_dict(), again.state_dict()):
+                raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
+
+
+@contextmanager
+def _images_of(module: nn.Module, shape: torch.Size, found: list[Tensor]) -> Iterator[None]:
+    """Note the gradient of every image of this shape that comes out of a network or its parts.
+
+    Of the outermost part that is called, so that nothing behind it mixes its voxels.
+    """
+    depth = 0
+
+    def enter(*_: Any) -> None:
+        nonlocal depth
+        depth += 1
+
+    def leave(_: nn.Module, __: Any, output: Any) -> None:
+        nonlocal depth
+        depth -= 1
+        made = output if isinstance(output, tuple | list) else [output]
+        for image in made if depth == 0 else ():
+            if isinstance(image, Tensor) and image.shape == shape and image.requires_grad:
+                image.register_hook(found.append)
+
+    handles = [
+        handle
+        for part in module.modules()
+        for handle in (part.register_forward_pre_hook(enter), part.register_forward_hook(leave))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def shares(of: Candidate) -> None:
+    """Two processes, each with half of a batch, learn what one does of the whole.
+
+    Losses must be means over the batch, not sums, and no sample's loss may hang on the others;
+    random numbers come from relad.compute.randomness (rand, randn), which gives every process
+    those of its own samples. What buffers take from a batch (moments, counts) is averaged over
+    processes by relad.compute.parallel (average_, total). Otherwise the result changes with the
+    number of GPUs.
+    """
+    training = of.trained(KINDS[0])
+    if training.method.single_pass:
+        raise Skip("a closed-form method sees every pair in one process")
+    for progress in (0.0, 0.5):  # a method may learn in phases
+        alone, whole = _shared(training, [training.batch(slice(4))], progress)
+        both, halves = _shared(
+            training, [training.batch(slice(2)), training.batch(slice(2, 4))], progress
+        )
+        if not alone[0]:
+            raise Skip("no gradient is averaged, see descends")
+        _require_gradients(alone[0], both[0])
+        before = _kept(training.method)
+        for state in halves:
+            _require_state(before, _kept(whole[0]), _kept(state))
+
+
+def _require_gradients(alone: list[Tensor], both: list[Tensor]) -> None:
+    if len(alone) != len(both):
+        raise Failure(f"two processes average {len(both)} times in an update, one {len(alone)}")
+    for number, gradient in enumerate(alone):
+        share = both[number]
+        if share.shape != gradient.shape:
+            raise Failure(f"what two processes average in step {number + 1} has another size")
+        norm = float(torch.linalg.norm(gradient))
+        ratio = float(torch.linalg.norm(share - gradient)) / max(norm, 1e-12)
+        if not ratio < 0.02:
+            raise Failure(
+                f"the gradient of step {number + 1} differs by {ratio:.2g} of its norm, and is "
+                f"{float(torch.linalg.norm(share)) / max(norm, 1e-12):.2g} times as large"
+            )
+
+
+def _kept(method: Method) -> dict[str, Tensor]:
+    """What a method keeps beside the parameters that gradients change."""
+    learnt = {name for name, weight in method.named_parameters() if weight.requires_grad}
+    state = method.state_dict()
+    return {k: v for k, v in state.items() if isinstance(v, Tensor) and k not in learnt}
+
+
+def _require_state(
+    before: dict[str, Tensor], alone: dict[str, Tensor], both: dict[str, Tensor]
+) -> None:
+    for name, value in alone.items():
+        share = both.get(name)
+        if share is None or share.shape != value.shape:
+            raise Failure(f"{name} has another shape in two processes than in one")
+        old, value, share = before.get(name), value.double(), share.double()
+        moved = value - old.double() if old is not None and old.shape == value.shape else value
+        off = float(torch.linalg.norm(share - value))
+        if not off <= 0.02 * float(torch.linalg.norm(moved)) + 1e-5 * float(
+            torch.linalg.norm(value)
+        ):
+            raise Failure(f"{name} is another in two processes than in one")
+
+
+def _shared(
+    training: Training, parts: list[Batch], progress: float
+) -> tuple[list[list[Tensor]], list[Method]]:
+    """Averaged gradients of every descent of one update, by process, and the methods after it.
+
+    Processes are threads here, which wait for each other where something is averaged.
+    """
+    here = threading.local()
+    meeting = threading.Barrier(len(parts), timeout=120)
+    board: list[Any] = [None] * len(parts)
+    seen: list[list[Tensor]] = [[] for _ in parts]
+    errors: list[BaseException] = []
+
+    def average(gradients: Sequence[Tensor]) -> None:
+        board[here.rank] = torch.cat([g.detach().reshape(-1) for g in gradients])
+        meeting.wait()
+        mean = torch.stack(board).mean(0)
+        meeting.wait()
+        seen[here.rank].append(mean)
+        for gradient, part in zip(
+            gradients, mean.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(part.view_as(gradient))
+
+    @torch.no_grad()
+    def total(values: Tensor) -> Tensor:
+        board[here.rank] = values.clone()
+        meeting.wait()
+        values.copy_(torch.stack(board).sum(0))
+        meeting.wait()
+        return values
+
+    def work(rank: int, method: Method) -> None:
+        here.rank = rank
+        try:
+            training.update(method, parts[rank], progress=progress)
+        except BaseException as error:
+            errors.append(error)
+            meeting.abort()
+
+    methods = [training.twin() for _ in parts]
+    for method in methods:
+        without_mixing(method)
+    with put(
+        parallel,
+        average_=average,
+        total=total,
+        size=lambda: len(parts),
+        rank=lambda: here.rank,
+    ):
+        threads = [threading.Thread(target=work, args=each) for each in enumerate(methods)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise next(
+            (e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0]
+        )
+    return seen, methods
+
+
+def repeats(of: Candidate) -> None:
+    """A training that is run again ends with the same weights.
+
+    The same fold and seed must give the same bits on the CPU. All random numbers of an update come
+    from its argument random; nothing may hang on time, on the order of a set, or on what another
+    instance of the class did.
+    """
+    training = of.trained(KINDS[0])
+    again = of.trainer(KINDS[0])
+    while again.done < training.half:
+        again.step()
+    state = torch.load(training.checkpoint, weights_only=False)
+    if not same(state["method"], again.method.state_dict()):
+        raise Failure(f"after {again.done} updates two trainings of one seed differ")
+
+
+def resumes(of: Candidate) -> None:
+    """A training that is broken off and taken up again ends with the same weights.
+
+    What prepare or an update leaves behind must be in the state: a buffer (register_buffer), a
+    parameter, or get_extra_state and set_extra_state for counters and the like, as tensors, since
+    checkpoints hold no pickled objects. All optimisers stand in self.optimizers.
+    """
+    training = of.trained(KINDS[0])
+    again = of.trainer(KINDS[0])
+    if not again.load_checkpoint(training.checkpoint):
+        raise Failure("its checkpoint cannot be read without unpickling objects")
+    with attempt("after it is taken up again"), undisturbed():
+        while again.done < again.total:
+            again.step()
+    for name, one, other in (
+        ("method", training.method, again.method),
+        ("moving average", training.trainer.average.network, again.average.network),
+    ):
+        if not same(one.state_dict(), other.state_dict()):
+            raise Failure(f"the {name} differs at the end from that of an unbroken training")
+
+
+def reloads(of: Candidate) -> None:
+    """The saved model makes the images that the trained one makes.
+
+    A model is the moving average of the weights of self.generator, and nothing else: synthesize
+    must use self.generator (not another name for it), and what it needs beside must follow from the
+    parameters of the constructor, or be a buffer of the generator. Nothing else outlives the
+    process that trained: no plain attribute, none of the class, no variable of the module.
+    """
+    tasks, wanted = [], []
+    for scaling, training in of.each():
+        folder = of.folder / f"model-{scaling}"
+        training.trainer.write(folder)
+        given = training.test().condition
+        averaged = with_generator(training.method, training.trainer.average.network, SAMPLING)
+        with undisturbed(), training.arithmetic(given):
+            image = averaged(given, training.random(given)).clone()
+        tasks.append(fresh.task_of(training, folder, given))
+        wanted.append((scaling, image, given.mask))
+    for (scaling, image, mask), made in zip(wanted, fresh.images_of(tasks), strict=True):
+        if isinstance(made, str):
+            raise Failure(f"{scaling}: the saved model in a process of its own: {made}")
+        if not (off := change(image, made, mask)) < ROUNDING:
+            raise Failure(
+                f"{scaling}: images of the saved model, made in a process of its own, are off by "
+                f"{off:.2g} of their sd"
+            )
