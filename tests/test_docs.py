@@ -18,6 +18,7 @@ from relad.study.paths import REPOSITORY
 from tests.helpers.heads import empty_heads
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "results/README.md", "CHANGELOG.md")
+DOCUMENTS += ("docs/study/README.md",)
 DOCUMENTS += tuple(sorted(f"docs/{file.name}" for file in (REPOSITORY / "docs").glob("*.md")))
 
 
