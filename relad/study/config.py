@@ -376,12 +376,17 @@ def _resolve_models(methods: Mapping[str, Any]) -> dict[str, Any]:
 def _resolve_validation(config: dict[str, Any]) -> None:
     """Give every method the sampling that validates its trainings, ``validated_by``: one sample.
 
-    None where it changes nothing: of a method that is not sampled, or with nobody to validate.
+    No more of it than tells weights apart, so that another number of steps or samples, or another
+    temperature, trains nothing again. None where it changes nothing: of a method that is not
+    sampled, or with nobody to validate.
     """
-    somebody = config["training"]["validation"]["subjects"]
+    wanted = config["training"]["validation"]
     for entry in config["methods"].values():
-        sampling = of_method(config, entry) if somebody else None
-        entry["validated_by"] = sampling and replace(sampling, samples=1).name
+        sampling = of_method(config, entry) if wanted["subjects"] else None
+        if sampling:
+            steps = min(sampling.steps, wanted["steps"])
+            sampling = replace(sampling, steps=steps, samples=1, temperature=1.0)
+        entry["validated_by"] = sampling and sampling.name
 
 
 def _resolve_overrides(config: dict[str, Any], *, file: str | Path) -> None:

@@ -186,7 +186,7 @@ class Trainer:
         if not self.validation_pairs or not due:
             return None
         started = time.perf_counter()
-        sampling = validation.sampling_of(self.method, self.entry.validated_by, wanted.steps)
+        sampling = validation.sampling_of(self.method, self.entry.validated_by)
         synthesize = validation.with_generator(self.method, self.average.network, sampling)
         with autocast(self.device, self.options.precision):
             psnr = validation.mean_psnr(

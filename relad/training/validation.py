@@ -89,15 +89,15 @@ def mean_psnr(
     return mean if math.isfinite(mean) else -math.inf
 
 
-def sampling_of(method: Method, validated_by: str | None, most: int | None) -> Sampling:
-    """One sample as the method's are drawn, in at most so many steps where these still tell.
+def sampling_of(method: Method, validated_by: str | None) -> Sampling:
+    """What weights of a method are chosen by, in as many steps as it takes to tell anything.
 
     ``validated_by`` is None of a method that no study samples: one evaluation.
     """
     sampling = Sampling.parse(validated_by) if validated_by else Sampling("regression", 1)
-    if most is None:
+    if sampling.sampler == "regression":
         return sampling
-    return replace(sampling, steps=min(sampling.steps, max(most, method.least_validation_steps)))
+    return replace(sampling, steps=max(sampling.steps, method.least_validation_steps))
 
 
 def with_generator(method: Method, generator: torch.nn.Module, sampling: Sampling):  # type: ignore[no-untyped-def]

@@ -440,6 +440,7 @@ def test_training_reads_what_trains_and_no_label(raw: dict[str, Any]) -> None:
 
 def test_weights_are_chosen_by_the_sampling_that_is_used(raw: dict[str, Any]) -> None:
     """An arm that samples its base's models otherwise leaves their training as it is."""
+    raw["training"]["validation"]["steps"] = 8
     raw["sampling"] = {"sampler": "heun", "steps": 7, "samples": 3, "temperature": 1.5}
     study = config.resolve(raw)
 
@@ -447,20 +448,21 @@ def test_weights_are_chosen_by_the_sampling_that_is_used(raw: dict[str, Any]) ->
         name = study["methods"][method]["trained_as"]
         return of_job(step, study, method=name).methods[name].validated_by
 
-    assert validated_by("rela") == validated_by("rela", "search") == "heun-7-t1.5"
-    assert validated_by("rectified-flow") == "euler-25-t1.5"
+    assert validated_by("rela") == validated_by("rela", "search") == "heun-7"
+    assert validated_by("rectified-flow") == "euler-8"
     assert study["methods"]["rectified-flow-sampled"]["trained_as"] == "rectified-flow"
-    assert validated_by("rectified-flow-sampled") == "euler-25-t1.5"
+    assert validated_by("rectified-flow-sampled") == "euler-8"
 
 
 def test_a_training_that_no_sampling_changes_is_not_told_of_one(raw: dict[str, Any]) -> None:
-    trainings = []
-    for steps in (5, 6):
-        raw["sampling"] = {"sampler": "ddim", "steps": steps}
+    raw["training"]["validation"]["steps"] = 8
+    trainings = {}
+    for steps in (7, 8, 9):
+        raw["sampling"] = {"sampler": "ddim", "steps": steps, "temperature": 1 + steps / 10}
         study = config.resolve(raw)
-        trainings.append({m: of_job("train", study, method=m) for m in study["methods"]})
-    other = {m for m in trainings[0] if trainings[0][m] != trainings[1][m]}
-    assert {"rela", "ddpm"} <= other
+        trainings[steps] = {m: of_job("train", study, method=m) for m in study["methods"]}
+    other = {m for m in trainings[7] if trainings[7][m] != trainings[8][m]}
+    assert {"rela", "ddpm"} <= other and trainings[8] == trainings[9]
     assert not {"unet", "pix2pix", "template", "rela-paper", "rectified-flow"} & other
     raw["training"]["validation"]["subjects"] = 0
     assert of_job("train", config.resolve(raw), method="rela").methods["rela"].validated_by is None

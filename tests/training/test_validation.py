@@ -132,21 +132,21 @@ def test_a_stopped_training_remembers_its_best(packed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("prediction", "validated_by", "most", "used"),
+    ("prediction", "validated_by", "used"),
     [
-        ("sample", "dpmpp-3-t1.5", None, "dpmpp-3-t1.5"),
-        ("sample", "dpmpp-3", 2, "dpmpp-2"),
-        ("sample", "dpmpp-3", 4, "dpmpp-3"),
-        ("sample", "regression-1", 4, "regression-1"),
-        ("sample", None, None, "regression-1"),
+        ("sample", "dpmpp-3", "dpmpp-3"),
+        ("sample", "regression-1", "regression-1"),
+        ("epsilon", "regression-1", "regression-1"),
+        ("sample", None, "regression-1"),
         # One step from pure noise is 48 times the error of eps_hat, whatever the weights.
-        ("epsilon", "ddim-12", 1, "ddim-10"),
+        ("epsilon", "ddim-1", "ddim-10"),
+        ("epsilon", "ddim-12", "ddim-12"),
     ],
 )
 def test_weights_are_judged_as_they_are_sampled(
-    packed, monkeypatch, prediction, validated_by, most, used
+    packed, monkeypatch, prediction, validated_by, used
 ):
-    part = settings(validation={"subjects": 1, "every": 1, "steps": most})
+    part = settings(validation={"subjects": 1, "every": 1})
     part["methods"]["rela"]["params"] |= {"prediction": prediction, "clip_sample": 1.0}
     part["methods"]["rela"]["validated_by"] = validated_by
     one = trainer(PackedDataset(packed), "rela", part, fold=0, seed=0)
