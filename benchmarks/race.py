@@ -73,7 +73,7 @@ def trainer(
         **settings["training"],
         "updates": updates,
         "scaling": contestant["scaling"],
-        "validation": {"subjects": subjects, "every": every, "steps": None},
+        "validation": {"subjects": subjects, "every": every},
     }
     entry = {**contestant["entry"], "validated_by": f"ddim-{contestant['steps']}"}
     part = {"methods": {name: entry}, "training": training}

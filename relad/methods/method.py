@@ -54,8 +54,7 @@ class Method(nn.Module, ABC):
     #: False for a floor that is to know nothing of the person but the outline of the brain.
     reads_mri: bool = True
 
-    #: Fewest sampling steps whose images tell one set of weights from another in validation;
-    #: `training.validation.steps` allows as many.
+    #: Fewest sampling steps whose images tell one set of weights from another in validation.
     least_validation_steps: int = 1
 
     generator: nn.Module

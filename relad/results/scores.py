@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from relad.data.overlap import listed
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
 from relad.results.metrics import METRICS, metrics_in, regions, require_possible
@@ -290,10 +291,9 @@ def _odd(first: set[tuple[str, ...]], second: set[tuple[str, ...]], cohort: str)
     if subjects:
         tracer = min(subjects)[0]
         odd = sorted(subject for of, subject in subjects if of == tracer)
-        shown = f"{', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}"
-        return f"on the same subjects of {cohort} ({tracer}): {shown}"
+        return f"on the same subjects of {cohort} ({tracer}): {listed(odd)}"
     models = sorted({test[2:] for test in first ^ second})
-    told = ", ".join(f"fold {fold} seed {seed}" for fold, seed in models[:5])
+    told = listed([f"fold {fold} seed {seed}" for fold, seed in models])
     return f"with the same folds and seeds in {cohort}: {told}"
 
 

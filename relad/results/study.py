@@ -14,6 +14,7 @@ import pandas as pd
 
 from relad.cli import add_settings
 from relad.data.dataset import PackedDataset
+from relad.data.overlap import listed
 from relad.errors import ReladError
 from relad.results.records import (
     Synthesis,
@@ -112,7 +113,7 @@ class Study:
                 if known := sorted(tested & set(model.subjects[part])):
                     raise ReladError(
                         f"{model.method} was tested on people it was trained with ({part}): "
-                        f"{', '.join(known[:5])}{', ...' if len(known) > 5 else ''}",
+                        f"{listed(known)}",
                         file=model.folder / TRAINING_RECORD,
                         hint="synthesise and evaluate again with this model, or give the models "
                         "that were tested",
@@ -138,7 +139,7 @@ class Study:
             return ""
         runs = ["cohort", "fold", "method", "seed"]
         row = ["subject", "tracer", "region", "metric", "value"]
-        hashes = pd.util.hash_pandas_object(scores[row].astype(str), index=False)
+        hashes = pd.util.hash_pandas_object(scores[row], index=False)
         content = hashes.groupby([scores[key] for key in runs], observed=True)
         same = content.agg(lambda parts: hash(tuple(sorted(parts)))).reset_index(name="hash")
         found: dict[tuple[str, str], list[str]] = {}

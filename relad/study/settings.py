@@ -225,7 +225,6 @@ class Folds:
 class Validation:
     subjects: int
     every: int
-    steps: int | None
 
 
 @dataclass(frozen=True)
