@@ -61,6 +61,17 @@ def test_simulated_data_says_so_and_real_data_does_not(study, draw, name):
     assert draw(study, result).get_suptitle() == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "people"), [(Kind.REAL, ""), (Kind.HYBRID, "REAL MRI, SIMULATED PET; ")]
+)
+def test_people_are_told_from_what_the_methods_learnt_from(study, kind, people):
+    """Simulated models make simulated PET of them, and no phantoms."""
+    for dataset in study.packed.values():
+        dataset.kind = kind
+    title = panels.draw(study, entry("figure", "panels_external")).get_suptitle()
+    assert title == f"{people}METHODS TRAINED ON {Kind.SIMULATED.note}"
+
+
 def test_a_method_keeps_its_colour_when_others_are_left_out():
     colours = style.method_colours(typed(ResultSettings, make_settings()))
     assert list(colours) == ["rela", "unet", "template", "rela-no-t1w"]
