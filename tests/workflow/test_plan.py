@@ -153,7 +153,8 @@ def test_tune_searches_every_method_that_has_a_space_in_every_fold(study: Study)
 
 def test_a_changed_space_searches_that_method_again(study: Study) -> None:
     space = study.repository / "config/search.yaml"
-    edit(space, "low: 0.1, high: 10.0", "low: 0.2, high: 10.0")
+    lr = "\nrela:\n  lr: {type: float, low: "
+    edit(space, f"{lr}5.0e-5", f"{lr}6.0e-5")
     assert "Nothing to be done" in study.plan("all").output
     study.fill_with_nothing("tune")
     # Of a rule that is asked for by name, Snakemake misses the benchmark too.
@@ -161,7 +162,7 @@ def test_a_changed_space_searches_that_method_again(study: Study) -> None:
     benchmark.parent.mkdir(parents=True)
     benchmark.touch()
     assert "Nothing to be done" in study.plan("tune").output
-    edit(space, "low: 0.2, high: 10.0", "low: 0.3, high: 10.0")
+    edit(space, f"{lr}6.0e-5", f"{lr}7.0e-5")
     assert study.plan("tune").of("Searching parameters of") == ["rela, fold 0"]
 
 
