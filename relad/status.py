@@ -24,12 +24,22 @@ class Modality(StrEnum):
     FLAIR = "FLAIR"
 
 
+#: Between the kind of people and the less real one that methods learnt from.
+_LEARNT = ", learnt from "
+
+
 class Kind(StrEnum):
-    """What data are; ``hybrid`` is simulated PET of people whose MRI is real."""
+    """What data are; ``hybrid`` is simulated PET of people whose MRI is real.
+
+    What was measured of people by methods that learnt from less real ones is of a kind of its own.
+    """
 
     REAL = "real"
     HYBRID = "hybrid"
     SIMULATED = "simulated"
+    REAL_FROM_HYBRID = "real, learnt from hybrid"
+    REAL_FROM_SIMULATED = "real, learnt from simulated"
+    HYBRID_FROM_SIMULATED = "hybrid, learnt from simulated"
 
     @classmethod
     def of_scans(cls, scans: Iterable[tuple[str, bool]]) -> Kind:
@@ -42,9 +52,20 @@ class Kind(StrEnum):
         """Kind of what was made from several data: the least real of them."""
         return max(kinds, key=[cls.REAL, cls.HYBRID, cls.SIMULATED].index)
 
+    @classmethod
+    def of_results(cls, people: Kind, learnt: Kind) -> Kind:
+        """Kind of what was measured of people, by methods that learnt from data of a kind."""
+        if cls.of_parts([people, learnt]) is people:
+            return people
+        return cls(f"{people}{_LEARNT}{learnt}")
+
     @property
     def note(self) -> str:
         """What must stand on the face of all that shows such data; empty for real ones."""
+        people, learnt, kind = self.partition(_LEARNT)
+        if learnt:
+            notes = Kind(people).note, f"METHODS TRAINED ON {Kind(kind).note}"
+            return "; ".join(filter(None, notes))
         return {
             Kind.REAL: "",
             Kind.HYBRID: "REAL MRI, SIMULATED PET",

@@ -55,6 +55,34 @@ def test_the_note_names_each_kind_once_and_nothing_of_real_data() -> None:
     )
 
 
+PHANTOMS, TRAINED = Kind.SIMULATED.note, "METHODS TRAINED ON "
+
+
+@pytest.mark.parametrize(
+    ("people", "learnt", "kind", "note"),
+    [
+        (Kind.REAL, Kind.REAL, Kind.REAL, ""),
+        (Kind.REAL, Kind.HYBRID, "real, learnt from hybrid", f"{TRAINED}REAL MRI, SIMULATED PET"),
+        (Kind.REAL, Kind.SIMULATED, "real, learnt from simulated", f"{TRAINED}{PHANTOMS}"),
+        (Kind.HYBRID, Kind.REAL, Kind.HYBRID, Kind.HYBRID.note),
+        (Kind.HYBRID, Kind.HYBRID, Kind.HYBRID, Kind.HYBRID.note),
+        (
+            Kind.HYBRID,
+            Kind.SIMULATED,
+            "hybrid, learnt from simulated",
+            f"REAL MRI, SIMULATED PET; {TRAINED}{PHANTOMS}",
+        ),
+        (Kind.SIMULATED, Kind.REAL, Kind.SIMULATED, PHANTOMS),
+        (Kind.SIMULATED, Kind.SIMULATED, Kind.SIMULATED, PHANTOMS),
+    ],
+)
+def test_people_are_told_from_less_real_ones_that_methods_learnt_from(
+    people: Kind, learnt: Kind, kind: str, note: str
+) -> None:
+    assert Kind.of_results(people, learnt) == kind
+    assert Kind.of_results(people, learnt).note == note
+
+
 def test_people_of_different_kinds_are_no_cohort() -> None:
     assert kind_of([subject("A", pet=True), subject("B", pet=True)]) is Kind.HYBRID
     with pytest.raises(ReladError, match=r"hybrid: A; real: B\) -- make a cohort of each"):

@@ -130,9 +130,9 @@ def kinds_told(runs: Iterable[Run]) -> Iterator[tuple[str, Kind]]:
 def kinds_of(runs: Iterable[Run]) -> dict[str, Kind]:
     """Cohort -> kind of what is shown of it, of its scans and of the models applied to them."""
     found: dict[str, list[Kind]] = {}
-    for cohort, kind in kinds_told(runs):
+    for cohort, kind in kinds_told(runs):  # what was packed comes first
         found.setdefault(cohort, []).append(kind)
-    return {cohort: Kind.of_parts(kinds) for cohort, kinds in found.items()}
+    return {c: Kind.of_results(kinds[0], Kind.of_parts(kinds)) for c, kinds in found.items()}
 
 
 @dataclass(frozen=True)

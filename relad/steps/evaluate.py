@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
         out,
         rows,
         dataset,
-        kind=Kind.of_parts([dataset.kind, synthesis.kind]),
+        kind=Kind.of_results(dataset.kind, synthesis.kind),
         settled=settled,
         left_out=synthesis.left_out,
         untrained=synthesis.untrained,
@@ -251,7 +251,7 @@ def evaluate(
         Where a synthetic image is missing, unreadable or on another grid than the real one, or a
         value is not a number.
     """
-    kind = Kind.of_parts([dataset.kind, synthesis.kind])
+    kind = Kind.of_results(dataset.kind, synthesis.kind)
     for index, k in compared_pairs(synthesis, dataset):
         subject, tracer = dataset.subjects[index]["subject"], dataset.tracers[k]
         if only is not None and (subject, tracer) not in only:

@@ -166,7 +166,7 @@ def test_models_of_simulated_data_mark_all_that_shows_them_and_show_no_real_pers
     own = real.copy(tmp_path / "own")
     amend(own.synthesized("study", "unet") / "synthesis.json", kind="simulated")
     accept(own.root / "results")
-    results, note = own.root / "results", Kind.SIMULATED.note
+    results, note = own.root / "results", Kind.REAL_FROM_SIMULATED.note
     publish(own)
     assert f'<p class="banner">{note}</p>' in (results / "report.html").read_text()
     assert note in (results / "paper/paper.tex").read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from relad.cli import main
 from relad.errors import ReladError
-from relad.fileio import read_table, write_json
+from relad.fileio import read_json, read_table, write_json
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.results.metrics import METRICS, compare, mask_of
 from relad.results.metrics.ensemble import crps
@@ -63,6 +63,15 @@ def test_every_row_says_what_its_data_are(tmp_path, kind):
     study = FakeStudy(tmp_path, subjects=4, errors={"unet": 0.2}, kind=kind)
     study.evaluate("study", "unet")
     assert {row["data"] for row in read_table(study.metrics("study", "unet"))} == {kind}
+
+
+def test_rows_tell_people_from_what_the_method_learnt_from(tmp_path):
+    study = FakeStudy(tmp_path, subjects=4, errors={"unet": 0.2}, kind="hybrid")
+    amend(study.synthesized("study", "unet") / "synthesis.json", kind="simulated")
+    study.evaluate("study", "unet")
+    table = study.metrics("study", "unet")
+    assert {row["data"] for row in read_table(table)} == {"hybrid, learnt from simulated"}
+    assert read_json(table.with_suffix(".json"))["kind"] == "hybrid, learnt from simulated"
 
 
 def test_a_tracer_that_the_method_was_not_trained_for_is_not_compared(study, capsys):

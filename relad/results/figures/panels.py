@@ -133,10 +133,8 @@ def draw(study: Study, result: Result) -> Figure | None:
     for block in blocks:
         _draw_block(sheet, block, top, panel, rows, methods, study)
         top -= 2 * (rows.sum() + between)
-    cohorts = {block.cohort for block in blocks}
-    made = study.scores.loc[study.scores["cohort"].isin(cohorts), "data"].unique()
-    people = [study.packed[cohort].kind for cohort in cohorts]
-    style.stamp(figure, made, people=people, y=1 - style.GAP / height)
+    shown = study.scores["cohort"].isin([block.cohort for block in blocks])
+    style.stamp(figure, study.scores.loc[shown, "data"].unique(), y=1 - style.GAP / height)
     return figure
 
 

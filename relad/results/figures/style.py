@@ -289,20 +289,12 @@ def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
     )
 
 
-def stamp(
-    figure: Figure, kinds: Iterable[str], *, people: Iterable[Kind] | None = None, **place: float
-) -> None:
+def stamp(figure: Figure, kinds: Iterable[str], **place: float) -> None:
     """Write on the figure's face what must not be overlooked of the kinds of data it shows.
 
-    ``people``: the kinds of those whose own images it shows. What methods made of them may be less
-    real than they are, by what these learnt from. ``place``: where its top is, if no layout sees to
-    it.
+    ``place``: where its top is, if no layout sees to it.
     """
-    told, own = set(map(Kind, kinds)), set(people or ())
-    note = note_of(own or told)
-    if own and (learnt := note_of(told - own)):
-        note = "; ".join(filter(None, [note, f"METHODS TRAINED ON {learnt}"]))
-    if note:
+    if note := note_of(map(Kind, kinds)):
         figure.suptitle(note, **_STAMP, **place)
 
 

@@ -62,14 +62,13 @@ def test_simulated_data_says_so_and_real_data_does_not(study, draw, name):
 
 
 @pytest.mark.parametrize(
-    ("kind", "people"), [(Kind.REAL, ""), (Kind.HYBRID, "REAL MRI, SIMULATED PET; ")]
+    ("draw", "name"), [(panels.draw, "panels_external"), (distributions.draw, "distributions")]
 )
-def test_people_are_told_from_what_the_methods_learnt_from(study, kind, people):
-    """Simulated models make simulated PET of them, and no phantoms."""
-    for dataset in study.packed.values():
-        dataset.kind = kind
-    title = panels.draw(study, entry("figure", "panels_external")).get_suptitle()
-    assert title == f"{people}METHODS TRAINED ON {Kind.SIMULATED.note}"
+def test_people_are_told_from_what_the_methods_learnt_from(study, draw, name):
+    """Simulated models make simulated PET of real heads, and no phantoms of these."""
+    kind = Kind.HYBRID_FROM_SIMULATED
+    study.scores["data"] = str(kind)
+    assert draw(study, entry("figure", name)).get_suptitle() == kind.note
 
 
 def test_a_method_keeps_its_colour_when_others_are_left_out():
