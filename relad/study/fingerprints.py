@@ -45,6 +45,7 @@ PLUMBING = frozenset(
 _SHARED = frozenset({"site-packages", "dist-packages"})
 
 
+@cache
 def file_of(module: str, root: Path) -> Path | None:
     """Source file of a module below ``root``; None for a name that is no module there."""
     stem = root.joinpath(*module.split("."))
@@ -119,9 +120,11 @@ def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
     queue = list(modules)
     while queue:
         for name in _with_parents(queue.pop()):
+            if name in found or name in PLUMBING:
+                continue
             place = roots.get(name.partition(".")[0])
             file = file_of(name, place) if place else None
-            if file is not None and name not in found and name not in PLUMBING:
+            if file is not None:
                 found[name] = file
                 imported = _imported(name, file)
                 queue += imported

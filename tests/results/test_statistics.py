@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from relad.results.statistics import (
     _detectable,
@@ -88,6 +89,13 @@ def test_holm_never_exceeds_one():
 
 def test_holm_over_63_comparisons_of_ten_subjects_decides_nothing():
     assert holm([2 / 2**10] * 63)[0] == pytest.approx(0.123, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 13])
+def test_holm_is_that_of_statsmodels(n):
+    p = np.random.default_rng(n).uniform(0, 0.2, n).round(2)  # ties too
+    expected = multipletests(p, method="holm")[1] if n else p
+    np.testing.assert_allclose(holm(p), expected, rtol=1e-12)
 
 
 def test_holm_refuses_what_is_no_p_value():
