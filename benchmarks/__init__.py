@@ -10,6 +10,8 @@
                               tracers, and what seeds change
 ``benchmarks.cpu``            cost of training and sampling on this machine's CPU, against the
                               release's step in MONAI parts
+``benchmarks.evidence``       what metrics, tables, figures and page of many people and
+                              methods cost, from synthetic PET
 ``benchmarks.gpu``            agreement, cost and profile of the methods on a GPU at the paper's
                               size
 ``benchmarks.heads``          real heads through preprocessing: who is kept, how right it is,

@@ -10,6 +10,9 @@ the configuration gives as ``source``. It holds
     the standard library must do.
 ``read(source, collections)``
     Everything there is, as :class:`relad.cohort.images.Contents`.
+``named(entry)``
+    The name by which all that was made of the cohort knows it already, or None, and the file that
+    tells it; where this is not there, it has none yet.
 ``has_ceiling(entry)``
     Whether it is known what anatomy determines of its PET, see `relad ceiling`; where this is not
     there, it is not.
@@ -118,11 +121,19 @@ def cohort_subjects(name: str, entry: Mapping[str, Any]) -> list[str]:
     Raises
     ------
     ReladError
-        Where the source cannot be read or holds nobody.
+        Where the source cannot be read or holds nobody, or knows the cohort by another name.
     """
-    labels, where = load_source(entry["source"]).subjects(entry)
+    source = load_source(entry["source"])
+    labels, where = source.subjects(entry)
     if not labels:
         raise ReladError(f"cohort {name!r} has no subjects", file=where)
+    known, file = source.named(entry) if hasattr(source, "named") else (None, where)
+    if known not in (None, name):
+        raise ReladError(
+            f"cohorts.{name} is a cohort of the name {known!r}",
+            file=file,
+            hint=f"write cohorts.{known}: rows, tables and models name it so",
+        )
     return labels
 
 

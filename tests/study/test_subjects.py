@@ -12,6 +12,7 @@ from relad.cohort.sources.phantom import ptids
 from relad.errors import ReladError
 from relad.study.paths import REPOSITORY
 from relad.study.subjects import bids_label, check_counts, cohort_subjects
+from tests.helpers.packing import write_packed
 
 
 def test_label_keeps_the_whole_identifier():
@@ -109,3 +110,11 @@ def test_a_cohort_too_small_for_its_study_is_refused(people, folds, validation, 
         return
     with pytest.raises(ReladError, match=rf"{said}.*cannot be used: S1 \(no FLAIR\)"):
         check_counts("c", people, **arguments)
+
+
+def test_a_packed_cohort_keeps_its_name(tmp_path):
+    """Else hours of training end in tables that do not know its rows."""
+    entry = {"source": "packed", "path": str(write_packed(tmp_path / "elsewhere", cohort="toy"))}
+    assert cohort_subjects("toy", entry) == [f"S{i:03d}" for i in range(6)]
+    with pytest.raises(ReladError, match=r"dataset\.json: cohorts\.mine is .*'toy' -- write coh"):
+        cohort_subjects("mine", entry)

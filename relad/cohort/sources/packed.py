@@ -23,10 +23,22 @@ def subjects(entry: Mapping[str, Any]) -> tuple[list[str], Path]:
     ), table
 
 
+def named(entry: Mapping[str, Any]) -> tuple[str | None, Path]:
+    """See :mod:`relad.study.subjects`."""
+    told, file = _dataset(entry)
+    return told.get("cohort"), file
+
+
 def has_ceiling(entry: Mapping[str, Any]) -> bool:
     """See :mod:`relad.study.subjects`."""
+    told, _ = _dataset(entry)
+    return told.get("ceiling") is True
+
+
+def _dataset(entry: Mapping[str, Any]) -> tuple[Mapping[str, Any], Path]:
+    """What the cohort says of itself, nothing where it does not, and where it would."""
     file = Path(entry["path"]) / "dataset.json"
-    return file.is_file() and read_object(file).get("ceiling") is True
+    return (read_object(file) if file.is_file() else {}), file
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
