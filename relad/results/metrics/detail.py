@@ -93,7 +93,8 @@ def spectral_ratio(
         Where a grid of this size holds no frequency of the band.
     """
     prediction, truth = checked(prediction, truth, mask, data_range)
-    axes = [fft.fftfreq(n, d) for n, d in zip(truth.shape, voxel_mm, strict=True)]
+    *axes, half = zip(truth.shape, voxel_mm, strict=True)  # real images have half a spectrum
+    axes = [*(fft.fftfreq(n, d) for n, d in axes), fft.rfftfreq(*half)]
     k = np.sqrt(sum(np.square(axis) for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
     low, high = band
     kept = (k >= low) & (k < high)
@@ -103,7 +104,7 @@ def spectral_ratio(
     if _constant(truth, mask):
         return math.nan
     powers = [
-        np.square(fft.ifftn(fft.fftn(image) * kept).real[mask]).sum()
+        np.square(fft.irfftn(fft.rfftn(image) * kept, s=image.shape)[mask]).sum()
         for image in extended(mask, prediction, truth)
     ]
     return float(powers[0] / powers[1])
@@ -122,16 +123,15 @@ def spectral_power(*images: Any, **where: Any) -> float:
 def extended(mask: np.ndarray, *images: np.ndarray) -> list[np.ndarray]:
     """Images (x, y, z) whose voxels outside the mask are those of the nearest voxel inside."""
     nearest = _nearest_inside(np.ascontiguousarray(mask, dtype=bool).tobytes(), mask.shape)
-    return [image[nearest] for image in images]
+    return [image.take(nearest) for image in images]
 
 
 @lru_cache(maxsize=1)  # HFEN and every band ask for the same mask in turn
-def _nearest_inside(mask: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Index of the voxel inside that is nearest to each, counted in voxels: a grid's are cubes."""
+def _nearest_inside(mask: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Flat index of the voxel inside that is nearest to each, in voxels: a grid's are cubes."""
     inside = np.frombuffer(mask, dtype=bool).reshape(shape)
-    return tuple(
-        ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    )
+    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return np.ravel_multi_index(tuple(nearest), shape)
 
 
 def _constant(image: np.ndarray, mask: np.ndarray) -> bool:
