@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from relad import orphans
 from relad.errors import ReladError
 from relad.fileio import read_json
 from relad.study.paths import REPOSITORY
@@ -56,6 +58,7 @@ def run_tests(root: Path, tests: Sequence[str], limit: float | None = None) -> s
 
 def _pytest(root: Path, tests: Sequence[str]) -> None:
     """Be ``python -m pytest`` in a copy of the repository, as far as it matters."""
+    orphans.end_with(os.getppid(), signal.SIGKILL)  # the server, which ends with who started it
     os.chdir(root)
     # Nothing of the checkout, from which this very function came.
     for name in list(sys.modules):
