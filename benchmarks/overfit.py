@@ -89,6 +89,7 @@ def row(
     volumes = Volumes(data, channels, device)
     batch = volumes.batch(pairs[:1], scaling)
     method = make(who, device=device)
+    method.prepare([batch])  # all the data there are
 
     def judge() -> float:
         method.eval()

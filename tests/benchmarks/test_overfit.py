@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from baselines.template import MeanTemplate
 from benchmarks import overfit
 from relad.methods.method import Method
 from relad.study.paths import REPOSITORY
@@ -48,6 +49,26 @@ def test_a_run_that_was_killed_goes_on_where_it_stood(packed, tmp_path, capsys, 
     monkeypatch.setattr(overfit, "fingerprint", lambda module: f"other {module}")
     assert overfitted(packed, tmp_path, "template") == 0
     assert begun[3:] == ["template"], "its code has changed"
+
+
+def test_a_method_looks_at_the_pair_before_it_is_taught(packed, tmp_path, monkeypatch):
+    """As before every training: what is preconditioned has its spectrum from there."""
+    seen = []
+
+    class Looking(MeanTemplate):
+        def prepare(self, batches):
+            seen.extend(("looks", len(batch.pet)) for batch in batches)
+
+        def update(self, batch, *, progress, random):
+            seen.append(("is taught", len(batch.pet)))
+            return super().update(batch, progress=progress, random=random)
+
+    def made(who, *, device):
+        return Looking(inputs=4, tracers=3)
+
+    monkeypatch.setattr(overfit, "make", made)
+    assert overfitted(packed, tmp_path, "template") == 0
+    assert seen == [("looks", 1), ("is taught", 1)]
 
 
 def test_every_method_of_the_study_is_tried(packed, tmp_path, monkeypatch):
