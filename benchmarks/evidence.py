@@ -37,6 +37,8 @@ from relad.study.paths import REPOSITORY
 
 #: Of the noise that tells people apart, in packed units.
 NOISE = 0.05
+#: Of the regressions, in voxels: what they cost and reach is not asked.
+STRIDE = 4
 #: Made anew, below results/.
 MADE = ("metrics", "tables", "figures", "paper", "report.html")
 STEPS = ("evaluate", "tables", "figures", "report", "paper")
@@ -89,7 +91,7 @@ def methods_of(count: int) -> dict[str, Any]:
     found = {"template": known["template"]}
     for i, ridge in enumerate(ridges, start=1):
         entry = known["subject-template"]
-        params = {**entry["params"], "ridge": float(ridge)}
+        params = {**entry["params"], "ridge": float(ridge), "stride": STRIDE}
         found[f"ridge-{i}"] = {**entry, "label": f"Ridge {i}", "family": "regression"}
         found[f"ridge-{i}"]["params"] = params
     return found

@@ -116,6 +116,19 @@ def test_tests_that_fail_without_a_fault_are_refused(monkeypatch, tmp_path) -> N
         mutants.main(["--results", str(tmp_path / "results.json"), "--only", FAULTS[0].name])
 
 
+def test_who_has_just_run_the_tests_need_not_run_them_again(monkeypatch, tmp_path) -> None:
+    planted = []
+
+    def run_tests(root, tests, limit=None):
+        planted.append(tests)
+        return "tests/a.py::test"
+
+    monkeypatch.setattr(running, "run_tests", run_tests)
+    given = ["--results", str(tmp_path / "results.json"), "--only", FAULTS[0].name]
+    assert mutants.main([*given, "--tests-pass"]) == 0
+    assert planted == [FAULTS[0].tests]
+
+
 def test_faults_that_cannot_be_tried_do_not_keep_others_from_it(monkeypatch, tmp_path, capsys):
     file, tests = "relad/imaging/psnr.py", ("tests/a.py",)
     faults = [Fault(name, "", file, old, "x", tests) for name, old in (("a", "no"), ("b", "math."))]
