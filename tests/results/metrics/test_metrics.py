@@ -62,6 +62,14 @@ def test_a_region_is_that_part_of_the_brain() -> None:
     assert mask_of(BRAIN, brain, AFFINE) is brain
 
 
+def test_a_region_of_the_persons_own_ends_where_the_brain_does():
+    brain = np.zeros(SHAPE, bool)
+    brain[2:, :, 2:] = True
+    own = np.zeros(SHAPE, bool)
+    own[:5, 1:4] = True
+    np.testing.assert_array_equal(mask_of("mine", brain, AFFINE, {"mine": own}), brain & own)
+
+
 @pytest.mark.parametrize(
     ("metric", "possible", "impossible"),
     [
