@@ -11,7 +11,7 @@ from torch import nn
 
 from baselines.patchgan import PatchGAN3d, gan_loss, tracer_maps
 from baselines.pix2pix import Pix2Pix, UNetGenerator
-from baselines.resnet import ResNetGenerator, TracerNorm
+from baselines.resnet import Residual, ResNetGenerator, TracerNorm
 from baselines.resvit import ART, ResViT, ResViTGenerator
 from relad.data.batch import Batch
 
@@ -297,6 +297,14 @@ def test_parameters_of_the_cnn_and_of_resvit_are_the_published_ones_in_3d():
     resvit = ResViTGenerator(2, **options, **vit)
     expected += 2 * published_art(4, 24, 24, 3, norm=norm) + published_vit(24, 3)
     assert count(resvit) == expected
+
+
+def test_what_a_block_makes_is_added_to_what_it_is_given():
+    block, x = Residual(4, TRACERS), torch.randn(2, 4, 5, 6, 7)
+    with torch.no_grad():
+        for weights in block.parameters():
+            weights.zero_()
+    torch.testing.assert_close(block(x, torch.tensor([0, 2])), x)
 
 
 def test_receptive_field_of_a_patch_is_70_voxels_by_its_gradient():
