@@ -214,6 +214,12 @@ def test_what_is_missing_is_named_and_nothing_written(study, tmp_path, capsys):
     assert not (own.root / "results" / "paper").exists()
 
 
+def test_a_number_that_no_table_has_stops_latex_also_where_none_is_here(study):
+    numbers = (study.root / "results" / "paper" / "numbers.tex").read_text()
+    otherwise = numbers.partition(r"\csname relad@#1\endcsname\else")[2]
+    assert otherwise.lstrip().startswith(r"\PackageError{relad}{No table has the number #1}")
+
+
 def test_everything_cited_is_in_the_bibliography():
     bibliography = (REPOSITORY / "relad/results/paper/references.bib.j2").read_text()
     keys = re.findall(r"^@\w+\{(\w+),", bibliography, re.MULTILINE)
