@@ -57,15 +57,16 @@ def fill_up(source: Path, out: Path, people: int) -> PackedDataset:
     out.mkdir(parents=True)
     of = np.arange(people) % len(data)
     mask = np.asarray(data.mask)[of]
-    volumes = {"mri": np.asarray(data.mri)[of], "pet": np.asarray(data.pet)[of]}
-    for name, old in volumes.items():
+    volumes = {"mask": mask}
+    for name, old in (("mri", np.asarray(data.mri)[of]), ("pet", np.asarray(data.pet)[of])):
         noise = random.normal(0, NOISE, old.shape).astype(old.dtype)
-        np.save(out / f"{name}.npy", np.where(mask[:, None], (old + noise).clip(-1, 1), old))
-    np.save(out / "mask.npy", mask)
+        volumes[name] = np.where(mask[:, None], (old + noise).clip(-1, 1), old)
+    for name, volume in volumes.items():
+        np.save(out / f"{name}.npy", volume)
     listed = [row for row in read_table(source / "subjects.tsv") if row["included"] == "yes"]
     rows = [
         {**listed[k], "subject": f"P{i:04d}", "index": i}
-        | {"mri_sha256": hashlib.sha256(f"P{i}".encode()).hexdigest()[:16]}
+        | {"mri_sha256": hashlib.sha256(volumes["mri"][i].tobytes()).hexdigest()[:16]}
         for i, k in enumerate(of)
     ]
     write_table(out / "subjects.tsv", rows, SUBJECT_COLUMNS)

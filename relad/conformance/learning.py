@@ -33,8 +33,6 @@ ROUNDS = ((24, 1.0), (48, 4.0))
 STEPS = 5
 #: Largest error of an image of that pair, as a share of that of what knows nothing of it.
 NEARER = 0.9
-#: Error above which images that are noise tell nothing, nor will in a few more updates; the same.
-NOISY = 2.0
 #: Largest growth of the error where images are still noise: nothing but divergence makes it.
 DIVERGED = 2.0
 
@@ -119,8 +117,6 @@ def fits(of: Candidate) -> None:
         found = pupil.likeness()
         if found.near:
             return
-        if found.is_noise and found.error > NOISY * min(found.limits.values()):
-            break
     if found.is_noise and not found.error > DIVERGED * pupil.untaught:
         raise Skip(f"after {pupil.taught} updates images are still noise, and tell nothing")
     raise Failure(f"{pupil.taught} updates on a pair leave {found}")

@@ -69,9 +69,13 @@ def abdomen() -> np.ndarray:
 
 SCANS = {
     "sphere": lambda: noisy(500.0 * ellipsoid((0, -17, 5), (75, 75, 75))),
+    "noise": lambda: noisy(
+        np.random.default_rng(1).uniform(0, 500, SHAPE) * (np.abs(POINTS) < 70).all(-1)
+    ),
     "abdomen": abdomen,
-    # A rotation by half a turn, as a wrong orientation code makes it.
+    # Rotations by half a turn, as a wrong orientation code makes them.
     "upside down": lambda: head(np.diag([-1.0, 1, -1, 1])),
+    "back to front": lambda: head(np.diag([-1.0, -1, 1, 1])),
 }
 POSED = pose(8, (5, -6, 9))
 
