@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import ast
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from relad.errors import ReladError
+from relad.orphans import is_running
 from relad.study.paths import REPOSITORY
 from tests.mutants import __main__ as mutants
 from tests.mutants import running
@@ -144,6 +148,25 @@ def test_faults_that_cannot_be_tried_do_not_keep_others_from_it(monkeypatch, tmp
     with pytest.raises(ReladError, match="fault 'a': 'no' stands 0 times"):
         mutants.main(["--results", str(tmp_path / "results.json")])
     assert "b: SURVIVES" in capsys.readouterr().err
+
+
+def test_tests_of_a_fault_end_with_who_planted_it(tmp_path) -> None:
+    """Killed outright; else they would run on beside those of the next run, for minutes."""
+    said = tmp_path / "number"
+    test = f"import os, time\ndef test():\n    open({str(said)!r}, 'w').write(str(os.getpid()))\n"
+    (tmp_path / "test_long.py").write_text(test + "    time.sleep(100)\n")
+    script = "import sys; from pathlib import Path; from tests.mutants.running import run_tests\n"
+    script += "if __name__ == '__main__': run_tests(Path(sys.argv[1]), ['test_long.py'])"
+    planter = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=REPOSITORY)
+    until = time.monotonic() + 60
+    while not (said.exists() and said.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    planter.kill()
+    planter.wait()
+    number = int(said.read_text())
+    while is_running(number) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(number)
 
 
 def test_an_unknown_fault_is_refused() -> None:
