@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from inspect import getdoc
 
-from relad.conformance.candidate import Candidate, Failure, Raised, Skip, Unfit, undisturbed
+from relad.conformance.candidate import Candidate, Failure, Raised, Skip, Unfit
 from relad.conformance.checks import CHECKS, resumes
 from relad.conformance.errors import said
+from relad.conformance.watching import undisturbed
 from relad.fileio import scratch_folder
 from relad.study.settings import TrainSettings
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import random as python_random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch import Tensor
 
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
 from relad.conformance.cohort import write_cohort
+from relad.conformance.watching import before_steps, copied, undisturbed, with_gradient
 from relad.data.batch import Batch, Condition
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import KINDS
@@ -286,130 +283,3 @@ class Training:
 
     def arithmetic(self, given: Condition) -> torch.autocast:
         return autocast(given.mri.device, self.trainer.options.precision)
-
-
-# --- what is compared ---------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def change(a: Tensor, b: Tensor, mask: Tensor) -> float:
-    """RMS of b - a over the brain, as a share of the standard deviation of a there."""
-    a, b = a[mask].double(), b[mask].double()
-    difference = float((b - a).square().mean().sqrt())
-    return difference if difference == 0 else difference / float(a.std())
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two states (tensors in dicts and lists) are equal to the bit."""
-    if isinstance(a, Tensor):
-        return isinstance(b, Tensor) and a.shape == b.shape and torch.equal(a, b)
-    if isinstance(a, Mapping):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b)
-
-
-def copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
-
-
-# --- what is watched ----------------------------------------------------------------------------
-
-
-def with_gradient(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    weights = (p for group in optimizer.param_groups for p in group["params"])
-    return [p for p in weights if p.grad is not None]
-
-
-@contextmanager
-def before_steps(look: Any) -> Iterator[None]:
-    """Call ``look(optimizer)`` before every step of every optimiser."""
-    handle = register_optimizer_step_pre_hook(lambda optimizer, *_: look(optimizer))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def put(place: Any, **values: Any) -> Iterator[None]:
-    """Set attributes, and set them back."""
-    before = {name: getattr(place, name) for name in values}
-    try:
-        for name, value in values.items():
-            setattr(place, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(place, name, value)
-
-
-#: What belongs to the whole process -> how it is read, and how it is set.
-PROCESS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "whether gradients are computed": (torch.is_grad_enabled, torch.set_grad_enabled),
-    "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "the number of threads": (torch.get_num_threads, torch.set_num_threads),
-    "whether algorithms are deterministic": (
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
-    ),
-    "the precision of matrix products": (
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-    ),
-    "whether autograd looks for anomalies": (
-        torch.is_anomaly_enabled,
-        torch.autograd.set_detect_anomaly,
-    ),
-}
-
-
-@contextmanager
-def undisturbed() -> Iterator[list[str]]:
-    """Set back what belongs to the process; afterwards the names of what had been changed."""
-    before = {name: read() for name, (read, _) in PROCESS.items()}
-    changed: list[str] = []
-    try:
-        yield changed
-    finally:
-        for name, (read, write) in PROCESS.items():
-            if read() != before[name]:
-                changed.append(name)
-                write(before[name])
-
-
-def global_states() -> dict[str, Any]:
-    """The global random states of PyTorch and NumPy; run-time type checkers draw from Python's."""
-    name, keys, *rest = np.random.get_state()
-    return {
-        "PyTorch": torch.random.get_rng_state(),
-        "NumPy": (name, keys.tolist(), *rest),
-    }
-
-
-@contextmanager
-def global_seed(seed: int) -> Iterator[None]:
-    """Seed the global random states of PyTorch, NumPy and Python; afterwards they are as before."""
-    numpy_state, python_state = np.random.get_state(), python_random.getstate()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            np.random.seed(seed)
-            python_random.seed(seed)
-            yield
-    finally:
-        np.random.set_state(numpy_state)
-        python_random.setstate(python_state)
-
-
-def without_mixing(method: nn.Module) -> None:
-    """Turn off dropout, which draws from the global state, and statistics over the batch."""
-    for module in method.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.p = 0.0
-        elif isinstance(module, nn.MultiheadAttention):
-            module.dropout = 0.0
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = 0.0
-            module.eval()

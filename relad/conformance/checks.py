@@ -10,6 +10,7 @@ from relad.conformance.dependence import evaluations, mri, names, noise, time, t
 from relad.conformance.images import images, new_tracer, odd_sizes, one_mri, one_volume
 from relad.conformance.independence import cuda, global_random, history, neighbours, outline, target
 from relad.conformance.learning import fits, learns, optimizers
+from relad.conformance.processes import shares
 from relad.conformance.updates import (
     builds,
     descends,
@@ -18,7 +19,6 @@ from relad.conformance.updates import (
     reloads,
     repeats,
     resumes,
-    shares,
     trains,
 )
 

@@ -18,9 +18,8 @@ from relad.conformance.candidate import (
     Skip,
     Training,
     Unfit,
-    change,
-    same,
 )
+from relad.conformance.watching import change, same
 from relad.data.batch import Condition
 from relad.data.scaling import KINDS
 from relad.study.sampling import SAMPLERS, Sampling, evaluations_of

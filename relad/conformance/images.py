@@ -7,16 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from relad.conformance.candidate import (
-    GRID,
-    ODD_GRID,
-    Candidate,
-    Failure,
-    Skip,
-    undisturbed,
-)
+from relad.conformance.candidate import GRID, ODD_GRID, Candidate, Failure, Skip
 from relad.conformance.cohort import UNSEEN
 from relad.conformance.errors import attempt
+from relad.conformance.watching import undisturbed
 from relad.data.batch import Condition
 from relad.data.scaling import KINDS
 from relad.study.sampling import SAMPLERS, Sampling

@@ -7,11 +7,9 @@ from dataclasses import fields, replace
 import torch
 import torch.nn.functional as F
 
-from relad.conformance.candidate import (
-    ROUNDING,
-    Candidate,
-    Failure,
-    Skip,
+from relad.conformance.candidate import ROUNDING, Candidate, Failure, Skip
+from relad.conformance.images import require_image
+from relad.conformance.watching import (
     change,
     copied,
     global_seed,
@@ -19,7 +17,6 @@ from relad.conformance.candidate import (
     same,
     without_mixing,
 )
-from relad.conformance.images import require_image
 from relad.data.batch import Batch
 from relad.data.scaling import KINDS
 

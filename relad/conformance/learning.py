@@ -12,15 +12,8 @@ from torch import Tensor
 
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
-from relad.conformance.candidate import (
-    Candidate,
-    Failure,
-    Skip,
-    Unfit,
-    global_seed,
-    same,
-    undisturbed,
-)
+from relad.conformance.candidate import Candidate, Failure, Skip, Unfit
+from relad.conformance.watching import global_seed, same, undisturbed
 from relad.data.batch import Batch
 from relad.data.scaling import KINDS
 from relad.study.sampling import Sampling
