@@ -50,7 +50,8 @@ class Kind(StrEnum):
     @classmethod
     def of_parts(cls, kinds: Iterable[Kind]) -> Kind:
         """Kind of what was made from several data: the least real of them."""
-        return max(kinds, key=[cls.REAL, cls.HYBRID, cls.SIMULATED].index)
+        parts = (cls(part) for kind in kinds for part in kind.split(_LEARNT))
+        return max(parts, key=[cls.REAL, cls.HYBRID, cls.SIMULATED].index)
 
     @classmethod
     def of_results(cls, people: Kind, learnt: Kind) -> Kind:

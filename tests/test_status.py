@@ -55,6 +55,13 @@ def test_the_note_names_each_kind_once_and_nothing_of_real_data() -> None:
     )
 
 
+def test_what_is_made_of_several_data_is_the_least_real_of_them() -> None:
+    assert Kind.of_parts([Kind.REAL, Kind.HYBRID]) is Kind.HYBRID
+    assert Kind.of_parts([Kind.SIMULATED, Kind.REAL, Kind.HYBRID]) is Kind.SIMULATED
+    assert Kind.of_parts([Kind.REAL_FROM_HYBRID, Kind.REAL]) is Kind.HYBRID
+    assert Kind.of_parts([Kind.HYBRID_FROM_SIMULATED]) is Kind.SIMULATED
+
+
 PHANTOMS, TRAINED = Kind.SIMULATED.note, "METHODS TRAINED ON "
 
 
