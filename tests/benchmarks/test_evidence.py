@@ -58,6 +58,36 @@ def test_a_row_tells_the_jobs_of_a_step():
     assert list(tables.values()) == ["tables", 1, "0", "0", "30"]
 
 
+def test_what_is_measured_is_made_anew_from_synthetic_pet(tmp_path, monkeypatch, capsys):
+    for role in ("train", "external"):
+        write_packed(tmp_path / role, role=role, cohort=role, subjects=4)
+    runs = []
+
+    def snakemake(work, cores):
+        there = {file.name for file in (work / "results").glob("*")}
+        runs.append((there, [*(work / "results" / "benchmarks").glob("evaluate/*")], cores))
+        for name in ("metrics/a.csv", "tables/a.csv", "figures/a.png", "paper/a.tex"):
+            write_text(work / "results" / name, "made")
+        write_text(work / "results" / "synthesized" / "a.nii.gz", "made")
+        write_text(work / "results" / "report.html", "x" * 1_200_000)
+        write_text(
+            work / "results" / "benchmarks" / "evaluate" / f"{len(runs)}.tsv",
+            "s\tcpu_time\tmax_rss\n8.0\t7.0\t300.0\n",
+        )
+        return 10.0 * len(runs), 15.0 * len(runs)
+
+    monkeypatch.setattr(evidence, "snakemake", snakemake)
+    given = [str(tmp_path / name) for name in ("train", "external", "work")]
+    assert evidence.main([*given, "--people", "6", "--report", str(tmp_path / "docs")]) == 0
+    assert [cores for *_, cores in runs] == [2, 2]
+    assert runs[1][:2] == ({"synthesized", "benchmarks"}, [])
+    told = capsys.readouterr().out
+    assert told == (tmp_path / "docs" / "evidence.md").read_text()
+    assert "6 people x 12 methods x 3 tracers on 16 x 20 x 12 voxels" in told
+    assert "**20 s** on 2 cores, 30 s of processors" in told and "has 1.2 MB" in told
+    assert "| evaluate | 1 | 7 | 8 | 300 |" in told
+
+
 def test_a_folder_that_is_there_is_left_alone(tmp_path, capsys):
     assert evidence.main([str(tmp_path), str(tmp_path), str(tmp_path)]) == 2
     assert "is there already -- name a new folder" in capsys.readouterr().err
