@@ -277,12 +277,16 @@ def test_a_training_in_two_tasks_is_that_of_one_process(
 
 @contextmanager
 def waiting(
-    study: Study, cluster: slurm.Cluster, *words: str, jobs: int = 1
+    study: Study, cluster: slurm.Cluster, *words: str, jobs: int = 1, programs: Path | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A run with at least ``jobs`` jobs in the queue, none of which starts before the end."""
+    """A run with at least ``jobs`` jobs in the queue, none of which starts before the end.
+
+    ``programs``: a folder whose commands take the place of the cluster's.
+    """
     before = set(cluster.jobs())
     cluster.ask("scontrol", "update", "partitionname=cpu", "state=down")
-    process = study.start(*words, *PROFILE, env=cluster.env)
+    path = {} if programs is None else {"PATH": f"{programs}:{cluster.env['PATH']}"}
+    process = study.start(*words, *PROFILE, env=cluster.env | path)
     try:
         deadline = time.monotonic() + 120
         while len(set(cluster.jobs()) - before) < jobs:
@@ -302,7 +306,12 @@ def test_a_cancelled_run_leaves_no_job_in_the_queue(cluster: slurm.Cluster, tmp_
     study = create(tmp_path / "study")
     seeds = range(8)
     targets = [weights("unet", seed) for seed in seeds]
-    with waiting(study, cluster, *targets) as process:
+    # So slowly that most of them wait to be submitted when the first one is in the queue.
+    slow = tmp_path / "slow" / "sbatch"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec {shutil.which("sbatch", path=slurm.PLACES)} "$@"\n')
+    slow.chmod(0o755)
+    with waiting(study, cluster, *targets, programs=slow.parent) as process:
         process.send_signal(signal.SIGINT)
         said = "".join(process.communicate(timeout=120))
         assert cluster.ask("squeue", "--noheader") == "", said
