@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | clean. Everything is installed into .venv in this folder, from the lock.
+# make install | demo | test | lint | docs | clean. Everything is installed into .venv in this folder, from the lock.
 
 PYTHON ?= python3
 CORES ?= all
@@ -7,15 +7,16 @@ CORES ?= all
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test lint docs clean
+.PHONY: help install demo test lint docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   simulate a study and run it from raw scans to tables and figures"
-	@echo "make test   run the tests, a small study included"
-	@echo "make lint   check style of code and workflow, and which room knows which"
-	@echo "make docs   write docs/configuration.md anew, from the schemas"
-	@echo "make clean  remove results and caches"
+	@echo "make install  only set up .venv, as demo and test do first"
+	@echo "make demo     simulate a study and run it from raw scans to tables and figures"
+	@echo "make test     run the tests, a small study included"
+	@echo "make lint     check style of code and workflow, and which room knows which"
+	@echo "make docs     write docs/configuration.md anew, from the schemas"
+	@echo "make clean    remove results and caches"
 	@echo "PYTHON=python3.12 chooses the interpreter (3.11 to 3.13), CORES=4 limits the demo's cores"
 
 # A stamp, not the folder: an installation that was broken off is taken up again.
@@ -27,6 +28,8 @@ $(STAMP): requirements.lock.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/snakemake --cores $(CORES) all
