@@ -59,8 +59,8 @@ class LocalRegression(nn.Module):
     ridge
         lambda.
     stride
-        Edge of the blocks that are averaged before anything else; the departure from the mean is
-        interpolated from them. Lengths are in voxels.
+        Edge in voxels of the blocks that are averaged before anything else; the departure from the
+        mean is interpolated from them. The other lengths are in blocks.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class LocalRegression(nn.Module):
     ):
         super().__init__()
         self.channels, self.tracers = channels, tracers
-        self.scales = tuple(sigma / stride for sigma in scales)
-        self.neighbourhood, self.ridge, self.stride = neighbourhood / stride, ridge, stride
+        self.scales = tuple(scales)
+        self.neighbourhood, self.ridge, self.stride = neighbourhood, ridge, stride
         self.mean = VoxelMean(tracers)
         # (k, f + 2, f + 2, i, j, k) sums over people of the products of [1, x, y]
         self.register_buffer("moments", torch.zeros(0))
@@ -163,7 +163,7 @@ class SubjectTemplate(Method):
         How many of the MRI channels are used; all where it is not given. With ``scaling:
         voxel_mean`` the deviations that follow the MRI add nothing to equation (1).
     scales, neighbourhood, ridge, stride
-        Of :class:`LocalRegression`, in voxels.
+        Of :class:`LocalRegression`.
     """
 
     single_pass = True

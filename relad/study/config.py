@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -270,7 +271,10 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
 
     def tuned(name: str, params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """With what was found for the entry itself, by fold."""
-        return {f: with_values(params[f], changes[f].get(name, {})) for f in changes}
+        try:
+            return {f: with_values(params[f], changes[f].get(name, {})) for f in changes}
+        except ReladError as error:
+            raise ReladError(f"{name}: {error.what}", file=tuned_file, hint=error.hint) from None
 
     resolved: dict[str, Any] = {
         name: {
@@ -337,14 +341,25 @@ def _read_tuned(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
 
 
 def with_values(params: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy of a method's parameters with other values at some paths, such as ``network.blocks``."""
+    """Copy of a method's parameters with other values at some paths, such as ``network.blocks``.
+
+    Raises
+    ------
+    ReladError
+        Where a path goes through a value that has no parameters of its own.
+    """
     changed = copy.deepcopy(dict(params))
     for path, value in values.items():
         *levels, key = path.split(".")
         part = changed
         for level in levels:
             part = part.setdefault(level, {})
-        part[key] = value
+            if not isinstance(part, dict):
+                raise ReladError(
+                    f"{path}: {level} is {part!r}, which has no parameters of its own",
+                    hint=f"give the whole of {level}",
+                )
+        part[key] = copy.deepcopy(value)
     return changed
 
 
@@ -494,7 +509,7 @@ def installed_method(name: str) -> dict[str, Any]:
     """
     point = plugins.named(name)
     beside = plugins.entries_beside(point)
-    own = (read_yaml(beside) or {}).get(name, {}) if beside else {}
+    own = _own_entry(point, beside) if beside else {}
     if "class" in own:
         raise ReladError(
             f"the entry of {name!r} names a class", file=beside, hint="the entry point does that"
@@ -502,6 +517,26 @@ def installed_method(name: str) -> dict[str, Any]:
     entry = {**own, "class": point.value}
     file = beside or f"entry point of {plugins.origin(point)}"
     return checked({name: entry}, "methods", file=file)[name]
+
+
+def _own_entry(point: EntryPoint, file: Path) -> dict[str, Any]:
+    """What the file of a package's own entries says of a method."""
+    entries, known = read_yaml(file) or {}, plugins.of_package(point)
+    if not isinstance(entries, dict) or (strange := sorted(set(map(str, entries)) - set(known))):
+        what = f"{strange[0]!r} is" if isinstance(entries, dict) else "a list is"
+        raise ReladError(
+            f"{what} no method of this package",
+            file=file,
+            hint=f"entries begin with the entry point's name: {', '.join(known)}",
+        )
+    own = entries.get(point.name) or {}
+    if not isinstance(own, dict):
+        raise ReladError(
+            f"{point.name}: {own!r} is no entry",
+            file=file,
+            hint="give label, params and the like below it, see docs/protocol.md",
+        )
+    return own
 
 
 def own_groups(methods: Mapping[str, Any]) -> list[str]:

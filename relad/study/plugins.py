@@ -59,6 +59,13 @@ def entries_beside(point: EntryPoint) -> Path | None:
     return entries if entries.is_file() else None
 
 
+def of_package(point: EntryPoint) -> list[str]:
+    """Ids of all methods of the package that an entry point's class is of."""
+    package = point.module.partition(".")[0]
+    points = entry_points(group=GROUP)
+    return sorted({p.name for p in points if p.module.partition(".")[0] == package})
+
+
 def distributions(class_: str) -> list[str]:
     """Names of the installed packages that a method's class, as module:Class, is of."""
     package = class_.partition(":")[0].partition(".")[0]

@@ -19,7 +19,7 @@ from relad.fileio import whole_file
 
 
 def fingerprint(settings: Mapping[str, Any], data: PackedDataset, *key: object) -> str:
-    """What a checkpoint must agree with to be continued: settings, fold, seed and packed data."""
+    """What a checkpoint must agree with to be continued: settings, packed data, fold, seed, code."""
     text = json.dumps([settings, data.info, data.subjects, key], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -41,7 +41,7 @@ def load(path: Path, expected: str, device: torch.device) -> dict[str, Any] | No
         print(f"{path}: not readable ({error}); training starts anew", file=sys.stderr)
         return None
     if not fits:
-        print(f"{path}: of other settings or data; training starts anew", file=sys.stderr)
+        print(f"{path}: of other settings, data or code; training starts anew", file=sys.stderr)
         return None
     return state
 

@@ -72,6 +72,11 @@ class Trainer:
         self.entry = settings.methods[name]
         self.options = options = settings.training
         self.device = choose_device(options.device)
+        # As it is now: files may be edited while this runs.
+        self.code = {
+            "training": fingerprint("relad.steps.train"),
+            "method": fingerprint(self.entry.class_.partition(":")[0]),
+        }
 
         # Data
         channels = input_channels(data, self.entry.inputs)
@@ -206,7 +211,7 @@ class Trainer:
 
     @property
     def fingerprint(self) -> str:
-        return checkpoints.fingerprint(self.used, self.data, self.fold, self.seed)
+        return checkpoints.fingerprint(self.used, self.data, self.fold, self.seed, self.code)
 
     @property
     def used(self) -> dict[str, Any]:
@@ -307,10 +312,7 @@ class Trainer:
             "mri_sha256": overlap.mri_of(
                 self.data, {n for pairs in of_parts.values() for n in self.data.names(pairs)}
             ),
-            "code": {
-                "training": fingerprint("relad.steps.train"),
-                "method": fingerprint(self.entry.class_.partition(":")[0]),
-            },
+            "code": self.code,
             "single_pass": self.method.single_pass,
             "entry": plain(self.entry),
             "precision": self.options.precision,

@@ -24,11 +24,11 @@ from relad.compute.devices import reset_peak_memory
 from relad.compute.randomness import generator_for
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import read_json, write_json
+from relad.fileio import read_object, write_json
 from relad.study.fingerprints import fingerprint
 from relad.study.paths import TRAINING_LOG
 from relad.study.settings import SearchSettings, Training, TrainSettings, plain
-from relad.training import checkpoints
+from relad.training import checkpoints, validation
 from relad.training.logs import DivergedError
 from relad.training.loop import Trainer
 from relad.training.stopping import STOPPED
@@ -113,6 +113,18 @@ class Search:
                 "training.validation.subjects is 0, and a search is scored on those alone",
                 hint="set some of the training subjects aside",
             )
+        _, judged = validation.cut(
+            data,
+            data.pairs(fold, "train"),
+            settings.training.validation.subjects,
+            fold=fold,
+        )
+        if not judged:
+            raise ReladError(
+                f"no validation subject of fold {fold} has a PET of a tracer that is trained, and a "
+                "search is scored on those alone",
+                hint="set more of the training subjects aside (training.validation.subjects)",
+            )
         entry = settings.methods[name]
         updates = self.tuning.updates or entry.updates or settings.training.updates
         self.options: Training = replace(settings.training, updates=updates)
@@ -178,7 +190,7 @@ class Search:
             plain(settings), self.data, self.fold, self.tuning.seed, self.code
         )
         known = folder / "trial.json"
-        if known.exists() and (told := read_json(known)).get("key") == key:
+        if known.exists() and (told := read_object(known)).get("key") == key:
             return Trial(**told)
         trainer = Trainer(self.data, self.name, settings, fold=self.fold, seed=self.tuning.seed)
         reset_peak_memory(trainer.device)

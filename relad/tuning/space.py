@@ -76,12 +76,16 @@ class Space:
             Naming the parameter that the method does not take, or not with such a value.
         """
         for path, d in self.distributions.items():
+            if inner := [other for other in self.distributions if other.startswith(f"{path}.")]:
+                raise self._error(path, f"{inner[0]} is a part of it, and is searched too")
             for value in self.choices.get(path) or (d.low, d.high):
-                entry = self.with_values({path: value})
                 try:
+                    entry = self.with_values({path: value})
                     build(self.name, entry, inputs=inputs, tracers=tracers)
-                except (ReladError, AttributeError) as error:
-                    raise self._error(path, f"{value!r} is not taken ({error})") from None
+                # What a constructor raises of a value that it cannot use is anything.
+                except Exception as error:
+                    said = error.what if isinstance(error, ReladError) else error
+                    raise self._error(path, f"{value!r} is not taken ({said})") from None
 
     def with_values(self, values: Mapping[str, Any]) -> TrainedMethod:
         """Entry of the method with other values of some parameters."""

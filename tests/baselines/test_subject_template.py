@@ -142,7 +142,7 @@ def test_blocks_keep_any_size_and_their_place(size):
     b = replace(
         b, mri=(amount * ramp).expand(-1, 2, *size), pet=(amount * ramp).expand(-1, 1, *size)
     )
-    method = fitted(b, scales=[0.4], ridge=1e-4, neighbourhood=1.0, stride=2)
+    method = fitted(b, scales=[0.2], ridge=1e-4, neighbourhood=0.5, stride=2)
     y = synthesized(method, b)
     assert y.shape == b.pet.shape
     inner = (..., slice(1, -2), slice(None))

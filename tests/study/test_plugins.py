@@ -85,6 +85,14 @@ def test_a_method_of_a_package_can_be_ablated(site: Path, tmp_path: Path) -> Non
             "my-gan: {class: 'mine:Other'}",
             r"methods\.yaml: the entry of 'my-gan' names a class -- the entry point does that",
         ),
+        (
+            {"my-gan": "mine:GAN"},
+            "my-gna: {label: Mine}",
+            r"methods\.yaml: 'my-gna' is no method of this package -- .*name: my-gan$",
+        ),
+        ({"my-gan": "mine:GAN"}, "label: Mine", r"methods\.yaml: 'label' is no method of this"),
+        ({"my-gan": "mine:GAN"}, "[my-gan]", r"methods\.yaml: a list is no method of this package"),
+        ({"my-gan": "mine:GAN"}, "my-gan: [1]", r"methods\.yaml: my-gan: \[1\] is no entry"),
         ({"unet": "mine:GAN"}, None, r"plugins names 'unet', which is a method of .*methods\.yaml"),
     ],
 )
@@ -94,6 +102,12 @@ def test_a_wrong_entry_is_refused(
     bring(site, "mine", points, entries)
     with pytest.raises(ReladError, match=said):
         resolved(*points)
+
+
+@pytest.mark.parametrize("entries", ["my-gan:", "my-vit: {label: Mine}", ""])
+def test_a_method_needs_no_entry_where_the_file_has_none_for_it(site: Path, entries: str) -> None:
+    bring(site, "mine", {"my-gan": "mine:GAN", "my-vit": "mine.vit:ViT"}, entries)
+    assert resolved("my-gan")["methods"]["my-gan"]["label"] == "my-gan"
 
 
 def test_a_method_of_two_packages_is_refused(site: Path) -> None:

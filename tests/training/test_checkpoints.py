@@ -1,4 +1,4 @@
-"""A checkpoint belongs to one training: its settings, fold, seed, people and data."""
+"""A checkpoint belongs to one training: its settings, fold, seed, people, data and code."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from relad import locks
 from relad.data.dataset import PackedDataset
 from relad.errors import MachineError
 from relad.fileio import read_table, write_table
+from relad.training import loop
 from tests.helpers.fake_study import amend
 from tests.helpers.trainings import settings, trainer
 
@@ -61,6 +62,16 @@ def test_other_data_do_not(packed, checkpoint, tmp_path, what):
     else:
         amend(other / "dataset.json", sha256={"pet": "another"})
     assert not trainer(PackedDataset(other), "unet", settings()).load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("edited", ["relad.steps.train", "baselines.unet"])
+def test_other_code_does_not(packed, checkpoint, monkeypatch, capsys, edited):
+    now = loop.fingerprint
+    monkeypatch.setattr(
+        loop, "fingerprint", lambda *modules: now(*modules) + "x" * (edited in modules)
+    )
+    assert not trainer(PackedDataset(packed), "unet", settings()).load_checkpoint(checkpoint)
+    assert "of other settings, data or code; training starts anew" in capsys.readouterr().err
 
 
 def test_one_training_at_a_time_writes_a_model(packed, tmp_path, monkeypatch):

@@ -14,8 +14,9 @@ import torch
 from relad.compute.devices import peak_memory_mb
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import read_json
+from relad.fileio import read_json, read_table, write_table
 from relad.study.settings import SearchSettings, typed
+from relad.training import validation
 from relad.training.logs import DivergedError
 from relad.training.loop import Trainer
 from relad.training.stopping import STOPPED
@@ -202,6 +203,20 @@ def test_memory_is_each_trials_own(packed: Path, tmp_path: Path) -> None:
     tried = search(packed, tmp_path, trials=1)
     tried.run()
     assert tried.trials[0].peak_memory_mb < before - 400
+
+
+def test_where_nobody_can_be_judged_nothing_is_searched(packed: Path, tmp_path: Path) -> None:
+    lonely = tmp_path / "packed"
+    shutil.copytree(packed, lonely)
+    data = PackedDataset(packed)
+    _, judged = validation.cut(data, data.pairs(0, "train"), 1, fold=0)
+    (one,) = data.names(judged)
+    rows = read_table(lonely / "subjects.tsv")
+    for row in rows:
+        row["tracers"] = "tspo" if row["subject"] == one else "tau"
+    write_table(lonely / "subjects.tsv", rows, list(rows[0]))
+    with pytest.raises(ReladError, match="no validation subject of fold 0 has a PET of a tracer"):
+        search(lonely, tmp_path)
 
 
 def test_without_validation_subjects_there_is_no_score(packed: Path, tmp_path: Path) -> None:

@@ -39,6 +39,18 @@ def number(low: float, high: float, **more: Any) -> dict[str, Any]:
         ),
         ({"lr": number(0.1, 0.01)}, r"lr: .*low <= high|lr: .*high=0.01"),
         ({"lr": number(0.0, 0.1, log=True)}, r"lr: .*low"),
+        (
+            {"network.channels.0": number(4, 8, type="int")},
+            r"channels\.0: 4 is not taken .*\[8, 16\]",
+        ),
+        (
+            {"network.channels": {**CHANNELS, "choices": [[8, 16], [-4, 8]]}},
+            r"\[-4, 8\] is not taken",
+        ),
+        (
+            {"network": {**CHANNELS, "choices": [NETWORK]}, "network.blocks": number(1, 2)},
+            r"network: network\.blocks is a part of it, and is searched too",
+        ),
         ({}, "'unet' has nothing to search -- declare its parameters in the file"),
     ],
 )
@@ -57,6 +69,10 @@ def test_every_studys_methods_take_what_is_declared(file: Any) -> None:
         entry = typed(TrainedMethod, study["methods"][name])
         space = Space(name, entry, study["tuning"]["space"][name])
         space.check(inputs=len(entry.inputs), tracers=3)
+        # Otherwise no trial could come near what is configured.
+        for path, value in space.configured().items():
+            alone = Space(name, entry, {path: study["tuning"]["space"][name][path]})
+            assert alone.suggestible({path: value}) is not None, (name, path, value)
 
 
 def test_every_method_is_searched_but_what_was_published_and_what_has_no_parameter() -> None:
