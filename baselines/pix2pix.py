@@ -3,9 +3,9 @@
 As the authors set it: kernel 4, stride 2, skip connections, the condition as channels of both
 networks' input, Adam 2e-4 with beta1 0.5, constant then linearly decaying, L_D halved. Changed for
 small 3D batches: instance instead of batch normalisation; fewer, narrower levels; the L1 is taken
-over the brain, as it is for every method here. Dropout (``dropout: 0.5`` is the authors') is active
-in training alone, where theirs stays on in synthesis as its only noise, of which they report that
-it changes little.
+over the brain, as it is for every method here; no dropout unless it is asked for. The authors'
+(``dropout: 0.5``) stays on in synthesis as the only noise, of which they report that it changes
+little; here it is active in training alone.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from torch import Tensor
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
 from relad.conformance.candidate import Candidate, Failure, Skip, Unfit
-from relad.conformance.watching import global_seed, same, undisturbed
+from relad.conformance.watching import global_seed, same, undisturbed, weights_of
 from relad.data.batch import Batch
 from relad.data.scaling import KINDS
 from relad.study.sampling import Sampling
@@ -84,10 +84,6 @@ def optimizers(of: Candidate) -> None:
             raise Failure(f"the steps of optimizer {key!r} change none of its parameters")
 
 
-def weights_of(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
-
-
 def listed(names: list[str]) -> str:
     """The first three of some parameters."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -100,6 +96,8 @@ def fits(of: Candidate) -> None:
     Nearer than before, than a constant, and than the PET mirrored along any axis. Otherwise the
     loss is climbed, is taken to something else than batch.pet, or synthesize returns something else
     than what was learnt, such as other units: images are y of relad.data.scaling, as batch.pet is.
+    Where the error only falls too slowly, raise the learning rates: the default of a method is to
+    learn a pair in some dozens of updates.
     """
     of.trained(KINDS[0])
     for needed in ("repeats", "learns", "one_volume"):
@@ -112,7 +110,8 @@ def fits(of: Candidate) -> None:
             return
     if found.is_noise and not found.error > DIVERGED * pupil.untaught:
         raise Skip(f"after {pupil.taught} updates images are still noise, and tell nothing")
-    raise Failure(f"{pupil.taught} updates on a pair leave {found}")
+    slow = " (less than before: too slow?)" if found.error < pupil.untaught else ""
+    raise Failure(f"{pupil.taught} updates on a pair leave {found}{slow}")
 
 
 class Pupil:
@@ -134,7 +133,7 @@ class Pupil:
             (trainer.volumes.batch([pair], trainer.scaling) for pair in trainer.pairs),
             key=lambda batch: int(batch.unseen.sum()),
         )
-        self.method.prepare([self.batch])
+        self.method.prepare([self.batch, *self.others])
         self.taught = 0
         self.untaught = math.inf
         with suppress(Exception):  # a template has no image yet, or one that is not finite

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +26,11 @@ from relad.conformance.watching import (
     before_steps,
     change,
     copied,
+    outermost_calls,
     put,
     same,
     undisturbed,
+    weights_of,
     with_gradient,
 )
 from relad.data.scaling import KINDS
@@ -115,7 +116,8 @@ def descends(of: Candidate) -> None:
     Call self.descend(name, loss) with the name of one of self.optimizers, for every step. An
     optimiser that is stepped otherwise heeds neither training.clip_norm nor the other processes of
     a training; one outside self.optimizers has no learning rate of the study's and no place in
-    checkpoints.
+    checkpoints. What synthesises takes one step an update: methods are compared at equal numbers of
+    them. A discriminator may take more.
     """
     training = of.trained(KINDS[0])
     method = training.twin()
@@ -146,6 +148,10 @@ def descends(of: Candidate) -> None:
         training.update(method, training.batch())
     if wrong:
         raise Failure(wrong[0])
+    inside = set(method.generator.parameters())
+    for name, optimizer in method.optimizers.items():
+        if steps.count(name) > 1 and not inside.isdisjoint(weights_of(optimizer)):
+            raise Failure(f"optimizer {name!r} takes {steps.count(name)} steps in an update, not 1")
     if not steps and not same(before, dict(method.generator.named_parameters())):
         raise Failure("the generator changes without a step of any optimizer")
     if not steps:
@@ -163,7 +169,14 @@ def field_of_view(of: Candidate) -> None:
     for scaling, training in of.each():
         method, batch = training.twin(), training.batch()
         made: list[Tensor] = []
-        with _images_of(method.generator, batch.mask.shape, made):
+
+        # Gradients of images: of the outermost part, so that nothing behind it mixes their voxels.
+        def look(_: nn.Module, output: Any, shape=batch.mask.shape, made=made) -> None:
+            for image in output if isinstance(output, tuple | list) else [output]:
+                if isinstance(image, Tensor) and image.shape == shape and image.requires_grad:
+                    image.register_hook(made.append)
+
+        with outermost_calls(method.generator, look):
             training.update(method, batch)
         pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
         if pulled:
@@ -174,38 +187,6 @@ def field_of_view(of: Candidate) -> None:
             training.update(again, other)
             if not same(method.state_dict(), again.state_dict()):
                 raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
-
-
-@contextmanager
-def _images_of(module: nn.Module, shape: torch.Size, found: list[Tensor]) -> Iterator[None]:
-    """Note the gradient of every image of this shape that comes out of a network or its parts.
-
-    Of the outermost part that is called, so that nothing behind it mixes its voxels.
-    """
-    depth = 0
-
-    def enter(*_: Any) -> None:
-        nonlocal depth
-        depth += 1
-
-    def leave(_: nn.Module, __: Any, output: Any) -> None:
-        nonlocal depth
-        depth -= 1
-        made = output if isinstance(output, tuple | list) else [output]
-        for image in made if depth == 0 else ():
-            if isinstance(image, Tensor) and image.shape == shape and image.requires_grad:
-                image.register_hook(found.append)
-
-    handles = [
-        handle
-        for part in module.modules()
-        for handle in (part.register_forward_pre_hook(enter), part.register_forward_hook(leave))
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def repeats(of: Candidate) -> None:

@@ -41,9 +41,12 @@ def copied(state: Mapping[str, Any]) -> dict[str, Any]:
 # --- what is watched ----------------------------------------------------------------------------
 
 
+def weights_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
 def with_gradient(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
-    weights = (p for group in optimizer.param_groups for p in group["params"])
-    return [p for p in weights if p.grad is not None]
+    return [weight for weight in weights_of(optimizer) if weight.grad is not None]
 
 
 @contextmanager
@@ -54,6 +57,36 @@ def before_steps(look: Any) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def outermost_calls(module: nn.Module, look: Callable[[nn.Module, Any], None]) -> Iterator[None]:
+    """Call ``look(part, output)`` for a network or, where that is not called, its called parts.
+
+    What such a part calls itself is not looked at.
+    """
+    depth = 0
+
+    def enter(*_: Any) -> None:
+        nonlocal depth
+        depth += 1
+
+    def leave(part: nn.Module, _: Any, output: Any) -> None:
+        nonlocal depth
+        depth -= 1
+        if depth == 0:
+            look(part, output)
+
+    handles = [
+        handle
+        for part in module.modules()
+        for handle in (part.register_forward_pre_hook(enter), part.register_forward_hook(leave))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -128,12 +161,19 @@ def global_seed(seed: int) -> Iterator[None]:
 
 
 def without_mixing(method: nn.Module) -> None:
-    """Turn off dropout, which draws from the global state, and statistics over the batch."""
+    """Turn off dropout, which draws from the global state, and statistics over the batch.
+
+    Stochastic depth too, as timm, MONAI and torchvision have it.
+    """
     for module in method.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
         elif isinstance(module, nn.MultiheadAttention):
             module.dropout = 0.0
+        elif isinstance(getattr(module, "drop_prob", None), float):
+            module.drop_prob = 0.0
+        elif type(module).__name__ == "StochasticDepth":
+            module.p = 0.0
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = 0.0
             module.eval()

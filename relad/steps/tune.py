@@ -1,7 +1,8 @@
 """Put the searches of a study's methods together, for the study to take.
 
-SEARCH are folders of `relad search`, of any methods and folds. They must have one effort: searches
-of other data, people, numbers of trials or of updates are refused.
+SEARCH are folders of `relad search`: of every method one on each of the same folds. They must have
+one effort: searches of other data, people, settings, code, numbers of trials or of updates are
+refused.
 
 Output folder: tuned.yaml, what was found by fold and method (the study's key `tuned` takes it; to
 publish a study, commit it), tuned.json (provenance), tuning.csv (every search: what was searched,

@@ -19,7 +19,7 @@ from relad.fileio import whole_file
 
 
 def fingerprint(settings: Mapping[str, Any], data: PackedDataset, *key: object) -> str:
-    """What a checkpoint must agree with to be continued: settings, packed data, fold, seed, code."""
+    """What a checkpoint must agree with to be continued: settings, data, fold, seed, code."""
     text = json.dumps([settings, data.info, data.subjects, key], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_object, write_json, write_table, write_text
 from relad.status import Kind
 from relad.study import plugins, provenance
+from relad.study.fingerprints import fingerprint
 from relad.study.settings import plain
 from relad.training import validation
 from relad.training.loop import PACKAGES
@@ -83,6 +85,7 @@ def write(search: Search) -> None:
             "psnr": best.psnr,
             "trial": best.number,
             "found": found,
+            "code": fingerprint("relad.steps.search"),
             "provenance": provenance.describe(
                 "search",
                 used,
@@ -104,7 +107,7 @@ def read(folder: Path) -> dict[str, Any]:
         Where there is none.
     """
     record = read_object(folder / RECORD)
-    lacking = {"method", "fold", "found", "subjects", *COLUMNS[3:-1]} - set(record)
+    lacking = {"method", "fold", "found", "subjects", "code", *COLUMNS[3:-1]} - set(record)
     if lacking:
         raise ReladError(
             f"is no search of this version (no {', '.join(sorted(lacking))})",
@@ -115,27 +118,57 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def require_alike(searches: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse to put searches together that differ in data, people or effort.
+    """Refuse to put searches together that differ in data, people, settings, code or folds.
 
     Raises
     ------
     ReladError
-        Naming two of them and what differs.
+        Naming two of them and what differs, what was searched twice, or what was left out.
     """
     of_fold: dict[int, Mapping[str, Any]] = {}
     for search in searches:
         peer = of_fold.setdefault(search["fold"], search)
-        for other, keys in (
-            (searches[0], ("cohort", "data", "trials", "updates", "batch_size")),
-            (peer, ("subjects",)),
-        ):
-            odd = [key for key in keys if search[key] != other[key]]
+        for other, facts in ((searches[0], _effort), (peer, _people)):
+            mine, others = facts(search), facts(other)
+            odd = [key for key in mine if mine[key] != others[key]]
             if odd:
                 raise ReladError(
                     f"the searches of {search['method']}, fold {search['fold']}, and "
                     f"{other['method']}, fold {other['fold']}, differ in their {', '.join(odd)}",
                     hint="search both with the same settings; tuning.updates gives all one length",
                 )
+    done = Counter((search["method"], search["fold"]) for search in searches)
+    for (method, fold), times in done.items():
+        if times > 1:
+            raise ReladError(
+                f"there are {times} searches of {method}, fold {fold}",
+                hint="give the one that the study is to take",
+            )
+    for method in dict.fromkeys(search["method"] for search in searches):
+        if lacking := [fold for fold in sorted(of_fold) if (method, fold) not in done]:
+            raise ReladError(
+                f"{method} was not searched on fold {', '.join(map(str, lacking))}, others were",
+                hint="search every method on the same folds: a study trains each with its own",
+            )
+
+
+def _effort(search: Mapping[str, Any]) -> dict[str, Any]:
+    """What all searches must have in common, by what it is called."""
+    told = {
+        key: search[key] for key in ("cohort", "data", "trials", "updates", "batch_size", "code")
+    }
+    settings = {
+        f"{section}.{key}": value
+        for section in ("training", "tuning")
+        for key, value in search["provenance"]["settings"][section].items()
+        if key not in told and key != "space"  # which has other methods' too
+    }
+    return told | settings
+
+
+def _people(search: Mapping[str, Any]) -> dict[str, Any]:
+    """What those of one fold must have in common."""
+    return {"subjects": search["subjects"]}
 
 
 def write_tuned(file: Path, searches: Sequence[Mapping[str, Any]]) -> None:

@@ -121,8 +121,8 @@ class Search:
         )
         if not judged:
             raise ReladError(
-                f"no validation subject of fold {fold} has a PET of a tracer that is trained, and a "
-                "search is scored on those alone",
+                f"no validation subject of fold {fold} has a PET of a tracer that is trained, and "
+                "a search is scored on those alone",
                 hint="set more of the training subjects aside (training.validation.subjects)",
             )
         entry = settings.methods[name]

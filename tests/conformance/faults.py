@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from monai.networks.layers.drop_path import DropPath
 from torch import Tensor, nn
 
 from relad.compute import parallel
@@ -140,6 +141,34 @@ class SoundClosedForm(Method):
             self.generator.targets,
         )
         return torch.einsum("bcxyz,bco->boxyz", self.terms(given), weights[given.tracer])
+
+
+class SoundStandardised(Sound):
+    """PET in units of its spread over people, stochastic depth; nothing is wrong with it."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.drop = DropPath(0.1)
+        self.generator.register_buffer("mean", torch.zeros(()))
+        self.generator.register_buffer("sd", torch.ones(()))
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        level = torch.stack([m for batch in batches for m in batch.brain_mean(batch.pet)])
+        self.generator.mean.copy_(level.mean())
+        self.generator.sd.copy_(level.std())
+
+    def image(self, given: Condition) -> Tensor:
+        residual = self.drop(self.generator(given.mri, given.tracer).float())
+        return self.generator.mean + self.generator.sd * residual
+
+    def loss(self, batch: Batch) -> Tensor:
+        return batch.brain_mean((self.image(batch) - batch.pet).abs()).mean()
+
+    @torch.no_grad()
+    def synthesize(
+        self, given: Condition, *, sampling: Sampling, random: Sequence[torch.Generator]
+    ) -> Tensor:
+        return self.image(given)
 
 
 # --- what an image depends on ---------------------------------------------------------------------
@@ -318,6 +347,11 @@ class Unlimited(Sound):
         self.clip_norm = limit
 
 
+class TenSteps(Sound):
+    def update(self, batch: Batch, **options: object) -> dict[str, Tensor]:
+        return [super(TenSteps, self).update(batch, **options) for _ in range(10)][-1]
+
+
 class HiddenOptimizer(Sound):
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__(inputs=inputs, tracers=tracers)
@@ -493,6 +527,13 @@ class ReturnsOneBuffer(Sound):
 class RunsTwice(SoundDiffusion):
     def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
         return 0.5 * (super().velocity(x, t, given) + super().velocity(x, t, given))
+
+
+class RunsInParts(Sound):
+    def synthesize(self, given: Condition, **_: object) -> Tensor:
+        h = sum(self.generator.first(given.mri) for _ in range(5)) / 5
+        embedding = self.generator.tracer(given.tracer)[..., None, None, None]
+        return self.generator.last(F.silu(h * embedding + h)).detach().float()
 
 
 class NameUntold(SoundDiffusion):

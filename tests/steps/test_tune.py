@@ -106,7 +106,14 @@ def test_training_refuses_parameters_of_other_data(
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("trials", 4), ("updates", 9), ("data", "0123"), ("subjects", {"train": []}), ("cohort", "x")],
+    [
+        ("trials", 4),
+        ("updates", 9),
+        ("data", "0123"),
+        ("subjects", {"train": []}),
+        ("cohort", "x"),
+        ("code", "0123"),
+    ],
 )
 def test_searches_of_another_effort_are_not_put_together(
     out: Path, tmp_path: Path, key: str, value: Any
@@ -118,10 +125,31 @@ def test_searches_of_another_effort_are_not_put_together(
     ):
         findings.write_together(tmp_path, searches, [])
     assert not any(tmp_path.iterdir())
-    if key == "subjects":  # of another fold there are others
-        searches[1] |= {"fold": 1}
+
+
+@pytest.mark.parametrize(("section", "key"), [("training", "ema_decay"), ("tuning", "seed")])
+def test_searches_of_other_settings_are_not_put_together(
+    out: Path, tmp_path: Path, section: str, key: str
+) -> None:
+    searches = [findings.read(out / name) for name in ("unet", "ddpm")]
+    searches[1]["provenance"]["settings"][section][key] = 0.5
+    with pytest.raises(ReladError, match=rf"differ in their {section}\.{key} -- "):
         findings.write_together(tmp_path, searches, [])
-        assert set(config.read_yaml(tmp_path / "tuned.yaml")["folds"]) == {"0", "1"}
+
+
+def test_every_method_is_searched_once_on_every_fold(out: Path, tmp_path: Path) -> None:
+    searches = [findings.read(out / name) for name in ("unet", "ddpm")]
+    # Of another fold there are other people.
+    more = [{**search, "fold": 1, "subjects": {"train": ["A"]}} for search in searches]
+    findings.write_together(tmp_path / "both", [*searches, *more], [])
+    assert set(config.read_yaml(tmp_path / "both" / "tuned.yaml")["folds"]) == {"0", "1"}
+    for given, said in (
+        ([*searches, *more[:1]], "^ddpm was not searched on fold 1, others were -- "),
+        ([*searches, searches[0]], "^there are 2 searches of unet, fold 0 -- give the one"),
+    ):
+        with pytest.raises(ReladError, match=said):
+            findings.write_together(tmp_path, given, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["both"]
 
 
 def test_what_is_no_search_is_named(out: Path, tmp_path: Path, capsys: Any) -> None:
