@@ -54,7 +54,7 @@ class Decision:
         What was compared; ``data`` is the :class:`relad.status.Kind` of the cohort.
     comparison
         Method minus reference, over subjects, of the subjects' means over tracers. Of a metric
-        with a right value it is the difference of their distances from it.
+        with a right value it is the difference of their images' distances from it.
     seeds
         Seeds that both have, of the people whom all of them tested.
     seed_spread
@@ -134,13 +134,15 @@ def compared(
 ) -> pd.DataFrame:
     """Values of :meth:`Study.values`, the mean over each subject's tracers.
 
-    Of a metric that has a right value they are what is lost by missing it.
+    Of a metric that has a right value they are what is lost by missing it, image by image: too much
+    with one seed does not make up for too little with another.
     """
-    values = study.values(result, methods, scores)
+    scores = (study.scores if scores is None else scores).copy()
     for metric in result.metrics:
         if METRICS[metric].better.target is not None:
-            values[metric] = METRICS[metric].better.loss(values[metric])
-    return mean_over_tracers(values)
+            of = scores["metric"] == metric
+            scores.loc[of, "value"] = METRICS[metric].better.loss(scores.loc[of, "value"])
+    return mean_over_tracers(study.values(result, methods, scores))
 
 
 def _by_method(values: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:

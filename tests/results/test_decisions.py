@@ -13,6 +13,7 @@ from relad.errors import ReladError
 from relad.results.decisions import Verdict, decide, sentence
 from relad.results.statistics import PairedComparison, holm, paired_comparison
 from relad.results.study import Study
+from relad.results.tables.ranks import ranks
 from tests.helpers.fake_study import entry, score, scores_of
 
 N = 20
@@ -164,6 +165,32 @@ def test_a_metric_with_a_right_value_is_compared_by_its_distance(tmp_path):
     assert found["template"].verdict is Verdict.WORSE
     assert found["unet"].comparison.difference == pytest.approx(0.0, abs=0.02)
     assert found["unet"].verdict is Verdict.OPEN
+
+
+def test_too_much_with_one_seed_does_not_make_up_for_too_little_with_another(tmp_path):
+    """-3 and +3 dB are 3 dB off, not 0: of seeds, of the folds' models elsewhere, and in ranks."""
+    rng = np.random.default_rng(0)
+    rows = [
+        score(
+            metric="spectral_high",
+            subject=f"S{i}",
+            value=value + 0.01 * rng.normal(),
+            **{"method": method, "cohort": cohort, run: k},
+        )
+        for cohort, run in (("study", "seed"), ("elsewhere", "fold"))
+        for method, values in (("rela", (-1.0, -1.0)), ("unet", (-3.0, 3.0)))
+        for k, value in enumerate(values)
+        for i in range(N)
+    ]
+    study = scores_of(tmp_path, *rows)
+    for name in ("decisions", "decisions_external"):
+        found = by_method(study, replace(entry("table", name), metrics=("spectral_high",)))["unet"]
+        assert found.verdict is Verdict.WORSE
+        assert found.comparison.difference == pytest.approx(2.0, abs=0.02)
+    home = by_method(study, replace(DECISIONS, metrics=("spectral_high",)))["unet"]
+    assert (home.seeds, home.seed_spread) == (2, pytest.approx(0.0, abs=0.02))
+    placed = ranks(study, replace(entry("table", "ranks"), metrics=("spectral_high",)))
+    assert list(placed["method"][placed["rank"] == 1]) == ["rela"]
 
 
 def test_tracers_of_a_subject_are_one_value(tmp_path):
