@@ -213,7 +213,7 @@ def _verdict(decision: Decision, level: float) -> Verdict:
     if test.spread == 0 and test.difference == 0:
         return Verdict.SAME
     if decision.p_alike <= level:
-        return Verdict.ALIKE
+        return Verdict.SEEDS if decision.seed_spread > decision.margin else Verdict.ALIKE
     if decision.p_holm > level:
         return Verdict.OPEN
     if abs(test.difference) < decision.seed_spread:
@@ -248,10 +248,12 @@ def sentence(decision: Decision, study: Study) -> str:
         size += f" [{number(low)}, {number(high)}]"
     shown = f"difference {size}, n = {test.n}, p = {decision.p_holm:.2g}"
     shown += f" corrected over {decision.family}" if decision.family > 1 else ""
+    within = f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown}"
     if decision.verdict is Verdict.ALIKE:
+        over = f", {decision.seeds} seeds" if decision.seeds > 1 else ""
         return (
             f"{method} and {reference} are alike in {metric.label}: they differ by less than "
-            f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown})."
+            f"{within}{over})."
         )
     if decision.verdict is Verdict.OPEN:
         could = (
@@ -264,9 +266,15 @@ def sentence(decision: Decision, study: Study) -> str:
             f"{method} and {reference} cannot be told apart by {metric.label} ({shown}; {could})."
         )
     if decision.verdict is Verdict.SEEDS:
+        spread = f"{number(decision.seed_spread)} over {decision.seeds}"
+        if decision.p_alike <= 1 - evaluation.interval:
+            return (
+                f"{method} and {reference} differ in {metric.label} by less than {within}), but "
+                f"seeds by more ({spread})."
+            )
         return (
             f"{method} differs from {reference} in {metric.label} ({shown}), but by less than "
-            f"seeds do ({number(decision.seed_spread)} over {decision.seeds})."
+            f"seeds do ({spread})."
         )
     seeds = "one seed" if decision.seeds < 2 else f"{decision.seeds} seeds"
     return (

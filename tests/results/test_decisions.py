@@ -13,6 +13,7 @@ from relad.errors import ReladError
 from relad.results.decisions import Verdict, decide, sentence
 from relad.results.statistics import PairedComparison, holm, paired_comparison
 from relad.results.study import Study
+from relad.results.tables.decisions import decisions_table
 from relad.results.tables.ranks import ranks
 from tests.helpers.fake_study import entry, score, scores_of
 
@@ -112,6 +113,20 @@ def test_a_difference_smaller_than_that_of_seeds_is_none(planted):
     loose = by_method(planted(seeds=2, unet=(0.5, 0.2, -0.6, 0.6)))["unet"]
     assert loose.verdict is Verdict.SEEDS
     assert loose.seed_spread == pytest.approx(np.std([-0.6, 0.6], ddof=1))
+
+
+def test_nothing_is_alike_where_seeds_differ_by_more_than_the_margin(planted):
+    """One training is 1 dB worse and another 1 dB better: on average they are the same."""
+    study = planted(seeds=2, unet=(0.0, 0.1, -1.0, 1.0), template=(0.0, 0.1, -0.1, 0.1))
+    found = by_method(study)
+    assert found["unet"].p_alike < 0.001
+    assert found["unet"].verdict is Verdict.SEEDS
+    assert found["template"].verdict is Verdict.ALIKE
+    told = sentence(found["unet"], study)
+    assert "differ in PSNR (dB) by less than 0.3 (p = " in told
+    assert told.endswith(", n = 20, p = 0.81 corrected over 2), but seeds by more (1.41 over 2).")
+    assert sentence(found["template"], study).endswith(" corrected over 2, 2 seeds).")
+    assert "with more than the margin nothing is alike" in decisions_table(study, DECISIONS).caption
 
 
 def test_the_spread_over_seeds_is_over_the_same_people(tmp_path):

@@ -128,7 +128,8 @@ def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
         f"Would be found: the smallest difference with {100 * evaluation.power:g}% power at the "
         "first step of Holm's correction",
         f"Spread over seeds: standard deviation of the mean difference ({_listed(seeds)}); a "
-        "smaller difference is none",
+        "smaller difference is none"
+        + (", and with more than the margin nothing is alike" if seeds[-1] > 1 else ""),
         f"Verdict at {1 - evaluation.interval:.2g}; where none is bold, nothing is decided",
         metrics_note(result, settings, settings.tracers),
     ]
