@@ -185,9 +185,7 @@ def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
     if of_group and updates:  # all alike, or they would not be compared
         sentences.append(f"Trained for {updates.pop():,} updates each")
     if counts.min() < FEW_SUBJECTS:
-        sentences.append(
-            f"With n = {counts.min()} the intervals are too rough, and no paired test can decide"
-        )
+        sentences.append(f"With n = {counts.min()} the intervals are too rough")
     return ". ".join(sentences) + "."
 
 
