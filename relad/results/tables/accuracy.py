@@ -232,15 +232,15 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
             require_finite(psnr, "psnr", str(cohort))
             base = psnr[floor]
             yield (
-                f"{cohort}: mean PSNR over tracers, relative to {study.label(floor)} "
-                f"({base.mean():.2f} dB), n = {len(base)} subjects, Wilcoxon's test with Holm's "
-                f"correction, level {level:.2g}"
+                f"{cohort}: mean PSNR over tracers, Hodges-Lehmann difference relative to "
+                f"{study.label(floor)} ({base.mean():.2f} dB), n = {len(base)} subjects, "
+                f"Wilcoxon's test with Holm's correction, level {level:.2g}"
             )
             tests = {m: paired_comparison(psnr[m], base) for m in others}
             adjusted = dict(zip(others, holm([t.p for t in tests.values()]), strict=True))
             longest = max(len(study.label(m)) for m in others)
-            for method in sorted(others, key=lambda m: -psnr[m].mean()):
-                gain, p = psnr[method].mean() - base.mean(), adjusted[method]
+            for method in sorted(others, key=lambda m: -tests[m].difference):
+                gain, p = tests[method].difference, adjusted[method]
                 if p > level:
                     verdict = "not told from the floor"
                 else:

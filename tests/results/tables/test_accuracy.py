@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ import pytest
 
 from relad.errors import ReladError
 from relad.fileio import read_table
-from relad.results.statistics import mean_interval
+from relad.results.scores import mean_over_tracers
+from relad.results.statistics import hodges_lehmann, mean_interval
 from relad.results.study import Study
 from relad.results.tables.accuracy import accuracy_table, main_table
 from relad.results.tables.runtime import runtime_table
@@ -185,8 +187,10 @@ def test_the_summary_tells_the_gain_over_the_floor(study):
     assert "relative to Mean template" in head
     assert few == "  With n = 4 no p below 0.25 can be reached"
     assert [line.split()[0] for line in lines] == ["RelA-Diffusion", "U-Net"]
-    mean = table.rows.groupby("method", observed=True)["psnr"].mean()
-    assert f"{mean['rela'] - mean['template']:+.2f} dB" in lines[0]
+    values = mean_over_tracers(study.values(MAIN, ["rela", "template"]))
+    psnr = values.pivot(index="subject", columns="method", values="psnr")
+    gain, _ = hodges_lehmann(psnr["rela"] - psnr["template"], level=0.95)
+    assert f"{gain:+.2f} dB" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +212,19 @@ def test_the_floor_is_beaten_where_the_paired_test_says_so(tmp_path, gains, verd
     head, line, *few = main_table(scores_of(tmp_path, *every), MAIN).summary
     assert f"n = {len(gains)} subjects" in head and verdict in line
     assert bool(few) == (len(gains) < 6)
+
+
+def test_the_gain_over_the_floor_is_the_difference_that_was_tested(tmp_path):
+    """One person of eighteen is 40 dB better, so that the mean is above: the others are 1 worse."""
+    every = [
+        score(method=method, subject=f"S{i:02}", metric=metric, value=changed(metric, add))
+        for metric in VALUES
+        for i in range(18)
+        for method, add in (("rela", 0.5), ("unet", -1 if i else 40), ("template", 0))
+    ]
+    _, first, second = main_table(scores_of(tmp_path, *every), MAIN).summary
+    assert re.match(r"  RelA-Diffusion  \+0\.50 dB  above the floor", first)
+    assert re.match(r"  U-Net \(L1\) +-1\.00 dB  BELOW the floor", second)
 
 
 def test_an_infinite_gain_over_the_floor_is_refused(tmp_path):
