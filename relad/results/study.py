@@ -133,10 +133,11 @@ class Study:
 
         Methods that a fold determines, such as a template, have the same values with every seed.
         """
-        of_images = self.scores["sampler"].isin(whole(self.scores["sampler"].unique()))
-        scores = self.scores[of_images & self.scores["method"].isin(methods)]
-        if scores.empty:
+        chosen = self.scores[self.scores["method"].isin(methods)]
+        if chosen.empty:
             return ""
+        of_methods = chosen.groupby(["cohort", "method"], observed=True)
+        scores = pd.concat([of[of["sampler"].isin(whole(of["sampler"]))] for _, of in of_methods])
         runs = ["cohort", "fold", "method", "seed"]
         row = ["subject", "tracer", "region", "metric", "value"]
         hashes = pd.util.hash_pandas_object(scores[row], index=False)

@@ -162,6 +162,22 @@ def test_methods_and_seeds_with_the_same_values_are_told(tmp_path):
     assert study.twins([]) == ""
 
 
+def test_methods_of_one_sample_are_told_beside_one_of_several(tmp_path):
+    """What is one sample of a mean for one method is the image of another."""
+    values = {"rela": (26.0, 25.0), "unet": (25.0,), "template": (25.0,)}
+    rows = [
+        score(method=method, sampler=sampler, subject=subject, value=value)
+        for method, of in values.items()
+        for sampler, value in zip(("ddim-25x8", "ddim-25")[-len(of) :], of, strict=True)
+        for subject in "AB"
+    ]
+    study = scores_of(tmp_path, *rows)
+    unet, template = study.label("unet"), study.label("template")
+    assert study.twins(list(values)) == (
+        f"{unet} and {template} have the same values in every row of study (fold 0): are they one?"
+    )
+
+
 @pytest.mark.parametrize("kind", [TABLE, FIGURE])
 def test_what_lacks_the_method_it_is_measured_against_says_so(own, tmp_path, capsys, kind):
     metrics = [own.metrics("study", name) for name in ("unet", "template")]
