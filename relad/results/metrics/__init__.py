@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -118,6 +119,8 @@ class Metric:
 
 #: Ranges of values: of a correlation, of an error or a ratio, and of a share.
 _SIGNED, _POSITIVE, _SHARE = (-1.0, 1.0), (0.0, math.inf), (0.0, 1.0)
+#: Of the mean of an image, whose values are finite.
+_FINITE = (-sys.float_info.max, sys.float_info.max)
 #: What rounding may add to a value at the end of its range.
 _ROUNDING = 1e-6
 
@@ -235,6 +238,7 @@ METRICS = {
             decimals=3,
             regions=(BRAIN, *ANATOMY),
             in_own_regions=True,
+            possible=_FINITE,
         )
         for name, label, function in (
             ("suvr", "Mean SUVR, synthetic", regional.suvr),

@@ -82,7 +82,8 @@ def test_a_region_of_the_persons_own_ends_where_the_brain_does():
         ("spread_skill", (0.0, np.inf), (-0.1,)),
         ("coverage_80", (0.0, 1.0), (-0.1, 80.0)),
         ("spectral_low", (-40.0, 3.0), (np.nan,)),
-        ("suvr", (-0.1, 9.0), (np.nan,)),
+        ("suvr", (-0.1, 9.0), (np.nan, np.inf, -np.inf)),
+        ("suvr_true", (-0.1, 9.0), (np.inf,)),
     ],
 )
 def test_values_that_a_metric_cannot_have_are_refused(metric, possible, impossible) -> None:
