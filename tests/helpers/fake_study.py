@@ -46,6 +46,7 @@ ERROR = {
 
 #: Standard deviation (SUVR) of the error of "rela" under each sampling of the sampler study.
 SAMPLED = {"ddim-2": 0.3, "ddim-10": 0.2, "ddim-10x4": 0.1, "regression-1": 0.25}
+SAMPLED |= {"ddim-10-t1.5x4": 0.15}
 
 
 def method(label: str, family: str, ablates: str | None = None) -> dict[str, Any]:

@@ -113,10 +113,12 @@ def test_seeds_are_averaged_and_both_their_rows_named(study, capsys):
 
 
 def test_a_table_of_samplers_names_the_rows_of_that_sampling(study, capsys):
-    assert explain(study, "samplers", "sampler=ddim,steps=10,samples=4", "psnr") == 0
-    said = capsys.readouterr().out
-    assert "ddim-10x4/fold-0_seed-0.csv" in said and "ddim-2/" not in said
-    assert "as the cell says" in said  # a mean over tracers, then over subjects
+    for temperature, name in ((1, "ddim-10x4"), (1.5, "ddim-10-t1.5x4")):
+        row = f"sampler=ddim,steps=10,temperature={temperature:.6f},samples=4"
+        assert explain(study, "samplers", row, "psnr") == 0
+        said = capsys.readouterr().out
+        assert set(re.findall(r"/(ddim-[^/]*)/fold-0_seed-0.csv", said)) == {name}
+        assert "as the cell says" in said  # a mean over tracers, then over subjects
 
 
 def people(study: FakeStudy, row: dict[str, str | None]) -> set[str]:

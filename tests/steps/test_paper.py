@@ -16,7 +16,8 @@ from relad.results import origin
 from relad.results.paper.bibliography import CITED, keys_of
 from relad.results.paper.writing import cells
 from relad.study.paths import REPOSITORY
-from tests.helpers.fake_study import FakeStudy, accept, amend
+from relad.study.sampling import Sampling
+from tests.helpers.fake_study import SAMPLED, FakeStudy, accept, amend
 
 TABLES = ("main", "fidelity", "runtime", "regions", "positivity", "decisions", "ranks")
 PARTS = {"paper.tex", "numbers.tex", "verdict.tex", "methods.tex", "results.tex", "references.bib"}
@@ -25,7 +26,7 @@ needs_tex = pytest.mark.skipif(shutil.which("latexmk") is None, reason="no LaTeX
 
 def paper(study: FakeStudy) -> int:
     results = study.root / "results"
-    made = [results / "tables" / f"{name}.csv" for name in TABLES]
+    made = [results / "tables" / f"{name}.csv" for name in (*TABLES, "samplers")]
     words = [results / "paper", *made, results / "figures" / "ablation.png"]
     return cli.main(["paper", *map(str, words)])
 
@@ -34,6 +35,7 @@ def paper(study: FakeStudy) -> int:
 def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
     study = FakeStudy(tmp_path_factory.mktemp("a paper"), subjects=6)  # a folder with a space
     study.evaluate_all()
+    samplings = study.evaluate_samplings()
     for name in ("rela", "unet"):
         entry = {"inputs": ["T1w"], "class": {"rela": "relad.methods.reladiff:RelADiffusion"}.get(
             name, "baselines.unet:RegressionUNet")}  # fmt: skip
@@ -41,6 +43,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
     for step, names in (("tables", TABLES), ("figures", ("ablation",))):
         only = [word for name in names for word in ("--only", name)]
         assert study.summarize(step, study.root / "results" / step, *only) == 0
+    tables = study.root / "results" / "tables"
+    assert study.call("tables", tables, samplings, "--only", "samplers") == 0
     assert paper(study) == 0
     return study
 
@@ -53,7 +57,7 @@ def test_it_consists_of_a_skeleton_and_of_what_it_inputs(study):
     assert {file.name for file in (study.root / "results/paper").iterdir()} == PARTS
     for name in ("numbers", "verdict", "methods", "results"):
         assert rf"\input{{{name}}}" in text(study, "paper.tex")
-    for table in TABLES:
+    for table in (*TABLES, "samplers"):
         assert rf"\input{{../tables/{table}.tex}}" in text(study, "results.tex")
     assert "{../figures/ablation.pdf}" in text(study, "results.tex")
 
@@ -71,6 +75,21 @@ def test_the_numbers_are_those_of_tables_and_records(study):
     assert rf"relad@main/study/tau/unet/psnr_low}}{{{row['psnr_low']}}}" in numbers
     names = re.findall(r"relad@([^}]*)\}", numbers)
     assert len(names) == len(set(names)) > 100
+    for row in read_table(study.root / "results/tables/samplers.csv"):
+        sampling = Sampling(row["sampler"], *(int(row[k]) for k in ("steps", "samples")),
+                            float(row["temperature"]))  # fmt: skip
+        name = f"samplers/study/rela/{sampling.name}/evaluations"
+        assert f"{name}}}{{{row['evaluations']}}}" in numbers
+
+
+def test_two_numbers_of_one_name_are_refused(study, tmp_path, capsys):
+    folder = study.root / "results" / "tables"
+    again = shutil.copytree(folder, study.root / "results" / "again")
+    tables = [str(of / "main.csv") for of in (folder, again)]
+    assert cli.main(["paper", str(tmp_path / "p"), *tables]) == 2
+    error = capsys.readouterr().err
+    assert "again/main.csv: has a number main/study/tau/rela/" in error and error.count("\n") == 1
+    assert str(folder / "main.csv") in error and not (tmp_path / "p").exists()
 
 
 def test_a_row_that_the_table_for_reading_leaves_out_has_the_numbers_of_the_csv(study):
@@ -137,7 +156,8 @@ def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_pat
 
 def test_the_methods_tell_that_nobody_was_tested_who_had_been_seen(study, tmp_path):
     methods = text(study, "methods.tex")
-    assert "(trainings: 4)" in methods and "cohort trained on: 4): none had been seen" in methods
+    assert "(trainings: 4)" in methods
+    assert f"cohort trained on: {4 + len(SAMPLED)}): none had been seen" in methods
     assert "6 people tested in elsewhere, 0 have a hash of their MRI" in methods
     own = hashed(study.copy(tmp_path / "own"), "another")
     amend(own.synthesized("elsewhere", "unet") / "synthesis.json",

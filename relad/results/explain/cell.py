@@ -21,9 +21,10 @@ from relad.results.regional import GROUPS, PAIR, is_positive
 from relad.results.scores import COLUMNS, number_of
 from relad.results.study import Study, function_of
 from relad.results.tables.rendering import Table
+from relad.results.tables.samplers import sampling_of
 from relad.study import catalogue
 from relad.study.catalogue import TABLE
-from relad.study.sampling import Sampling, whole
+from relad.study.sampling import whole
 
 #: Units of the last digit that is written: what differs by more is another number.
 _TOLERANCE = 1.5
@@ -243,7 +244,7 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     if methods := cell.methods({method for table in tables for method in table["method"]}):
         wanted["method"] = methods
     # Each method has a sampling of its own.
-    sampler = None if cell.of_all else _sampler(row)
+    sampler = None if cell.of_all else sampling_of(row)
     if sampler:
         wanted["sampler"] = {sampler}
     # Of the ceiling, which is known of everybody, a table shows those that methods were tested on.
@@ -289,14 +290,6 @@ def _chosen(table: pd.DataFrame, wanted: Mapping[str, set[str]]) -> pd.DataFrame
     numbers = [number_of(text, file) for text, file in chosen[["value", "file"]].to_numpy()]
     lines = chosen.index + 2
     return chosen[[*COLUMNS, "file"]].assign(number=numbers, line=lines)
-
-
-def _sampler(row: dict[str, str | None]) -> str | None:
-    """Name of a row's sampling in metric rows; a table of samplers has it in parts."""
-    name = row.get("sampler")
-    if name and row.get("steps") and row.get("samples"):
-        return Sampling(name, int(row["steps"] or 0), int(row["samples"] or 0)).name
-    return name
 
 
 def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:

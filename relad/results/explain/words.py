@@ -15,7 +15,7 @@ from relad.study.paths import TRAINING_RECORD
 
 #: Columns of tables that name what a row is of.
 _NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "group",
-           "metric", "steps", "samples", "n", "data")  # fmt: skip
+           "metric", "steps", "temperature", "samples", "n", "data")  # fmt: skip
 
 
 def explanation(cell: Cell, rows: pd.DataFrame, runs: Sequence[Ran]) -> Iterator[str]:

@@ -14,17 +14,20 @@ from relad.study.catalogue import Result
 def curves(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Rows of one method by curve: a sampler over its steps, or K samples of one sampler.
 
+    Each temperature has its own.
+
     In the order of :func:`sampler_rows`, and so of their evaluations.
     """
     found = {}
-    for sampler, of in rows.groupby("sampler", sort=False):
+    for (sampler, temperature), of in rows.groupby(["sampler", "temperature"], sort=False):
         single = sampler == "regression"  # it has one step, whatever the number of samples
+        warmer = f" at temperature {temperature:g}" if temperature != 1 else ""
         if not single:
-            found[sampler] = of[of["samples"] == 1]
+            found[f"{sampler}{warmer}"] = of[of["samples"] == 1]
         for steps, of_steps in of.groupby("steps"):
             if single or (of_steps["samples"] > 1).any():
                 name = sampler if single else f"{sampler}, {steps} steps"
-                found[f"{name}, K samples"] = of_steps
+                found[f"{name}{warmer}, K samples"] = of_steps
     return {name: of for name, of in found.items() if len(of)}
 
 
@@ -56,7 +59,7 @@ def draw(study: Study, result: Result) -> Figure | None:
                 ax.fill_between(x, low, high, color=look["color"], **style.BAND)
             ax.set_xscale("log")
             ax.grid(which="major")
-        column[0].set_title(study.label(method))
+        column[0].set_title(study.settings.methods[method].label)
         column[-1].set_xlabel("network evaluations per image")
     for ax, metric in zip(axes[:, 0], result.metrics, strict=True):
         ax.set_ylabel(style.metric_label(metric, apart="\n"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relad import __version__
+from relad.errors import ReladError
 from relad.fileio import read_table, write_text
 from relad.results.hashed import relative
 from relad.results.metrics import METRICS
@@ -19,6 +20,7 @@ from relad.results.paper.tex import filled, macro
 from relad.results.runs import Run, kinds_of, runs_behind
 from relad.results.tables.ranks import REPEATS
 from relad.results.tables.rendering import escaped_tex
+from relad.results.tables.samplers import sampling_of
 from relad.results.verdict import verdicts
 from relad.status import note_of
 from relad.study.catalogue import TABLE
@@ -30,8 +32,6 @@ _DECIDED_BY = ("metric", "cohort", "n", "comparisons", "margin", "detectable", "
 _DECIDED_BY += ("seed_spread",)
 #: A table of more columns is turned by 90 degrees.
 _UPRIGHT = 8
-#: Told apart by it where these are not enough.
-_ALSO_BY = "sampler"
 
 
 def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
@@ -40,7 +40,7 @@ def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
     Raises
     ------
     ReladError
-        Where the record of a run behind them is missing or damaged.
+        Where the record of a run behind them is missing or damaged, or two rows have one name.
     """
     runs = runs_behind(origins)
     facts = _facts(runs, origins)
@@ -68,17 +68,24 @@ def _numbers(facts: Mapping[str, Any], origins: Sequence[Origin]) -> str:
         r"\newcommand{\cell}[1]{\ifcsname relad@#1\endcsname\csname relad@#1\endcsname\else"
         r"\PackageError{relad}{No table has the number #1}{}\fi}",
     ]
-    for origin in origins:
-        if origin.result.kind == TABLE:
-            lines += [
-                rf"\@namedef{{relad@{name}}}{{{escaped_tex(text)}}}" for name, text in cells(origin)
-            ]
+    given: dict[str, Path] = {}
+    for origin in (origin for origin in origins if origin.result.kind == TABLE):
+        for name, text in cells(origin):
+            if name in given:
+                raise ReladError(
+                    f"has a number {name}, as another row has, of {given[name]}",
+                    file=origin.product,
+                    hint="a number of a paper needs a name of its own: leave one table out",
+                )
+            given[name] = origin.product
+            lines.append(rf"\@namedef{{relad@{name}}}{{{escaped_tex(text)}}}")
     return "\n".join([*lines, r"\makeatother", ""])
 
 
 def cells(origin: Origin) -> Iterator[tuple[str, str]]:
     """Yield every number of a table: its name, such as ``main/sim-train/tau/unet/psnr``, and text.
 
+    Rows whose names would be one are told apart by their sampling: ``.../ddim-10x5/psnr``.
     The text is that of the table for reading, with its interval; where this has no such column, or
     leaves the row out, the CSV's.
     """
@@ -92,10 +99,10 @@ def cells(origin: Origin) -> Iterator[tuple[str, str]]:
     counts = Counter(names)
     for number, (row, name) in enumerate(zip(rows, names, strict=True), start=1):
         texts = read.get(number)
-        if counts[name] > 1 and row.get(_ALSO_BY):
-            name = f"{name}/{row[_ALSO_BY]}"
+        if counts[name] > 1 and (sampling := sampling_of(row)):
+            name = f"{name}/{sampling}"
         for column, value in row.items():
-            if column not in (*keys, _ALSO_BY) and value is not None:
+            if column not in (*keys, "sampler") and value is not None:
                 yield (
                     f"{name}/{column}",
                     texts[shown[column]] if texts and column in shown else value,
@@ -196,7 +203,7 @@ def _listed(values: Any) -> str:
 
 
 def _letters(name: str) -> str:
-    """A name as part of a command, which is of letters alone: ``sim-train2`` is SimTrainB."""
+    """A name as part of a command, which is of letters alone: ``sim-train2`` is SimTrainC."""
     words = "".join(
         c if c.isalpha() else " " if not c.isdigit() else chr(65 + int(c)) for c in name
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from relad.errors import ReladError
@@ -21,7 +23,7 @@ from relad.status import Kind, note_of
 from relad.study.catalogue import Result
 from relad.study.sampling import Sampling
 
-_SAMPLING = ("sampler", "steps", "samples", "evaluations")
+_SAMPLING = ("sampler", "steps", "temperature", "samples", "evaluations")
 
 
 def sampler_rows(study: Study, result: Result) -> pd.DataFrame:
@@ -53,8 +55,20 @@ def sampler_rows(study: Study, result: Result) -> pd.DataFrame:
             parts.append(rows.assign(**{key: getattr(sampling, key) for key in _SAMPLING}))
     if not parts:
         return pd.DataFrame(columns=columns)
-    order = ["cohort", "method", "sampler", "steps", "samples"]
+    order = ["cohort", "method", *_SAMPLING]
     return pd.concat(parts).sort_values(order, ignore_index=True)[columns]
+
+
+def sampling_of(row: Mapping[str, str | None]) -> str | None:
+    """Name, in metric rows, of the sampling of a table's row; the table of samplers has its parts.
+
+    ``row`` is of a CSV, of this table or another.
+    """
+    name = row.get("sampler")
+    if name and row.get("steps") and row.get("samples"):
+        parts = int(row["steps"] or 0), int(row["samples"] or 0)
+        return Sampling(name, *parts, float(row.get("temperature") or 1)).name
+    return name
 
 
 def sampler_table(study: Study, result: Result) -> Table | None:
@@ -81,15 +95,16 @@ def sampler_table(study: Study, result: Result) -> Table | None:
         warning=note_of(map(Kind, rows["data"])),
         rows=rows,
         headers=(
-            *("Cohort", "Method", "Sampler", "Steps", "Samples", "Evaluations"),
+            *("Cohort", "Method", "Sampler", "Steps", "Temperature", "Samples", "Evaluations"),
             *(METRICS[metric].label for metric in result.metrics),
         ),
         groups=[
             [
                 [
                     Cell(row["cohort"]),
-                    Cell(study.label(row["method"])),
-                    *(Cell(str(row[key])) for key in _SAMPLING),
+                    # Its own sampling, which may be none of these, is not told beside it.
+                    Cell(study.settings.methods[row["method"]].label),
+                    *(Cell(_text(row[key])) for key in _SAMPLING),
                     *metrics,
                 ]
                 for row, metrics in zip(of.to_dict("records"), metric_cells(of), strict=True)
@@ -97,3 +112,7 @@ def sampler_table(study: Study, result: Result) -> Table | None:
             for _, of in rows.groupby(["cohort", "method"], observed=True)
         ],
     )
+
+
+def _text(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

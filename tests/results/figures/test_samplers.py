@@ -22,10 +22,11 @@ def sampler_study(study, sampled):
 def test_every_sampling_is_shown_in_one_curve_per_sampler(sampler_study):
     figure = samplers.draw(sampler_study, SAMPLERS)
     shown = {tuple(line.get_xdata()) for line in figure.axes[0].get_lines()}
-    # ddim over its steps; K samples of ddim with ten steps; regression
-    assert shown == {(2, 10), (10, 40), (1,)}
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["ddim", "ddim, 10 steps, K samples", "regression, K samples"]
+    # ddim over its steps; K samples of ddim with ten steps, of either temperature; regression
+    assert shown == {(2, 10), (10, 40), (40,), (1,)}
+    names = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
+    warmer = "ddim, 10 steps at temperature 1.5, K samples"
+    assert names == ["ddim", "ddim, 10 steps, K samples", warmer, "regression, K samples"]
     assert "SIMULATED DATA" in figure.get_suptitle()
 
 

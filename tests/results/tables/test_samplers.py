@@ -22,12 +22,13 @@ def sampler_study(study, sampled):
 
 def test_samplings_come_in_order_with_their_evaluations(sampler_study):
     rows = sampler_table(sampler_study, SAMPLERS).rows
-    keys = ["method", "sampler", "steps", "samples", "evaluations", "data"]
+    keys = ["method", "sampler", "steps", "temperature", "samples", "evaluations", "data"]
     assert list(rows[keys].itertuples(index=False, name=None)) == [
-        ("rela", "ddim", 2, 1, 2, "simulated"),
-        ("rela", "ddim", 10, 1, 10, "simulated"),
-        ("rela", "ddim", 10, 4, 40, "simulated"),
-        ("rela", "regression", 1, 1, 1, "simulated"),
+        ("rela", "ddim", 2, 1, 1, 2, "simulated"),
+        ("rela", "ddim", 10, 1, 1, 10, "simulated"),
+        ("rela", "ddim", 10, 1, 4, 40, "simulated"),
+        ("rela", "ddim", 10, 1.5, 4, 40, "simulated"),
+        ("rela", "regression", 1, 1, 1, 1, "simulated"),
     ]
 
 
@@ -48,9 +49,23 @@ def test_the_best_is_bold_and_the_caption_says_what_is_shown(sampler_study):
     assert table.caption.startswith("Quality against network evaluations: study, n = 4 subjects.")
     assert "SIMULATED DATA" in table.warning
     bold = [[cell.text for cell in row if cell.bold] for row in table.groups[0]]
-    assert [len(cells) for cells in bold] == [0, 0, 6, 0]  # and its spread has no other beside it
+    # Both means have the same spread over their error, and no other has one.
+    assert [len(cells) for cells in bold] == [0, 0, 7, 1, 0]
     spread = [row[-1].text for row in table.groups[0]]
-    assert [text == "n/a" for text in spread] == [True, True, False, True]
+    assert [text == "n/a" for text in spread] == [True, True, False, False, True]
+
+
+def test_a_row_is_named_by_its_own_sampling_and_not_by_its_methods(sampler_study):
+    """Which a method has beside its name where it shares both name and model with another."""
+    methods = sampler_study.settings.methods
+    methods["rela-once"] = methods["rela"]
+    of = sampler_study.scores["sampler"] == "ddim-10-t1.5x4"
+    sampler_study.scores, sampler_study.synthesized = sampler_study.scores[of], []
+    assert sampler_study.label("rela") == (
+        "RelA-Diffusion, 10 ddim steps at temperature 1.5, mean of 4"
+    )
+    ((row,),) = sampler_table(sampler_study, SAMPLERS).groups
+    assert [cell.text for cell in row[1:7]] == ["RelA-Diffusion", "ddim", "10", "1.5", "4", "40"]
 
 
 def test_metrics_of_no_sampling_are_refused(study):
