@@ -30,11 +30,13 @@ REAL, MRI_ONLY = "real-pet", "mri-only"
 _RATES = ("sensitivity", "specificity")
 #: What follows a rate's name where the cut is the score's own.
 _OWN = "_trained"
+#: What rests on a cut that was chosen on the training cohort.
+CHOSEN = (f"cut{_OWN}", *(f"{rate}{_OWN}" for rate in _RATES))
 #: Numbers of a score, in the order in which tables have them.
-NUMBERS = ("auc", *_RATES, *(f"{rate}{_OWN}" for rate in _RATES))
+NUMBERS = ("auc", *_RATES, *CHOSEN[1:])
 COLUMNS = (
     *("cohort", "tracer", "region", "cut_suvr", "method", "n_positive", "n_negative"),
-    *(*with_ends(*NUMBERS[:3]), "cut_trained", *with_ends(*NUMBERS[3:]), "note", "data"),
+    *(*with_ends(*NUMBERS[:3]), CHOSEN[0], *with_ends(*CHOSEN[1:]), "note", "data"),
 )
 #: Why a method has no cut of its own.
 NO_METRICS = "no own cut: no metrics of the training cohort given"

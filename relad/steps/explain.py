@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         print("The cell does NOT follow from what it was made of, see the messages.")
     elif problems:
         print("The cell follows from its rows, but what is behind them is not as it was.")
+    elif rows.empty and "metrics" in cell.origin.result.needs:
+        print(f"Made again the cell is {again}, but no metric rows of it are named above.")
     else:
         print(f"The cell agrees: made again of what is named above, it is {again}.")
     return 1 if problems else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table, write_json, write_table, write_text
 from relad.imaging import atlas
 from relad.results import origin
-from relad.results.explain.cell import choose, made_again, metric_rows, same
+from relad.results.discrimination import youden_cut
+from relad.results.explain.cell import choose, made_again, metric_rows, same, subject_values
 from relad.results.scores import COLUMNS
 from relad.study import paths
 from tests.helpers.fake_study import FakeStudy, amend
@@ -168,8 +170,56 @@ def test_what_is_no_method_is_told_by_everybodys_rows(study, capsys, name):
                 origin.read(study.root / "results/tables/downstream.csv"), where, "n_positive"
             ))  # fmt: skip
             assert set(of["region"]) == {"thalamus"} and set(of["cohort"]) == {row["cohort"]}
+            assert set(of["metric"]) == {"suvr_true"}
             assert set(of["subject"]) == set(study.tested(row["cohort"]))
-    assert "The cell agrees" in capsys.readouterr().out
+            said = capsys.readouterr().out
+            fitted = f"fitted on  {study.packed('study')}/dataset.json"
+            assert "The cell agrees" in said and (fitted in said) == (name == "mri-only")
+
+
+def test_a_cut_that_was_chosen_elsewhere_names_the_rows_that_it_was_chosen_on(own):
+    inside = own.mask & atlas.region_mask("thalamus", own.shape, own.affine)
+    cut = np.mean([own.truth["study", s, "tau"][inside].mean() for s in own.tested("study")])
+    own.settings = deepcopy(own.settings)  # by which there are people of both classes at home
+    own.settings["tracers"]["tau"]["positivity"]["suvr"] = round(float(cut), 3)
+    file, seen = own.root / "results/tables/downstream.csv", 0
+    every = [own.metrics(*run) for run in own.runs]
+    assert own.call("tables", file.parent, every, "--only", "downstream") == 0
+    table = origin.read(file)
+    for row in read_table(file):
+        if row["cohort"] != "elsewhere" or row["method"] not in own.errors:
+            continue
+        where = f"cohort=elsewhere,tracer=tau,method={row['method']}"
+        assert set(metric_rows(choose(table, where, "auc"))["cohort"]) == {"elsewhere"}
+        for column in ("cut_trained", "sensitivity_trained", "specificity_trained_high"):
+            rows = metric_rows(choose(table, where, column))
+            assert set(rows["cohort"]) == {"elsewhere", "study"}
+            assert set(rows["method"]) == {row["method"]}
+        if row["cut_trained"] is None:
+            continue
+        seen += 1
+        home = rows[rows["cohort"] == "study"]
+        of = home.pivot_table(values="number", index="subject", columns="metric")
+        near = float(row["cut_suvr"])
+        own_cut = youden_cut(of["suvr"].to_numpy(), of["suvr_true"].to_numpy() >= near, near)
+        assert float(row["cut_trained"]) == pytest.approx(own_cut, abs=1e-6)
+    assert seen
+
+
+def test_a_subject_of_two_cohorts_is_two(study):
+    where = "cohort=elsewhere,tracer=tau,method=unet"
+    table = origin.read(study.root / "results/tables/downstream.csv")
+    rows = metric_rows(choose(table, where, "cut_trained")).assign(subject="one")
+    assert len(subject_values(rows)) == 4
+
+
+def test_what_no_rows_are_named_of_does_not_agree(study, capsys, monkeypatch):
+    from relad.results.explain import cell as cells
+
+    monkeypatch.setattr(cells, "metric_rows", lambda cell: cells._frame([]))
+    assert explain(study, "main", "tracer=tau,method=unet", "psnr") == 0
+    said = capsys.readouterr().out
+    assert "agrees" not in said and "but no metric rows of it are named above" in said
 
 
 def test_a_number_of_a_family_names_the_rows_of_all_its_methods(study):

@@ -12,8 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from relad.errors import ReladError
-from relad.fileio import is_number, read_table
+from relad.fileio import is_number, read_json, read_table
 from relad.results.ceiling import WAY, WAY_METRIC, floor_of
+from relad.results.downstream import CHOSEN, MRI_ONLY, REAL
+from relad.results.hashed import Made
 from relad.results.intervals import ENDS, ends
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
@@ -214,7 +216,7 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     """Metric rows behind a cell, by what its own row says: cohort, tracer, method, metric, ...
 
     Of a number that is of several methods (of the way from floor to ceiling, of a family of tests,
-    of a rank) those of all of them.
+    of a rank) those of all of them; of a cut that was chosen elsewhere those of that cohort too.
 
     Returns
     -------
@@ -243,6 +245,10 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
     ]
     if methods := cell.methods({method for table in tables for method in table["method"]}):
         wanted["method"] = methods
+    elif row.get("method") in (REAL, MRI_ONLY):  # rows tell who is positive, and no more
+        wanted["metric"] = {PAIR[1]}
+    if any(cell.column == f"{name}{end}" for name in CHOSEN for end in ENDS) and methods:
+        wanted["cohort"] |= {c for c, e in cohorts.items() if e.role == "train"}
     # Each method has a sampling of its own.
     sampler = None if cell.of_all else sampling_of(row)
     if sampler:
@@ -262,6 +268,14 @@ def metric_rows(cell: Cell) -> pd.DataFrame:
         found = found[found["subject"].isin(_people(cell, tables, wanted))]
     found = found.reset_index(drop=True)
     return found if origin.result.single_samples or sampler else _whole_images(found)
+
+
+def fitted_on(cell: Cell) -> list[Made]:
+    """Records of the packed cohort that the classifier of a cell's row was fitted on."""
+    if cell.row.get("method") != MRI_ONLY:
+        return []
+    packed = cell.origin.files["packed"]
+    return [made for made in packed if read_json(made.path)["role"] == "train"][:1]
 
 
 def _people(
@@ -309,9 +323,10 @@ class SubjectValue:
 
 
 def subject_values(rows: pd.DataFrame) -> list[SubjectValue]:
-    """Values by subject: seeds and folds' models averaged first, then tracers."""
+    """Values by subject of a cohort: seeds and folds' models averaged first, then tracers."""
     found = []
-    for (metric, method, subject), of in rows.groupby(["metric", "method", "subject"], sort=False):
+    keys = ["metric", "method", "cohort", "subject"]
+    for (metric, method, _, subject), of in rows.groupby(keys, sort=False):
         value = float(of.groupby("tracer", sort=False)["number"].mean().mean())
         places = {Path(str(f)): sorted(lines) for f, lines in of.groupby("file")["line"]}
         found.append(SubjectValue(subject, method, metric, value, places))

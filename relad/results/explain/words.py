@@ -8,7 +8,14 @@ from typing import Any
 import pandas as pd
 
 from relad.results.explain.ancestry import Ran, scans_of
-from relad.results.explain.cell import Cell, SubjectValue, same, subject_values, summary_of
+from relad.results.explain.cell import (
+    Cell,
+    SubjectValue,
+    fitted_on,
+    same,
+    subject_values,
+    summary_of,
+)
 from relad.results.intervals import ENDS
 from relad.results.metrics import METRICS
 from relad.study.paths import TRAINING_RECORD
@@ -100,6 +107,8 @@ def _runs(cell: Cell, runs: Sequence[Ran]) -> Iterator[str]:
         yield f"  packed     {ran.evaluation.packed.path}"
         if ran.packed is not None:
             yield f"             {ran.packed['kind']}; {_made_by(ran.packed)}"
+    for made in fitted_on(cell):
+        yield f"  fitted on  {made.path}"
     if not runs:
         for part, files in cell.origin.files.items():
             for made in files if part in cell.origin.result.needs else ():
