@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relad.errors import ReladError
 from relad.fileio import content_of, read_object
 from relad.results.hashed import Made, found
 from relad.results.origin import Origin
 from relad.results.records import read_synthesis, read_training
 from relad.status import Kind
+from relad.study import paths
 from relad.study.catalogue import CEILING
 
 
@@ -64,6 +66,22 @@ def read_evaluation(metrics: Path) -> Evaluation:
             return Evaluation(metrics, told, None, packed, {})
         (synthesized,) = found(made_of["synthesized"], file.parent)
         return Evaluation(metrics, told, synthesized, packed, dict(made_of["images"]))
+
+
+def in_crate(dataset: Path) -> bool:
+    """Whether a cohort's ``dataset.json`` lies in a crate, which holds no images and weights."""
+    return (dataset.parent.parent.parent / paths.CRATE).is_file()
+
+
+def left_behind(dataset: Path) -> ReladError | None:
+    """What is wrong where a crate holds ``dataset.json`` alone of a packed cohort; else None."""
+    if not in_crate(dataset) or dataset.with_name("subjects.tsv").is_file():
+        return None
+    return ReladError(
+        "is all that a crate holds of a packed cohort",
+        file=dataset,
+        hint="this needs the study's own results, of which the crate was made",
+    )
 
 
 @dataclass(frozen=True)

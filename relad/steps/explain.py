@@ -7,7 +7,8 @@ Example:
 reads what the table and its runs wrote beside their outputs, and no configuration. The cell is made
 again of the recorded metric rows; the exit status is 1 where it comes out otherwise, or where a
 file behind the rows has vanished or changed since, which is said with the remedy. With --voxels the
-values are measured again too, of the synthetic and the real images.
+values are measured again too, of the synthetic and the real images. A crate holds no packed data:
+there a cell that is made of these is explained, not made again (exit status 1).
 
 --row is the row's number (the first below the header is 1), or COLUMN=VALUE of the CSV, several
 with commas; where several rows have them, they are listed.
@@ -48,17 +49,20 @@ def run(args: argparse.Namespace) -> int:
     from relad.results.explain.ancestry import runs_of
     from relad.results.explain.cell import choose, made_again, metric_rows, same
     from relad.results.explain.words import explanation
+    from relad.results.runs import left_behind
 
     cell = choose(origins.read(args.table), args.row, args.column)
-    again = made_again(cell)
+    packed = [left_behind(made.path) for made in cell.origin.files["packed"]]
+    apart = [problem for problem in packed if problem is not None]
+    again = None if apart else made_again(cell)
     rows = metric_rows(cell)
     runs = runs_of(rows, cell.origin)
     # Runs share their packed data and models: what is wrong with one is said once.
-    problems = list({str(p): p for ran in runs for p in ran.problems}.values())
+    problems = apart + list({str(p): p for ran in runs for p in ran.problems}.values())
     if args.voxels:
         problems += measured_again(rows, runs)
     print("\n".join(explanation(cell, rows, runs)))
-    agrees = same(cell.text, again)
+    agrees = bool(apart) or same(cell.text, again)
     if not agrees:
         problems.append(
             ReladError(
@@ -75,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"explain: and {len(problems) - _TOLD} more of such", file=sys.stderr)
     if not agrees:
         print("The cell does NOT follow from what it was made of, see the messages.")
+    elif apart:
+        print("The cell was not made again: the packed data that it is of are not here.")
     elif problems:
         print("The cell follows from its rows, but what is behind them is not as it was.")
     elif rows.empty and "metrics" in cell.origin.result.needs:
@@ -88,12 +94,15 @@ def measured_again(rows: pd.DataFrame, runs: Sequence[Ran]) -> list[ReladError]:
     """Measure rows' values anew; what differs from its row is returned."""
     from relad.data.dataset import PackedDataset
     from relad.results.records import read_synthesis
+    from relad.results.runs import left_behind
     from relad.steps import ceiling
     from relad.steps.evaluate import evaluate
 
     keys = ["sampler", "subject", "tracer", "region", "metric"]
     problems = []
     for ran in runs:
+        if error := left_behind(ran.evaluation.packed.path):
+            raise error
         of = rows[rows["file"] == ran.evaluation.metrics]
         only = set(of[["subject", "tracer"]].itertuples(index=False, name=None))
         dataset = PackedDataset(ran.evaluation.packed.path.parent)

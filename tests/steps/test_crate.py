@@ -185,6 +185,22 @@ def test_a_cell_explains_itself_there_too(made, capsys):
     assert "The cell agrees" in capsys.readouterr().out
 
 
+def test_what_needs_packed_data_says_there_that_they_are_not(made, tmp_path, capsys):
+    """A cell that is made of them is explained, and neither confirmed nor contradicted."""
+    alone = "packed/study/dataset.json: is all that a crate holds of a packed cohort -- this needs"
+    row = ["--row", "cohort=study,tracer=tau,method=unet"]
+    assert cli.main(["explain", str(made / "tables/downstream.csv"), *row, "--column", "auc"]) == 1
+    told = capsys.readouterr()
+    assert alone in told.err and "unet/fold-0_seed-0.csv:" in told.out
+    assert "The cell was not made again" in told.out and "agrees" not in told.out
+    voxels = ["explain", str(made / "tables/main.csv"), *row, "--column", "psnr", "--voxels"]
+    for words in (voxels, ["paper", str(tmp_path / "paper"), str(made / "tables/main.csv")]):
+        assert cli.main(words) == 2
+        error = capsys.readouterr().err
+        assert alone in error and error.count("\n") == 1
+    assert not (tmp_path / "paper").exists()
+
+
 def test_same_arguments_same_bytes(study, made, tmp_path):
     assert crate(study, tmp_path / "again", "--author", "A. Person") == 0
     for file in made.rglob("*"):

@@ -15,7 +15,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.imaging.labels import sha256_of
 from relad.results.origin import Origin
-from relad.results.runs import Evaluation, read_evaluation
+from relad.results.runs import Evaluation, in_crate, read_evaluation
 from relad.status import SubjectStatus
 from relad.study import paths
 
@@ -89,7 +89,7 @@ def _add_images(ran: Ran, rows: pd.DataFrame) -> None:
         return
     for name in images_of(ran, rows):
         file = folder / name
-        if not file.is_file() and _passed_on(ran):
+        if not file.is_file() and in_crate(ran.evaluation.packed.path):
             continue
         if not file.is_file():
             what = "has vanished since it was compared"
@@ -99,11 +99,6 @@ def _add_images(ran: Ran, rows: pd.DataFrame) -> None:
             continue
         hint = "run `relad synthesize` and `relad evaluate` again"
         ran.problems.append(ReladError(what, file=file, hint=hint))
-
-
-def _passed_on(ran: Ran) -> bool:
-    """Whether the results lie in a crate, which holds no images and weights."""
-    return (ran.evaluation.packed.path.parent.parent.parent / paths.CRATE).is_file()
 
 
 def images_of(ran: Ran, rows: pd.DataFrame) -> list[str]:
@@ -122,7 +117,7 @@ def _add_model(ran: Ran, origin: Origin, trained_as: str, fold: str, seed: str) 
         weights = ran.model / paths.WEIGHTS
         if weights.is_file():
             ran.weights = sha256_of(weights)
-        elif not _passed_on(ran):
+        elif not in_crate(ran.evaluation.packed.path):
             ran.problems.append(
                 ReladError("has vanished", file=weights, hint="run `relad train` again")
             )

@@ -17,7 +17,7 @@ from relad.results.origin import Origin
 from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
 from relad.results.paper.separation import separation
 from relad.results.paper.tex import filled, macro
-from relad.results.runs import Run, kinds_of, runs_behind
+from relad.results.runs import Run, kinds_of, left_behind, runs_behind
 from relad.results.tables.ranks import REPEATS
 from relad.results.tables.rendering import escaped_tex
 from relad.results.tables.samplers import sampling_of
@@ -40,9 +40,13 @@ def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
     Raises
     ------
     ReladError
-        Where the record of a run behind them is missing or damaged, or two rows have one name.
+        Where the record of a run behind them is missing or damaged, a crate has nothing else of a
+        packed cohort, or two rows have one name.
     """
     runs = runs_behind(origins)
+    for run in runs:
+        if run.step == "pack" and (error := left_behind(run.file)):
+            raise error
     facts = _facts(runs, origins)
     texts = {
         "numbers.tex": _numbers(facts, origins),
