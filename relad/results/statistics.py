@@ -28,7 +28,7 @@ _COUNTED = 50
 _EFFICIENCY = 3 / math.pi
 #: Up to so many subjects power is simulated: the steps in which p goes are large, the test refuses
 #: below its level, and what the efficiency promises of 80 % is down to 60 %.
-_SIMULATED = 20
+SIMULATED = 20
 #: Simulated studies: the power has a standard error of 0.4 %.
 _STUDIES = 10_000
 
@@ -219,8 +219,9 @@ def equivalence_p(
 def detectable(spread: float, n: int, *, level: float, power: float) -> float:
     """Smallest difference that n subjects would have shown, in the unit of the spread.
 
-    For normal differences: of up to 20 subjects simulated with the very test, of more that of a t
-    test with 3/pi times the subjects, which Wilcoxon's test is worth (Pitman's efficiency).
+    For normal differences: of up to :data:`SIMULATED` subjects simulated with the very test, of
+    more that of a t test with 3/pi times the subjects, which Wilcoxon's test is worth (Pitman's
+    efficiency).
 
     Parameters
     ----------
@@ -245,7 +246,7 @@ def detectable(spread: float, n: int, *, level: float, power: float) -> float:
 @cache
 def _detectable(n: int, level: float, power: float) -> float:
     """As :func:`detectable`, of differences whose spread is 1."""
-    if n > _SIMULATED:
+    if n > SIMULATED:
         solved = TTestPower().solve_power(nobs=n * _EFFICIENCY, alpha=level, power=power)
         return float(np.squeeze(solved))
     drawn = np.random.default_rng(n).normal(size=(_STUDIES, n))

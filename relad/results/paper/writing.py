@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +19,14 @@ from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
 from relad.results.paper.separation import separation
 from relad.results.paper.tex import filled, macro
 from relad.results.runs import Run, kinds_of, left_behind, runs_behind
+from relad.results.statistics import SIMULATED
 from relad.results.tables.ranks import REPEATS
 from relad.results.tables.rendering import escaped_tex
 from relad.results.tables.samplers import sampling_of
 from relad.results.verdict import verdicts
 from relad.status import note_of
 from relad.study.catalogue import TABLE
+from relad.study.fingerprints import file_of, root_of
 
 #: Columns of a table by which one of its numbers is named, where it has them.
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
@@ -268,7 +271,7 @@ def _methods(trained: Sequence[Run], origins: Sequence[Origin]) -> list[dict[str
         found[name] = {
             "id": name,
             "label": labels.get(name, name),
-            "inputs": " and ".join(entry.get("inputs", ())) or "what its class takes",
+            "inputs": _inputs(entry),
             "updates": "one pass over the data"
             if told["single_pass"]
             else f"{told['counts']['updates']:,} updates",
@@ -276,6 +279,24 @@ def _methods(trained: Sequence[Run], origins: Sequence[Origin]) -> list[dict[str
             "cited": keys_of(entry.get("class", "").partition(":")[0]),
         }
     return list(found.values())
+
+
+def _inputs(entry: Mapping[str, Any]) -> str:
+    """What a method is given of a person.
+
+    Whether it reads the MRI stands in its class (`Method.reads_mri`), whose source is read: it
+    cannot be imported without PyTorch, which what follows training does not need.
+    """
+    module, _, name = entry.get("class", "").partition(":")
+    place = root_of(module.partition(".")[0]) if module else None
+    file = file_of(module, place) if place else None
+    code = ast.parse(file.read_bytes()).body if file else []
+    own = [
+        part for of in code if isinstance(of, ast.ClassDef) and of.name == name for part in of.body
+    ]
+    if any(ast.unparse(part) == "reads_mri = False" for part in own):
+        return "nothing of the person but the outline of the brain"
+    return " and ".join(entry.get("inputs", ())) or "what its class takes"
 
 
 def _metric(name: str, voxel_mm: float) -> tuple[str, str, list[str]]:
@@ -305,6 +326,7 @@ def _decided(origins: Sequence[Origin]) -> dict[str, Any]:
     metrics = {row["metric"]: METRICS[row["metric"]].label for _, row in rows}
     margins = {row["metric"]: f"{float(row['margin']):g}" for _, row in rows if row["margin"]}
     seeds = {row["seeds"] for _, row in rows if row["seed_spread"]}
+    counts = [int(row["n"]) for _, row in rows]
     power: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for origin, row in rows:
         title = origin.result.title[:1].lower() + origin.result.title[1:]
@@ -312,6 +334,8 @@ def _decided(origins: Sequence[Origin]) -> dict[str, Any]:
         of.setdefault(row["metric"], []).append(float(row["detectable"] or "inf"))
     return {
         "tests": len(rows),
+        "few": SIMULATED if any(n <= SIMULATED for n in counts) else None,
+        "many": any(n > SIMULATED for n in counts),
         "families": " or ".join(sorted({row["comparisons"] for _, row in rows}, key=int)),
         "metrics": list(metrics.values()),
         "margins": [(metrics[m], margin) for m, margin in margins.items()],
