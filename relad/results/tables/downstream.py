@@ -82,9 +82,9 @@ def _caption(study: Study, result: Result) -> str:
         "Score: the same SUVR of synthetic PET, held-out people alone; in another cohort the mean "
         f"over the folds' models. AUC: [{level:g}% interval, Newcombe's method 5]",
         f"Sensitivity and specificity at the tracer's cut, [{level:g}% interval, Wilson]. Own cut: "
-        "Youden's, chosen on the held-out scores of the training cohort's people in other folds "
-        "than the person's; there is none where only one fold was tested. What is so by "
-        "construction has no interval",
+        "Youden's, chosen on the held-out scores of the training cohort's people: for these, of "
+        "those in other folds than the person's, so that there is none where one fold alone was "
+        "tested; for people elsewhere, of all. What is so by construction has no interval",
         f"{LABELS[MRI_ONLY]}: age, brain volume, and mean T1w and FLAIR of every region of the "
         "atlas, standardised, L2 penalty and cut chosen inside the training fold",
     ]

@@ -26,6 +26,7 @@ def test_what_one_class_lacks_is_not_available(tmp_path) -> None:
     table = downstream_table(scores_of(tmp_path, *rows_of("unet", some)), DOWNSTREAM)
     assert "nan" not in table.markdown().lower() and "n/a" in table.markdown()
     assert "amyloid (AV45): no cut, so no rows" in table.caption
+    assert "one fold alone was tested; for people elsewhere, of all." in table.caption
 
 
 def test_a_study_without_a_cut_has_tables_that_say_so(tmp_path) -> None:
