@@ -97,6 +97,13 @@ class Synthesis:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
+#: What of ``measured`` tables read, None where it was not.
+_MEASURED: dict[str, Any] = {
+    **dict.fromkeys(("seconds", "peak_memory_mb", "load_per_core"), float | None),
+    "device": str | None,
+}
+
+
 def read_training(folder: str | Path) -> Training:
     """Read ``train.json`` of a folder of ``relad train``; refuses one that is not whole."""
     needed = ("method", "fold", "seed", "kind", "subjects.train", "subjects.validation")
@@ -109,7 +116,13 @@ def read_training(folder: str | Path) -> Training:
         "measured",
     )
     file = Path(folder) / TRAINING_RECORD
-    return Training(Path(folder), **_read(file, Training, needed, "train"))
+    training = Training(Path(folder), **_read(file, Training, needed, "train"))
+    try:
+        for key, kind in _MEASURED.items():
+            typed(kind, training.measured.get(key), f"measured.{key}")
+    except ReladError as error:
+        raise DataError(error.what, file=file, hint="run `relad train` again") from None
+    return training
 
 
 def read_synthesis(folder: str | Path) -> Synthesis:

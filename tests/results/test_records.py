@@ -95,6 +95,15 @@ def test_what_was_not_measured_is_none(tmp_path):
     assert cost.device == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("seconds", "long"), ("peak_memory_mb", [1, 2]), ("load_per_core", True), ("device", ["cpu"])],
+)
+def test_what_is_no_measurement_is_refused_with_its_file(tmp_path, key, value):
+    with pytest.raises(ReladError, match=rf"train.json: measured.{key} must be .*`relad train`"):
+        model(tmp_path, measured={key: value})
+
+
 def test_a_count_that_is_none_is_refused(tmp_path):
     with pytest.raises(ReladError, match="updates is not a whole number"):
         cost_of([model(tmp_path, counts={"updates": "many"})], [])
