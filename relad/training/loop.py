@@ -314,6 +314,7 @@ class Trainer:
             ),
             "code": self.code,
             "single_pass": self.method.single_pass,
+            "reads_mri": self.method.reads_mri,
             "entry": plain(self.entry),
             "precision": self.options.precision,
             "inputs": self.inputs,

@@ -421,6 +421,7 @@ class FakeStudy:
                 "data": "fingerprint of the packed cohort",
                 "code": {"training": "fingerprint of the loop", "method": name},
                 "single_pass": name == "template",
+                "reads_mri": name != "template",
                 "counts": {
                     "parameters_generator": 0 if name == "template" else 1_234_567,
                     "parameters_total": 0 if name == "template" else 1_300_000,

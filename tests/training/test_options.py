@@ -118,3 +118,11 @@ def test_tensorboard_that_is_not_there_is_told(packed, tmp_path, monkeypatch, ca
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train(packed, tmp_path, "unet", settings(tensorboard=True)) == 2
     assert "pip install tensorboard" in capsys.readouterr().err
+
+
+def test_the_record_says_what_a_method_looks_at(packed):
+    records = {
+        n: trainer(PackedDataset(packed), n, settings()).record() for n in ("unet", "template")
+    }
+    said = {n: (told["reads_mri"], told["single_pass"]) for n, told in records.items()}
+    assert said == {"unet": (True, False), "template": (False, True)}

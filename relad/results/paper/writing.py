@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,6 @@ from relad.results.tables.samplers import sampling_of
 from relad.results.verdict import verdicts
 from relad.status import note_of
 from relad.study.catalogue import TABLE
-from relad.study.fingerprints import file_of, root_of
 
 #: Columns of a table by which one of its numbers is named, where it has them.
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
@@ -271,7 +269,7 @@ def _methods(trained: Sequence[Run], origins: Sequence[Origin]) -> list[dict[str
         found[name] = {
             "id": name,
             "label": labels.get(name, name),
-            "inputs": _inputs(entry),
+            "inputs": _inputs(told),
             "updates": "one pass over the data"
             if told["single_pass"]
             else f"{told['counts']['updates']:,} updates",
@@ -281,22 +279,11 @@ def _methods(trained: Sequence[Run], origins: Sequence[Origin]) -> list[dict[str
     return list(found.values())
 
 
-def _inputs(entry: Mapping[str, Any]) -> str:
-    """What a method is given of a person.
-
-    Whether it reads the MRI stands in its class (`Method.reads_mri`), whose source is read: it
-    cannot be imported without PyTorch, which what follows training does not need.
-    """
-    module, _, name = entry.get("class", "").partition(":")
-    place = root_of(module.partition(".")[0]) if module else None
-    file = file_of(module, place) if place else None
-    code = ast.parse(file.read_bytes()).body if file else []
-    own = [
-        part for of in code if isinstance(of, ast.ClassDef) and of.name == name for part in of.body
-    ]
-    if any(ast.unparse(part) == "reads_mri = False" for part in own):
+def _inputs(told: Mapping[str, Any]) -> str:
+    """What a method is given of a person, by its train.json."""
+    if not told.get("reads_mri", True):  # of earlier versions, which do not say so
         return "nothing of the person but the outline of the brain"
-    return " and ".join(entry.get("inputs", ())) or "what its class takes"
+    return " and ".join(told.get("entry", {}).get("inputs", ())) or "what its class takes"
 
 
 def _metric(name: str, voxel_mm: float) -> tuple[str, str, list[str]]:
