@@ -230,8 +230,10 @@ def evaluations(of: Candidate) -> None:
         told, count = training.method.evaluations(sampling), called[generator]
         if count and count != told:
             raise Failure(f"by {sampling.name} the generator runs {count} times, not {told}")
-        # Of parts that are called one by one, some may belong to no evaluation, such as a decoder.
-        if not count and (most := max(called.values(), default=0)) > told:
+        # Of parts that are called one by one, some may belong to no evaluation, such as a decoder,
+        # and what holds no weights, such as an activation, may serve at several places of one.
+        learnt = [n for part, n in called.items() if next(part.parameters(), None) is not None]
+        if not count and (most := max(learnt, default=0)) > told:
             raise Failure(
                 f"by {sampling.name} a part of the generator runs {most} times, not {told}"
             )

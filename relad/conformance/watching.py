@@ -163,7 +163,7 @@ def global_seed(seed: int) -> Iterator[None]:
 def without_mixing(method: nn.Module) -> None:
     """Turn off dropout, which draws from the global state, and statistics over the batch.
 
-    Stochastic depth too, as timm, MONAI and torchvision have it.
+    Stochastic depth too, as timm and MONAI have it.
     """
     for module in method.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -172,8 +172,6 @@ def without_mixing(method: nn.Module) -> None:
             module.dropout = 0.0
         elif isinstance(getattr(module, "drop_prob", None), float):
             module.drop_prob = 0.0
-        elif type(module).__name__ == "StochasticDepth":
-            module.p = 0.0
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = 0.0
             module.eval()

@@ -359,7 +359,7 @@ def with_values(params: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
                     f"{path}: {level} is {part!r}, which has no parameters of its own",
                     hint=f"give the whole of {level}",
                 )
-        part[key] = copy.deepcopy(value)
+        part[key] = value
     return changed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_a_study_takes_what_was_found(packed: Path, out: Path, name: str) -> Non
     # The search itself starts from what is configured, whatever it found before.
     same = of_job("search", plain, method="unet", fold="0")
     assert of_job("search", study, method="unet", fold="0") == same
+
+
+def test_a_value_that_has_no_place_is_named_with_its_file(
+    packed: Path, out: Path, tmp_path: Path
+) -> None:
+    told = config.read_yaml(out / "tuned.yaml")
+    told["folds"]["0"]["unet"] = {"network.channels.0": 8}
+    (tmp_path / "tuned.yaml").write_text(json.dumps(told))
+    said = r"tuned\.yaml: unet: network\.channels\.0: channels is \[.*\], which has no parameters"
+    with pytest.raises(ReladError, match=said):
+        config.resolve(raw(packed, tmp_path / "tuned.yaml"))
 
 
 def test_training_refuses_parameters_of_other_data(

@@ -205,6 +205,14 @@ def test_memory_is_each_trials_own(packed: Path, tmp_path: Path) -> None:
     assert tried.trials[0].peak_memory_mb < before - 400
 
 
+def test_a_trial_that_is_no_trial_is_named(packed: Path, tmp_path: Path) -> None:
+    known = tmp_path / "trials" / "000" / "trial.json"
+    known.parent.mkdir(parents=True)
+    known.write_text("[]")
+    with pytest.raises(ReladError, match=r"trial\.json: not a JSON object"):
+        search(packed, tmp_path, trials=1).run()
+
+
 def test_where_nobody_can_be_judged_nothing_is_searched(packed: Path, tmp_path: Path) -> None:
     lonely = tmp_path / "packed"
     shutil.copytree(packed, lonely)
