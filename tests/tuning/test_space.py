@@ -83,6 +83,18 @@ def test_every_method_is_searched_but_what_was_published_and_what_has_no_paramet
     assert searched <= methods
 
 
+def test_what_was_found_on_the_embedded_cohort_fits_its_study() -> None:
+    told = {**config.read_yaml(config.DEFAULT), "tuned": "config/tuned/sim-train.yaml"}
+    study, plain = config.resolve(told), config.load()
+    found = config.read_yaml(REPOSITORY / told["tuned"])["folds"]["0"]
+    assert set(found) > {"rela", "unet"}
+    for name, values in found.items():
+        entry = typed(TrainedMethod, plain["methods"][name])
+        space = Space(name, entry, plain["tuning"]["space"][name])
+        assert not values or space.suggestible(values) is not None, name
+        assert study["methods"][name]["tuned"]["0"] == space.with_values(values).params
+
+
 def test_a_value_goes_to_its_level_and_leaves_the_others() -> None:
     entry = TrainedMethod(UNET.class_, UNET.inputs, {"network": {**NETWORK, "stem": 1}}, None)
     space = Space("unet", entry, {"lr": LR, "network.channels": CHANNELS})
