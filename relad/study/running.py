@@ -7,6 +7,7 @@ Snakefile imports it.
 
 from __future__ import annotations
 
+import copy
 import errno
 import fcntl
 import os
@@ -109,6 +110,21 @@ def _require_writable(results: Path) -> None:
         raise OSError(errno.EACCES, "cannot be written", place)
 
 
+def _quoting(plugin: Any) -> Any:
+    """An executor's plugin whose jobs find an interpreter in a folder with a space.
+
+    Snakemake quotes every word of a submitted job's command line but this one.
+    """
+
+    class Executor(plugin.executor):
+        def get_python_executable(self) -> str:
+            return shlex.quote(super().get_python_executable())
+
+    quoting = copy.copy(plugin)
+    quoting.executor = Executor
+    return quoting
+
+
 def in_one_line(
     workflow: Any, *, refused: type[Exception], told: type[Exception]
 ) -> Callable[..., bool]:
@@ -133,7 +149,7 @@ def in_one_line(
                 _require_writable(RESULTS)
             with Run.at_work(Path(".snakemake")) if main else nullcontext() as mine:
                 try:
-                    return execute(executor_plugin=executor_plugin, **options)
+                    return execute(executor_plugin=_quoting(executor_plugin), **options)
                 except refused:
                     raise told(mine.refused(sys.argv[1:])) from None
         except OSError as error:

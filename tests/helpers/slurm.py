@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from pathlib import Path
 PLACES = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 NEEDED = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol")
 START_SECONDS = 30
+#: A word of ``scontrol show``, whose value may have spaces in it.
+_FIELD = re.compile(r"(\S+?)=(.*?)(?=\s+[A-Z]\S*=|\s*$)")
 #: What stands for GPUs: SLURM wants character devices, and never opens them.
 GPUS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
 
@@ -69,8 +72,7 @@ class Cluster:
         """
         found = []
         for record in self.ask("scontrol", "--oneliner", "show", "job").splitlines():
-            pairs = (word.partition("=")[::2] for word in record.split() if "=" in word)
-            job = dict(pairs)
+            job = dict(_FIELD.findall(record))
             if about in job.get("Comment", ""):
                 found.append(job)
         return sorted(found, key=lambda job: int(job["JobId"]))

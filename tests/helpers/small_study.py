@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relad.study.catalogue import RESULTS
@@ -36,6 +36,7 @@ class Study:
 
     folder: Path
     config: str | None = "test.yaml"
+    python: str = sys.executable
 
     @property
     def repository(self) -> Path:
@@ -61,7 +62,7 @@ class Study:
     def copy(self, folder: Path) -> Study:
         """Copy with all modification times kept, so that it is as up to date as this one."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Study(folder, self.config)
+        return replace(self, folder=folder)
 
     def snakemake(
         self, *arguments: str, env: dict[str, str] | None = None
@@ -92,7 +93,7 @@ class Study:
     def command(self, *arguments: str) -> list[str]:
         """Command line of :meth:`snakemake`."""
         return [
-            *(sys.executable, "-m", "snakemake", *arguments),
+            *(self.python, "-m", "snakemake", *arguments),
             *("--snakefile", str(self.repository / "workflow" / "Snakefile")),
             *("--directory", str(self.folder / "study")),
             *(("--configfile", str(self.configfile)) if self.config else ()),

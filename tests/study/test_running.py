@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import shlex
+import sys
 import threading
 import time
 from pathlib import Path
@@ -25,14 +26,21 @@ class ToldError(Exception):
     pass
 
 
+class Executor:
+    def get_python_executable(self) -> str:
+        return sys.executable
+
+
 class Workflow:
     """As much of Snakemake's as is read; ``does`` stands for the run."""
 
     def __init__(self, does, *, dry: bool = False):
         self.is_main_process, self.does = True, does
-        self.plugin = SimpleNamespace(common_settings=SimpleNamespace(dryrun_exec=dry))
+        settings = SimpleNamespace(dryrun_exec=dry)
+        self.plugin = SimpleNamespace(common_settings=settings, executor=Executor)
 
     def execute(self, *, executor_plugin) -> bool:
+        self.executor = executor_plugin.executor()
         return self.does()
 
     def run(self) -> bool:
@@ -51,6 +59,16 @@ def fails(error: Exception):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_an_interpreter_in_a_folder_with_a_space(monkeypatch) -> None:
+    """Its jobs' command lines begin with it, see tests/workflow/test_slurm.py."""
+    for python in ("/a place/bin/python", "/place/bin/python"):
+        monkeypatch.setattr(sys, "executable", python)
+        for _ in range(2):  # as often as it is run
+            workflow = Workflow(lambda: True)
+            assert workflow.run()
+            assert shlex.split(workflow.executor.get_python_executable()) == [python]
 
 
 def test_a_folder_that_a_killed_run_left_locked(monkeypatch) -> None:

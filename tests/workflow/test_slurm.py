@@ -11,10 +11,11 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -169,8 +170,15 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(cluster: slurm.Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One run with a job of every fate, and a table that needs none of those that fail."""
-    study = create(tmp_path_factory.mktemp("run") / "study")
+    """One run with a job of every fate, and a table that needs none of those that fail.
+
+    Study, repository and interpreter lie in a folder with a space.
+    """
+    study = create(tmp_path_factory.mktemp("run") / "a study")
+    environment = study.folder / "environment"
+    python = Path(sys.executable)
+    environment.symlink_to(python.parent.parent)
+    study = replace(study, python=str(environment / "bin" / python.name))
     done = study.snakemake(
         "results/tables/main.csv",
         *map(weights, ("slow", "hungry", "broken")),
