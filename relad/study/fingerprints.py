@@ -65,12 +65,22 @@ def root_of(package: str) -> Path | None:
     return Path(places[0]).parent if places else Path(spec.origin or "").parent
 
 
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield all statements: imports are some, and expressions, most of a tree, hold none."""
+    queue: list[ast.AST] = [tree]
+    while queue:
+        node = queue.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            queue += getattr(node, part, ())
+
+
 @cache
 def _imported(module: str, file: Path) -> tuple[str, ...]:
     """Names that a module imports anywhere, in functions too; some may be functions or classes."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
+    for node in _statements(ast.parse(file.read_bytes(), filename=str(file))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

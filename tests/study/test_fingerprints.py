@@ -44,6 +44,46 @@ def test_follows_imports_everywhere_and_leaves_plumbing_out(package: Path) -> No
     ]
 
 
+EVERYWHERE = """
+if 1:
+    import m.a
+elif 2:
+    import m.b
+else:
+    import m.c
+try:
+    import m.d
+except KeyError:
+    import m.e
+else:
+    import m.f
+finally:
+    import m.g
+for _ in x:
+    with x:
+        import m.h
+while 0:
+    pass
+else:
+    import m.i
+match x:
+    case 1:
+        import m.j
+class A:
+    async def f(self):
+        import m.k
+"""
+
+
+def test_follows_imports_in_every_statement(tmp_path: Path) -> None:
+    (tmp_path / "relad").mkdir()
+    for name in "abcdefghijk":
+        (tmp_path / f"relad/{name}.py").touch()
+    (tmp_path / "relad/all.py").write_text(EVERYWHERE.replace("m.", "relad."), encoding="utf-8")
+    found = {file.stem for file in sources("relad.all", root=tmp_path)}
+    assert found == {"all", *"abcdefghijk"}
+
+
 def test_missing_module_is_named(package: Path) -> None:
     with pytest.raises(ReladError, match=r"there is no module relad\.none"):
         sources("relad.none", root=package)
