@@ -63,7 +63,12 @@ def _serve(connection: int) -> None:
                 os.chdir(folder)
                 os.environ.clear()
                 os.environ.update(env)
-                sys.argv, sys.path[0] = ["snakemake", *words], folder
+                places = env.get("PYTHONPATH", "").split(os.pathsep)
+                sys.path[:1] = [
+                    folder,
+                    *(place for place in places if place and place not in sys.path),
+                ]
+                sys.argv = ["snakemake", *words]
                 for file, number in ((out, 1), (err, 2)):
                     os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), number)
                 return

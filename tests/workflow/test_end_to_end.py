@@ -169,7 +169,9 @@ def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
     weights = study.results / "models/rela/fold-0_seed-0/model.safetensors"
     model = weights.read_bytes()
     weights.unlink()
-    run = study.snakemake(*(f"results/tables/{name}.csv" for name in TABLES), "--cores", "2")
+    targets = [f"results/tables/{name}.csv" for name in TABLES]
+    targets.append(str(weights.relative_to(study.results.parent)))
+    run = study.snakemake(*targets, "--cores", "2")
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.findall(r"^ *train +(\d+)$", run.stdout + run.stderr, re.MULTILINE) == ["1"]
     assert weights.read_bytes() == model
@@ -281,7 +283,8 @@ def test_simulated_scans_that_come_as_bids_stay_simulated(done: Study, tmp_path:
     tables, figures = ("main", "runtime"), ("panels", "distributions", "training_curves", "runtime")
     targets = [f"results/tables/{name}.csv" for name in tables]
     targets += [f"results/figures/{name}.png" for name in figures]
-    run = study.snakemake(*targets, "results/qc/tiny-train", "--cores", "2")
+    targets.append("results/qc/tiny-train/index.html")
+    run = study.snakemake(*targets, "--cores", "2")
     assert run.returncode == 0, run.stdout + run.stderr
     for name in tables:
         assert {row["data"] for row in rows(study.results / f"tables/{name}.csv")} == {"simulated"}
