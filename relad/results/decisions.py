@@ -32,6 +32,9 @@ from relad.study.settings import Evaluation
 
 _NONE = pd.Series(dtype=float)
 
+#: What :func:`compared` compares where more is not simply better.
+OF_RIGHT_VALUES = "of a metric with a right value, that of the distances from it"
+
 
 class Verdict(Enum):
     """What a comparison says of a method and its reference."""

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from relad import cli
+from relad.errors import ReladError
 from relad.fileio import read_json, read_table, write_json, write_table
 from relad.results import origin
 from relad.results.paper.bibliography import CITED, keys_of
-from relad.results.paper.writing import cells
+from relad.results.paper.writing import cells, subject_counts
 from relad.study.paths import REPOSITORY
 from relad.study.sampling import Sampling
 from tests.helpers.fake_study import SAMPLED, FakeStudy, accept, amend
@@ -92,6 +93,15 @@ def test_two_numbers_of_one_name_are_refused(study, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "again/main.csv: has a number main/study/tau/rela/" in error and error.count("\n") == 1
     assert str(folder / "main.csv") in error and not (tmp_path / "p").exists()
+
+
+def test_cohorts_that_differ_in_punctuation_alone_are_refused():
+    def counts(*names):
+        return subject_counts([{"name": n, "included": i} for i, n in enumerate(names)])
+
+    assert counts("adni-2", "adni-3") == {"SubjectsAdniC": 0, "SubjectsAdniD": 1}
+    with pytest.raises(ReladError, match="cohorts my-centre and My-Centre: their numbers"):
+        counts("my-centre", "adni-2", "My-Centre")
 
 
 def test_a_row_that_the_table_for_reading_leaves_out_has_the_numbers_of_the_csv(study):

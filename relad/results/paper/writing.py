@@ -179,7 +179,7 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
         "ValidationSubjects": _listed(len(r.told["subjects"]["validation"]) for r in trained),
         "IntervalLevel": f"{100 * settings.evaluation.interval:g}",
         "Power": f"{100 * settings.evaluation.power:g}",
-        **{f"Subjects{_letters(c['name'])}": c["included"] for c in cohorts},
+        **subject_counts(cohorts),
     }
     return {
         "macros": macros,
@@ -205,6 +205,31 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
 
 def _listed(values: Any) -> str:
     return ", ".join(dict.fromkeys(map(str, values))) or "none"
+
+
+def subject_counts(cohorts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The number of people of each cohort, by the name of its command.
+
+    Parameters
+    ----------
+    cohorts
+        ``name`` and ``included`` of each.
+
+    Raises
+    ------
+    ReladError
+        Where two of them would have one command.
+    """
+    named: dict[str, str] = {}
+    for cohort in (c["name"] for c in cohorts):
+        other = named.setdefault(f"Subjects{_letters(cohort)}", cohort)
+        if other != cohort:
+            raise ReladError(
+                f"cohorts {other} and {cohort}: their numbers of subjects would be one command of "
+                "LaTeX's, which knows letters alone",
+                hint="rename one, by more than its punctuation",
+            )
+    return {f"Subjects{_letters(c['name'])}": c["included"] for c in cohorts}
 
 
 def _letters(name: str) -> str:

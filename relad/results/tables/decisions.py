@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from relad.results.decisions import Decision, Verdict, decide, sentence
+from relad.results.decisions import OF_RIGHT_VALUES, Decision, Verdict, decide, sentence
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
 from relad.results.study import Study
@@ -119,8 +119,8 @@ def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
         f"{result.title}: {cohorts}",
         f"Each method minus {references}, subject by subject; a subject's value is the mean over "
         "seeds and tracers" + (" and over the folds' models" if result.role == "external" else ""),
-        f"Difference: Hodges-Lehmann estimate [{percent} interval]; of a metric with a right "
-        "value, that of the distances from it. Effect: matched-pairs rank-biserial correlation",
+        f"Difference: Hodges-Lehmann estimate [{percent} interval]; {OF_RIGHT_VALUES}. Effect: "
+        "matched-pairs rank-biserial correlation",
         "p: Wilcoxon's signed-rank test, two-sided, with Holm's correction over the "
         f"{' or '.join(map(str, families))} methods of a cohort and metric",
         "p alike: two one-sided tests, corrected alike, that the difference is smaller than the "

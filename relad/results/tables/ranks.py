@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from relad.results.decisions import compared
+from relad.results.decisions import OF_RIGHT_VALUES, compared
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
 from relad.results.statistics import bootstrap_ranks
@@ -75,7 +75,8 @@ def ranks_table(study: Study, result: Result) -> Table | None:
             f"{result.title}: {'; '.join(f'{c}, n = {n} subjects' for c, n in cohorts.items())}. "
             f"Mean rank [{100 * level:g}% of {REPEATS:,} resamples of the subjects] and the share "
             "of them in which the method is first; a subject's value is the mean over seeds and "
-            f"tracers. {metrics_note(result, study.settings, study.settings.tracers)}."
+            f"tracers; {OF_RIGHT_VALUES}. "
+            f"{metrics_note(result, study.settings, study.settings.tracers)}."
         ),
         warning=note_of(map(Kind, rows["data"])),
         rows=rows,

@@ -53,6 +53,8 @@ def test_the_caption_tells_what_was_tested(study):
         "over the 2 methods",
     ):
         assert part in caption
+    for table in (decisions_table(study, DECISIONS), ranks_table(study, RANKS)):
+        assert "of a metric with a right value, that of the distances from it" in table.caption
     assert "folds' models" in decisions_table(study, entry("table", "decisions_external")).caption
 
 
