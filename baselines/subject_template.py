@@ -12,7 +12,7 @@ their voxelwise means, g a Gaussian neighbourhood and s the mean of S_xx's diago
 It is ridge regression (Hoerl & Kennard 1970), weighted by distance to the voxel (Cleveland & Devlin
 1988), as an atlas-based synthesis with regression on local intensity has it (e.g. Hofmann et al.
 2008, for attenuation maps from MRI). Left and right share their sums, as other methods are trained
-on mirrored volumes too.
+on mirrored volumes too; each keeps its own means.
 """
 
 from __future__ import annotations
@@ -113,11 +113,13 @@ class LocalRegression(nn.Module):
     def coefficients(self, tracer: int) -> tuple[Tensor, Tensor]:
         """Voxelwise means of x and B of a tracer: (f, i, j, k) each."""
         moments = self.moments[tracer]
-        moments = moments + moments.flip(-3)
         people = moments[0, 0]
         mean = moments[0, 1:] / people.clamp(min=1.0)
         around = moments[1:, 1:] - people * mean[:, None] * mean[None]
-        size, brain = len(mean), people > 0
+        # Where nobody had brain or PET on this side, the other one stands in.
+        mean = torch.where(people > 0, mean, mean.flip(-3))
+        moments, around = (m + m.flip(-3) for m in (moments, around))
+        size, brain = len(mean), moments[0, 0] > 0
         # An MRI that is the same in everybody has but rounding errors around its mean.
         raw, scale = (
             torch.diagonal(m[..., brain].mean(-1).nan_to_num())[:-1]

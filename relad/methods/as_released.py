@@ -1,9 +1,10 @@
 """RelA-Diffusion with the errors of its published release, each a switch that can be turned off.
 
 For measuring what an error costs, and for nothing else: `relad.methods.reladiff` is the method. The
-other settings of the release (D that sees no MRI, tracer or t, a learning rate of D ten times lower
-than G's, unweighted terms on x0_hat) are ordinary parameters; `config/methods.yaml` puts them
-together as ``rela-as-released``.
+other settings of the release (a loss for every patch, Adam's usual betas for D too, a D that sees
+no MRI, tracer or t, its learning rate ten times lower than G's, unweighted terms on x0_hat) are
+ordinary parameters; `config/methods.yaml` puts them together as ``rela-as-released``. Learning
+rates warm up and decay here as every method's do; the release's are constant.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class ReleasedRelADiffusion(RelADiffusion):
         the last, so that the penalty is W times too small for volumes of W voxels along it (160 at
         the release's size).
     penalty_sums_logits
-        D's patch logits are summed in the penalty, but averaged in the loss.
+        D's patch logits are summed in the penalty, while the loss compares them patch by patch.
     batch_norm
         D has batch normalisation, and the penalty's logits are computed for single samples: with
         other statistics than the loss's.

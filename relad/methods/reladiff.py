@@ -53,7 +53,8 @@ class RelADiffusion(ConditionalDiffusion):
     lambda_l1, lambda_adv
         Weights of the L1 and of the adversarial loss on x0_hat; 0 leaves the term out.
     x0_weighting
-        w(t) of these two terms, see :meth:`NoiseSchedule.x0_weight`.
+        w(t) of these two terms, see :meth:`NoiseSchedule.x0_weight`; with ``balance``, which takes
+        it out of the adversary again, of the L1 alone.
     balance
         Whether lambda_adv is the ratio of the adversarial loss's gradient at x0_hat to that of the
         other terms, both as norms and per sample, so that it means the same at every size of
@@ -115,6 +116,15 @@ class RelADiffusion(ConditionalDiffusion):
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
+        for name, value, low, high in (
+            ("lambda_l1", lambda_l1, 0, math.inf),
+            ("lambda_adv", lambda_adv, 0, math.inf),
+            ("gamma", gamma, 0, math.inf),
+            ("penalty_every", penalty_every, 1, math.inf),
+            ("adversary_from", adversary_from, 0, 1),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"{name} {value:g} is not within {low:g} to {high:g}")
         self.lambda_l1 = lambda_l1
         self.lambda_adv = lambda_adv
         self.x0_weighting = x0_weighting

@@ -9,9 +9,10 @@ matter, the smallest difference that would have been found, and its spread over 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ from relad.results.study import Study
 from relad.study.catalogue import Result
 from relad.study.settings import Evaluation
 
+#: Why the spread over several seeds is not known.
+NO_SPREAD = "their spread is not known, since nobody was tested with all"
 _NONE = pd.Series(dtype=float)
 
 #: What :func:`compared` compares where more is not simply better.
@@ -59,9 +62,10 @@ class Decision:
         Method minus reference, over subjects, of the subjects' means over tracers. Of a metric
         with a right value it is the difference of their images' distances from it.
     seeds
-        Seeds that both have, of the people whom all of them tested.
+        Seeds with which both were trained.
     seed_spread
-        Standard deviation over these of the mean difference; NaN for fewer than two.
+        Standard deviation over these of the mean difference, of the people whom all of them tested;
+        NaN for fewer than two seeds, and where they tested nobody in common.
     family
         Comparisons that ``p_holm`` is corrected over.
     p_holm
@@ -116,8 +120,14 @@ def decide(study: Study, result: Result) -> list[Decision]:
                     [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
                 )
                 where = {"cohort": str(cohort), "data": of["data"].iloc[0], "metric": metric}
+                where["seeds"] = _seeds(study.scores, str(cohort), methods)
                 found += _family(study.settings.evaluation, where, table, seeds)
     return found
+
+
+def _seeds(scores: pd.DataFrame, cohort: str, methods: list[str]) -> int:
+    of = scores[(scores["cohort"] == cohort) & scores["method"].isin(methods)]
+    return of["seed"].nunique()
 
 
 def _tested_by_every_seed(scores: pd.DataFrame, methods: list[str]) -> pd.DataFrame:
@@ -140,12 +150,18 @@ def compared(
     Of a metric that has a right value they are what is lost by missing it, image by image: too much
     with one seed does not make up for too little with another.
     """
-    scores = (study.scores if scores is None else scores).copy()
-    for metric in result.metrics:
+    scores = with_losses(study.scores if scores is None else scores, result.metrics)
+    return mean_over_tracers(study.values(result, methods, scores))
+
+
+def with_losses(scores: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """Metric rows with what is lost in place of values that miss a right one, image by image."""
+    scores = scores.copy()
+    for metric in metrics:
         if METRICS[metric].better.target is not None:
             of = scores["metric"] == metric
             scores.loc[of, "value"] = METRICS[metric].better.loss(scores.loc[of, "value"])
-    return mean_over_tracers(study.values(result, methods, scores))
+    return scores
 
 
 def _by_method(values: pd.DataFrame, metric: str, methods: list[str]) -> pd.DataFrame:
@@ -155,11 +171,12 @@ def _by_method(values: pd.DataFrame, metric: str, methods: list[str]) -> pd.Data
 
 
 def _family(
-    evaluation: Evaluation, where: dict[str, str], table: pd.DataFrame, seeds: pd.DataFrame
+    evaluation: Evaluation, where: dict[str, Any], table: pd.DataFrame, seeds: pd.DataFrame
 ) -> Iterator[Decision]:
     """Decide one family: the first column of ``table`` against each other one.
 
-    ``seeds`` has the means over subjects, a row per seed.
+    ``seeds`` has the means over the subjects whom all seeds tested, a row per seed; none are there
+    where nobody was tested by all.
     """
     reference, *others = table.columns
     level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
@@ -178,7 +195,6 @@ def _family(
             method=method,
             reference=reference,
             comparison=test,
-            seeds=len(over_seeds),
             seed_spread=float(over_seeds.std(ddof=1)),
             family=len(others),
             p_holm=float(p_holm[k]),
@@ -253,7 +269,7 @@ def sentence(decision: Decision, study: Study) -> str:
     shown += f" corrected over {decision.family}" if decision.family > 1 else ""
     within = f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown}"
     if decision.verdict is Verdict.ALIKE:
-        over = f", {decision.seeds} seeds" if decision.seeds > 1 else ""
+        over = f", {_trained(decision)}" if decision.seeds > 1 else ""
         return (
             f"{method} and {reference} are alike in {metric.label}: they differ by less than "
             f"{within}{over})."
@@ -279,8 +295,15 @@ def sentence(decision: Decision, study: Study) -> str:
             f"{method} differs from {reference} in {metric.label} ({shown}), but by less than "
             f"seeds do ({spread})."
         )
-    seeds = "one seed" if decision.seeds < 2 else f"{decision.seeds} seeds"
     return (
         f"{method} is {decision.verdict.value} than {reference} in {metric.label} ({shown}, "
-        f"{seeds})."
+        f"{_trained(decision)})."
     )
+
+
+def _trained(decision: Decision) -> str:
+    """How many seeds, and that their spread is not known where it is not."""
+    if decision.seeds < 2:
+        return "one seed"
+    known = "" if math.isfinite(decision.seed_spread) else f" ({NO_SPREAD})"
+    return f"{decision.seeds} seeds{known}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,8 @@ GROUPS = {"positive": True, "negative": False}
 _SAME = 1e-6
 #: Why a method's agreement over people has no interval, see :func:`alike`.
 ONE_EACH = "each model tested one person, so that it may be one image for everybody"
+#: What is said of those whom :func:`left_out` names.
+LEFT_OUT = "Left out, since their PET shows too little of the region"
 #: Region shown of a ligand that has none of its own in the configuration.
 _SHOWN = ("cortex",)
 
@@ -134,6 +136,46 @@ def lacking(found: pd.DataFrame) -> dict[tuple[str, str, str], list[str]]:
         if lack := sorted(subjects.get((cohort, tracer, BRAIN), have) - have):
             absent[cohort, tracer, region] = lack
     return absent
+
+
+def left_out(study: Study, result: Result, wanted: Mapping[str, Iterable[str]]) -> list[str]:
+    """Who has no SUVR of regions in which others have one, or would have, in words.
+
+    Parameters
+    ----------
+    wanted
+        Tracer -> regions that are asked for.
+    """
+    scores = study.scores
+    scores = scores[scores["cohort"].isin(study.cohorts(result)) & (scores["metric"] == "suvr")]
+    told = []
+    for (cohort, tracer), of in scores.groupby(["cohort", "tracer"], observed=True):
+        people = of["subject"].nunique()
+        for region in wanted.get(tracer, ()):
+            lack = people - of.loc[of["region"] == region, "subject"].nunique()
+            if lack:
+                who = "all" if lack == people else f"{lack} of"
+                told.append(f"{who} {people} of {cohort} ({study.tracer_label(tracer)}, {region})")
+    return told
+
+
+def models_of_one(study: Study, cohort: str) -> int:
+    """The most models of a method, of several seeds or elsewhere folds, that tested one person."""
+    scores = study.scores[(study.scores["cohort"] == cohort) & (study.scores["metric"] == "suvr")]
+    models = scores[["method", "subject", "fold", "seed"]].drop_duplicates()
+    return int(models.groupby(["method", "subject"], observed=True).size().max())
+
+
+def averaged(study: Study, cohorts: Iterable[str]) -> str:
+    """What a caption says of a person's SUVR where several models of a method synthesised it."""
+    models = {cohort: models_of_one(study, cohort) for cohort in cohorts}
+    told = [f"{n} in {cohort}" for cohort, n in models.items() if n > 1]
+    if not told:
+        return ""
+    return (
+        f"; the synthetic one is the mean over a method's models ({', '.join(told)}: seeds, and "
+        "folds elsewhere), which agrees better than a single model's"
+    )
 
 
 def alike(study: Study) -> dict[tuple[str, str, str], bool | None]:

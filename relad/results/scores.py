@@ -250,14 +250,25 @@ def subject_values(
         if not single_samples:
             chosen = chosen.drop(of.index[of["sampler"] != samplers[0]])
     for cohort, of in chosen.groupby("cohort", observed=True):
-        _require_tested_alike(of, metrics, str(cohort))
+        require_tested_alike(of, metrics, str(cohort))
     keys = ["cohort", "data", "tracer", "method", "sampler", "subject"]
     means = chosen.groupby([*keys, "metric"], observed=True)["value"].mean()
     return means.unstack("metric").reindex(columns=list(metrics)).reset_index()
 
 
-def _require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: str) -> None:
-    """Refuse methods of which one has values of a test that another has none of."""
+def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: str) -> None:
+    """Refuse methods, or samplings, of which one has values of a test that another has none of.
+
+    Parameters
+    ----------
+    scores
+        Rows of one cohort and region, of these metrics.
+
+    Raises
+    ------
+    ReladError
+        Naming both and the tracers, subjects, or folds and seeds.
+    """
     tests = ["tracer", "subject", "fold", "seed"]
     tested = {}
     for (method, sampler), of in scores.groupby(["method", "sampler"], observed=True):
@@ -273,11 +284,14 @@ def _require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: 
                 )
             if metric in by_metric:
                 tested[method, sampler, metric] = by_metric[metric]
-    (first, *_), expected = next(iter(tested.items()))
-    for (method, _, metric), found in tested.items():
+    (first, sampling, _), expected = next(iter(tested.items()))
+    for (method, sampler, metric), found in tested.items():
         if found != expected:
+            one, other = method, first
+            if method == first and sampler != sampling:
+                one, other = f"{method} by {sampler}", f"by {sampling}"
             raise ReladError(
-                f"{method} ({metric}) and {first} were not tested {_odd(found, expected, cohort)}",
+                f"{one} ({metric}) and {other} were not tested {_odd(found, expected, cohort)}",
                 hint="give the metrics of the same tracers, folds and seeds for every method",
             )
 

@@ -187,7 +187,9 @@ class Trainer:
         The averaged weights are judged, as it is they that synthesise.
         """
         wanted = self.options.validation
-        due = self.done % wanted.every == 0 or self.done == self.total
+        # What passes over the data once is not learnt before its end.
+        due = self.done == self.total
+        due |= self.done % wanted.every == 0 and not self.method.single_pass
         if not self.validation_pairs or not due:
             return None
         started = time.perf_counter()

@@ -161,6 +161,16 @@ def test_an_unknown_choice_is_named(option):
         rela(**{option: "wasserstein"})
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("lambda_l1", -1.0), ("lambda_adv", -0.1), ("gamma", -1.0), ("penalty_every", 0),
+     ("adversary_from", 20.0), ("gamma", math.nan)],
+)  # fmt: skip
+def test_a_setting_that_would_leave_a_term_out_in_silence_is_named(option, value):
+    with pytest.raises(ValueError, match=f"{option} {value:g} is not within"):
+        rela(**{option: value})
+
+
 def test_epsilon_at_zero_terminal_snr_is_one_clear_error():
     params = {"prediction": "epsilon", "schedule": {"zero_terminal_snr": True}}
     entry = TrainedMethod("relad.methods.reladiff:RelADiffusion", ("T1w", "FLAIR"), params, None)

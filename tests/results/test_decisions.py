@@ -150,8 +150,13 @@ def test_seeds_that_tested_nobody_in_common_have_no_spread(tmp_path):
         for method, gain in (("rela", 0.0), ("unet", 1.0))
         for i, seed in enumerate([0, 0, 1, 1])
     ]
-    found = by_method(scores_of(tmp_path, *rows))["unet"]
-    assert found.seeds == 1 and math.isnan(found.seed_spread)
+    study = scores_of(tmp_path, *rows)
+    found = by_method(study)["unet"]
+    assert found.seeds == 2 and math.isnan(found.seed_spread)
+    unknown = "their spread is not known, since nobody was tested with all"
+    assert f"nothing is alike; {unknown} (study)." in decisions_table(study, DECISIONS).caption
+    told = sentence(replace(found, verdict=Verdict.BETTER), study)
+    assert told.endswith(f", 2 seeds ({unknown})).")
 
 
 def test_one_seed_has_no_spread(planted):
@@ -278,7 +283,7 @@ def test_sentences_hold_the_numbers(said):
     assert said(Verdict.BETTER) == (
         f"U-Net (L1) is better than RelA-Diffusion in PSNR (dB) ({shown}, one seed)."
     )
-    assert said(Verdict.WORSE, seeds=3) == (
+    assert said(Verdict.WORSE, seeds=3, seed_spread=0.1) == (
         f"U-Net (L1) is worse than RelA-Diffusion in PSNR (dB) ({shown}, 3 seeds)."
     )
     assert said(Verdict.ALIKE, p_alike=0.01) == (

@@ -474,6 +474,29 @@ def test_bad_method_is_named(raw: dict[str, Any], tmp_path: Path) -> None:
         config.resolve(raw)
 
 
+def test_the_method_is_the_same_at_every_size() -> None:
+    """But for what the size asks for, and the share of pure noise that short trainings need."""
+    by_size = {"lr", "lr_discriminator", "network", "discriminator", "critic_reduction"}
+    by_size.add("from_noise")
+    for name in ("rela", "ddpm"):
+        params = [
+            config.read_yaml(REPOSITORY / "config" / folder / "methods.yaml")[name]["params"]
+            for folder in (".", "adni", "simulated-2mm")
+        ]
+        first, *others = ({k: v for k, v in p.items() if k not in by_size} for p in params)
+        assert others == [first, first]
+
+
+def test_what_is_as_published_has_its_critic() -> None:
+    """A loss for every patch, and Adam's usual betas, as the release's loss and notebook have."""
+    for folder in (".", "adni"):
+        methods = config.read_yaml(REPOSITORY / "config" / folder / "methods.yaml")
+        for name in ("rela-paper", "rela-as-released"):
+            params = methods[name]["params"]
+            assert params["critic_reduction"] == "patch"
+            assert params["betas_discriminator"] == [0.9, 0.999]
+
+
 def test_resolving_twice_changes_nothing(raw: dict[str, Any]) -> None:
     once = config.resolve(raw)
     assert config.resolve(copy.deepcopy(once)) == once

@@ -106,6 +106,21 @@ def test_the_best_weights_are_kept_not_the_last(packed, tmp_path, monkeypatch):
     assert read_json(tmp_path / "train.json")["validation"]["update"] == 8
 
 
+@pytest.mark.parametrize("method", ["template", "subject-template"])
+def test_what_is_fitted_in_one_pass_is_kept_whole(packed, tmp_path, method):
+    """However good it was of the first pairs: part of the people is no mean over them."""
+    part = settings(validation={"subjects": 1, "every": 1, "steps": 1})
+    assert train(packed, tmp_path, method, part) == 0
+    record = read_json(tmp_path / "train.json")
+    assert record["validation"]["update"] == record["counts"]["updates"] > 1
+    one = trainer(PackedDataset(packed), method, part, fold=0, seed=0)
+    while one.done < one.total:
+        one.advance()
+    stored = load_file(tmp_path / "model.safetensors")
+    for key, value in one.method.generator.state_dict().items():
+        assert torch.equal(stored[f"generator.{key}"], value)
+
+
 def test_validation_changes_nothing_of_the_training(packed):
     """The same subjects held out, looked at often or once: the same weights."""
     data = PackedDataset(packed)

@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from relad.results.decisions import with_losses
 from relad.results.figures import style
 from relad.results.statistics import mean_interval
 from relad.results.study import Study
@@ -59,10 +60,12 @@ def draw(study: Study, result: Result) -> Figure | None:
         for y in range(1, len(lines)):
             ax.axhline(y - 0.5, **style.RULE)
         ax.xaxis.set_major_locator(style.few_ticks())
-        ax.set_xlabel("Δ " + style.metric_label(metric, apart="\n"))
+        ax.set_xlabel(style.difference_label(metric))
+    counts = found.groupby("cohort", observed=True)["subject"].nunique()
     axes[0].set_title(
         f"Difference to {', '.join(bases)} in each subject; mean and "
-        f"{100 * evaluation.interval:g}% interval",
+        f"{100 * evaluation.interval:g}% interval\n"
+        + "; ".join(f"{cohort}, n = {n}" for cohort, n in counts.items()),
         loc="left",
     )
     entries = {
@@ -75,9 +78,12 @@ def draw(study: Study, result: Result) -> Figure | None:
 
 
 def _differences(study: Study, result: Result, base: str, *others: str) -> pd.DataFrame:
-    """Differences of methods to their base, one row per subject, tracer and ``line`` to draw."""
+    """Differences of methods to their base, one row per subject, tracer and ``line`` to draw.
+
+    Of a metric with a right value, of the distances from it.
+    """
     keys = ["cohort", "data", "tracer", "subject"]
-    values = study.values(result, [base, *others])
+    values = study.values(result, [base, *others], with_losses(study.scores, result.metrics))
     of_base = values["method"] == base
     full = values[of_base].set_index(keys)[list(result.metrics)]
     rows = values[~of_base].set_index([*keys, "method"])[list(result.metrics)]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from relad.results.agreement import agreement
 from relad.results.figures import style
-from relad.results.regional import regional_values, shown_regions
+from relad.results.regional import models_of_one, regional_values, shown_regions
 from relad.results.study import Study
 from relad.study.catalogue import BRAIN, Result
 
@@ -15,21 +15,23 @@ from relad.study.catalogue import BRAIN, Result
 def draw(study: Study, result: Result) -> Figure | None:
     """Draw a column per cohort and tracer, a row per method; None without values.
 
-    The region is the first of the tracer's in the configuration that anybody has, or the brain.
+    The region is the first of the tracer's in the configuration that anybody of the cohort has, or
+    the brain.
     """
     parts = [regional_values(study, result, methods) for methods in study.comparisons(result)]
     values = pd.concat(parts) if parts else pd.DataFrame()
     if values.empty:
         return None
     first = {
-        tracer: next(
+        (cohort, tracer): next(
             region
             for region in (*shown_regions(study, tracer), BRAIN)
             if region in set(of["region"])
         )
-        for tracer, of in values.groupby("tracer", observed=True)
+        for (cohort, tracer), of in values.groupby(["cohort", "tracer"], observed=True)
     }
-    values = values[values["region"] == values["tracer"].map(first).astype(str)]
+    wanted = [first[place] for place in zip(values["cohort"], values["tracer"], strict=True)]
+    values = values[values["region"] == wanted]
     methods = list(values["method"].unique().sort_values())
     columns = list(values.groupby(["cohort", "tracer"], observed=True))
     colours = style.method_colours(study.settings)
@@ -56,7 +58,9 @@ def draw(study: Study, result: Result) -> Figure | None:
                 name = style.wrapped(study.label(method), style.SIDE_NAME)
                 ax.set_ylabel(name, rotation=0, ha="right", va="center")
         n = of["subject"].nunique()
-        title = f"{cohort}\n{study.tracer_label(tracer)}, n = {n}\n{first[tracer]}"
+        title = f"{cohort}\n{study.tracer_label(tracer)}, n = {n}\n{first[cohort, tracer]}"
+        if (models := models_of_one(study, cohort)) > 1:
+            title += f"\nmean of {models} models"
         axes[0, number].set_title(title)
         axes[-1, number].set_xlabel("Mean of both (SUVR)")
     figure.supylabel("Synthetic minus real (SUVR)", **style.SIDE_LABEL)

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from relad.results.decisions import Verdict, decide
 from relad.results.figures import style
-from relad.results.metrics import METRICS
 from relad.results.study import Study
 from relad.study.catalogue import Result
 
@@ -56,8 +55,7 @@ def draw(study: Study, result: Result) -> Figure | None:
                 ax.plot(d.comparison.interval, [y, y], color=look["color"], **style.INTERVAL)
             ax.plot(d.comparison.difference, y, **{**style.DECISION, **look})
         ax.xaxis.set_major_locator(style.few_ticks())
-        distance = ", distance from it" if METRICS[metric].better.target is not None else ""
-        ax.set_xlabel("Δ " + style.metric_label(metric, apart="\n") + distance)
+        ax.set_xlabel(style.difference_label(metric))
         style.name_lines(ax, labels)
     axes[0].invert_yaxis()
     level = f"no {100 * study.settings.evaluation.interval:g}% interval"

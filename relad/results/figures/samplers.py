@@ -59,7 +59,10 @@ def draw(study: Study, result: Result) -> Figure | None:
                 ax.fill_between(x, low, high, color=look["color"], **style.BAND)
             ax.set_xscale("log")
             ax.grid(which="major")
-        column[0].set_title(study.settings.methods[method].label)
+        of = rows[rows["method"] == method]
+        pairs = zip(of["cohort"], of["n"], strict=True)
+        tested = "; ".join(dict.fromkeys(f"{cohort}, n = {n}" for cohort, n in pairs))
+        column[0].set_title(f"{study.settings.methods[method].label}\n{tested}")
         column[-1].set_xlabel("network evaluations per image")
     for ax, metric in zip(axes[:, 0], result.metrics, strict=True):
         ax.set_ylabel(style.metric_label(metric, apart="\n"))

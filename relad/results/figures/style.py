@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from relad.fileio import whole_file, write_text
-from relad.results.metrics import METRICS
+from relad.results.metrics import METRICS, Better
 from relad.status import Kind, note_of
 from relad.study.catalogue import FIGURE, FLOOR, SUFFIXES
 from relad.study.settings import ResultSettings
@@ -236,6 +236,14 @@ def headers(names: Sequence[str], width: float) -> Headers:
 def metric_label(metric: str, apart: str = ", ") -> str:
     """Name of a metric with its unit, and an arrow that tells in which direction it improves."""
     return f"{METRICS[metric].label}{apart}{METRICS[metric].better.value}"
+
+
+def difference_label(metric: str) -> str:
+    """Name of a difference of values, or of the distances from a metric's right value."""
+    target = METRICS[metric].better.target
+    if target is None:
+        return f"Δ {metric_label(metric, apart=chr(10))}"
+    return f"Δ distance from {target:g}: {METRICS[metric].label}\n{Better.LOWER.value}"
 
 
 def panels(figure: Figure, count: int, **shared: bool) -> list[Axes]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from relad.results.decisions import OF_RIGHT_VALUES, Decision, Verdict, decide, sentence
+from relad.results.decisions import NO_SPREAD, OF_RIGHT_VALUES, Decision, Verdict, decide, sentence
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
 from relad.results.study import Study
@@ -114,6 +114,9 @@ def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
     references = ", ".join(dict.fromkeys(study.label(d.reference) for d in decisions))
     families = sorted({d.family for d in decisions})
     seeds = sorted({d.seeds for d in decisions})
+    unknown = dict.fromkeys(
+        d.cohort for d in decisions if d.seeds > 1 and math.isnan(d.seed_spread)
+    )
     percent = f"{100 * evaluation.interval:g}%"
     sentences = [
         f"{result.title}: {cohorts}",
@@ -127,9 +130,10 @@ def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
         "margin in brackets, which does not matter",
         f"Would be found: the smallest difference with {100 * evaluation.power:g}% power at the "
         "first step of Holm's correction",
-        f"Spread over seeds: standard deviation of the mean difference ({_listed(seeds)}); a "
-        "smaller difference is none"
-        + (", and with more than the margin nothing is alike" if seeds[-1] > 1 else ""),
+        "Spread over seeds: standard deviation of the mean difference, of the people whom all of "
+        f"them tested ({_listed(seeds)}); a smaller difference is none"
+        + (", and with more than the margin nothing is alike" if seeds[-1] > 1 else "")
+        + (f"; {NO_SPREAD} ({', '.join(unknown)})" if unknown else ""),
         f"Verdict at {1 - evaluation.interval:.2g}; where none is bold, nothing is decided",
         metrics_note(result, settings, settings.tracers),
     ]

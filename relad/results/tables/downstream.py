@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from relad.results.downstream import MRI_ONLY, NUMBERS, REAL, downstream_rows
+from relad.results.regional import LEFT_OUT, averaged, left_out
 from relad.results.study import Study
 from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.status import Kind, note_of
@@ -28,7 +31,7 @@ def downstream_table(study: Study, result: Result) -> Table | None:
         return None
     return Table(
         name=result.name,
-        caption=_caption(study, result),
+        caption=_caption(study, result, rows),
         warning=note_of(kinds),
         rows=rows,
         headers=_HEADERS,
@@ -74,13 +77,25 @@ def kinds_of_suvr(study: Study, result: Result) -> list[Kind]:
     return sorted(map(Kind, scores.loc[mine, "data"].unique()))
 
 
-def _caption(study: Study, result: Result) -> str:
-    level = 100 * study.settings.evaluation.interval
-    sentences = [
-        f"{result.title}: {', '.join(study.cohorts(result))}",
+def counted(study: Study, result: Result, rows: pd.DataFrame) -> list[str]:
+    """First sentences of a caption: cohorts that have rows, the cuts, and who is left out."""
+    cohorts = rows["cohort"].unique() if len(rows) else study.cohorts(result)
+    cuts = {t: e.positivity for t, e in study.settings.tracers.items() if e.positivity}
+    told = left_out(study, result, {tracer: [cut.region] for tracer, cut in cuts.items()})
+    return [
+        f"{result.title}: {', '.join(cohorts)}",
         f"A person is positive by their real PET. {cuts_told(study)}",
-        "Score: the same SUVR of synthetic PET, held-out people alone; in another cohort the mean "
-        f"over the folds' models. AUC: [{level:g}% interval, Newcombe's method 5]",
+        *([f"{LEFT_OUT}: {'; '.join(told)}"] if told else []),
+    ]
+
+
+def _caption(study: Study, result: Result, rows: pd.DataFrame) -> str:
+    level = 100 * study.settings.evaluation.interval
+    models = averaged(study, rows["cohort"].unique())
+    sentences = [
+        *counted(study, result, rows),
+        f"Score: the same SUVR of synthetic PET, held-out people alone{models}. AUC: [{level:g}% "
+        "interval, Newcombe's method 5]",
         f"Sensitivity and specificity at the tracer's cut, [{level:g}% interval, Wilson]. Own cut: "
         "Youden's, chosen on the held-out scores of the training cohort's people: for these, of "
         "those in other folds than the person's, so that there is none where one fold alone was "

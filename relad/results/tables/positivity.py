@@ -12,7 +12,7 @@ from relad.results.metrics import METRICS
 from relad.results.regional import GROUPS, positive, regional_values
 from relad.results.statistics import mean_interval
 from relad.results.study import Study
-from relad.results.tables.downstream import cuts_told, kinds_of_suvr
+from relad.results.tables.downstream import counted, kinds_of_suvr
 from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.status import note_of
 from relad.study.catalogue import Result
@@ -84,8 +84,7 @@ def positivity_table(study: Study, result: Result) -> Table | None:
     forms = {"psnr": "z.2f", "mae": "z.3f", "bias": "+z.3f"}
     level = 100 * study.settings.evaluation.interval
     caption = [
-        f"{result.title}: {', '.join(study.cohorts(result))}",
-        f"A person is positive by their real PET. {cuts_told(study)}",
+        *counted(study, result, rows),
         f"Mean over test subjects, [{level:g}% interval, Student's t]: PSNR and MAE inside the "
         "brain mask; bias of the mean SUVR in the cut's region, synthetic minus real. A method "
         "that has fallen back on the mean is too low in positive and too high in negative people",

@@ -10,10 +10,13 @@ from relad.imaging import atlas
 from relad.results.agreement import MIN_CORRELATED, agreement
 from relad.results.intervals import ends, with_ends
 from relad.results.regional import (
+    LEFT_OUT,
     ONE_EACH,
     alike,
+    averaged,
     known_regions,
     lacking,
+    left_out,
     regional_values,
     shown_regions,
 )
@@ -152,9 +155,11 @@ def _caption(study: Study, result: Result, rows: pd.DataFrame, shown: Iterable[s
     ]
     seen = set(rows["region"])
     never = [region for region in known_regions(study) if region not in seen]
+    asked = {t: [r for r in shown_regions(study, t) if r in seen] for t in set(rows["tracer"])}
     sentences = [
         f"{result.title}: {'; '.join(told)} subjects",
-        "Mean SUVR of a region inside the brain mask, in synthetic and in real PET of one person",
+        "Mean SUVR of a region inside the brain mask, in synthetic and in real PET of one person"
+        + averaged(study, counts.index),
         f"Bias: synthetic minus real, [{level:g}% interval over subjects, Student's t]; in % of "
         "each person's real SUVR",
         "CCC: Lin's concordance. ICC(A,1): absolute agreement of one measurement, the ICC(2,1) of "
@@ -171,6 +176,8 @@ def _caption(study: Study, result: Result, rows: pd.DataFrame, shown: Iterable[s
         sentences.append(
             f"Nobody's brain mask covers half of {', '.join(never)} on this grid: no rows"
         )
+    if told := left_out(study, result, asked):
+        sentences.append(f"{LEFT_OUT}: {'; '.join(told)}")
     if counts["min"].min() < FEW_SUBJECTS:
         sentences.append(f"With n = {counts['min'].min()} no coefficient says much")
     return ". ".join(sentences) + "."

@@ -8,7 +8,7 @@ import pandas as pd
 
 from relad.errors import ReladError
 from relad.results.metrics import METRICS
-from relad.results.scores import mean_over_tracers
+from relad.results.scores import mean_over_tracers, require_tested_alike
 from relad.results.statistics import FEW_SUBJECTS
 from relad.results.study import Study
 from relad.results.tables.accuracy import (
@@ -34,7 +34,8 @@ def sampler_rows(study: Study, result: Result) -> pd.DataFrame:
     Raises
     ------
     ReladError
-        Where values are not those of a sampling.
+        Where values are not those of a sampling, or samplings were tested on other people, folds or
+        seeds than others.
     """
     columns = ["cohort", "method", *_SAMPLING, "n", *metric_columns(result.metrics)]
     parts = []
@@ -53,10 +54,22 @@ def sampler_rows(study: Study, result: Result) -> pd.DataFrame:
             by = ["cohort", "method"]
             rows = summarized(mean_over_tracers(values), by, study.settings.evaluation)
             parts.append(rows.assign(**{key: getattr(sampling, key) for key in _SAMPLING}))
+    _require_tested_alike(study, result)
     if not parts:
         return pd.DataFrame(columns=columns)
     order = ["cohort", "method", *_SAMPLING]
     return pd.concat(parts).sort_values(order, ignore_index=True)[columns]
+
+
+def _require_tested_alike(study: Study, result: Result) -> None:
+    """Hold all samplings of a comparison to one another, where tables hold methods of one."""
+    scores = study.scores
+    scores = scores[(scores["region"] == result.region) & scores["metric"].isin(result.metrics)]
+    for methods in study.comparisons(result):
+        for cohort in study.cohorts(result):
+            of = scores[(scores["cohort"] == cohort) & scores["method"].isin(methods)]
+            if len(of):
+                require_tested_alike(of, result.metrics, cohort)
 
 
 def sampling_of(row: Mapping[str, str | None]) -> str | None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from relad.results.figures import ablation
+from relad.results.metrics import METRICS
 from relad.results.statistics import mean_interval
-from tests.helpers.fake_study import FakeStudy, entry, make_settings
+from tests.helpers.fake_study import FakeStudy, entry, make_settings, score, scores_of
 
 ABLATION = entry("figure", "ablation")
 
@@ -44,6 +45,24 @@ def test_the_title_names_the_base_and_lines_their_method(study):
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["w/o T1w"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["tau (AV1451)", "amyloid (AV45)", "one subject"]
+
+
+def test_who_comes_nearer_to_a_right_value_is_drawn_as_better(tmp_path):
+    """-3 dB of the base and -0.2 of the ablation are 2.8 dB less off, not 2.8 more."""
+    fidelity = entry("figure", "fidelity_ablation")
+    rows = [
+        score(method=method, subject=f"p{k}", metric=metric, value=value + 0.1 * k)
+        for method, of in (("rela", -3.0), ("rela-no-t1w", -0.2))
+        for metric in fidelity.metrics
+        for value in (of if METRICS[metric].better.target == 0 else 0.5,)
+        for k in range(2)
+    ]
+    figure = ablation.draw(scores_of(tmp_path, *rows), fidelity)
+    ax = figure.axes[fidelity.metrics.index("spectral_high")]
+    assert ax.get_xlabel().endswith("\n← lower is better")
+    shown = np.asarray(ax.collections[0].get_offsets())[:, 0]
+    np.testing.assert_allclose(sorted(shown), [-2.8, -2.8])
+    assert figure.axes[0].get_title(loc="left").endswith("\nstudy, n = 2")
 
 
 def test_a_group_is_drawn_against_its_first_method(tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from relad.results.figures import bland_altman
-from relad.results.tables.regions import region_rows
-from tests.helpers.fake_study import entry
+from relad.results.tables.regions import region_rows, regions_table
+from tests.helpers.fake_study import entry, make_settings, score, scores_of
 
 DIFFERENCES = entry("figure", "bland_altman")
 
@@ -31,6 +31,42 @@ def test_every_person_is_a_point_and_lines_are_bias_and_limits(study):
 def test_a_tracer_whose_regions_nobody_has_shows_the_brain(study):
     figure = bland_altman.draw(study, DIFFERENCES)  # the made-up brain holds no cortex
     assert figure.axes[1].get_title().endswith("\nbrain")
+
+
+TWO_SITES = {"siteA": ("brain", "thalamus", "hippocampus"), "siteB": ("brain", "thalamus")}
+
+
+def two_sites(folder, seeds=(0,)):
+    """Two external cohorts, in one of which nobody has the hippocampus, and their settings."""
+    settings = make_settings()
+    settings["cohorts"] |= {site: {"role": "external"} for site in TWO_SITES}
+    rows = [
+        score(cohort=site, method=method, subject=f"{site}{k}", region=region, metric=metric,
+              value=1 + 0.1 * k + (0.01 * k**2 if metric == "suvr" else 0), seed=seed)
+        for site, regions in TWO_SITES.items() for region in regions for k in range(6)
+        for method in ("rela", "unet") for metric in ("suvr", "suvr_true") for seed in seeds
+    ]  # fmt: skip
+    return scores_of(folder, *rows, settings=settings), settings
+
+
+def test_a_cohort_without_another_ones_region_is_drawn_in_its_own(tmp_path):
+    study, settings = two_sites(tmp_path)
+    figure = bland_altman.draw(study, entry("figure", "bland_altman_external", settings))
+    assert [ax.get_title() for ax in figure.axes if ax.get_title()] == [
+        "siteA\ntau (AV1451), n = 6\nhippocampus",
+        "siteB\ntau (AV1451), n = 6\nthalamus",
+    ]
+    table = regions_table(study, entry("table", "regions", settings))
+    left = "their PET shows too little of the region: all 6 of siteB (tau (AV1451), hippocampus)"
+    assert left in table.caption and "models" not in table.caption
+
+
+def test_the_mean_of_several_models_is_told(tmp_path):
+    study, settings = two_sites(tmp_path, seeds=(0, 1))
+    figure = bland_altman.draw(study, entry("figure", "bland_altman_external", settings))
+    assert figure.axes[0].get_title().endswith("\nmean of 2 models")
+    caption = regions_table(study, entry("table", "regions", settings)).caption
+    assert "the mean over a method's models (2 in siteA, 2 in siteB: seeds" in caption
 
 
 def test_nothing_makes_no_figure(study):

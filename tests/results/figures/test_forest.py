@@ -32,6 +32,13 @@ def test_a_panel_per_metric_shows_each_difference_with_its_interval(study):
             assert list(estimate) == [found.comparison.difference]
 
 
+def test_of_a_right_value_the_distance_is_drawn_of_which_less_is_better(study):
+    labels = [ax.get_xlabel() for ax in forest.draw(study, FOREST).axes]
+    place = FOREST.metrics.index("spectral_high")
+    assert labels[place].startswith("Δ distance from 0: Spectral power")
+    assert labels[place].endswith("\n← lower is better") and "→ 0 is best ←" not in "".join(labels)
+
+
 def test_the_margin_is_a_band_where_the_study_has_one(study):
     bands = [
         [p.get_x() + p.get_width() for p in ax.patches] for ax in forest.draw(study, AWAY).axes

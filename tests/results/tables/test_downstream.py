@@ -29,6 +29,24 @@ def test_what_one_class_lacks_is_not_available(tmp_path) -> None:
     assert "one fold alone was tested; for people elsewhere, of all." in table.caption
 
 
+def test_cohorts_without_rows_and_people_without_the_region_are_told(tmp_path) -> None:
+    settings = make_settings()
+    settings["cohorts"] |= {site: {"role": "external"} for site in ("siteA", "siteB", "siteC")}
+    known = rows_of("unet", TRUE, cohort="siteA")
+    known = [r for r in known if (r["subject"], r["region"]) != ("A", "thalamus")]
+    known += [r for r in rows_of("unet", TRUE, cohort="siteB") if r["region"] == "brain"]
+    known += [
+        score(cohort=site, subject=s, metric=m, fold=int(s > "D"))
+        for site in ("siteA", "siteB") for s in TRUE for m in ("psnr", "mae")
+    ]  # fmt: skip
+    study = scores_of(tmp_path, *known, settings=settings)
+    left = "Left out, since their PET shows too little of the region: 1 of 8 of siteA (tau (AV1451)"
+    for make, result in ((downstream_table, DOWNSTREAM), (positivity_table, POSITIVITY)):
+        caption = make(study, result).caption
+        assert f"{left}, thalamus); all 8 of siteB (tau (AV1451), thalamus)." in caption
+        assert caption.split(". ")[0].endswith(": siteA")
+
+
 def test_a_study_without_a_cut_has_tables_that_say_so(tmp_path) -> None:
     settings = make_settings()
     settings["tracers"]["tau"]["positivity"] = None

@@ -9,7 +9,7 @@ from relad.errors import ReladError
 from relad.fileio import read_table
 from relad.results.scores import read_scores
 from relad.results.tables.samplers import sampler_table
-from tests.helpers.fake_study import entry
+from tests.helpers.fake_study import entry, score, scores_of
 
 SAMPLERS = entry("table", "samplers")
 
@@ -53,6 +53,23 @@ def test_the_best_is_bold_and_the_caption_says_what_is_shown(sampler_study):
     assert [len(cells) for cells in bold] == [0, 0, 7, 1, 0]
     spread = [row[-1].text for row in table.groups[0]]
     assert [text == "n/a" for text in spread] == [True, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"subject": "X"}, "on the same subjects"), ({"seed": 1}, "with the same folds and seeds")],
+)
+def test_samplings_of_other_people_or_models_are_not_compared(tmp_path, change, told):
+    rows = [
+        score(method="rela", metric=metric, subject=f"p{k}", sampler=sampler, value=0.5)
+        | (change if (k, sampler) == (2, "ddim-50") else {})
+        for metric in SAMPLERS.metrics if metric != "spread_skill"
+        for k in range(3) for sampler in ("ddim-2", "ddim-50")
+    ]  # fmt: skip
+    study = scores_of(tmp_path, *rows)
+    told = f"rela by ddim-50 .* and by ddim-2 were not tested {told}"
+    with pytest.raises(ReladError, match=told):
+        sampler_table(study, SAMPLERS)
 
 
 def test_a_row_is_named_by_its_own_sampling_and_not_by_its_methods(sampler_study):
