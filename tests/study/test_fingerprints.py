@@ -84,6 +84,15 @@ def test_follows_imports_in_every_statement(tmp_path: Path) -> None:
     assert found == {"all", *"abcdefghijk"}
 
 
+def test_importing_a_module_runs_its_packages_too(package: Path) -> None:
+    (package / "relad/sub/alone.py").touch()
+    found = sources("relad.sub.alone", root=package)
+    assert [file.relative_to(package / "relad").as_posix() for file in found] == [
+        "sub/__init__.py",
+        "sub/alone.py",
+    ]
+
+
 def test_missing_module_is_named(package: Path) -> None:
     with pytest.raises(ReladError, match=r"there is no module relad\.none"):
         sources("relad.none", root=package)
