@@ -31,12 +31,12 @@ from relad.results.study import Study
 from relad.study.catalogue import Result
 from relad.study.settings import Evaluation
 
-#: Why the spread over several seeds is not known.
-NO_SPREAD = "their spread is not known, since nobody was tested with all"
-_NONE = pd.Series(dtype=float)
-
 #: What :func:`compared` compares where more is not simply better.
 OF_RIGHT_VALUES = "of a metric with a right value, that of the distances from it"
+#: Why the spread over several seeds is not known.
+NO_SPREAD = "their spread is not known, since nobody was tested with all"
+
+_NONE = pd.Series(dtype=float)
 
 
 class Verdict(Enum):
@@ -112,6 +112,7 @@ def decide(study: Study, result: Result) -> list[Decision]:
             for _, scores in _tested_by_every_seed(study.scores, methods).groupby("seed")
         ] or [whole]
         for cohort, of in whole.groupby("cohort", observed=True):
+            where = {"cohort": str(cohort), "seeds": _seeds(study.scores, str(cohort), methods)}
             for metric in result.metrics:
                 table = _by_method(of, metric, methods)
                 if methods[0] not in table or len(table.columns) < 2:
@@ -119,13 +120,13 @@ def decide(study: Study, result: Result) -> list[Decision]:
                 seeds = pd.DataFrame(
                     [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
                 )
-                where = {"cohort": str(cohort), "data": of["data"].iloc[0], "metric": metric}
-                where["seeds"] = _seeds(study.scores, str(cohort), methods)
+                where |= {"data": of["data"].iloc[0], "metric": metric}
                 found += _family(study.settings.evaluation, where, table, seeds)
     return found
 
 
 def _seeds(scores: pd.DataFrame, cohort: str, methods: list[str]) -> int:
+    """How many seeds some methods were trained with, whomever each of them tested."""
     of = scores[(scores["cohort"] == cohort) & scores["method"].isin(methods)]
     return of["seed"].nunique()
 

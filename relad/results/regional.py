@@ -23,7 +23,7 @@ _SAME = 1e-6
 #: Why a method's agreement over people has no interval, see :func:`alike`.
 ONE_EACH = "each model tested one person, so that it may be one image for everybody"
 #: What is said of those whom :func:`left_out` names.
-LEFT_OUT = "Left out, since their PET shows too little of the region"
+LEFT_OUT = "Left out, since their brain mask holds too little of the region"
 #: Region shown of a ligand that has none of its own in the configuration.
 _SHOWN = ("cortex",)
 
@@ -139,7 +139,7 @@ def lacking(found: pd.DataFrame) -> dict[tuple[str, str, str], list[str]]:
 
 
 def left_out(study: Study, result: Result, wanted: Mapping[str, Iterable[str]]) -> list[str]:
-    """Who has no SUVR of regions in which others have one, or would have, in words.
+    """In words, by cohort, how many have no SUVR of regions; :func:`lacking` names them.
 
     Parameters
     ----------

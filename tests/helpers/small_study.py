@@ -19,9 +19,8 @@ from tests.helpers import plans
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("relad", "baselines", "workflow", "config", "envs")
+#: Options with which Snakemake runs no job.
 _NO_JOBS = {"--dry-run", "-n", "--summary", "--touch"}
-
-
 #: Columns of runtime.csv that are measured and so differ from run to run.
 MEASURED = re.compile("seconds|time|memory|load|_mb$|_s$")
 #: Steps for direct use, which no rule runs.

@@ -57,7 +57,7 @@ def test_a_cohort_without_another_ones_region_is_drawn_in_its_own(tmp_path):
         "siteB\ntau (AV1451), n = 6\nthalamus",
     ]
     table = regions_table(study, entry("table", "regions", settings))
-    left = "their PET shows too little of the region: all 6 of siteB (tau (AV1451), hippocampus)"
+    left = "brain mask holds too little of the region: all 6 of siteB (tau (AV1451), hippocampus)"
     assert left in table.caption and "models" not in table.caption
 
 

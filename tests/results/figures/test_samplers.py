@@ -27,6 +27,7 @@ def test_every_sampling_is_shown_in_one_curve_per_sampler(sampler_study):
     names = [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
     warmer = "ddim, 10 steps at temperature 1.5, K samples"
     assert names == ["ddim", "ddim, 10 steps, K samples", warmer, "regression, K samples"]
+    assert figure.axes[0].get_title() == "RelA-Diffusion\nstudy, n = 4"
     assert "SIMULATED DATA" in figure.get_suptitle()
 
 

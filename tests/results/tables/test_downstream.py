@@ -40,7 +40,7 @@ def test_cohorts_without_rows_and_people_without_the_region_are_told(tmp_path) -
         for site in ("siteA", "siteB") for s in TRUE for m in ("psnr", "mae")
     ]  # fmt: skip
     study = scores_of(tmp_path, *known, settings=settings)
-    left = "Left out, since their PET shows too little of the region: 1 of 8 of siteA (tau (AV1451)"
+    left = "brain mask holds too little of the region: 1 of 8 of siteA (tau (AV1451)"
     for make, result in ((downstream_table, DOWNSTREAM), (positivity_table, POSITIVITY)):
         caption = make(study, result).caption
         assert f"{left}, thalamus); all 8 of siteB (tau (AV1451), thalamus)." in caption
