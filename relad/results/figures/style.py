@@ -243,7 +243,7 @@ def difference_label(metric: str) -> str:
     target = METRICS[metric].better.target
     if target is None:
         return f"Δ {metric_label(metric, apart=chr(10))}"
-    return f"Δ distance from {target:g}: {METRICS[metric].label}\n{Better.LOWER.value}"
+    return f"Δ distance from {target:g} of\n{METRICS[metric].label}\n{Better.LOWER.value}"
 
 
 def panels(figure: Figure, count: int, **shared: bool) -> list[Axes]:

@@ -35,7 +35,7 @@ def test_a_panel_per_metric_shows_each_difference_with_its_interval(study):
 def test_of_a_right_value_the_distance_is_drawn_of_which_less_is_better(study):
     labels = [ax.get_xlabel() for ax in forest.draw(study, FOREST).axes]
     place = FOREST.metrics.index("spectral_high")
-    assert labels[place].startswith("Δ distance from 0: Spectral power")
+    assert labels[place].startswith("Δ distance from 0 of\nSpectral power")
     assert labels[place].endswith("\n← lower is better") and "→ 0 is best ←" not in "".join(labels)
 
 
