@@ -37,6 +37,7 @@ from relad.compute import parallel
 from relad.compute.randomness import rand
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.methods.parameters import require_whole, require_within
 from relad.shapes import Float, Scalar, Volume
 from relad.study.sampling import Sampling
 
@@ -119,6 +120,8 @@ class CycleGAN(Method):
         discriminator_levels: int = 2,
     ):
         super().__init__()
+        require_within(0, lambda_cycle=lambda_cycle, lambda_identity=lambda_identity)
+        require_whole(1, pool=pool)
         self.tracers = tracers
         self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
         network = {"base": base_channels, "edge_kernel": edge_kernel, "blocks": blocks}

@@ -31,6 +31,7 @@ from relad.methods.diffusion import samplers
 from relad.methods.losses.relativistic import Values
 from relad.methods.networks.blocks import groups, pad_to_multiple, space_to_depth
 from relad.methods.networks.unet3d import UNet3d
+from relad.methods.parameters import require_whole, require_widths, require_within
 from relad.methods.reladiff import RelADiffusion
 from relad.shapes import Float, Index, Scalar, Volume
 from relad.study.sampling import Sampling
@@ -170,6 +171,10 @@ class LatentRelA(RelADiffusion):
         adversary_from: float = 0.4,
         **params: Any,
     ):
+        require_within(0, 1, autoencoder_share=autoencoder_share, adversary_from=adversary_from)
+        require_within(0, beta=beta)
+        require_widths(autoencoder_channels=autoencoder_channels)
+        require_whole(1, latent_channels=latent_channels)
         if not 0 < autoencoder_share <= adversary_from < 1:
             raise ValueError(
                 f"autoencoder_share {autoencoder_share} and adversary_from {adversary_from} are "

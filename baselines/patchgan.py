@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.methods.parameters import require_choice, require_whole, require_within
 from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
@@ -63,6 +64,7 @@ class PatchGAN3d(nn.Module):
 
     def __init__(self, in_channels: int, base: int, levels: int):
         super().__init__()
+        require_whole(1, discriminator_channels=base, discriminator_levels=levels)
         self.least = 3 * 2**levels
         layers: list[nn.Module] = [nn.Conv3d(in_channels, base, 4, 2, 1), nn.LeakyReLU(0.2)]
         width = base
@@ -117,8 +119,8 @@ class ConditionalGAN(Method):
         discriminator_levels: int = 2,
     ):
         super().__init__()
-        if gan not in DISTANCES:
-            raise ValueError(f"gan {gan!r} is none of {', '.join(DISTANCES)}")
+        require_choice(DISTANCES, gan=gan)
+        require_within(0, lambda_l1=lambda_l1)
         self.gan = gan
         self.tracers = tracers
         self.lambda_l1 = lambda_l1

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from baselines.patchgan import ConditionalGAN, tracer_maps
 from relad.methods.networks.blocks import padded
+from relad.methods.parameters import require_widths, require_within
 
 
 class UNetGenerator(nn.Module):
@@ -38,6 +39,8 @@ class UNetGenerator(nn.Module):
         self, mri_channels: int, channels: Sequence[int], *, tracers: int, dropout: float = 0.0
     ):
         super().__init__()
+        require_widths(channels=channels)
+        require_within(0, 1, below=True, dropout=dropout)
         self.tracers = tracers
         self.multiple = 2 ** len(channels)
         self.down = nn.ModuleList()

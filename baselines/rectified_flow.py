@@ -15,6 +15,7 @@ network's inputs then have unit variance at every t.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
+from relad.methods.parameters import require_choice, require_whole, require_within
 from relad.shapes import Index, Volume
 from relad.study.sampling import Sampling
 
@@ -100,14 +102,12 @@ class RectifiedFlow(Method):
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        for name, value, known in (
-            ("times", times, TIMES),
-            ("prediction", prediction, PREDICTIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
-        if not 0 <= from_noise < 1:
-            raise ValueError(f"from_noise {from_noise} is no share of at least 0 and less than 1")
+        require_choice(TIMES, times=times)
+        require_choice(PREDICTIONS, prediction=prediction)
+        require_within(0, 1, below=True, from_noise=from_noise)
+        require_within(-math.inf, location=location)
+        require_within(0, above=True, spread=spread)
+        require_whole(2, steps=steps)
         self.times, self.location, self.spread = times, location, spread
         self.from_noise = from_noise
         self.preconditioned = prediction == PRECONDITIONED

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relad.methods.networks.blocks import padded
+from relad.methods.parameters import require_whole
 
 
 class TracerNorm(nn.Module):
@@ -118,6 +119,10 @@ class ResNetGenerator(nn.Module):
         blocks: int,
     ):
         super().__init__()
+        require_whole(1, base_channels=base, edge_kernel=edge_kernel)
+        require_whole(0, blocks=blocks)
+        if edge_kernel % 2 == 0:
+            raise ValueError(f"edge_kernel {edge_kernel} has no middle: give an odd number")
         self.encoder = Layers(
             *convolution(in_channels, base, edge_kernel, tracers),
             *convolution(base, 2 * base, 3, tracers, stride=2),

@@ -33,6 +33,7 @@ from baselines.resnet import (
     two_convolutions,
 )
 from relad.data.batch import Batch
+from relad.methods.parameters import require_whole, require_widths, require_within
 
 
 class ART(nn.Module):
@@ -116,6 +117,8 @@ class ResViTGenerator(ResNetGenerator):
     ):
         self.art, self.width, self.tokens = tuple(art), width, tuple(tokens)
         super().__init__(in_channels, 1, **cnn)
+        if not set(art) <= set(range(len(self.blocks))):
+            raise ValueError(f"art at blocks {list(art)} of {len(self.blocks)} blocks")
         layer = nn.TransformerEncoderLayer(
             width,
             heads,
@@ -181,8 +184,10 @@ class ResViT(ConditionalGAN):
         gan: str = "lsgan",
         **options: Any,
     ):
-        if not 0 <= cnn_share < 1:
-            raise ValueError(f"cnn_share {cnn_share} is no share of the updates below 1")
+        require_within(0, 1, below=True, cnn_share=cnn_share)
+        require_within(0, above=True, lr=lr, lr_whole=lr_whole)
+        require_whole(1, blocks=blocks, width=width, depth=depth, heads=heads)
+        require_widths(tokens=tokens)
         generator = ResViTGenerator(
             inputs,
             tracers=tracers,

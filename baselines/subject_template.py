@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from baselines.template import VoxelMean
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.methods.parameters import require_whole, require_within
 from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
@@ -74,6 +75,13 @@ class LocalRegression(nn.Module):
         stride: int,
     ):
         super().__init__()
+        require_whole(1, stride=stride)
+        require_within(0, above=True, neighbourhood=neighbourhood)
+        require_within(0, ridge=ridge)
+        if not scales:
+            raise ValueError("scales is empty: give at least one standard deviation")
+        for scale in scales:
+            require_within(0, above=True, **{"scales: entry": scale})
         self.channels, self.tracers = channels, tracers
         self.scales = tuple(scales)
         self.neighbourhood, self.ridge, self.stride = neighbourhood, ridge, stride
@@ -182,6 +190,8 @@ class SubjectTemplate(Method):
         stride: int = 1,
     ):
         super().__init__()
+        if channels is not None:
+            require_whole(1, channels=channels)
         self.generator = LocalRegression(
             inputs if channels is None else min(channels, inputs),
             tracers=tracers,

@@ -20,6 +20,7 @@ from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
 from relad.methods.networks.released_unet import ReleasedUNet
+from relad.methods.parameters import require_whole
 from relad.methods.reladiff import RelADiffusion
 from relad.shapes import Index, Scalar, Volume
 
@@ -46,6 +47,7 @@ class ReleasedDiscriminator(PatchDiscriminator):
         channels: int = 4,
         **conditions: bool,
     ):
+        require_whole(1, channels=channels)
         self.batch_norm = batch_norm
         widths = tuple(channels * factor for factor in (1, 2, 4))
         super().__init__(mri_channels, tracers=tracers, channels=widths, stem=1, **conditions)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from relad.compute import parallel
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
+from relad.methods.parameters import require_kinds, require_within
 from relad.shapes import Scalar, Volume
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainedMethod
@@ -165,6 +166,23 @@ def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Meth
     """
     cls = class_of(name, entry)
     try:
-        return cls(inputs=inputs, tracers=tracers, **entry.params)
+        require_kinds(cls, entry.params)
+        method = cls(inputs=inputs, tracers=tracers, **entry.params)
+        for key, optimizer in method.optimizers.items():
+            for group in optimizer.param_groups:
+                require_within(0, above=True, **{f"learning rate of {key}:": float(group["lr"])})
     except (TypeError, ValueError) as error:
         raise ReladError(f"method {name!r}: {error}") from None
+    except (
+        ArithmeticError,
+        LookupError,
+        AttributeError,
+        RuntimeError,
+        AssertionError,
+    ) as error:
+        # Of a value that a network cannot be made with, or of a fault in a method: the type tells.
+        raise ReladError(
+            f"method {name!r} cannot be built: {type(error).__name__}: {error}",
+            hint="look at its parameters",
+        ) from error
+    return method

@@ -28,6 +28,7 @@ from relad.methods.diffusion.schedule import X0_WEIGHTINGS
 from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, Values, critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
+from relad.methods.parameters import require_choice, require_whole, require_within
 from relad.shapes import Float, Index, PerSample, Scalar, Volume
 
 #: What a loss or a norm that may underflow is divided by at least.
@@ -109,22 +110,20 @@ class RelADiffusion(ConditionalDiffusion):
         **diffusion: Any,
     ):
         super().__init__(inputs=inputs, tracers=tracers, **diffusion)
-        for name, value, known in (
-            ("adversary", adversary, ADVERSARIES),
-            ("x0_weighting", x0_weighting, X0_WEIGHTINGS),
-            ("critic_reduction", critic_reduction, REDUCTIONS),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
-        for name, value, low, high in (
-            ("lambda_l1", lambda_l1, 0, math.inf),
-            ("lambda_adv", lambda_adv, 0, math.inf),
-            ("gamma", gamma, 0, math.inf),
-            ("penalty_every", penalty_every, 1, math.inf),
-            ("adversary_from", adversary_from, 0, 1),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"{name} {value:g} is not within {low:g} to {high:g}")
+        for name, pair in (("betas", betas), ("betas_discriminator", betas_discriminator)):
+            if len(pair) != 2:
+                raise ValueError(f"{name} {list(pair)} are not two numbers")
+            for beta in pair:
+                require_within(0, 1, below=True, **{f"{name}: entry": beta})
+        require_choice(ADVERSARIES, adversary=adversary)
+        require_choice(X0_WEIGHTINGS, x0_weighting=x0_weighting)
+        require_choice(REDUCTIONS, critic_reduction=critic_reduction)
+        require_within(
+            0, lambda_l1=lambda_l1, lambda_adv=lambda_adv, gamma=gamma, gamma_end=gamma_end
+        )
+        require_within(0, 1, adversary_from=adversary_from, anneal_until=anneal_until)
+        require_within(0, 1, below=True, beta2_end=beta2_end)
+        require_whole(1, penalty_every=penalty_every)
         self.lambda_l1 = lambda_l1
         self.lambda_adv = lambda_adv
         self.x0_weighting = x0_weighting

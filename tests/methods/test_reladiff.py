@@ -167,7 +167,7 @@ def test_an_unknown_choice_is_named(option):
      ("adversary_from", 20.0), ("gamma", math.nan)],
 )  # fmt: skip
 def test_a_setting_that_would_leave_a_term_out_in_silence_is_named(option, value):
-    with pytest.raises(ValueError, match=f"{option} {value:g} is not within"):
+    with pytest.raises(ValueError, match=f"{option} {value!r} is not a"):
         rela(**{option: value})
 
 

@@ -17,6 +17,7 @@ from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
+from relad.methods.parameters import require_within
 from relad.shapes import Float, Index, Scalar, Volume
 from relad.study.sampling import Sampling
 
@@ -70,8 +71,8 @@ class ConditionalDiffusion(Method):
                 f"weighting {weighting!r} is none of {', '.join(weightings)} "
                 f"of prediction {prediction!r}"
             )
-        if not 0 <= from_noise < 1:
-            raise ValueError(f"from_noise {from_noise} is no share of at least 0 and less than 1")
+        require_within(0, 1, below=True, from_noise=from_noise)
+        require_within(0, above=True, clip_sample=clip_sample)
         self.prediction = prediction
         self.weighting = weighting
         self.from_noise = from_noise

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from relad.methods.parameters import require_choice, require_kinds, require_whole, require_within
 from relad.shapes import Float, Index, PerSample
 
 #: One number per sample, for its volume.
@@ -39,10 +40,12 @@ def betas(kind: str, steps: int, start: float | None = None, end: float | None =
     Raises
     ------
     ValueError
-        For an unknown kind, or ends given to a schedule that has none.
+        For an unknown kind, less than two steps, ends that are no variances between 0 and 1, or
+        ends given to a schedule that has none.
     """
-    if kind not in KINDS:
-        raise ValueError(f"noise schedule {kind!r} is none of {', '.join(KINDS)}")
+    require_whole(2, steps=steps)
+    require_within(0, 1, above=True, below=True, start=start, end=end)
+    require_choice(KINDS, kind=kind)
     ends = KINDS[kind]
     if ends is None:
         if start is not None or end is not None:
@@ -94,6 +97,7 @@ class NoiseSchedule(nn.Module):
         zero_terminal_snr: bool = False,
     ):
         super().__init__()
+        require_kinds(NoiseSchedule, {"kind": kind, "zero_terminal_snr": zero_terminal_snr})
         alpha_bar = torch.cumprod(1.0 - betas(kind, steps, start, end), dim=0)
         if zero_terminal_snr:
             alpha_bar = zero_terminal(alpha_bar)
@@ -113,8 +117,7 @@ class NoiseSchedule(nn.Module):
             For an unknown prediction, and for epsilon where abar_T = 0: x_T is epsilon itself, so
             predicting epsilon tells nothing of x_0.
         """
-        if prediction not in PREDICTIONS:
-            raise ValueError(f"prediction {prediction!r} is none of {', '.join(PREDICTIONS)}")
+        require_choice(PREDICTIONS, prediction=prediction)
         if prediction == "epsilon" and float(self.exact[-1]) == 0:
             raise ValueError(
                 "prediction 'epsilon' has no clean prediction at zero terminal SNR; "

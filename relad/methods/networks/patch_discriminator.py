@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from relad.methods.networks.blocks import pad_to_multiple, space_to_depth, time_embedding
+from relad.methods.parameters import require_kinds, require_whole, require_widths
 from relad.shapes import Float, Index, Volume
 
 
@@ -49,6 +50,9 @@ class PatchDiscriminator(nn.Module):
         stem: int = 2,
     ):
         super().__init__()
+        require_kinds(PatchDiscriminator, {"mri": mri, "tracer": tracer, "time": time})
+        require_widths(channels=channels)
+        require_whole(1, stem=stem)
         self.sees_mri = mri
         self.stem = stem
         self.multiple = stem * 2 ** (len(channels) - 1)

@@ -36,6 +36,7 @@ from relad.methods.networks.blocks import (
     time_embedding,
     zero_init,
 )
+from relad.methods.parameters import require_kinds, require_whole, require_widths
 from relad.shapes import Float, Index
 
 
@@ -126,6 +127,9 @@ class UNet3d(nn.Module):
         checkpointing: bool = False,
     ):
         super().__init__()
+        require_widths(channels=channels)
+        require_whole(1, blocks=blocks, stem=stem, head_channels=head_channels)
+        require_kinds(type(self), {"attention": attention, "checkpointing": checkpointing})
         if not set(attention) <= set(range(len(channels))):
             raise ValueError(f"attention at levels {list(attention)} of {len(channels)} levels")
         self.stem = stem

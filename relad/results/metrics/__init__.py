@@ -117,8 +117,9 @@ class Metric:
         return list(dict.fromkeys([*self.regions, *(own if self.in_own_regions else ())]))
 
 
-#: Ranges of values: of a correlation, of an error or a ratio, and of a share.
-_SIGNED, _POSITIVE, _SHARE = (-1.0, 1.0), (0.0, math.inf), (0.0, 1.0)
+#: Ranges of values: of a correlation, of an error of finite images, of a ratio, and of a share.
+_SIGNED, _ERROR = (-1.0, 1.0), (0.0, sys.float_info.max)
+_RATIO, _SHARE = (0.0, math.inf), (0.0, 1.0)
 #: Of the mean of an image, whose values are finite.
 _FINITE = (-sys.float_info.max, sys.float_info.max)
 #: What rounding may add to a value at the end of its range.
@@ -168,7 +169,7 @@ METRICS = {
         Better.LOWER,
         decimals=3,
         in_own_regions=True,
-        possible=_POSITIVE,
+        possible=_ERROR,
     ),
     "hfen": Metric(
         "HFEN",
@@ -179,7 +180,7 @@ METRICS = {
             f"HFEN: norm of the error over that of the truth, both under the Laplacian of a "
             f"Gaussian (sigma {detail.HFEN_SIGMA:g} voxels, {{sigma_mm}} mm)"
         ),
-        possible=_POSITIVE,
+        possible=_ERROR,
     ),
     **{
         f"spectral_{name}": Metric(
@@ -200,7 +201,7 @@ METRICS = {
         note="CRPS (fair form) of the samples, of a single image the MAE",
         in_own_regions=True,
         least_samples=1,
-        possible=_POSITIVE,
+        possible=_ERROR,
     ),
     "spread_skill": Metric(
         "Spread/skill",
@@ -209,7 +210,7 @@ METRICS = {
         decimals=2,
         note="spread/skill: spread of the samples over the error of their mean, below 1 too sure",
         least_samples=2,
-        possible=_POSITIVE,
+        possible=_RATIO,
     ),
     **{
         f"coverage_{percent}": Metric(
@@ -258,8 +259,10 @@ def require_possible(metric: str, value: float, file: str | Path | None = None) 
     """
     low, high = METRICS[metric].possible
     if not low - _ROUNDING <= value <= high + _ROUNDING:
+        allowed = f"{low:g} to {high:g}" if high <= 1 else f"{low:g} and more"
+        why = f"it lies outside of {allowed}" if math.isfinite(value) else "images are finite"
         raise DataError(
-            f"{metric} of {value:g} cannot be, it lies outside of {low:g} to {high:g}",
+            f"{metric} of {value:g} cannot be, {why}",
             file=file,
             hint="run `relad evaluate` again",
         )

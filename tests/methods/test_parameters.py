@@ -1,0 +1,138 @@
+"""Nonsense in a method's parameters is one line that names it, or does no harm."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jaxtyping
+import pytest
+import torch
+
+from relad.errors import ReladError
+from relad.methods.diffusion.schedule import NoiseSchedule
+from relad.methods.method import build, class_of
+from relad.methods.networks.patch_discriminator import PatchDiscriminator
+from relad.methods.networks.unet3d import UNet3d
+from relad.methods.parameters import defaults
+from relad.study.sampling import Sampling
+from tests.methods.test_methods import METHODS, TRACERS, batch
+
+NONSENSE = (-1, 0, math.nan, "x", [], [-8, 8], None)
+#: Parameters that are themselves parameters of these.
+PARTS = {"schedule": NoiseSchedule, "network": UNet3d, "discriminator": PatchDiscriminator}
+#: What methods are given in place of their configured size, so that a thousand of them are quick.
+SMALL = {
+    "network": {"channels": [8, 8]},
+    "discriminator": {"channels": [8, 8]},
+    "base_channels": 4,
+    "discriminator_channels": 4,
+    "blocks": 1,
+    "depth": 1,
+    "width": 16,
+    "art": [0],
+    "autoencoder_channels": [8],
+}
+#: One entry of each class: the class's first.
+ENTRIES = list({entry.class_: name for name, entry in reversed(METHODS.items())}.values())
+
+
+@pytest.fixture(autouse=True)
+def as_users_run_it() -> Iterator[None]:
+    """Without the suite's checks of types, which would refuse some nonsense before relad does."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def owner(cls: type, parameter: str) -> type:
+    """The class of a method's ancestors whose constructor has the parameter."""
+    return next(
+        base
+        for base in inspect.getmro(cls)
+        if parameter in inspect.signature(vars(base).get("__init__", object)).parameters
+    )
+
+
+def spoiled(name: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """A method's parameters, one of them made nonsense: its name, all of them, and which.
+
+    What an entry above has by the same constructor is tried there.
+    """
+    above: set[tuple[type, str]] = set()
+    for other in (*ENTRIES[: ENTRIES.index(name)], name):
+        entry = METHODS[other]
+        cls = class_of(other, entry)
+        known = defaults(cls)
+        params = {**entry.params, **{k: v for k, v in SMALL.items() if k in known}}
+        if cls.__name__ == "ReleasedRelADiffusion":
+            params["discriminator"] = {"mri": False, "tracer": False, "time": False}
+        for key in known:
+            part = PARTS.get(key)
+            inner = (params.get(key) or {}) if part else {}
+            for one in defaults(part) if part else (key,):
+                place = (part or owner(cls, key), one)
+                if place in above or one == "released_network":  # twenty times as large
+                    continue
+                above.add(place)
+                for value in NONSENSE if other == name else ():
+                    changed = {**inner, one: value} if part else value
+                    yield one, {**params, key: changed}, f"{key}: {changed!r}"
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_nonsense_is_told_or_harmless(name: str) -> None:
+    tried = 0
+    for parameter, params, what in spoiled(name):
+        entry = replace(METHODS[name], params=params)
+        inputs = len(entry.inputs)
+        torch.manual_seed(0)
+        tried += 1
+        try:
+            method = build(name, entry, inputs=inputs, tracers=TRACERS)
+        except ReladError as error:
+            told = str(error).replace("learning rate", "lr")  # as torch has it, too
+            assert parameter.partition("_")[0] in told or "art at" in told, f"{what}: {told}"
+            assert "\n" not in told and "cannot be built" not in told, f"{what}: {told}"
+            continue
+        given = batch(inputs)
+        method.prepare([given])
+        random = torch.Generator().manual_seed(0)
+        losses = method.update(given, progress=0.6, random=random)
+        method.eval()
+        y = method.synthesize(
+            given.condition, sampling=Sampling("regression", 1), random=[random, random]
+        )
+        for key, value in {**losses, "synthesis": y}.items():
+            assert torch.isfinite(value).all(), f"{what}: {key}"
+    assert tried or not defaults(class_of(name, METHODS[name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "told"),
+    [
+        ("rela", {"clip_sample": -1}, "clip_sample -1 is not a number above 0"),
+        ("rela", {"schedule": {"steps": 0}}, "steps 0 is not a whole number of at least 2"),
+        ("rela", {"network": {"stem": 0}}, "stem 0 is not a whole number of at least 1"),
+        ("rela", {"network": {"channels": []}}, "channels [] is not a list of at least one"),
+        ("rela", {"betas": [0.9]}, "betas [0.9] are not two numbers"),
+        ("ddpm", {"lr": 0}, "learning rate of generator: 0.0 is not a number above 0"),
+        ("unet", {"lr": "fast"}, "lr 'fast' is not a number"),
+        ("resvit", {"art": [9]}, "art at blocks [9] of 9 blocks"),
+        ("cyclegan", {"edge_kernel": 4}, "edge_kernel 4 has no middle"),
+    ],
+)
+def test_the_line_says_what_may_stand_there(name: str, params: dict[str, Any], told: str) -> None:
+    entry = replace(METHODS[name], params={**METHODS[name].params, **params})
+    with pytest.raises(ReladError) as caught:
+        build(name, entry, inputs=2, tracers=TRACERS)
+    assert str(caught.value).startswith(f"method '{name}': {told}")
+
+
+def test_a_fault_of_another_kind_is_one_line_with_its_type() -> None:
+    entry = replace(METHODS["resvit"], params={**METHODS["resvit"].params, "heads": 7})
+    with pytest.raises(ReladError, match=r"'resvit' cannot be built: AssertionError: .*heads"):
+        build("resvit", entry, inputs=2, tracers=TRACERS)
