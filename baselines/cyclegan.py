@@ -121,7 +121,7 @@ class CycleGAN(Method):
     ):
         super().__init__()
         require_within(0, lambda_cycle=lambda_cycle, lambda_identity=lambda_identity)
-        require_whole(1, pool=pool)
+        require_whole(0, pool=pool)
         self.tracers = tracers
         self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
         network = {"base": base_channels, "edge_kernel": edge_kernel, "blocks": blocks}
