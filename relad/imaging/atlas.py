@@ -10,6 +10,7 @@ All affines map voxel indices to RAS millimetres.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -86,6 +87,12 @@ CEREBELLAR_RIM_MM = 3.0
 #: Grid on which regions are cut and heads registered: finer than PET, coarse enough to be quick,
 #: with just enough room for skull and scalp.
 SHAPE, VOXEL_MM = (96, 112, 96), 2.0
+
+#: :func:`region_labels` of this grid, which nearly every process asks for; written by
+#: `python -m relad.imaging.atlas`. Of the MNI152 NLin 2009a maps, copyright (C) 1993-2009 Louis
+#: Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University, who
+#: permit copies and changes where this notice appears.
+LABELS = Path(__file__).with_name("regions.nii.gz")
 
 #: Superior cerebellar grey ends here (MNI z in mm), below the reach of occipital spill-in.
 INFERIOR_CEREBELLUM_BELOW_MM = -40.0
@@ -221,7 +228,16 @@ def region_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray
 
 @lru_cache(maxsize=4)
 def _labels(shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
-    affine = np.frombuffer(affine_bytes).reshape(4, 4)
+    if shape == SHAPE and affine_bytes == grid_affine(SHAPE, VOXEL_MM).tobytes():
+        labels = np.ascontiguousarray(nib.load(LABELS).dataobj, np.uint8)
+    else:
+        labels = cut_labels(shape, np.frombuffer(affine_bytes).reshape(4, 4))
+    labels.flags.writeable = False
+    return labels
+
+
+def cut_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
+    """What :func:`region_labels` returns, cut anew from nilearn's maps (3 s, where it is kept)."""
     grey = resample_map("grey", shape, affine)
     white = resample_map("white", shape, affine)
     labels = np.zeros(shape, np.uint8)
@@ -243,7 +259,6 @@ def _labels(shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
     value[is_white & cerebellar] = REGIONS["cerebellar_white"]
     value[brainstem] = REGIONS["brainstem"]
     labels[tuple(tissue.T)] = value
-    labels.flags.writeable = False
     return labels
 
 
@@ -298,3 +313,15 @@ def _region(
     mask = share > 0.5
     mask.flags.writeable = False
     return mask
+
+
+def main() -> None:
+    """Write :data:`LABELS`, byte for byte the same on every run."""
+    from relad.imaging.nifti import save_nifti
+
+    affine = grid_affine(SHAPE, VOXEL_MM)
+    save_nifti(LABELS, cut_labels(SHAPE, affine), affine, note="MNI152 regions, atlas.REGIONS")
+
+
+if __name__ == "__main__":
+    main()

@@ -41,6 +41,9 @@ PLUMBING = frozenset(
 )
 
 
+#: What modules read beside the source files.
+BESIDE = ("*.j2", "*.nii.gz")
+
 #: Folders in which the packages of everybody lie side by side.
 _SHARED = frozenset({"site-packages", "dist-packages"})
 
@@ -104,7 +107,7 @@ def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
 
     Imports are followed within this project, within the packages of ``modules`` themselves, and to
     what lies beside these, unless they are installed among all others (``site-packages``).
-    Templates (``*.j2``) count with the modules beside them.
+    Templates and images (:data:`BESIDE`) count with the modules beside them.
 
     Parameters
     ----------
@@ -142,7 +145,8 @@ def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
                     for package in {each.partition(".")[0] for each in imported} - roots.keys():
                         roots[package] = place  # where it has no file of that name, it adds none
     files = set(found.values())
-    return tuple(sorted(files | {t for file in files for t in file.parent.glob("*.j2")}))
+    beside = {each for file in files for kind in BESIDE for each in file.parent.glob(kind)}
+    return tuple(sorted(files | beside))
 
 
 def digest(files: Iterable[Path]) -> str:

@@ -78,7 +78,9 @@ def test_times_have_their_distribution(options, mean, sd):
     assert share == pytest.approx(options.get("from_noise", 0.0), abs=0.02)
     with pytest.raises(ValueError, match="'cosine' is none of"):
         flow(times="cosine")
-    with pytest.raises(ValueError, match=r"from_noise 1\.0 is not a number of at least 0 and below 1"):
+    with pytest.raises(
+        ValueError, match=r"from_noise 1\.0 is not a number of at least 0 and below 1"
+    ):
         flow(from_noise=1.0)
 
 

@@ -19,6 +19,16 @@ SHAPE, VOXEL_MM = (64, 76, 64), 3.0
 AFFINE = atlas.grid_affine(SHAPE, VOXEL_MM)
 
 
+def test_the_regions_that_are_kept_are_those_of_the_template() -> None:
+    affine = atlas.grid_affine(atlas.SHAPE, atlas.VOXEL_MM)
+    kept = atlas.region_labels(atlas.SHAPE, affine)
+    cut = atlas.cut_labels(atlas.SHAPE, affine)
+    # Of a million voxels, so many may lie on a threshold that another processor rounds otherwise.
+    assert (kept != cut).sum() <= 10
+    assert set(np.unique(kept)) == {0, *atlas.REGIONS.values()}
+    assert kept.flags.c_contiguous and not kept.flags.writeable
+
+
 @pytest.fixture
 def user_atlas(tmp_path) -> dict[str, Any]:
     """relad's own labels on another grid, under other names."""

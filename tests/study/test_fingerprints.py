@@ -117,6 +117,10 @@ def test_a_page_is_made_again_when_its_template_changes() -> None:
     assert "relad/qc/page.html.j2" in names("relad.steps.qc")
 
 
+def test_images_are_measured_again_when_the_regions_kept_with_the_code_change() -> None:
+    assert "relad/imaging/regions.nii.gz" in names("relad.steps.evaluate")
+
+
 def test_every_source_of_scans_is_part_of_its_own_ingest_alone() -> None:
     found = names("relad.steps.ingest", source_module("packed"))
     assert "relad/cohort/sources/packed.py" in found
