@@ -287,6 +287,20 @@ def region_mask(
     return _region(region, tuple(shape), np.asarray(affine, np.float64).tobytes(), float(erode_mm))
 
 
+def _smoothed(mask: np.ndarray, sigma: float) -> np.ndarray:
+    """SciPy's Gaussian filter of a mask, (x, y, z) float32, computed only where it is not 0."""
+    from scipy import ndimage
+
+    smooth = np.zeros(mask.shape, np.float32)
+    if mask.any():
+        reach = int(4 * sigma + 0.5)  # where SciPy's kernel ends
+        there = np.argwhere(mask)
+        low, high = np.maximum(there.min(0) - reach, 0), there.max(0) + reach + 1
+        box = tuple(map(slice, low, high))
+        smooth[box] = ndimage.gaussian_filter(mask[box].astype(np.float32), sigma)
+    return smooth
+
+
 @lru_cache(maxsize=64)
 def _region(
     region: str, shape: tuple[int, int, int], affine_bytes: bytes, erode_mm: float
@@ -304,11 +318,12 @@ def _region(
         mask = ndimage.distance_transform_edt(mask, sampling=VOXEL_MM) > erode_mm
     to_fine = np.linalg.inv(fine_affine) @ affine
     voxel_mm = float(np.abs(np.linalg.det(affine[:3, :3])) ** (1 / 3))
-    share = ndimage.gaussian_filter(
-        mask.astype(np.float32), SIGMA_PER_VOXEL * max(voxel_mm / VOXEL_MM, 1e-3)
-    )
     share = ndimage.affine_transform(
-        share, to_fine[:3, :3], to_fine[:3, 3], output_shape=shape, order=1
+        _smoothed(mask, SIGMA_PER_VOXEL * max(voxel_mm / VOXEL_MM, 1e-3)),
+        to_fine[:3, :3],
+        to_fine[:3, 3],
+        output_shape=shape,
+        order=1,
     )
     mask = share > 0.5
     mask.flags.writeable = False

@@ -29,6 +29,15 @@ def test_the_regions_that_are_kept_are_those_of_the_template() -> None:
     assert kept.flags.c_contiguous and not kept.flags.writeable
 
 
+@pytest.mark.parametrize("sigma", [0.3, 0.85, 2.5])
+@pytest.mark.parametrize("place", [np.s_[3:9, 10:12, 5:6], np.s_[:4, -1:, :], np.s_[:0]])
+def test_a_mask_is_smoothed_as_scipy_does(place: tuple[slice, ...], sigma: float) -> None:
+    mask = np.zeros((20, 24, 18), bool)
+    mask[place] = True
+    whole = ndimage.gaussian_filter(mask.astype(np.float32), sigma)
+    np.testing.assert_array_equal(atlas._smoothed(mask, sigma), whole)
+
+
 @pytest.fixture
 def user_atlas(tmp_path) -> dict[str, Any]:
     """relad's own labels on another grid, under other names."""

@@ -48,7 +48,7 @@ def test_a_share_is_pure_noise_and_the_others_are_of_all_times_alike(share):
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_what_is_no_share_is_refused(share):
-    with pytest.raises(ValueError, match=r"from_noise .* is not a number of at least 0 and below 1"):
+    with pytest.raises(ValueError, match=r"from_noise .* at least 0 and below 1"):
         noised(from_noise=share)
 
 
