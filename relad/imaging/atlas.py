@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from scipy.spatial import cKDTree
 
 from relad.imaging.resample import SIGMA_PER_VOXEL
 
@@ -238,6 +237,8 @@ def _labels(shape: tuple[int, int, int], affine_bytes: bytes) -> np.ndarray:
 
 def cut_labels(shape: tuple[int, int, int], affine: np.ndarray) -> np.ndarray:
     """What :func:`region_labels` returns, cut anew from nilearn's maps (3 s, where it is kept)."""
+    from scipy.spatial import cKDTree
+
     grey = resample_map("grey", shape, affine)
     white = resample_map("white", shape, affine)
     labels = np.zeros(shape, np.uint8)

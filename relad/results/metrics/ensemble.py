@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from relad.errors import DataError
 
@@ -66,7 +66,7 @@ def coverage(samples: np.ndarray, truth: np.ndarray, *, level: float) -> float:
     """
     samples, truth = _checked(samples, truth, least=2)
     count = len(samples)
-    wide = stats.t.ppf((1 + level) / 2, count - 1) * math.sqrt(1 + 1 / count)
+    wide = special.stdtrit(count - 1, (1 + level) / 2) * math.sqrt(1 + 1 / count)
     mean, variance = _moments(samples)
     return float(np.mean(np.abs(mean - truth) <= wide * np.sqrt(variance)))
 
