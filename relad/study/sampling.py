@@ -165,9 +165,10 @@ def samplings(study: Mapping[str, Any]) -> list[Sampling]:
     """
     return list(
         dict.fromkeys(
-            Sampling(entry["sampler"], steps, samples)
+            Sampling(entry["sampler"], steps, samples, temperature)
             for entry in study["samplings"]
             for steps in entry["steps"]
             for samples in entry["samples"]
+            for temperature in entry["temperatures"]
         )
     )

@@ -47,13 +47,16 @@ def test_what_names_no_sampling_is_refused(name):
 def test_a_study_lists_each_sampling_once():
     study = {
         "samplings": [
-            {"sampler": "regression", "steps": [1, 2], "samples": [1, 4]},
-            {"sampler": "ddim", "steps": [1, 5], "samples": [1]},
-            {"sampler": "ddim", "steps": [5], "samples": [1, 2]},
+            {"sampler": "regression", "steps": [1, 2], "samples": [1, 4], "temperatures": [1.0]},
+            {"sampler": "ddim", "steps": [1, 5], "samples": [1], "temperatures": [1.0]},
+            {"sampler": "ddim", "steps": [5], "samples": [1, 2], "temperatures": [1.0, 1.5]},
         ]
     }
     names = [sampling.name for sampling in samplings(study)]
-    assert names == ["regression-1", "regression-1x4", "ddim-1", "ddim-5", "ddim-5x2"]
+    assert names == [
+        *("regression-1", "regression-1x4", "ddim-1", "ddim-5"),
+        *("ddim-5-t1.5", "ddim-5x2", "ddim-5-t1.5x2"),
+    ]
 
 
 @pytest.mark.parametrize(

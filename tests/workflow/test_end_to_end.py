@@ -145,11 +145,12 @@ def test_sampler_study(done: Study) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert not re.findall(r"^ *train +\d+$", run.stdout + run.stderr, re.MULTILINE)
     table = rows(done.results / "tables/samplers.csv")
-    found = [(row["sampler"], row["steps"], row["samples"], row["evaluations"]) for row in table]
+    columns = ("sampler", "steps", "temperature", "samples", "evaluations")
+    found = [[row[column] for column in columns] for row in table]
     assert found == [
-        ("dpmpp", "2", "1", "2"),
-        ("regression", "1", "1", "1"),
-        ("regression", "1", "2", "2"),
+        ["dpmpp", "2", "1.5", "1", "2"],
+        ["regression", "1", "1.0", "1", "1"],
+        ["regression", "1", "1.0", "2", "2"],
     ]
     assert {row["method"] for row in table} == {"rela"}
     assert "SIMULATED DATA" in (done.results / "tables/samplers.md").read_text(encoding="utf-8")
