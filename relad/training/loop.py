@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import nullcontext
@@ -42,7 +43,7 @@ from relad.study.fingerprints import fingerprint
 from relad.study.settings import TrainSettings, plain
 from relad.training import checkpoints, validation
 from relad.training.average import MovingAverage
-from relad.training.logs import Log, TensorBoard, progress_bar
+from relad.training.logs import DivergedError, Log, TensorBoard, progress_bar
 from relad.training.stopping import STOPPED, Stop
 
 BATCH_NORM = torch.nn.modules.batchnorm._BatchNorm
@@ -282,7 +283,18 @@ class Trainer:
         return STOPPED if self.done < self.total else 0
 
     def write(self, out: Path) -> None:
-        """Write the model: the best weights where there were validations, else the last."""
+        """Write the model: the best weights where there were validations, else the last.
+
+        Raises
+        ------
+        DivergedError
+            Where no validation had finite images.
+        """
+        if self.best and not math.isfinite(self.best["psnr"]):
+            raise DivergedError(
+                f"method {self.name!r}: at no validation were all its images finite",
+                hint="lower its learning rate in config/methods.yaml",
+            )
         self.log.write(out / paths.TRAINING_LOG)
         weights = self.best["weights"] if self.best else self.average.network.state_dict()
         checkpoints.save_model(out / paths.WEIGHTS, weights, self.scaling)

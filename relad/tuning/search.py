@@ -202,8 +202,6 @@ class Search:
             reason = error.what
         record = trainer.record()
         psnr = (record["validation"] or {}).get("psnr")
-        if reason is None and not math.isfinite(psnr):
-            reason = "validation PSNR is not finite"
         trial = Trial(
             number=number,
             values=values,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -175,3 +176,12 @@ def test_weights_are_judged_as_they_are_sampled(
     monkeypatch.setattr(one.method, "synthesize", watched)
     one.advance()
     assert set(seen) == {used}
+
+
+def test_a_model_that_makes_no_finite_image_is_not_written(
+    packed, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(validation, "mean_psnr", lambda *_: -math.inf)
+    assert train(packed, tmp_path / "out", "unet", settings(validation=EVERY_FOUR)) == 2
+    assert "'unet': at no validation were all its images finite" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("train.json"))

@@ -165,7 +165,9 @@ def test_a_score_that_is_not_finite_is_no_score(
     monkeypatch.setattr("relad.training.validation.mean_psnr", lambda *args: -np.inf)
     tried = search(packed, tmp_path, trials=2)
     assert tried.run() == 0
-    with pytest.raises(ReladError, match="all 2 trials of 'unet' failed; the last: validation"):
+    with pytest.raises(
+        ReladError, match=r"all 2 trials of 'unet' failed; the last: .*all its images"
+    ):
         tried.best()
 
 
