@@ -73,6 +73,8 @@ class Block:
         What they are of.
     n
         Subjects, of whom this one is the median.
+    run
+        Fold and seed whose models made the images, where there are several; else empty.
     mm
         Where they lie along the axis of their plane.
     mri, real, synthetic
@@ -85,6 +87,7 @@ class Block:
     tracer: str
     subject: str
     n: int
+    run: str
     mm: tuple[float, ...]
     mri: dict[str, Slices]
     real: Slices
@@ -185,7 +188,7 @@ def _tell(sheet: Axes, block: Block, top: float, width: float, study: Study) -> 
         for plane, mm in zip(PLANES, block.mm, strict=True)
     ]
     whose = [block.cohort, f"subject {block.subject},", f"median PSNR of n = {block.n}"]
-    lines = [*whose, *where, "(MNI)"]
+    lines = [*whose, *([f"({block.run})"] if block.run else []), *where, "(MNI)"]
     told = [style.wrapped(line, int(width / style.PLACE_INCH)) for line in lines]
     down = style.TRACER_LINE * (name.count("\n") + 1)
     sheet.text(0, top - down, "\n".join(told), **style.PLACE)
@@ -259,7 +262,7 @@ def _block(
 ) -> Block | None:
     """Read the slices of the median subject of one cohort and tracer."""
     dataset = study.packed.get(cohort)
-    folders = _folders(study, cohort, methods)
+    folders, run = _folders(study, cohort, methods)
     if dataset is None or not folders or tracer not in dataset.tracers:
         return None
     values = study.values(result, list(folders))
@@ -293,6 +296,7 @@ def _block(
         tracer=tracer,
         subject=subject,
         n=n,
+        run=run,
         mm=tuple(
             float(turned[p.axis, 3] + at[p.axis].start * turned[p.axis, p.axis])
             for at, p in zip(cuts, PLANES, strict=True)
@@ -324,17 +328,21 @@ def _to_ras(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return nib.orientations.apply_orientation(volume, nib.io_orientation(affine))
 
 
-def _folders(study: Study, cohort: str, methods: Sequence[str]) -> dict[str, Path]:
-    """Folders of synthetic PET by method, all of the first fold and seed that most methods have."""
+def _folders(study: Study, cohort: str, methods: Sequence[str]) -> tuple[dict[str, Path], str]:
+    """Folders of synthetic PET by method, all of the first fold and seed that most methods have.
+
+    And which these are, where there are others.
+    """
     by_run: dict[tuple[int, int], dict[str, Path]] = {}
     for synthesis in study.synthesized:
         if synthesis.cohort == cohort and synthesis.method in methods:
             run = by_run.setdefault((synthesis.fold, synthesis.seed), {})
             run[synthesis.method] = synthesis.folder
     if not by_run:
-        return {}
+        return {}, ""
     run = min(by_run, key=lambda r: (-len(by_run[r]), r))
-    return {m: by_run[run][m] for m in methods if m in by_run[run]}
+    told = "fold {}, seed {}".format(*run) if len(by_run) > 1 else ""
+    return {m: by_run[run][m] for m in methods if m in by_run[run]}, told
 
 
 def _median_subject(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,7 +113,7 @@ def test_a_colour_bar_is_pointed_where_values_lie_beyond_it(
     other = tuple(slices.copy() for slices in even)
     other[2][3, 4] = odd
     mask = tuple(slices > 0 for slices in even)
-    block = panels.Block("study", "tau", "A", 1, (8.0, -20.0, -26.0), {"T1w": even}, even,
+    block = panels.Block("study", "tau", "A", 1, "", (8.0, -20.0, -26.0), {"T1w": even}, even,
                          {"rela": even, "unet": other}, mask)  # fmt: skip
     monkeypatch.setattr(panels, "_block", lambda *given: block if given[3] == "tau" else None)
     images = panels.draw(study, PANELS).axes[0].get_images()
@@ -183,6 +185,16 @@ def test_of_two_medians_and_of_equals_the_first_is_taken(tmp_path):
     assert panels._median_subject(values, "tau", {"unet": tmp_path}) == ("C", 4)
     (tmp_path / paths.synthetic_pet("C", "tau")).unlink()
     assert panels._median_subject(values, "tau", {"unet": tmp_path}) == ("D", 3)
+
+
+def test_of_several_runs_the_one_that_is_shown_is_named(study, monkeypatch):
+    def texts() -> str:
+        return " ".join(t.get_text() for ax in panels.draw(study, PANELS).axes for t in ax.texts)
+
+    assert "fold" not in texts()
+    first = next(s for s in study.synthesized if s.cohort == "study")
+    monkeypatch.setattr(study, "synthesized", [replace(first, seed=1), *study.synthesized])
+    assert "(fold 0, seed\n0)" in texts() or "(fold 0, seed 0)" in texts()
 
 
 def test_ablations_are_left_out(study):
