@@ -194,7 +194,7 @@ def test_a_changed_sampling_draws_that_entry_again_and_trains_nothing(study: Stu
 
 
 def test_changed_sampler_study_reruns_nothing_of_all(study: Study) -> None:
-    edit(study.configfile, "{sampler: dpmpp, steps: [2]}", "{sampler: dpmpp, steps: [3]}")
+    edit(study.configfile, "dpmpp, steps: [2]", "dpmpp, steps: [3]")
     assert "Nothing to be done" in study.plan("all").output
 
 
