@@ -46,14 +46,17 @@ _HEADERS = (
 
 
 def costs(study: Study, result: Result) -> dict[str, Cost]:
-    """Costs of every method that is compared and has a model, in the configuration's order."""
+    """Costs of every method that is compared and has a model, in the configuration's order.
+
+    Another sampling of a model has none until it has made an image.
+    """
     cohorts = study.cohorts(result)
     found = {}
     for method in (m for of in study.comparisons(result) for m in of):
         trained_as = study.settings.methods[method].trained_as
         trainings = [training for training in study.models if training.method == trained_as]
         made = [s for s in study.synthesized if s.method == method and s.cohort in cohorts]
-        if trainings:
+        if trainings and (made or trained_as == method):
             found[method] = cost_of(trainings, made)
     return found
 

@@ -345,6 +345,9 @@ def test_both_samplings_have_the_costs_of_the_one_model(twice):
     ]
     costs = table.rows.set_index("method").loc[["rela", "rela-sampled"]]
     assert list(costs["train_seconds"]) == [100.5, 100.5]
+    others = [s for s in twice.synthesized if s.method != "rela-sampled"]
+    table = runtime_table(replace(twice, synthesized=others), entry("table", "runtime"))
+    assert list(table.rows["method"]) == ["rela", "template"]
 
 
 @pytest.mark.parametrize(("sampler", "metric"), [("ddim-25x8", "spread_skill"), ("ddim-25", "mae")])
