@@ -8,9 +8,11 @@ Methods that are compared must have been tested on the same tracers, subjects, f
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from relad.data.overlap import listed
@@ -91,9 +93,10 @@ def read_all(
                     + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
         _require_counted(part, file)
-        part = part.assign(value=[number_of(text, file) for text in part["value"]], file=file)
-        for metric, value in zip(part["metric"], part["value"], strict=True):
-            require_possible(metric, value, file)
+        part = part.assign(value=_numbers(part["value"], file), file=file)
+        for metric, values in part.groupby("metric")["value"]:
+            for value in (values.min(), values.max()):
+                require_possible(metric, value, file)
         parts.append(part)
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(COLUMNS))
@@ -159,13 +162,13 @@ def _require_counted(part: pd.DataFrame, file: str | Path) -> None:
     """Refuse folds and seeds of methods that are no whole numbers: "00" would be another seed."""
     of_methods = part[part["method"] != CEILING]
     for column in ("fold", "seed"):
-        odd = of_methods.loc[~of_methods[column].str.fullmatch("0|[1-9][0-9]*"), column]
-        if len(odd):
-            raise DataError(
-                f"{column} {odd.iloc[0]!r} is not a whole number",
-                file=file,
-                hint="run `relad evaluate` again",
-            )
+        for text in of_methods[column].unique():
+            if not re.fullmatch("0|[1-9][0-9]*", text):
+                raise DataError(
+                    f"{column} {text!r} is not a whole number",
+                    file=file,
+                    hint="run `relad evaluate` again",
+                )
 
 
 def _require_one_fold(scores: pd.DataFrame, settings: ResultSettings) -> None:
@@ -185,6 +188,17 @@ def _require_one_fold(scores: pd.DataFrame, settings: ResultSettings) -> None:
             file=row.file,
             hint="give the metrics of one division into folds",
         )
+
+
+def _numbers(texts: pd.Series, file: str | Path) -> np.ndarray:
+    """:func:`number_of` each, as float64, at once where all are numbers."""
+    try:
+        numbers = texts.to_numpy(object).astype(np.float64)
+    except ValueError:
+        numbers = np.array([np.nan])
+    if np.isnan(numbers).any():
+        numbers = np.array([number_of(text, file) for text in texts])
+    return numbers
 
 
 def number_of(text: str, file: str | Path) -> float:
