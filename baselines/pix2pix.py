@@ -40,6 +40,8 @@ class UNetGenerator(nn.Module):
     ):
         super().__init__()
         require_widths(channels=channels)
+        if len(channels) < 2:
+            raise ValueError(f"channels {list(channels)}: a U-Net has at least two levels")
         require_within(0, 1, below=True, dropout=dropout)
         self.tracers = tracers
         self.multiple = 2 ** len(channels)

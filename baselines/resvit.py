@@ -117,7 +117,7 @@ class ResViTGenerator(ResNetGenerator):
     ):
         self.art, self.width, self.tokens = tuple(art), width, tuple(tokens)
         super().__init__(in_channels, 1, **cnn)
-        if not set(art) <= set(range(len(self.blocks))):
+        if self.art and not set(self.art) & set(range(len(self.blocks))):
             raise ValueError(f"art at blocks {list(art)} of {len(self.blocks)} blocks")
         layer = nn.TransformerEncoderLayer(
             width,
@@ -188,6 +188,8 @@ class ResViT(ConditionalGAN):
         require_within(0, above=True, lr=lr, lr_whole=lr_whole)
         require_whole(1, blocks=blocks, width=width, depth=depth, heads=heads)
         require_widths(tokens=tokens)
+        if len(tokens) != 3:
+            raise ValueError(f"tokens {list(tokens)} are not three numbers")
         generator = ResViTGenerator(
             inputs,
             tracers=tracers,

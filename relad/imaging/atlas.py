@@ -1,8 +1,9 @@
 """MNI152 anatomy that installs with pip: template, tissue maps, target grids and regions.
 
 Everything is read from files inside the nilearn wheel (MNI152 NLin 2009a symmetric, 1 mm), so no
-download is needed. Regions are made offline: each grey-matter voxel takes the anatomical class of
-the nearest of the Seitzman 300 regions of interest, cortex split into lobes by MNI coordinate.
+download is needed, or was made of them and is kept beside this module. Regions are made offline:
+each grey-matter voxel takes the anatomical class of the nearest of the Seitzman 300 regions of
+interest, cortex split into lobes by MNI coordinate.
 
 All affines map voxel indices to RAS millimetres.
 """
@@ -88,10 +89,8 @@ CEREBELLAR_RIM_MM = 3.0
 SHAPE, VOXEL_MM = (96, 112, 96), 2.0
 
 #: :func:`region_labels` of this grid, which nearly every process asks for; written by
-#: `python -m relad.imaging.atlas`. Of the MNI152 NLin 2009a maps, copyright (C) 1993-2009 Louis
-#: Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University, who
-#: permit copies and changes where this notice appears.
-LABELS = Path(__file__).with_name("regions.nii.gz")
+#: `python -m relad.imaging.atlas`. Whose it is: NOTICE.
+LABELS = Path(__file__).with_suffix(".nii.gz")
 
 #: Superior cerebellar grey ends here (MNI z in mm), below the reach of occipital spill-in.
 INFERIOR_CEREBELLUM_BELOW_MM = -40.0

@@ -19,6 +19,7 @@ from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
 from relad.methods.parameters import require_kinds, require_within
 from relad.shapes import Scalar, Volume
+from relad.study.fingerprints import PACKAGES
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainedMethod
 
@@ -162,27 +163,26 @@ def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Meth
     Raises
     ------
     ReladError
-        Where the class does not exist or does not take one of the parameters or its value.
+        Where the class does not exist or does not take one of the parameters or its value. What a
+        class of another distribution takes is for itself to say.
     """
     cls = class_of(name, entry)
+    ours = cls.__module__.partition(".")[0] in PACKAGES
     try:
-        require_kinds(cls, entry.params)
+        if ours:
+            require_kinds(cls, entry.params)
         method = cls(inputs=inputs, tracers=tracers, **entry.params)
-        for key, optimizer in method.optimizers.items():
+        for key, optimizer in method.optimizers.items() if ours else ():
             for group in optimizer.param_groups:
                 require_within(0, above=True, **{f"learning rate of {key}:": float(group["lr"])})
     except (TypeError, ValueError) as error:
         raise ReladError(f"method {name!r}: {error}") from None
-    except (
-        ArithmeticError,
-        LookupError,
-        AttributeError,
-        RuntimeError,
-        AssertionError,
-    ) as error:
-        # Of a value that a network cannot be made with, or of a fault in a method: the type tells.
+    except (ArithmeticError, LookupError, AttributeError, RuntimeError, AssertionError) as error:
+        if not ours:
+            raise  # its author needs to see where
         raise ReladError(
-            f"method {name!r} cannot be built: {type(error).__name__}: {error}",
+            f"method {name!r} cannot be built: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}",
             hint="look at its parameters",
-        ) from error
+        ) from None
     return method

@@ -15,9 +15,8 @@ def defaults(cls: type) -> dict[str, Any]:
     for base in inspect.getmro(cls):
         if "__init__" in vars(base):
             for parameter in inspect.signature(base.__init__).parameters.values():
-                if parameter.default is not parameter.empty:
-                    found.setdefault(parameter.name, parameter.default)
-    return found
+                found.setdefault(parameter.name, parameter.default)
+    return {name: value for name, value in found.items() if value is not inspect.Parameter.empty}
 
 
 def require_kinds(cls: type, given: Mapping[str, Any]) -> None:
@@ -90,10 +89,10 @@ def require_within(
             and (value < high if below else value <= high)
         ):
             continue
-        ends = f"{'above' if above else 'of at least'} {low:g}"
-        if high < math.inf:
-            ends += f" and {'below' if below else 'at most'} {high:g}"
-        raise ValueError(f"{name} {value!r} is not a number {ends}")
+        ends = [f"{'above' if above else 'of at least'} {low:g}"] if low > -math.inf else []
+        ends += [f"{'below' if below else 'at most'} {high:g}"] if high < math.inf else []
+        what = f"a number {' and '.join(ends)}" if ends else "a finite number"
+        raise ValueError(f"{name} {value!r} is not {what}")
 
 
 def require_whole(low: int, **given: Any) -> None:

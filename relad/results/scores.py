@@ -139,6 +139,8 @@ def _read(file: Path) -> pd.DataFrame:
             f"not a readable table ({' '.join(str(error).split())})", file=file
         ) from None
     part = table[1:].set_axis(table.iloc[0], axis=1)
+    if twice := [column for column in COLUMNS if list(part.columns).count(column) > 1]:
+        raise DataError(f"has the columns {', '.join(twice)} twice", file=file)
     lacking = [column for column in COLUMNS if column not in part]
     if lacking:
         raise DataError(

@@ -41,8 +41,8 @@ PLUMBING = frozenset(
 )
 
 
-#: What modules read beside the source files.
-BESIDE = ("*.j2", "*.nii.gz")
+#: How an image that a module reads ends, beside it and of its name.
+IMAGE = ".nii.gz"
 
 #: Folders in which the packages of everybody lie side by side.
 _SHARED = frozenset({"site-packages", "dist-packages"})
@@ -107,7 +107,7 @@ def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
 
     Imports are followed within this project, within the packages of ``modules`` themselves, and to
     what lies beside these, unless they are installed among all others (``site-packages``).
-    Templates and images (:data:`BESIDE`) count with the modules beside them.
+    Templates (``*.j2``) count with the modules beside them, an image with the module of its name.
 
     Parameters
     ----------
@@ -145,7 +145,8 @@ def sources(*modules: str, root: Path = REPOSITORY) -> tuple[Path, ...]:
                     for package in {each.partition(".")[0] for each in imported} - roots.keys():
                         roots[package] = place  # where it has no file of that name, it adds none
     files = set(found.values())
-    beside = {each for file in files for kind in BESIDE for each in file.parent.glob(kind)}
+    beside = {each for file in files for each in file.parent.glob("*.j2")}
+    beside |= {image for file in files if (image := file.with_suffix(IMAGE)).is_file()}
     return tuple(sorted(files | beside))
 
 
@@ -167,4 +168,6 @@ def fingerprint(*modules: str) -> str:
 @cache
 def whole_code() -> str:
     """Hash of all of this project's code."""
-    return digest(sorted(f for p in sorted(PACKAGES) for f in (REPOSITORY / p).rglob("*.py")))
+    kinds = ("*.py", f"*{IMAGE}")
+    files = (f for p in PACKAGES for kind in kinds for f in (REPOSITORY / p).rglob(kind))
+    return digest(sorted(files))

@@ -163,12 +163,14 @@ def samplings(study: Mapping[str, Any]) -> list[Sampling]:
     ValueError
         Where one of them is none, see :class:`Sampling`.
     """
-    return list(
-        dict.fromkeys(
-            Sampling(entry["sampler"], steps, samples, temperature)
-            for entry in study["samplings"]
-            for steps in entry["steps"]
-            for samples in entry["samples"]
-            for temperature in entry["temperatures"]
-        )
+    found = dict.fromkeys(
+        Sampling(entry["sampler"], steps, samples, temperature)
+        for entry in study["samplings"]
+        for steps in entry["steps"]
+        for samples in entry["samples"]
+        for temperature in entry["temperatures"]
     )
+    for sampling in found:
+        if Sampling.parse(sampling.name) != sampling:
+            raise ValueError(f"temperature {sampling.temperature!r} has too many digits for a name")
+    return list(found)

@@ -18,7 +18,7 @@ from relad.fileio import write_table
 
 
 class DivergedError(ReladError):
-    """A loss that is not finite."""
+    """A loss that is not finite, or images that never are."""
 
 
 class Log:

@@ -275,26 +275,31 @@ class Trainer:
                 self.save_checkpoint(checkpoint)
                 if parallel.rank() == 0:
                     print(f"{self.name}: stopped at update {self.done}; run again", file=sys.stderr)
-            elif parallel.rank() == 0:
-                self.write(out)
-                checkpoint.unlink(missing_ok=True)
+            else:
+                self.require_finite()
+                if parallel.rank() == 0:
+                    self.write(out)
+                    checkpoint.unlink(missing_ok=True)
             # The first process that ends is taken to have failed, and the others are killed.
             parallel.any_of(False)
         return STOPPED if self.done < self.total else 0
 
-    def write(self, out: Path) -> None:
-        """Write the model: the best weights where there were validations, else the last.
+    def require_finite(self) -> None:
+        """Refuse a model without any weights that a validation could judge; on all processes alike.
 
         Raises
         ------
         DivergedError
-            Where no validation had finite images.
+            Where images were not finite at every validation.
         """
         if self.best and not math.isfinite(self.best["psnr"]):
             raise DivergedError(
                 f"method {self.name!r}: at no validation were all its images finite",
                 hint="lower its learning rate in config/methods.yaml",
             )
+
+    def write(self, out: Path) -> None:
+        """Write the model: the best weights where there were validations, else the last."""
         self.log.write(out / paths.TRAINING_LOG)
         weights = self.best["weights"] if self.best else self.average.network.state_dict()
         checkpoints.save_model(out / paths.WEIGHTS, weights, self.scaling)

@@ -12,6 +12,7 @@ import jaxtyping
 import pytest
 import torch
 
+from baselines.unet import RegressionUNet
 from relad.errors import ReladError
 from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import build, class_of
@@ -122,6 +123,11 @@ def test_nonsense_is_told_or_harmless(name: str) -> None:
         ("ddpm", {"lr": 0}, "learning rate of generator: 0.0 is not a number above 0"),
         ("unet", {"lr": "fast"}, "lr 'fast' is not a number"),
         ("resvit", {"art": [9]}, "art at blocks [9] of 9 blocks"),
+        ("pix2pix", {"channels": [8]}, "channels [8]: a U-Net has at least two levels"),
+        ("resvit", {"tokens": [4, 4]}, "tokens [4, 4] are not three numbers"),
+        ("rela", {"schedule": {"start": 0.5}}, "start 0.5 of the noise is above its end 0.0195"),
+        ("ficd", {"schedule": {"kind": "linear", "end": 0.5}}, "prediction 'epsilon' has no clean"),
+        ("rectified-flow", {"location": math.nan}, "location nan is not a finite number"),
         ("cyclegan", {"edge_kernel": 4}, "edge_kernel 4 has no middle"),
     ],
 )
@@ -136,3 +142,21 @@ def test_a_fault_of_another_kind_is_one_line_with_its_type() -> None:
     entry = replace(METHODS["resvit"], params={**METHODS["resvit"].params, "heads": 7})
     with pytest.raises(ReladError, match=r"'resvit' cannot be built: AssertionError: .*heads"):
         build("resvit", entry, inputs=2, tracers=TRACERS)
+
+
+class Foreign(RegressionUNet):
+    """As another distribution may have it: kinds that a default does not tell, a frozen network."""
+
+    def __init__(self, *, inputs: int, tracers: int, clip: float | None = 1.0, wrong: bool = False):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.clip = clip
+        self.optimizers["generator"].param_groups[0]["lr"] = 0.0
+        if wrong:
+            self.cilp  # noqa: B018
+
+
+def test_a_method_of_another_distribution_judges_its_own_parameters() -> None:
+    entry = replace(METHODS["unet"], class_=f"{__name__}:Foreign", params={"clip": None})
+    assert build("mine", entry, inputs=2, tracers=TRACERS).clip is None
+    with pytest.raises(AttributeError, match="cilp"):
+        build("mine", replace(entry, params={"wrong": True}), inputs=2, tracers=TRACERS)

@@ -20,6 +20,7 @@ FILE = Path(__file__).with_name("faults.yaml")
 #: Files, beside the tests that a fault names, by which its outcome may change.
 RELEVANT = (
     "relad/**/*.py",
+    "relad/**/*.nii.gz",
     "baselines/**/*.py",
     "config/**/*.yaml",
     "workflow/**/*.smk",

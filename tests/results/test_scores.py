@@ -156,6 +156,7 @@ def test_a_value_that_the_metric_cannot_have_is_refused(tmp_path, metric, value)
     ("text", "told"),
     [
         ("subject,value\nA,1\n", "lacks the columns cohort, data, method"),
+        (",".join((*COLUMNS, "value")) + "\n" + "1," * 11 + "1\n", "has the columns value twice"),
         (",".join(COLUMNS) + "\nstudy,simulated\n", "tracer .* is not in the settings"),
         (",".join(COLUMNS) + "\n" + 12 * "study,", "not a readable table .*saw 13"),
         ("", "not a readable table"),

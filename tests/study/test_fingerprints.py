@@ -118,7 +118,8 @@ def test_a_page_is_made_again_when_its_template_changes() -> None:
 
 
 def test_images_are_measured_again_when_the_regions_kept_with_the_code_change() -> None:
-    assert "relad/imaging/regions.nii.gz" in names("relad.steps.evaluate")
+    assert "relad/imaging/atlas.nii.gz" in names("relad.steps.evaluate")
+    assert "relad/imaging/atlas.nii.gz" not in names("relad.steps.train")
 
 
 def test_every_source_of_scans_is_part_of_its_own_ingest_alone() -> None:

@@ -59,6 +59,12 @@ def test_a_study_lists_each_sampling_once():
     ]
 
 
+def test_a_temperature_that_no_name_can_carry_is_refused():
+    entry = {"sampler": "ddim", "steps": [5], "samples": [1], "temperatures": [1.2345678]}
+    with pytest.raises(ValueError, match=r"temperature 1\.2345678 has too many digits"):
+        samplings({"samplings": [entry]})
+
+
 @pytest.mark.parametrize(
     ("name", "evaluations", "one", "said"),
     [

@@ -40,7 +40,8 @@ def betas(kind: str, steps: int, start: float | None = None, end: float | None =
     Raises
     ------
     ValueError
-        For an unknown kind, less than two steps, ends that are no variances between 0 and 1, or
+        For an unknown kind, less than two steps, ends that are no variances between 0 and 1 or in
+        the wrong order, or
         ends given to a schedule that has none.
     """
     require_whole(2, steps=steps)
@@ -54,6 +55,8 @@ def betas(kind: str, steps: int, start: float | None = None, end: float | None =
         f = torch.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
         return (1 - f[1:] / f[:-1]).clamp(max=0.999)
     start, end = ends[0] if start is None else start, ends[1] if end is None else end
+    if start > end:
+        raise ValueError(f"start {start:g} of the noise is above its end {end:g}")
     if kind == "linear":
         return torch.linspace(start, end, steps, dtype=torch.float64)
     return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
@@ -118,7 +121,7 @@ class NoiseSchedule(nn.Module):
             predicting epsilon tells nothing of x_0.
         """
         require_choice(PREDICTIONS, prediction=prediction)
-        if prediction == "epsilon" and float(self.exact[-1]) == 0:
+        if prediction == "epsilon" and float(self.signal[-1]) == 0:
             raise ValueError(
                 "prediction 'epsilon' has no clean prediction at zero terminal SNR; "
                 "take 'v', 'sample' or 'preconditioned'"

@@ -260,7 +260,8 @@ def require_possible(metric: str, value: float, file: str | Path | None = None) 
     low, high = METRICS[metric].possible
     if not low - _ROUNDING <= value <= high + _ROUNDING:
         allowed = f"{low:g} to {high:g}" if high <= 1 else f"{low:g} and more"
-        why = f"it lies outside of {allowed}" if math.isfinite(value) else "images are finite"
+        of_finite = high == sys.float_info.max and not math.isfinite(value)
+        why = "images are finite" if of_finite else f"it lies outside of {allowed}"
         raise DataError(
             f"{metric} of {value:g} cannot be, {why}",
             file=file,
