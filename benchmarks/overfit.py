@@ -87,13 +87,15 @@ def row(
     pairs = data.pairs(FOLD, "train")
     scaling = Scaling.of(who.scaling, data, pairs, channels, mirrored=True).to(device)
     volumes = Volumes(data, channels, device)
-    batch = volumes.batch(pairs[:1], scaling)
+    batch = volumes.batch(pairs[:1] * options.copies, scaling)
     method = make(who, device=device)
     method.prepare([batch])  # all the data there are
 
     def judge() -> float:
         method.eval()
-        random = [generator_for("validation", name, device=device)]
+        random = [
+            generator_for("validation", name, k, device=device) for k in range(len(batch.pet))
+        ]
         y = method.synthesize(
             batch.condition, sampling=Sampling(who.sampler, who.steps), random=random
         )
@@ -126,6 +128,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--every", type=whole_number(1), default=100, help="updates between judgements"
     )
+    parser.add_argument(
+        "--copies",
+        type=whole_number(1),
+        default=1,
+        help="of the pair in every batch: PyTorch's convolutions of one small map are slow on a "
+        "CPU, CycleGAN's three times",
+    )
     parser.add_argument("--limit", type=above_zero, default=30.0, help="PSNR in dB")
     parser.add_argument("--device", default="auto")
     add_settings(parser)
@@ -140,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
             "machine": describe(device),
             "data": data.fingerprint,
             "methods": described(list(known), settings),
-            **{key: getattr(args, key) for key in ("updates", "every", "limit")},
+            **{key: getattr(args, key) for key in ("updates", "every", "limit", "copies")},
         }
         parts = Parts(args.out / "overfit.json", about)
         rows: list[dict[str, Any]] = []

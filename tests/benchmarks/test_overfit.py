@@ -12,9 +12,10 @@ from relad.methods.method import Method
 from relad.study.paths import REPOSITORY
 
 
-def overfitted(packed, out, *names: str) -> int:
+def overfitted(packed, out, *names: str, copies: int = 1) -> int:
     settings = str(REPOSITORY / "config" / "test.yaml")
     given = [str(packed), str(out), "--updates", "4", "--every", "2", "--limit", "5"]
+    given += ["--copies", str(copies)]
     return overfit.main([*given, "--methods", *names, "--settings", settings])
 
 
@@ -69,6 +70,8 @@ def test_a_method_looks_at_the_pair_before_it_is_taught(packed, tmp_path, monkey
     monkeypatch.setattr(overfit, "make", made)
     assert overfitted(packed, tmp_path, "template") == 0
     assert seen == [("looks", 1), ("is taught", 1)]
+    assert overfitted(packed, tmp_path / "twice", "template", copies=2) == 0
+    assert seen[2:] == [("looks", 2), ("is taught", 2)]
 
 
 def test_every_method_of_the_study_is_tried(packed, tmp_path, monkeypatch):
