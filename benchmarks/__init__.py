@@ -10,6 +10,8 @@
                               tracers, and what seeds change
 ``benchmarks.cpu``            cost of training and sampling on this machine's CPU, against the
                               release's step in MONAI parts
+``benchmarks.dependence``     what a trained model's images depend on: the tracer, each MRI, its
+                              noise
 ``benchmarks.evidence``       what metrics, tables, figures and page of many people and
                               methods cost, from synthetic PET
 ``benchmarks.gpu``            agreement, cost and profile of the methods on a GPU at the paper's
