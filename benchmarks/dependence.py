@@ -84,13 +84,18 @@ def measured(model: Path, data: PackedDataset) -> dict[str, str]:
         for name, difference in {**moved, "": truth.pet.double()}.items():
             squares[name] += float(difference[truth.mask].square().sum())
     whole = squares.pop("")
-    shares = {name: f"{100 * (value / whole) ** 0.5:.2g}" for name, value in squares.items()}
+    shares = {name: _two_digits(100 * (v / whole) ** 0.5) for name, v in squares.items()}
     columns = (TRACER, *data.modalities, NOISE)
     return {
         "model": f"{info['method']}, fold {info['fold']}, seed {info['seed']}",
         "sampling": sampling.name if method.stochastic else "",
         **{f"{name} (%)": shares.get(name, "") for name in columns},
     }
+
+
+def _two_digits(value: float) -> str:
+    """At least two significant ones, without an exponent."""
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def main(argv: list[str] | None = None) -> int:
