@@ -148,9 +148,9 @@ def test_sampler_study(done: Study) -> None:
     columns = ("sampler", "steps", "temperature", "samples", "evaluations")
     found = [[row[column] for column in columns] for row in table]
     assert found == [
-        ["dpmpp", "2", "1.5", "1", "2"],
-        ["regression", "1", "1.0", "1", "1"],
-        ["regression", "1", "1.0", "2", "2"],
+        ["dpmpp", "2", "1.500000", "1", "2"],
+        ["regression", "1", "1.000000", "1", "1"],
+        ["regression", "1", "1.000000", "2", "2"],
     ]
     assert {row["method"] for row in table} == {"rela"}
     assert "SIMULATED DATA" in (done.results / "tables/samplers.md").read_text(encoding="utf-8")
