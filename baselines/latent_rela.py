@@ -171,7 +171,6 @@ class LatentRelA(RelADiffusion):
         adversary_from: float = 0.4,
         **params: Any,
     ):
-        require_within(0, 1, autoencoder_share=autoencoder_share, adversary_from=adversary_from)
         require_within(0, beta=beta)
         require_widths(autoencoder_channels=autoencoder_channels)
         require_whole(1, latent_channels=latent_channels)

@@ -186,7 +186,7 @@ class ResViT(ConditionalGAN):
     ):
         require_within(0, 1, below=True, cnn_share=cnn_share)
         require_within(0, above=True, lr=lr, lr_whole=lr_whole)
-        require_whole(1, blocks=blocks, width=width, depth=depth, heads=heads)
+        require_whole(1, width=width, depth=depth, heads=heads)
         require_widths(tokens=tokens)
         if len(tokens) != 3:
             raise ValueError(f"tokens {list(tokens)} are not three numbers")

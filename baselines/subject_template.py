@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from baselines.template import VoxelMean
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
-from relad.methods.parameters import require_whole, require_within
+from relad.methods.parameters import require_each_within, require_whole, require_within
 from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
@@ -78,10 +78,7 @@ class LocalRegression(nn.Module):
         require_whole(1, stride=stride)
         require_within(0, above=True, neighbourhood=neighbourhood)
         require_within(0, ridge=ridge)
-        if not scales:
-            raise ValueError("scales is empty: give at least one standard deviation")
-        for scale in scales:
-            require_within(0, above=True, **{"scales: entry": scale})
+        require_each_within(0, above=True, scales=scales)
         self.channels, self.tracers = channels, tracers
         self.scales = tuple(scales)
         self.neighbourhood, self.ridge, self.stride = neighbourhood, ridge, stride

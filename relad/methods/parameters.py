@@ -117,7 +117,28 @@ def require_widths(**given: Any) -> None:
         Naming the parameter, its value and what it may be.
     """
     for name, value in given.items():
-        if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-            raise ValueError(f"{name} {value!r} is not a list of at least one whole number")
-        for entry in value:
+        for entry in _entries(name, value):
             require_whole(1, **{f"{name}: entry": entry})
+
+
+def require_each_within(
+    low: int | float, high: int | float = math.inf, *, above: bool = False, **given: Any
+) -> None:
+    """Refuse what is no list of at least one number that :func:`require_within` lets pass.
+
+    The upper end is left out.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and what it may be.
+    """
+    for name, value in given.items():
+        for entry in _entries(name, value):
+            require_within(low, high, above=above, below=True, **{f"{name}: entry": entry})
+
+
+def _entries(name: str, value: Any) -> Sequence[Any]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise ValueError(f"{name} {value!r} is not a list of at least one number")
+    return value

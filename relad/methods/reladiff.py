@@ -28,7 +28,12 @@ from relad.methods.diffusion.schedule import X0_WEIGHTINGS
 from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import ADVERSARIES, REDUCTIONS, Values, critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
-from relad.methods.parameters import require_choice, require_whole, require_within
+from relad.methods.parameters import (
+    require_choice,
+    require_each_within,
+    require_whole,
+    require_within,
+)
 from relad.shapes import Float, Index, PerSample, Scalar, Volume
 
 #: What a loss or a norm that may underflow is divided by at least.
@@ -111,10 +116,9 @@ class RelADiffusion(ConditionalDiffusion):
     ):
         super().__init__(inputs=inputs, tracers=tracers, **diffusion)
         for name, pair in (("betas", betas), ("betas_discriminator", betas_discriminator)):
+            require_each_within(0, 1, **{name: pair})
             if len(pair) != 2:
                 raise ValueError(f"{name} {list(pair)} are not two numbers")
-            for beta in pair:
-                require_within(0, 1, below=True, **{f"{name}: entry": beta})
         require_choice(ADVERSARIES, adversary=adversary)
         require_choice(X0_WEIGHTINGS, x0_weighting=x0_weighting)
         require_choice(REDUCTIONS, critic_reduction=critic_reduction)

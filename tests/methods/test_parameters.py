@@ -118,7 +118,7 @@ def test_nonsense_is_told_or_harmless(name: str) -> None:
         ("rela", {"clip_sample": -1}, "clip_sample -1 is not a number above 0"),
         ("rela", {"schedule": {"steps": 0}}, "steps 0 is not a whole number of at least 2"),
         ("rela", {"network": {"stem": 0}}, "stem 0 is not a whole number of at least 1"),
-        ("rela", {"network": {"channels": []}}, "channels [] is not a list of at least one"),
+        ("rela", {"network": {"channels": []}}, "channels [] is not a list of at least one number"),
         ("rela", {"betas": [0.9]}, "betas [0.9] are not two numbers"),
         ("ddpm", {"lr": 0}, "learning rate of generator: 0.0 is not a number above 0"),
         ("unet", {"lr": "fast"}, "lr 'fast' is not a number"),

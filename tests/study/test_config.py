@@ -17,7 +17,7 @@ from relad.imaging.atlas import REFERENCE_REGIONS
 from relad.status import Modality
 from relad.study import config
 from relad.study.paths import REPOSITORY
-from relad.study.sampling import SAMPLERS
+from relad.study.sampling import SAMPLERS, of_method
 from relad.study.settings import OF_STEP, RegisterSettings, of_job, plain
 from tests.helpers.settings import members
 
@@ -365,6 +365,24 @@ def test_each_fold_is_trained_with_its_own_parameters_and_an_ablation_inherits_t
     assert study["methods"]["rela-no-t1w"]["trained_as"] == "rela-no-t1w"
     file = write(tmp_path / "study.yaml", raw)
     assert config.load_settings(file, OF_STEP["train"], fold=1).methods["rela"].params["lr"] == 0.3
+
+
+@pytest.mark.parametrize("name", ["config", "study", "adni"])
+def test_in_the_main_comparison_samples_stand_beside_samples(name: str) -> None:
+    """CRPS of one method's samples against another's single image would decide nothing."""
+    study = config.load(REPOSITORY / "config" / f"{name}.yaml")
+    samplings = {
+        method: of_method(study, entry)
+        for method, entry in study["methods"].items()
+        if "main" in entry["groups"] and entry["family"] == "diffusion"
+    }
+    told = {m for m, sampling in samplings.items() if sampling.sampler == "regression"}
+    sampled = {
+        study["methods"][m]["trained_as"]: sampling
+        for m, sampling in samplings.items()
+        if sampling.samples > 1
+    }
+    assert told and told == set(sampled) and len(set(sampled.values())) == 1
 
 
 def test_an_entry_that_was_searched_itself_is_no_sampling_of_its_base(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from relad.errors import ReladError
+from relad.study import fingerprints
 from relad.study.fingerprints import digest, sources
 from relad.study.paths import REPOSITORY
 from relad.study.subjects import source_module
@@ -120,6 +121,17 @@ def test_a_page_is_made_again_when_its_template_changes() -> None:
 def test_images_are_measured_again_when_the_regions_kept_with_the_code_change() -> None:
     assert "relad/imaging/atlas.nii.gz" in names("relad.steps.evaluate")
     assert "relad/imaging/atlas.nii.gz" not in names("relad.steps.train")
+
+
+def test_all_code_is_its_sources_and_the_images_it_reads(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprints, "REPOSITORY", package)
+    hashes = [fingerprints.whole_code.__wrapped__()]
+    for name in ("relad/sub/c.py", "relad/sub/c.nii.gz", "relad/notes.txt"):
+        (package / name).write_text("2", encoding="utf-8")
+        hashes.append(fingerprints.whole_code.__wrapped__())
+    assert len(set(hashes)) == 3 and hashes[2] == hashes[3]
 
 
 def test_every_source_of_scans_is_part_of_its_own_ingest_alone() -> None:

@@ -10,12 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from relad.compute import parallel
 from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr, width
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.results.metrics import voxelwise
 from relad.training import validation
+from relad.training.logs import DivergedError
 from tests.helpers.trainings import settings, train, trainer
 
 EVERY_FOUR = {"subjects": 1, "every": 4, "steps": 1}
@@ -185,3 +187,16 @@ def test_a_model_that_makes_no_finite_image_is_not_written(
     assert train(packed, tmp_path / "out", "unet", settings(validation=EVERY_FOUR)) == 2
     assert "'unet': at no validation were all its images finite" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("train.json"))
+
+
+def test_every_process_ends_with_a_training_that_diverged(packed, tmp_path, monkeypatch) -> None:
+    """One that went on would wait for the first."""
+
+    def as_seen_by_the_second(*_) -> float:
+        monkeypatch.setattr(parallel, "rank", lambda: 1)
+        return -math.inf
+
+    monkeypatch.setattr(validation, "mean_psnr", as_seen_by_the_second)
+    at_the_end = settings(validation={"subjects": 1, "every": 12, "steps": 1})
+    with pytest.raises(DivergedError):
+        trainer(PackedDataset(packed), "unet", at_the_end).run(tmp_path)

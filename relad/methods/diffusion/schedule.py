@@ -41,8 +41,7 @@ def betas(kind: str, steps: int, start: float | None = None, end: float | None =
     ------
     ValueError
         For an unknown kind, less than two steps, ends that are no variances between 0 and 1 or in
-        the wrong order, or
-        ends given to a schedule that has none.
+        the wrong order, or ends given to a schedule that has none.
     """
     require_whole(2, steps=steps)
     require_within(0, 1, above=True, below=True, start=start, end=end)

@@ -94,6 +94,19 @@ def test_values_that_a_metric_cannot_have_are_refused(metric, possible, impossib
             require_possible(metric, value, "rows.csv")
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "why"),
+    [
+        ("mae", np.inf, "images are finite"),
+        ("mae", -1.0, "it lies outside of 0 and more"),
+        ("coverage_80", np.inf, "it lies outside of 0 to 1"),
+    ],
+)
+def test_why_a_value_cannot_be_is_told(metric: str, value: float, why: str) -> None:
+    with pytest.raises(DataError, match=f"cannot be, {why}"):
+        require_possible(metric, value)
+
+
 def test_the_best_of_signed_values_is_the_one_nearest_0() -> None:
     values = pd.Series([0.4, -0.1, 0.2], index=[7, 8, 9])
     three = (Better.HIGHER, Better.LOWER, Better.NEARER_0)
