@@ -120,6 +120,16 @@ def test_nonsense_is_told_or_harmless(name: str) -> None:
         ("rela", {"network": {"stem": 0}}, "stem 0 is not a whole number of at least 1"),
         ("rela", {"network": {"channels": []}}, "channels [] is not a list of at least one number"),
         ("rela", {"betas": [0.9]}, "betas [0.9] are not two numbers"),
+        (
+            "rela",
+            {"anneal_until": -1},
+            "anneal_until -1 is not a number of at least 0 and at most 1",
+        ),
+        (
+            "rela-as-released",
+            {"discriminator": {"mri": False, "tracer": False, "time": False, "channels": 0}},
+            "channels 0 is not a whole number of at least 1",
+        ),
         ("ddpm", {"lr": 0}, "learning rate of generator: 0.0 is not a number above 0"),
         ("unet", {"lr": "fast"}, "lr 'fast' is not a number"),
         ("resvit", {"art": [9]}, "art at blocks [9] of 9 blocks"),
