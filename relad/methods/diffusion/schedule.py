@@ -99,7 +99,7 @@ class NoiseSchedule(nn.Module):
         zero_terminal_snr: bool = False,
     ):
         super().__init__()
-        require_kinds(NoiseSchedule, {"kind": kind, "zero_terminal_snr": zero_terminal_snr})
+        require_kinds(NoiseSchedule, {"zero_terminal_snr": zero_terminal_snr})
         alpha_bar = torch.cumprod(1.0 - betas(kind, steps, start, end), dim=0)
         if zero_terminal_snr:
             alpha_bar = zero_terminal(alpha_bar)
