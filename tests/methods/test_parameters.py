@@ -144,6 +144,7 @@ def test_nonsense_is_told_or_harmless(name: str) -> None:
         ("cyclegan", {"lambda_identity": -1}, "lambda_identity -1 is not a number of at least 0"),
         ("latent-rela", {"beta": -1}, "beta -1 is not a number of at least 0"),
         ("pix2pix", {"channels": [8]}, "channels [8]: a U-Net has at least two levels"),
+        ("pix2pix", {"dropout": -1}, "dropout -1 is not a number of at least 0 and below 1"),
         ("resvit", {"tokens": [4, 4]}, "tokens [4, 4] are not three numbers"),
         ("rela", {"schedule": {"start": 0.5}}, "start 0.5 of the noise is above its end 0.0195"),
         ("ficd", {"schedule": {"kind": "linear", "end": 0.5}}, "prediction 'epsilon' has no clean"),
