@@ -3,7 +3,8 @@
 A family of comparisons is declared before results are seen: every method of a group against the one
 it is measured against, by one metric in one cohort. Each has a paired test, corrected over its
 family (Holm), an effect, an estimate with interval, a test of being within a margin that does not
-matter, the smallest difference that would have been found, and its spread over seeds.
+matter, the smallest difference that would have been found, and its spread over seeds. People tell
+of the networks that were trained; of the methods a verdict is where trainings agree with them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from relad.results.statistics import (
     paired_comparison,
 )
 from relad.results.study import Study
+from relad.results.trainings import OverTrainings, over_trainings
 from relad.study.catalogue import Result
 from relad.study.settings import Evaluation
 
@@ -46,8 +48,13 @@ class Verdict(Enum):
     WORSE = "worse"
     ALIKE = "alike"
     OPEN = "not decided"
-    SEEDS = "within the spread over seeds"
+    TRAININGS = "within the spread over trainings"
+    ONE_TRAINING = "of one training alone"
     SAME = "the same"
+
+
+#: What is said of the methods, not of what was made of them here.
+FIRM = (Verdict.BETTER, Verdict.WORSE, Verdict.ALIKE)
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,19 @@ class Decision:
         Comparisons that ``p_holm`` is corrected over.
     p_holm
         P value of a difference, corrected.
+    over
+        The difference over trainings: of each fold, or of each seed where there is one fold. None
+        where both were trained once.
+    p_trainings
+        P value of a difference over trainings, corrected alike; NaN where both were trained once.
     margin
         Largest difference that does not matter; NaN where the study states none.
     p_alike
-        P value of a difference within the margin, corrected alike.
+        P value of a difference within the margin, corrected alike: over people and over trainings,
+        the larger.
     detectable
-        Smallest difference that the study's power would have shown at Holm's first step.
+        Smallest difference that the study's power would have shown at Holm's first step, over
+        people and over trainings.
     verdict
         What follows at the study's level.
     """
@@ -90,6 +104,8 @@ class Decision:
     seed_spread: float
     family: int
     p_holm: float
+    over: OverTrainings | None
+    p_trainings: float
     margin: float
     p_alike: float
     detectable: float
@@ -113,6 +129,7 @@ def decide(study: Study, result: Result) -> list[Decision]:
         ] or [whole]
         for cohort, of in whole.groupby("cohort", observed=True):
             where = {"cohort": str(cohort), "seeds": _seeds(study.scores, str(cohort), methods)}
+            trained = by_training(study, result, methods, str(cohort))
             for metric in result.metrics:
                 table = _by_method(of, metric, methods)
                 if methods[0] not in table or len(table.columns) < 2:
@@ -121,7 +138,8 @@ def decide(study: Study, result: Result) -> list[Decision]:
                     [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
                 )
                 where |= {"data": of["data"].iloc[0], "metric": metric}
-                found += _family(study.settings.evaluation, where, table, seeds)
+                each = [_by_method(part, metric, methods) for part in trained]
+                found += _family(study.settings.evaluation, where, table, seeds, each)
     return found
 
 
@@ -155,6 +173,26 @@ def compared(
     return mean_over_tracers(study.values(result, methods, scores))
 
 
+def by_training(
+    study: Study, result: Result, methods: list[str], cohort: str
+) -> list[pd.DataFrame]:
+    """What :func:`compared` gives of one cohort by each training alone.
+
+    Trainings are those of the folds, the mean over their seeds, since these are trained and tested
+    on the same people; where there is one fold, those of its seeds.
+    """
+    scores = study.scores[study.scores["method"].isin(methods)]
+    scores = scores[scores["cohort"] == cohort]
+    run = "fold" if scores["fold"].nunique() > 1 else "seed"
+    return [compared(study, result, methods, of) for _, of in scores.groupby(run)]
+
+
+def over(each: Iterable[pd.DataFrame], method: str, reference: str) -> OverTrainings | None:
+    """Take a method minus its reference over trainings, each subjects (rows) by methods."""
+    differences = [t[method] - t[reference] for t in each if {method, reference} <= {*t}]
+    return over_trainings(pd.concat(differences, axis=1).to_numpy()) if differences else None
+
+
 def with_losses(scores: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     """Metric rows with what is lost in place of values that miss a right one, image by image."""
     scores = scores.copy()
@@ -172,12 +210,16 @@ def _by_method(values: pd.DataFrame, metric: str, methods: list[str]) -> pd.Data
 
 
 def _family(
-    evaluation: Evaluation, where: dict[str, Any], table: pd.DataFrame, seeds: pd.DataFrame
+    evaluation: Evaluation,
+    where: dict[str, Any],
+    table: pd.DataFrame,
+    seeds: pd.DataFrame,
+    each: list[pd.DataFrame],
 ) -> Iterator[Decision]:
     """Decide one family: the first column of ``table`` against each other one.
 
     ``seeds`` has the means over the subjects whom all seeds tested, a row per seed; none are there
-    where nobody was tested by all.
+    where nobody was tested by all. ``each`` are tables such as ``table`` by training.
     """
     reference, *others = table.columns
     level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
@@ -186,10 +228,20 @@ def _family(
         paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
     ]
     p_holm = holm([test.p for test in tests])
+    trained = [over(each, method, reference) for method in others]
+    p_trainings = holm([of.p if of else 1.0 for of in trained])
     p_alike = np.full(len(others), math.nan)
     if margin > 0:
-        p_alike = holm([equivalence_p(table[m], table[reference], margin=margin) for m in others])
+        people = [equivalence_p(table[m], table[reference], margin=margin) for m in others]
+        p_alike = holm(
+            [
+                max(p, of.p_within(margin)) if of else p
+                for p, of in zip(people, trained, strict=True)
+            ]
+        )
+    step = {"level": level / len(others), "power": evaluation.power}
     for k, (method, test) in enumerate(zip(others, tests, strict=True)):
+        of = trained[k]
         over_seeds = (seeds.get(method, _NONE) - seeds.get(reference, _NONE)).dropna()
         decision = Decision(
             **where,
@@ -199,14 +251,19 @@ def _family(
             seed_spread=float(over_seeds.std(ddof=1)),
             family=len(others),
             p_holm=float(p_holm[k]),
+            over=of,
+            p_trainings=float(p_trainings[k]) if of else math.nan,
             margin=margin,
             p_alike=float(p_alike[k]),
-            detectable=detectable(
-                test.spread, test.n, level=level / len(others), power=evaluation.power
+            detectable=max(
+                detectable(test.spread, test.n, **step), of.detectable(**step) if of else 0.0
             ),
             verdict=Verdict.OPEN,
         )
-        yield replace(decision, verdict=_verdict(decision, level))
+        verdict = _verdict(decision, level)
+        if verdict in FIRM and of is None:
+            verdict = Verdict.ONE_TRAINING
+        yield replace(decision, verdict=verdict)
 
 
 def require_finite(table: pd.DataFrame, metric: str, cohort: str) -> None:
@@ -228,16 +285,16 @@ def require_finite(table: pd.DataFrame, metric: str, cohort: str) -> None:
 
 
 def _verdict(decision: Decision, level: float) -> Verdict:
-    """What follows from the tests at a level."""
+    """What follows from the tests at a level; of these networks, where both were trained once."""
     test = decision.comparison
     if test.spread == 0 and test.difference == 0:
         return Verdict.SAME
     if decision.p_alike <= level:
-        return Verdict.SEEDS if decision.seed_spread > decision.margin else Verdict.ALIKE
+        return Verdict.TRAININGS if decision.seed_spread > decision.margin else Verdict.ALIKE
     if decision.p_holm > level:
         return Verdict.OPEN
-    if abs(test.difference) < decision.seed_spread:
-        return Verdict.SEEDS
+    if decision.p_trainings > level or abs(test.difference) < decision.seed_spread:
+        return Verdict.TRAININGS
     higher_is_better = METRICS[decision.metric].better is Better.HIGHER
     return Verdict.BETTER if (test.effect > 0) == higher_is_better else Verdict.WORSE
 
@@ -262,19 +319,31 @@ def sentence(decision: Decision, study: Study) -> str:
             f"{method} and {reference} have the same {metric.label} in each of {test.n} subjects: "
             "are they one method?"
         )
-    size = f"{test.difference:+.{metric.decimals}f}"
-    if test.interval:
-        low, high = test.interval
-        size += f" [{number(low)}, {number(high)}]"
-    shown = f"difference {size}, n = {test.n}, p = {decision.p_holm:.2g}"
+
+    def estimate(difference: float, interval: tuple[float, float] | None) -> str:
+        told = f"{difference:+.{metric.decimals}f}"
+        return told + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
+
+    level = 1 - evaluation.interval
+    if decision.verdict is Verdict.ONE_TRAINING:
+        here = sentence(replace(decision, verdict=_verdict(decision, level)), study)
+        return f"{here.removesuffix('.')}: as each was trained once, which does not tell methods."
+    target = metric.better.target
+    of = "difference" if target is None else f"difference of the distances from {target:g}"
+    shown = f"{of} {estimate(test.difference, test.interval)}, n = {test.n}, "
+    shown += f"p = {decision.p_holm:.2g}"
     shown += f" corrected over {decision.family}" if decision.family > 1 else ""
+    over, trained = decision.over, ""
+    if over:
+        told = estimate(over.difference, over.interval(evaluation.interval))
+        trained = f"over {over.trainings} trainings {told}, p = {decision.p_trainings:.2g}"
     within = f"{decision.margin:g} (p = {decision.p_alike:.2g}; {shown}"
+    how = ", ".join(filter(None, [trained, _seeds_told(decision)]))
     if decision.verdict is Verdict.ALIKE:
-        over = f", {_trained(decision)}" if decision.seeds > 1 else ""
-        return (
-            f"{method} and {reference} are alike in {metric.label}: they differ by less than "
-            f"{within}{over})."
-        )
+        alike = f"are alike in {metric.label}: they differ"
+        if target is not None:
+            alike = f"are equally far from {target:g} in {metric.label}: their distances differ"
+        return f"{method} and {reference} {alike} by less than {within}, {how})."
     if decision.verdict is Verdict.OPEN:
         could = (
             f"with so few subjects {found_at_most(test.smallest_p, decision.family)}"
@@ -285,24 +354,23 @@ def sentence(decision: Decision, study: Study) -> str:
         return (
             f"{method} and {reference} cannot be told apart by {metric.label} ({shown}; {could})."
         )
-    if decision.verdict is Verdict.SEEDS:
+    if decision.verdict is Verdict.TRAININGS:
         spread = f"{number(decision.seed_spread)} over {decision.seeds}"
-        if decision.p_alike <= 1 - evaluation.interval:
+        if decision.p_alike <= level:
             return (
                 f"{method} and {reference} differ in {metric.label} by less than {within}), but "
                 f"seeds by more ({spread})."
             )
-        return (
-            f"{method} differs from {reference} in {metric.label} ({shown}), but by less than "
-            f"seeds do ({spread})."
-        )
+        differ = f"{method} differs from {reference} in {metric.label} ({shown}), but "
+        if decision.p_trainings > level:
+            return f"{differ}not by more than trainings do ({trained})."
+        return f"{differ}by less than seeds do ({spread})."
     return (
-        f"{method} is {decision.verdict.value} than {reference} in {metric.label} ({shown}, "
-        f"{_trained(decision)})."
+        f"{method} is {decision.verdict.value} than {reference} in {metric.label} ({shown}, {how})."
     )
 
 
-def _trained(decision: Decision) -> str:
+def _seeds_told(decision: Decision) -> str:
     """How many seeds, and that their spread is not known where it is not."""
     if decision.seeds < 2:
         return "one seed"

@@ -16,6 +16,12 @@ from relad.cli import add_settings
 from relad.data.dataset import PackedDataset
 from relad.data.overlap import listed
 from relad.errors import ReladError
+from relad.results.measured import (
+    Measured,
+    read_measured,
+    require_measured_alike,
+    versions_note,
+)
 from relad.results.records import (
     Synthesis,
     Training,
@@ -33,6 +39,8 @@ from relad.study.paths import TRAINING_RECORD
 from relad.study.sampling import described, whole
 from relad.study.settings import ResultSettings
 
+#: What is not known of methods whose trainings are not given.
+_UNSEEN = "Trainings not given, so that nobody checked whom the models had seen"
 _FOLDERS = {"models": "train", "synthesized": "synthesize", "packed": "pack"}
 
 
@@ -52,6 +60,8 @@ class Study:
         Packed datasets by cohort.
     files
         What all of it was read from: files of metrics, and folders by the name of their option.
+    measured
+        What the records beside the tables of metrics say of how these were measured.
     """
 
     settings: ResultSettings
@@ -61,6 +71,7 @@ class Study:
     packed: dict[str, PackedDataset] = field(default_factory=dict)
     files: dict[str, list[Path]] = field(default_factory=dict)
     ceiling: pd.DataFrame = field(default_factory=pd.DataFrame)
+    measured: list[Measured] = field(default_factory=list)
 
     @classmethod
     def read(
@@ -77,7 +88,8 @@ class Study:
         ------
         ReladError
             Where something is of a method that the study does not have; where a model was tested
-            on people it was trained or chosen with.
+            on people it was trained or chosen with, or not on all whom its fold tests; where rows
+            were measured on different packed data.
         """
         files = {
             "metrics": [Path(file) for file in metrics],
@@ -86,6 +98,8 @@ class Study:
             "packed": [Path(folder) for folder in packed],
         }
         scores, ceiling = read_all(files["metrics"], settings)
+        measured = read_measured(files["metrics"])
+        require_measured_alike(measured)
         study = cls(
             settings=settings,
             scores=scores,
@@ -94,13 +108,14 @@ class Study:
             synthesized=[read_synthesis(folder) for folder in files["synthesized"]],
             packed={dataset.cohort: dataset for dataset in map(PackedDataset, files["packed"])},
             files=files,
+            measured=measured,
         )
         require_known([*study.models, *study.synthesized], settings.methods)
         study._require_unseen()
         return study
 
     def _require_unseen(self) -> None:
-        """Refuse rows of the training cohort's people whom the model knew."""
+        """Refuse rows of the training cohort's people whom the model knew, and rows of too few."""
         entries = self.settings.methods
         home = [c for c, entry in self.settings.cohorts.items() if entry.role == "train"]
         of = self.scores[self.scores["cohort"].isin(home)]
@@ -109,6 +124,7 @@ class Study:
         for model in self.models:
             run = (trained_as == model.method) & (of["fold"] == str(model.fold))
             tested = set(of.loc[run & (of["seed"] == str(model.seed)), "subject"])
+            self._require_all(model, tested)
             for part in ("train", "validation"):
                 if known := sorted(tested & set(model.subjects[part])):
                     raise ReladError(
@@ -118,6 +134,23 @@ class Study:
                         hint="synthesise and evaluate again with this model, or give the models "
                         "that were tested",
                     )
+
+    def _require_all(self, model: Training, tested: set[str]) -> None:
+        """Refuse results of a model that lack somebody whom its fold tests.
+
+        Of a tracer that the model did not learn nobody was synthesised, and of somebody whose PET
+        is all of such tracers there are no rows.
+        """
+        of = [s for s in self.synthesized if (s.fold, s.seed) == (model.fold, model.seed)]
+        of = [s for s in of if self.settings.methods[s.method].trained_as == model.method]
+        if not tested or any(synthesis.untrained for synthesis in of):
+            return
+        if lacking := sorted(set(model.subjects["test"]) - tested):
+            raise ReladError(
+                f"{model.method} has no values of people whom its fold tests: {listed(lacking)}",
+                file=model.folder / TRAINING_RECORD,
+                hint="give the whole METRICS.csv of `relad evaluate`",
+            )
 
     def lacking(self, result: Result) -> str:
         """What to give where methods have metrics, but not the one they are compared with."""
@@ -132,36 +165,41 @@ class Study:
         """Say which methods, or seeds of one, have the same values in every row; empty if none.
 
         Methods that a fold determines, such as a template, have the same values with every seed.
+        Of each tracer alone: where the images of one are another's, those of the rest hide it.
         """
         chosen = self.scores[self.scores["method"].isin(methods)]
         if chosen.empty:
             return ""
         of_methods = chosen.groupby(["cohort", "method"], observed=True)
         scores = pd.concat([of[of["sampler"].isin(whole(of["sampler"]))] for _, of in of_methods])
-        runs = ["cohort", "fold", "method", "seed"]
+        runs = ["cohort", "fold", "tracer", "method", "seed"]
         row = ["subject", "tracer", "region", "metric", "value"]
         hashes = pd.util.hash_pandas_object(scores[row], index=False)
         content = hashes.groupby([scores[key] for key in runs], observed=True)
         same = content.agg(lambda parts: hash(tuple(sorted(parts)))).reset_index(name="hash")
-        found: dict[tuple[str, str], list[str]] = {}
-        for (cohort, fold, _), alike in same.groupby(["cohort", "fold", "hash"], observed=True):
-            place = f"{cohort} (fold {fold})"
+        found: dict[tuple[str, str], dict[str, list[str]]] = {}
+
+        def tell(place: tuple[str, str], what: str, question: str) -> None:
+            of_place = found.setdefault((what, question), {})
+            of_place.setdefault(place[1], []).append(place[0])
+
+        by = ["cohort", "fold", "tracer", "hash"]
+        for (cohort, fold, tracer, _), alike in same.groupby(by, observed=True):
+            place = str(tracer), f"{cohort} (fold {fold})"
             names = dict.fromkeys(map(self.label, alike["method"]))
             if len(names) > 1:
-                told = f"{' and '.join(names)} have the same values", "are they one?"
-                found.setdefault(told, []).append(place)
+                tell(place, f"{' and '.join(names)} have the same values", "are they one?")
             for method, of in alike.groupby("method", observed=True):
                 if len(of) > 1 and not self._determined(str(method)):
                     seeds = " and ".join(of["seed"])
-                    told = (
-                        f"{self.label(str(method))} has the same values with seeds {seeds}",
-                        "does it use them?",
-                    )
-                    found.setdefault(told, []).append(place)
-        return " ".join(
-            f"{what} in every row of {', '.join(places)}: {question}"
-            for (what, question), places in found.items()
-        )
+                    label = self.label(str(method))
+                    same_seeds = f"{label} has the same values with seeds {seeds}"
+                    tell(place, same_seeds, "does it use them?")
+        told = []
+        for (what, question), places in found.items():
+            where = "; ".join(f"{', '.join(of)} in {place}" for place, of in places.items())
+            told.append(f"{what} in every row of {where}: {question}")
+        return " ".join(told)
 
     def _determined(self, method: str) -> bool:
         """Whether a method's model follows from its fold alone, whatever the seed."""
@@ -204,13 +242,20 @@ class Study:
         """
         shown: list[Training] = []
         twins: dict[str, None] = {}
+        unknown: dict[str, None] = {}
+        there = {*self.scores["method"]}
         for methods in self.comparisons(result):
             trained = {self.settings.methods[method].trained_as for method in methods}
             trainings = [training for training in self.models if training.method in trained]
             require_alike(trainings)
             shown += trainings
             twins[self.twins(methods)] = None
-        return " ".join(filter(None, [code_note(shown, self.settings.methods), *twins]))
+            known = {training.method for training in trainings}
+            without = (m for m in methods if self.settings.methods[m].trained_as not in known)
+            unknown |= dict.fromkeys(self.label(method) for method in without if method in there)
+        of_code = code_note(shown, self.settings.methods), versions_note(self.measured)
+        unseen = f"{_UNSEEN}: {', '.join(unknown)}." if unknown else ""
+        return " ".join(filter(None, [*of_code, unseen, *twins]))
 
     def label(self, method: str) -> str:
         """Name of a method for reading; with its sampling where another shares model and name."""

@@ -56,6 +56,7 @@ from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti
 from relad.results.hashed import told
 from relad.results.metrics import METRICS, MIN_COVERED, compare, is_covered, mask_of, regions
+from relad.results.metrics.ensemble import require_samples
 from relad.results.records import Synthesis, read_synthesis
 from relad.results.scores import COLUMNS
 from relad.status import Kind
@@ -307,6 +308,13 @@ def compared(
     for sampler, image, samples in images:
         image = np.where(seen, image, np.zeros_like(image))
         drawn = None if samples is None else np.stack([sample[brain] for sample in samples])
+        if drawn is not None:
+            try:
+                require_samples(image[brain], drawn, data_range=width(window))
+            except DataError as error:
+                hint = "run `relad synthesize` again"
+                told = f"subject {subject}, {tracer}: {error.what}"
+                raise DataError(told, file=file, hint=hint) from None
         for region in there:
             try:
                 mask = mask_of(region, brain, dataset.affine, own)

@@ -40,6 +40,7 @@ from relad.imaging.labels import read_labels, read_names
 from relad.imaging.nifti import load_nifti
 from relad.imaging.regions import require_mni
 from relad.results.metrics import ANATOMY, compare, is_covered, mask_of
+from relad.results.metrics.ensemble import require_samples
 
 #: Word of --regions for relad's own.
 MNI = "mni"
@@ -117,6 +118,8 @@ def run(args: argparse.Namespace) -> None:
         return {k: v if math.isfinite(v) else None for k, v in values.items()}
 
     try:
+        if samples is not None:
+            require_samples(prediction[mask], samples[:, mask], data_range=args.data_range)
         printed: dict[str, Any] = compared(mask, voxel_mm=voxel_sizes(truth.affine))
         if args.regions:
             own = args.regions != MNI

@@ -15,6 +15,7 @@ from relad.results.statistics import PairedComparison, holm, paired_comparison
 from relad.results.study import Study
 from relad.results.tables.decisions import decisions_table
 from relad.results.tables.ranks import ranks
+from relad.results.trainings import OverTrainings
 from tests.helpers.fake_study import entry, score, scores_of
 
 N = 20
@@ -25,7 +26,7 @@ DECISIONS = replace(entry("table", "decisions"), metrics=("psnr",))
 def planted(tmp_path):
     """Make a study of 20 people in which methods differ from "rela" by what is said."""
 
-    def make(metric: str = "psnr", seeds: int = 1, **differences) -> Study:
+    def make(metric: str = "psnr", seeds: int = 1, folds: int = 4, **differences) -> Study:
         rng = np.random.default_rng(0)
         people = rng.normal(20, 1, N)
         values = {"rela": np.tile(people, (seeds, 1))}
@@ -34,7 +35,9 @@ def planted(tmp_path):
             shifts = over_seeds or [0.0] * seeds
             values[name] = people + noise + np.reshape(shifts, (-1, 1))
         rows = [
-            score(method=name, metric=metric, subject=f"S{i}", seed=seed, value=value)
+            score(
+                method=name, metric=metric, subject=f"S{i}", fold=i % folds, seed=seed, value=value
+            )
             for name, of in values.items()
             for seed, row in enumerate(of)
             for i, value in enumerate(row)
@@ -111,7 +114,7 @@ def test_a_difference_smaller_than_that_of_seeds_is_none(planted):
     assert (firm.verdict, firm.seeds) == (Verdict.BETTER, 2)
     assert firm.seed_spread == pytest.approx(np.std([-0.1, 0.1], ddof=1))
     loose = by_method(planted(seeds=2, unet=(0.5, 0.2, -0.6, 0.6)))["unet"]
-    assert loose.verdict is Verdict.SEEDS
+    assert loose.verdict is Verdict.TRAININGS
     assert loose.seed_spread == pytest.approx(np.std([-0.6, 0.6], ddof=1))
 
 
@@ -120,12 +123,12 @@ def test_nothing_is_alike_where_seeds_differ_by_more_than_the_margin(planted):
     study = planted(seeds=2, unet=(0.0, 0.1, -1.0, 1.0), template=(0.0, 0.1, -0.1, 0.1))
     found = by_method(study)
     assert found["unet"].p_alike < 0.001
-    assert found["unet"].verdict is Verdict.SEEDS
+    assert found["unet"].verdict is Verdict.TRAININGS
     assert found["template"].verdict is Verdict.ALIKE
     told = sentence(found["unet"], study)
     assert "differ in PSNR (dB) by less than 0.3 (p = " in told
     assert told.endswith(", n = 20, p = 0.81 corrected over 2), but seeds by more (1.41 over 2).")
-    assert sentence(found["template"], study).endswith(" corrected over 2, 2 seeds).")
+    assert sentence(found["template"], study).endswith(", p = 0.18, 2 seeds).")
     assert "with more than the margin nothing is alike" in decisions_table(study, DECISIONS).caption
 
 
@@ -176,15 +179,28 @@ def test_a_metric_with_a_right_value_is_compared_by_its_distance(tmp_path):
     """-1 and +1 dB are equally wrong; 3 dB too much is worse than 1 dB too little."""
     rng = np.random.default_rng(0)
     rows = [
-        score(method=m, metric="spectral_high", subject=f"S{i}", value=v + 0.01 * rng.normal())
+        score(
+            method=m,
+            metric="spectral_high",
+            subject=f"S{i}",
+            fold=i % 4,
+            value=v + 0.01 * rng.normal(),
+        )
         for m, v in (("rela", -1.0), ("unet", 1.0), ("template", 3.0))
         for i in range(N)
     ]
-    found = by_method(scores_of(tmp_path, *rows), replace(DECISIONS, metrics=("spectral_high",)))
+    study = scores_of(tmp_path, *rows)
+    evaluation = replace(study.settings.evaluation, margins={"spectral_high": 0.5})
+    study.settings = replace(study.settings, evaluation=evaluation)
+    found = by_method(study, replace(DECISIONS, metrics=("spectral_high",)))
     assert found["template"].comparison.difference == pytest.approx(2.0, abs=0.02)
     assert found["template"].verdict is Verdict.WORSE
     assert found["unet"].comparison.difference == pytest.approx(0.0, abs=0.02)
-    assert found["unet"].verdict is Verdict.OPEN
+    assert found["unet"].verdict is Verdict.ALIKE
+    told = sentence(found["unet"], study)
+    assert "are equally far from 0 in Spectral power" in told, told
+    assert "their distances differ by less than 0.5" in told
+    assert "difference of the distances from 0 +2.0" in sentence(found["template"], study)
 
 
 def test_too_much_with_one_seed_does_not_make_up_for_too_little_with_another(tmp_path):
@@ -248,10 +264,11 @@ def test_what_is_infinite_is_named(planted):
 
 def test_other_cohorts_are_decided_apart(tmp_path):
     rows = [
-        score(cohort=c, method=m, subject=f"S{i}", value=20 + i + d * sign)
+        score(cohort=c, method=m, subject=f"S{i}", fold=fold, value=20 + i + d * sign)
         for c, sign in (("study", 1), ("elsewhere", -1))
         for m, d in (("rela", 0.0), ("unet", 1.0))
         for i in range(10)
+        for fold in ((i % 2,) if c == "study" else (0, 1))
     ]
     study = scores_of(tmp_path, *rows)
     home = by_method(study)["unet"]
@@ -262,6 +279,70 @@ def test_other_cohorts_are_decided_apart(tmp_path):
     assert (away.cohort, away.verdict) == ("elsewhere", Verdict.WORSE)
 
 
+# --- over trainings -------------------------------------------------------------------------------
+
+
+def test_what_trainings_do_not_agree_on_is_none_of_the_methods(tmp_path):
+    """One of four trainings was lucky by 2 dB: forty people are sure of it, four trainings not."""
+    rng = np.random.default_rng(0)
+    rows = [
+        score(method=m, subject=f"S{i}", fold=i % 4, value=20 + i + gain + 0.1 * rng.normal())
+        for i in range(40)
+        for m, gain in (("rela", 0.0), ("unet", (2.0, 0.1, 0.0, 0.1)[i % 4]), ("template", -2.0))
+    ]
+    study = scores_of(tmp_path, *rows)
+    found = by_method(study)
+    lucky = found["unet"]
+    assert lucky.p_holm < 1e-4 and lucky.verdict is Verdict.TRAININGS
+    assert lucky.over.trainings == 4 and lucky.p_trainings > 0.3
+    assert "but not by more than trainings do (over 4 trainings +0.5" in sentence(lucky, study)
+    assert found["template"].verdict is Verdict.WORSE
+    p = [found[m].over.p for m in ("unet", "template")]
+    assert [found[m].p_trainings for m in ("unet", "template")] == pytest.approx(list(holm(p)))
+    # What people alone could have shown is less than what would have been believed.
+    assert lucky.detectable == pytest.approx(lucky.over.detectable(level=0.025, power=0.8))
+    assert lucky.detectable > 1.5
+    told = decisions_table(study, DECISIONS)
+    assert told.summary[-1] == "1 of 2 are decided of these networks, not of the methods"
+
+
+def test_what_trainings_do_not_agree_on_is_not_alike(tmp_path):
+    """On average nothing: half of the trainings are 1 dB above and half below."""
+    rows = [
+        score(method=m, subject=f"S{i}", fold=i % 4, value=20 + i + gain + 0.01 * (i % 3))
+        for i in range(400)
+        for m, gain in (("rela", 0.0), ("unet", (1.0, -1.0, 1.0, -1.0)[i % 4]))
+    ]
+    found = by_method(scores_of(tmp_path, *rows))["unet"]
+    assert abs(found.comparison.difference) < 0.1
+    assert found.verdict is Verdict.OPEN and found.p_alike > 0.2
+
+
+def test_one_training_tells_of_its_networks_alone(planted):
+    study = planted(folds=1, unet=(1.0, 0.2))
+    found = by_method(study)["unet"]
+    assert found.over is None and math.isnan(found.p_trainings)
+    assert found.verdict is Verdict.ONE_TRAINING
+    assert "U-Net (L1) is better than RelA-Diffusion" in sentence(found, study)
+    assert "which tells of these networks" in decisions_table(study, DECISIONS).caption
+
+
+def test_elsewhere_people_and_trainings_are_both_samples(tmp_path):
+    """Ten people tested by two folds' models: neither spread alone is the error."""
+    rng = np.random.default_rng(0)
+    rows = [
+        score(cohort="elsewhere", method=m, subject=f"S{i}", fold=f, value=20 + gain * (i + f))
+        for m, gain in (("rela", 0.0), ("unet", rng.normal(0.1, 0.02)))
+        for i in range(10)
+        for f in (0, 1)
+    ]
+    result = replace(entry("table", "decisions_external"), metrics=("psnr",))
+    over = by_method(scores_of(tmp_path, *rows), result)["unet"].over
+    gain = over.difference / 5
+    people = gain**2 * np.var(np.arange(10), ddof=1) / 10
+    assert over.error**2 == pytest.approx(people + gain**2 * 0.5 / 2)
+
+
 # --- sentences ------------------------------------------------------------------------------------
 
 
@@ -269,6 +350,7 @@ def decision(study: Study, verdict: Verdict, **changes):
     found = by_method(study)["unet"]
     test = PairedComparison(20, 1.234, (0.5, 2.0), 0.002, 0.9, 2.0**-19, 1.0)
     known = {"comparison": test, "p_holm": 0.004, "p_alike": 0.5, "family": 2, "seeds": 1}
+    known |= {"over": OverTrainings(5, 1.2, 0.1, 4.0), "p_trainings": 0.006}
     return replace(found, verdict=verdict, **{**known, "detectable": 0.75, **changes})
 
 
@@ -280,23 +362,31 @@ def said(planted):
 
 def test_sentences_hold_the_numbers(said):
     shown = "difference +1.23 [0.50, 2.00], n = 20, p = 0.004 corrected over 2"
+    over = "over 5 trainings +1.20 [0.92, 1.48], p = 0.006"
     assert said(Verdict.BETTER) == (
-        f"U-Net (L1) is better than RelA-Diffusion in PSNR (dB) ({shown}, one seed)."
+        f"U-Net (L1) is better than RelA-Diffusion in PSNR (dB) ({shown}, {over}, one seed)."
     )
     assert said(Verdict.WORSE, seeds=3, seed_spread=0.1) == (
-        f"U-Net (L1) is worse than RelA-Diffusion in PSNR (dB) ({shown}, 3 seeds)."
+        f"U-Net (L1) is worse than RelA-Diffusion in PSNR (dB) ({shown}, {over}, 3 seeds)."
     )
     assert said(Verdict.ALIKE, p_alike=0.01) == (
         "U-Net (L1) and RelA-Diffusion are alike in PSNR (dB): they differ by less than 0.3 "
-        f"(p = 0.01; {shown})."
+        f"(p = 0.01; {shown}, {over}, one seed)."
     )
     assert said(Verdict.OPEN) == (
         f"U-Net (L1) and RelA-Diffusion cannot be told apart by PSNR (dB) ({shown}; 0.75 would "
         "have been found with 80% power)."
     )
-    assert said(Verdict.SEEDS, seeds=2, seed_spread=1.5) == (
-        f"U-Net (L1) differs from RelA-Diffusion in PSNR (dB) ({shown}), but by less than seeds do "
-        "(1.50 over 2)."
+    differs = f"U-Net (L1) differs from RelA-Diffusion in PSNR (dB) ({shown}), but "
+    assert said(Verdict.TRAININGS, seeds=2, seed_spread=1.5) == (
+        f"{differs}by less than seeds do (1.50 over 2)."
+    )
+    assert said(Verdict.TRAININGS, p_trainings=0.2) == (
+        f"{differs}not by more than trainings do ({over.replace('0.006', '0.2')})."
+    )
+    assert said(Verdict.ONE_TRAINING, over=None, p_trainings=math.nan) == (
+        f"U-Net (L1) is better than RelA-Diffusion in PSNR (dB) ({shown}, one seed): as each was "
+        "trained once, which does not tell methods."
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from relad.cli import main
 from relad.errors import ReladError
-from relad.fileio import read_json, write_json
+from relad.fileio import read_json, read_table, write_json, write_table
+from relad.results.scores import COLUMNS
 from relad.results.study import Study
 from relad.study.catalogue import FIGURE, RESULTS, SUFFIXES, TABLE
 from relad.study.settings import ResultSettings, typed
@@ -149,14 +150,18 @@ def test_methods_and_seeds_with_the_same_values_are_told(tmp_path):
     ]
     study = scores_of(tmp_path, *rows)
     rela, unet = study.label("rela"), study.label("unet")
-    seeds = (
-        "has the same values with seeds 0 and 1 in every row of study (fold 0): does it use them?"
-    )
+    seeds = "has the same values with seeds 0 and 1 in every row of tau in study (fold 0): "
+    seeds += "does it use them?"
     assert study.twins(["rela", "unet", "template"]) == (
-        f"{rela} and {unet} have the same values in every row of study (fold 0): are they one? "
+        f"{rela} and {unet} have the same values in every row of tau in study (fold 0): are they "
+        "one? "
         f"{rela} {seeds} {unet} {seeds}"
     )
-    assert study.note(entry(TABLE, "main")) == study.twins(["rela", "unet", "template"])
+    untold = "Trainings not given, so that nobody checked whom the models had seen: "
+    untold += "RelA-Diffusion, U-Net (L1), Mean template."
+    assert (
+        study.note(entry(TABLE, "main")) == f"{untold} {study.twins(list(study.settings.methods))}"
+    )
     rows[0]["value"] += 1e-9
     assert scores_of(tmp_path, *rows).twins(["rela", "template"]) == ""
     assert study.twins([]) == ""
@@ -174,8 +179,67 @@ def test_methods_of_one_sample_are_told_beside_one_of_several(tmp_path):
     study = scores_of(tmp_path, *rows)
     unet, template = study.label("unet"), study.label("template")
     assert study.twins(list(values)) == (
-        f"{unet} and {template} have the same values in every row of study (fold 0): are they one?"
+        f"{unet} and {template} have the same values in every row of tau in study (fold 0): "
+        "are they one?"
     )
+
+
+def test_methods_that_are_one_for_a_tracer_alone_are_told(tmp_path):
+    rows = [
+        score(
+            method=method, tracer=tracer, subject=subject, value=20 + (method, tracer).count("tau")
+        )
+        for method in ("rela", "unet")
+        for tracer in ("tau", "amyloid")
+        for subject in "AB"
+    ]
+    rows[-1]["value"] += 1
+    told = "have the same values in every row of tau in study (fold 0): are they one?"
+    assert scores_of(tmp_path, *rows).twins(["rela", "unet"]).endswith(told)
+
+
+def test_somebody_whom_no_method_has_values_of_is_missed(own, tmp_path, capsys):
+    """Left out of every method's table, he would only lower n."""
+    gone = own.tested("study")[0]
+    for name in own.errors:
+        file = own.metrics("study", name)
+        rows = [row for row in read_table(file) if row["subject"] != gone]
+        write_table(file, rows, COLUMNS)
+    assert own.summarize("tables", tmp_path / "out", "--only", "main") == 2
+    told = rf"train\.json: \S+ has no values of people whom its fold tests: {gone} -- give the"
+    assert re.search(told, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"made_of": {"packed": [{"path": "x", "sha256": "0"}]}},
+            "on different packed data of study",
+        ),
+        (
+            {"data_range_suvr": {"tau": 3.0, "amyloid": 3.0}},
+            "with data ranges of 3 and 4 SUVR of tau",
+        ),
+    ],
+)
+def test_methods_that_were_measured_otherwise_are_not_compared(own, tmp_path, capsys, change, told):
+    record = own.metrics("study", "unet").with_suffix(".json")
+    made_of = {**read_json(record)["made_of"], **change.pop("made_of", {})}
+    amend(record, made_of=made_of, **change)
+    assert own.summarize("tables", tmp_path / "out", "--only", "main") == 2
+    error = capsys.readouterr().err
+    assert re.search(rf"unet/\S+\.csv: and \S+\.csv were measured {told}", error) or re.search(
+        rf"\.csv: and \S+unet/\S+\.csv were measured {told.replace('3 and 4', '4 and 3')}", error
+    )
+
+
+def test_metrics_of_another_version_are_told(own, tmp_path):
+    record = own.metrics("study", "unet").with_suffix(".json")
+    amend(record, provenance={**read_json(record)["provenance"], "code": "another"})
+    assert own.summarize("tables", tmp_path / "out", "--only", "main") == 0
+    caption = (tmp_path / "out/main.md").read_text(encoding="utf-8")
+    assert "measured by different versions of the evaluation's code" in caption
 
 
 @pytest.mark.parametrize("kind", [TABLE, FIGURE])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,6 +257,28 @@ def test_a_missing_sample_is_named(sampled, capsys):
     assert sampled.evaluate("study", "rela") == 2
     assert missing.name in capsys.readouterr().err
     assert not sampled.metrics("study", "rela").exists()
+
+
+def test_samples_that_are_one_image_are_refused(sampled, capsys):
+    """A sampler that forgets its seed: spread 0, coverage 0, and nobody would ask why."""
+    folder = sampled.synthesized("study", "rela")
+    one, other = (folder / paths.sample_pet("941S0003", "tau", n) for n in (2, 5))
+    shutil.copy(one, other)
+    assert sampled.evaluate("study", "rela") == 2
+    said = capsys.readouterr().err
+    assert "subject 941S0003, tau: samples 2 and 5 are the same image: does the" in said
+    assert not sampled.metrics("study", "rela").exists()
+
+
+def test_an_image_that_is_not_the_mean_of_its_samples_is_refused(sampled, capsys):
+    folder = sampled.synthesized("study", "rela")
+    for n in range(1, 9):
+        shutil.copy(
+            folder / paths.sample_pet("941S0004", "tau", n),
+            folder / paths.sample_pet("941S0003", "tau", n),
+        )
+    assert sampled.evaluate("study", "rela") == 2
+    assert "941S0003, tau: the image is not the mean of its samples" in capsys.readouterr().err
 
 
 def test_samples_are_scored_in_regions_of_peoples_own_too(sampled):

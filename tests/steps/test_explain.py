@@ -7,6 +7,7 @@ import re
 import shutil
 from copy import deepcopy
 from dataclasses import replace
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,25 @@ def test_a_number_of_a_family_names_the_rows_of_all_its_methods(study):
             rows = metric_rows(choose(origin.read(tables / f"{name}.csv"), where, column))
             assert set(rows["method"]) == methods, (name, column)
             assert set(rows["metric"]) == {"psnr"} and set(rows["cohort"]) == {"study"}
+
+
+def test_a_decision_on_a_right_value_tells_how_far_each_subject_misses_it(study, capsys):
+    """Two seeds, one above 0 dB and one below, do not make up for one another."""
+    row = "metric=spectral_high,method=unet,cohort=study"
+    assert explain(study, "decisions", row, "difference") == 0
+    missed: dict[str, dict[str, float]] = {}
+    shown = re.findall(
+        r"^  (\S+)  \S+ of (\S+)  \S+ \(missing 0 by (\S+)\)", capsys.readouterr().out, re.M
+    )
+    for subject, method, by in shown:
+        missed.setdefault(method, {})[subject] = float(by)
+    differences = [missed["unet"][s] - missed["rela"][s] for s in study.tested("study")]
+    walsh = [np.mean(p) for p in combinations_with_replacement(differences, 2)]
+    table = read_table(study.root / "results/tables/decisions.csv")
+    [told] = (r for r in table if all(f"{k}={r[k]}" in row for k in ("metric", "method", "cohort")))
+    assert float(told["difference"] or 0) == pytest.approx(np.median(walsh), abs=2e-6)
+    assert explain(study, "fidelity", "1", "spectral_high") == 0
+    assert "missing" not in capsys.readouterr().out  # that column is of the values themselves
 
 
 def test_the_way_names_floor_and_ceiling_too(own):

@@ -61,6 +61,7 @@ def test_samples_have_a_spread(pair, tmp_path, capsys):
     files = [str(tmp_path / f"sample{n}.nii.gz") for n in range(3)]
     for file, sample in zip(files, values(pair[1]) + noise, strict=True):
         save_nifti(file, sample, AFFINE)
+    save_nifti(pair[0], values(pair[1]) + noise.mean(axis=0), AFFINE)
     arguments = [*map(str, pair), "--mask", str(tmp_path / "mask.nii.gz"), "--data-range", "4"]
     assert main(["metrics", *arguments, "--samples", *files]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -71,6 +72,10 @@ def test_samples_have_a_spread(pair, tmp_path, capsys):
     assert list(printed) == [*ONE[:-2], *of_samples, *ONE[-2:]]
     assert printed["crps"] < printed["mae"]
     assert "two or more, or none" in refused(capsys, *arguments, "--samples", files[0])
+    same = refused(capsys, *arguments, "--samples", *files, files[1])
+    assert "samples 2 and 4 are the same image: does the method use its noise?" in same
+    others = refused(capsys, *arguments, "--samples", *files[:2])
+    assert "the image is not the mean of its samples (off by up to" in others
     save_nifti(files[0], noise[0], np.diag([-4.0, 4.0, 4.0, 1.0]))
     assert "sample0.nii.gz: its affine differs" in refused(capsys, *arguments, "--samples", *files)
 

@@ -45,6 +45,18 @@ def test_every_study_file_is_valid(file: Path) -> None:
     assert [c["role"] for c in study["cohorts"].values()].count("train") == 1
 
 
+def test_studies_of_simulated_people_cut_amyloid_between_their_groups() -> None:
+    """The published cut lies among their negative people (docs/evaluation.md)."""
+    simulated = [
+        study
+        for study in map(config.load, STUDIES)
+        if any(cohort["source"] == "phantom" for cohort in study["cohorts"].values())
+    ]
+    assert len(simulated) >= 4
+    cuts = [study["tracers"]["amyloid"]["positivity"] for study in simulated]
+    assert all(cut == cuts[0] for cut in cuts) and cuts[0]["suvr"] == 1.3
+
+
 @pytest.mark.parametrize(
     ("section", "key"),
     [((), "trainings"), (("training",), "update"), (("cohorts", "sim-train"), "folder")],

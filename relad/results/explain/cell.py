@@ -34,7 +34,8 @@ _TOLERANCE = 1.5
 _KEYS = ("cohort", "tracer", "region", "metric")
 _METHODS = ("method", "reference")
 #: Columns whose number is of all methods of a comparison, not of the row's own alone.
-_OF_ALL = ("rank", "first", "comparisons", "p_holm", "p_alike", "detectable", "verdict", "sentence")
+_OF_ALL = ("rank", "first", "comparisons", "p_holm", "p_trainings", "p_alike", "detectable",
+           "verdict", "sentence")  # fmt: skip
 #: What tells on whose scan a method was tested.
 _TESTED = ["cohort", "subject", "tracer"]
 
@@ -313,12 +314,17 @@ def _frame(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class SubjectValue:
-    """A subject's value of one method: the mean over its rows, and where these stand."""
+    """A subject's value of one method: the mean over its rows, and where these stand.
+
+    ``missed`` is the mean of what its rows lose by missing their metric's right value, which is
+    what methods are compared by; NaN where there is no right value.
+    """
 
     subject: str
     method: str
     metric: str
     value: float
+    missed: float
     places: dict[Path, list[int]]
 
 
@@ -327,10 +333,17 @@ def subject_values(rows: pd.DataFrame) -> list[SubjectValue]:
     found = []
     keys = ["metric", "method", "cohort", "subject"]
     for (metric, method, _, subject), of in rows.groupby(keys, sort=False):
-        value = float(of.groupby("tracer", sort=False)["number"].mean().mean())
+        value, missed = _over_tracers(of, of["number"]), math.nan
+        if metric in METRICS and METRICS[metric].better.target is not None:
+            missed = _over_tracers(of, METRICS[metric].better.loss(of["number"]))
         places = {Path(str(f)): sorted(lines) for f, lines in of.groupby("file")["line"]}
-        found.append(SubjectValue(subject, method, metric, value, places))
+        found.append(SubjectValue(subject, method, metric, value, missed, places))
     return found
+
+
+def _over_tracers(rows: pd.DataFrame, numbers: pd.Series) -> float:
+    """Mean over tracers of their means: a tracer with more rows counts no more."""
+    return float(numbers.groupby(rows["tracer"], sort=False).mean().mean())
 
 
 def summary_of(values: Sequence[SubjectValue], level: float) -> dict[str, float]:

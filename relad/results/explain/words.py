@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -67,7 +68,12 @@ def _values(cell: Cell, values: Sequence[SubjectValue]) -> Iterator[str]:
     for value in values:
         places = " ".join(f"{f}:{','.join(map(str, ls))}" for f, ls in value.places.items())
         name = f"{value.metric} of {value.method}  " if several else ""
-        yield f"  {value.subject}  {name}{value.value:.6f}  {places}"
+        # Methods are compared by how far they miss a right value; a metric's own column is not.
+        off = ""
+        if cell.metric == cell.row.get("metric") and not math.isnan(value.missed):
+            right = METRICS[value.metric].better.target
+            off = f" (missing {right:g} by {value.missed:.6f})"
+        yield f"  {value.subject}  {name}{value.value:.6f}{off}  {places}"
     if several or cell.metric is None:
         return
     level = cell.origin.settings.evaluation.interval

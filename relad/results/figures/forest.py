@@ -16,7 +16,8 @@ _LOOKS = {
     Verdict.WORSE: {"color": style.BAD, "marker": "o"},
     Verdict.ALIKE: {"color": style.EVEN, "marker": "s"},
     Verdict.OPEN: {"color": style.OPEN, "marker": "o", "markerfacecolor": "white"},
-    Verdict.SEEDS: {"color": style.OPEN, "marker": "D", "markerfacecolor": "white"},
+    Verdict.TRAININGS: {"color": style.OPEN, "marker": "D", "markerfacecolor": "white"},
+    Verdict.ONE_TRAINING: {"color": style.OPEN, "marker": "D"},
     Verdict.SAME: {"color": style.OPEN, "marker": "x"},
 }
 

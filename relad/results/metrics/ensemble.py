@@ -17,6 +17,37 @@ from relad.errors import DataError
 
 #: Voxels whose samples are sorted at once, which bounds the memory beside the samples themselves.
 _BLOCK = 1 << 16
+#: Share of the data range by which storing samples in 16 bits may move their mean.
+_STORED = 0.005
+
+
+def require_samples(mean: np.ndarray, samples: np.ndarray, *, data_range: float) -> None:
+    """Refuse samples that tell no spread, or are another image's.
+
+    Parameters
+    ----------
+    mean
+        (n,) image whose samples they are.
+    samples
+        (K, n), at least two.
+    data_range
+        Of the images: a mean that is off by more than rounding in storage is another.
+
+    Raises
+    ------
+    DataError
+        Where two samples are the same bit for bit; where the image is not their mean.
+    """
+    first: dict[bytes, int] = {}
+    for number, sample in enumerate(samples, start=1):
+        other = first.setdefault(sample.tobytes(), number)
+        if other != number:
+            raise DataError(
+                f"samples {other} and {number} are the same image: does the method use its noise?"
+            )
+    off = np.abs(samples.mean(axis=0, dtype=np.float64) - mean).max(initial=0.0)
+    if off > _STORED * data_range:
+        raise DataError(f"the image is not the mean of its samples (off by up to {off:.3g})")
 
 
 def crps(samples: np.ndarray, truth: np.ndarray) -> float:

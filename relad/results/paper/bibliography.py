@@ -24,6 +24,7 @@ CITED = {
         "equivalence": "schuirmann1987",
         "efficiency": "hodges1956",
         "ranks": "wiesenfarth2021",
+        "readers": "obuchowski1995",
     },
     "workflow": {"snakemake": "molder2021snakemake"},
 }

@@ -30,7 +30,7 @@ from relad.study.catalogue import TABLE
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
 #: Columns of a table of decisions that tell how it decided.
 _DECIDED_BY = ("metric", "cohort", "n", "comparisons", "margin", "detectable", "seeds")
-_DECIDED_BY += ("seed_spread",)
+_DECIDED_BY += ("seed_spread", "trainings")
 #: A table of more columns is turned by 90 degrees.
 _UPRIGHT = 8
 
@@ -339,6 +339,7 @@ def _decided(origins: Sequence[Origin]) -> dict[str, Any]:
     margins = {row["metric"]: f"{float(row['margin']):g}" for _, row in rows if row["margin"]}
     seeds = {row["seeds"] for _, row in rows if row["seed_spread"]}
     counts = [int(row["n"]) for _, row in rows]
+    trainings = {row["trainings"] for _, row in rows} - {"1"}
     power: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for origin, row in rows:
         title = origin.result.title[:1].lower() + origin.result.title[1:]
@@ -353,6 +354,7 @@ def _decided(origins: Sequence[Origin]) -> dict[str, Any]:
         "margins": [(metrics[m], margin) for m, margin in margins.items()],
         "without": [label for m, label in metrics.items() if m not in margins],
         "seeds": " or ".join(sorted(seeds, key=int)),
+        "trainings": " or ".join(sorted(trainings, key=int)),
         "power": [
             {
                 "title": title,

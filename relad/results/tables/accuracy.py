@@ -9,7 +9,7 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
-from relad.results.decisions import found_at_most, require_finite
+from relad.results.decisions import by_training, found_at_most, over, require_finite
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
@@ -231,18 +231,27 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
                 continue
             require_finite(psnr, "psnr", str(cohort))
             base = psnr[floor]
-            yield (
-                f"{cohort}: mean PSNR over tracers, Hodges-Lehmann difference relative to "
-                f"{study.label(floor)} ({base.mean():.2f} dB), n = {len(base)} subjects, "
-                f"Wilcoxon's test with Holm's correction, level {level:.2g}"
-            )
             tests = {m: paired_comparison(psnr[m], base) for m in others}
             adjusted = dict(zip(others, holm([t.p for t in tests.values()]), strict=True))
+            each = by_training(study, result, methods, str(cohort))
+            each = [t.pivot(index="subject", columns="method", values="psnr") for t in each]
+            trained = [over(each, m, floor) for m in others]
+            again = holm([t.p if t else 0.0 for t in trained])
+            disagree = {m for m, of in zip(others, again, strict=True) if of > level}
+            counted = max(t.trainings if t else 1 for t in trained)
+            yield (
+                f"{cohort}: mean PSNR over tracers, Hodges-Lehmann difference relative to "
+                f"{study.label(floor)} ({base.mean():.2f} dB), n = {len(base)} subjects and "
+                f"{counted} training{'s' if counted > 1 else ''} of each, "
+                f"Wilcoxon's test with Holm's correction, level {level:.2g}"
+            )
             longest = max(len(study.label(m)) for m in others)
             for method in sorted(others, key=lambda m: -tests[m].difference):
                 gain, p = tests[method].difference, adjusted[method]
                 if p > level:
                     verdict = "not told from the floor"
+                elif method in disagree:
+                    verdict = "not told from the floor by its trainings"
                 else:
                     verdict = "above the floor" if tests[method].effect > 0 else "BELOW the floor"
                 yield f"  {study.label(method):<{longest}}  {gain:+.2f} dB  {verdict} (p = {p:.2g})"

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from relad.results.decisions import NO_SPREAD, OF_RIGHT_VALUES, Decision, Verdict, decide, sentence
+from relad.results.decisions import (
+    FIRM,
+    NO_SPREAD,
+    OF_RIGHT_VALUES,
+    Decision,
+    Verdict,
+    decide,
+    sentence,
+)
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
 from relad.results.study import Study
@@ -15,8 +23,6 @@ from relad.results.tables.accuracy import metrics_note
 from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
-
-_FIRM = (Verdict.BETTER, Verdict.WORSE, Verdict.ALIKE)
 
 
 def decisions_table(study: Study, result: Result) -> Table | None:
@@ -39,7 +45,7 @@ def decisions_table(study: Study, result: Result) -> Table | None:
         rows=rows,
         headers=(
             *("Cohort", "Metric", "Method", "Difference", "p (Holm)", "Effect", "p alike (margin)"),
-            *("Would be found", "Spread over seeds", "Verdict"),
+            *("Would be found", "Over trainings", "p", "Spread over seeds", "Verdict"),
         ),
         groups=[
             [_cells(d, study) for d, of in zip(decisions, families, strict=True) if of == family]
@@ -56,10 +62,13 @@ def _summary(decisions: list[Decision], study: Study) -> Iterator[str]:
             yield f"{d.cohort}: {sentence(d, study)}"
     undecided = sum(d.verdict is Verdict.OPEN for d in decisions)
     yield f"{undecided} of {len(decisions)} comparisons are not decided"
+    here = sum(d.verdict in (Verdict.TRAININGS, Verdict.ONE_TRAINING) for d in decisions)
+    if here:
+        yield f"{here} of {len(decisions)} are decided of these networks, not of the methods"
 
 
 def _row(decision: Decision, study: Study) -> dict[str, object]:
-    test = decision.comparison
+    test, over, level = decision.comparison, decision.over, study.settings.evaluation.interval
     return {
         "cohort": decision.cohort,
         "metric": decision.metric,
@@ -75,6 +84,10 @@ def _row(decision: Decision, study: Study) -> dict[str, object]:
         "effect": test.effect,
         "margin": decision.margin,
         "p_alike": decision.p_alike,
+        "trainings": over.trainings if over else 1,
+        "over_trainings": over.difference if over else math.nan,
+        **ends("over_trainings", over.interval(level) if over else None),
+        "p_trainings": decision.p_trainings,
         "detectable": decision.detectable,
         "seed_spread": decision.seed_spread,
         "verdict": decision.verdict.value,
@@ -90,6 +103,12 @@ def _cells(decision: Decision, study: Study) -> list[Cell]:
         return f"{value:.{metric.decimals}f}" if math.isfinite(value) else NOT_AVAILABLE
 
     difference = {"difference": test.difference, **ends("difference", test.interval)}
+    again, over, p_again = NOT_AVAILABLE, decision.over, NOT_AVAILABLE
+    if over:
+        interval = over.interval(study.settings.evaluation.interval)
+        told = {"over": over.difference, **ends("over", interval)}
+        again = with_interval(told, "over", f"+.{metric.decimals}f")
+        p_again = f"{decision.p_trainings:.2g}"
     alike = NOT_AVAILABLE
     if decision.margin > 0:
         alike = f"{decision.p_alike:.2g} ({decision.margin:g})"
@@ -102,8 +121,10 @@ def _cells(decision: Decision, study: Study) -> list[Cell]:
         Cell(f"{test.effect:+.2f}"),
         Cell(alike),
         Cell(number(decision.detectable)),
+        Cell(again),
+        Cell(p_again),
         Cell(number(decision.seed_spread)),
-        Cell(decision.verdict.value, bold=decision.verdict in _FIRM),
+        Cell(decision.verdict.value, bold=decision.verdict in FIRM),
     ]
 
 
@@ -127,9 +148,10 @@ def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
         "p: Wilcoxon's signed-rank test, two-sided, with Holm's correction over the "
         f"{' or '.join(map(str, families))} methods of a cohort and metric",
         "p alike: two one-sided tests, corrected alike, that the difference is smaller than the "
-        "margin in brackets, which does not matter",
+        "margin in brackets, which does not matter, over people and over trainings",
         f"Would be found: the smallest difference with {100 * evaluation.power:g}% power at the "
-        "first step of Holm's correction",
+        "first step of Holm's correction, over people and over trainings",
+        f"Over trainings: {_trained(decisions)}; mean [{percent} t interval], p corrected alike",
         "Spread over seeds: standard deviation of the mean difference, of the people whom all of "
         f"them tested ({_listed(seeds)}); a smaller difference is none"
         + (", and with more than the margin nothing is alike" if seeds[-1] > 1 else "")
@@ -138,6 +160,15 @@ def _caption(result: Result, decisions: list[Decision], study: Study) -> str:
         metrics_note(result, settings, settings.tracers),
     ]
     return ". ".join(sentences) + "."
+
+
+def _trained(decisions: list[Decision]) -> str:
+    """What the trainings of a table are, and what a verdict needs of them."""
+    counts = sorted({d.over.trainings if d.over else 1 for d in decisions})
+    if counts == [1]:
+        return "each method was trained once, which tells of these networks, not of the methods"
+    told = f"the folds' models ({' or '.join(map(str, counts))}) are a sample too"
+    return f"{told}, and a difference that they do not agree on is none of the methods"
 
 
 def _listed(seeds: list[int]) -> str:

@@ -214,6 +214,19 @@ def test_the_floor_is_beaten_where_the_paired_test_says_so(tmp_path, gains, verd
     assert bool(few) == (len(gains) < 6)
 
 
+def test_the_floor_is_beaten_where_trainings_agree(tmp_path):
+    """All of twelve people are better off, six of them by a model that had luck."""
+    every = [
+        score(method=m, subject=f"S{i:02}", fold=i % 2, metric=k, value=changed(k, i + add))
+        for k in VALUES
+        for i in range(12)
+        for m, add in (("unet", (3.0, 0.1)[i % 2] + 0.01 * i), ("template", 0.0))
+    ]
+    head, line = main_table(scores_of(tmp_path, *every), MAIN).summary
+    assert "n = 12 subjects and 2 trainings of each" in head
+    assert "not told from the floor by its trainings (p = 0.00049)" in line
+
+
 def test_the_gain_over_the_floor_is_the_difference_that_was_tested(tmp_path):
     """One person of eighteen is 40 dB better, so that the mean is above: the others are 1 worse."""
     every = [
