@@ -31,6 +31,7 @@ from relad.errors import ReladError
 from relad.imaging.psnr import psnr_of
 from relad.methods.synthesis import draw, load_model
 from relad.results.metrics.ensemble import crps, spread_skill
+from relad.results.pooled import ratio_of_sums
 from relad.status import note_of
 from relad.study.sampling import Sampling
 
@@ -80,6 +81,8 @@ def measured(
                 values = np.stack([sample[j][mask] for sample in drawn])
                 found.append(scores(values, truth, width(window)))
         means = np.mean(found, axis=0)
+        _, of_mean, _, ratios = np.transpose(found)
+        means[-1] = ratio_of_sums(ratios, of_mean)
         texts = (f"{value:.3f}" if np.isfinite(value) else "" for value in means)
         return {"sampling": sampling.name, **dict(zip(HEADERS, texts, strict=True))}
 

@@ -74,9 +74,10 @@ def require_measured_alike(measured: Sequence[Measured]) -> None:
     ReladError
         Naming two tables of a cohort.
     """
-    first: dict[str, Measured] = {}
+    first: dict[tuple[str, bool], Measured] = {}
     for of in measured:
-        other = first.setdefault(of.cohort, of)
+        # The ceiling may be measured of a cohort that was packed again with it.
+        other = first.setdefault((of.cohort, of.code is None), of)
         what = ""
         if of.packed != other.packed:
             what = f"on different packed data of {of.cohort}: other truth, people or masks"

@@ -19,6 +19,7 @@ from relad.data.overlap import listed
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
 from relad.results.metrics import METRICS, metrics_in, regions, require_possible
+from relad.results.pooled import ERROR, RATIO, pseudo_values
 from relad.status import Kind
 from relad.study.catalogue import CEILING
 from relad.study.sampling import whole
@@ -246,7 +247,8 @@ def subject_values(
     -------
     One row per subject, with the columns cohort, data, tracer, method, sampler, subject and the
     metrics, in the settings' order and by subject. A metric of several samples is NaN for a method
-    that has one image.
+    that has one image. Of spread over error they are pseudo-values, see
+    :mod:`relad.results.pooled`.
 
     Raises
     ------
@@ -255,7 +257,9 @@ def subject_values(
         seeds than another: their means cannot be compared.
     """
     chosen = scores[scores["cohort"].isin(cohorts) & scores["method"].isin(methods)]
-    chosen = chosen[(chosen["region"] == region) & chosen["metric"].isin(metrics)]
+    chosen = chosen[chosen["region"] == region]
+    errors = chosen[chosen["metric"] == ERROR]
+    chosen = chosen[chosen["metric"].isin(metrics)]
     for (cohort, method), of in chosen.groupby(["cohort", "method"], observed=True):
         samplers = whole(of["sampler"])
         if len(samplers) > 1:
@@ -269,7 +273,11 @@ def subject_values(
         require_tested_alike(of, metrics, str(cohort))
     keys = ["cohort", "data", "tracer", "method", "sampler", "subject"]
     means = chosen.groupby([*keys, "metric"], observed=True)["value"].mean()
-    return means.unstack("metric").reindex(columns=list(metrics)).reset_index()
+    table = means.unstack("metric")
+    if RATIO in table:
+        ratios = chosen[chosen["metric"] == RATIO]
+        table[RATIO] = pseudo_values(pd.concat([ratios, errors]), keys)
+    return table.reindex(columns=list(metrics)).reset_index()
 
 
 def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: str) -> None:

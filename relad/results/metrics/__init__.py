@@ -208,7 +208,10 @@ METRICS = {
         ensemble.spread_skill,
         Better.NEARER_1,
         decimals=2,
-        note="spread/skill: spread of the samples over the error of their mean, below 1 too sure",
+        note=(
+            "spread/skill: root of the samples' variance over the squared error of their mean, "
+            "each summed over subjects (interval: jackknife), below 1 too sure"
+        ),
         least_samples=2,
         possible=_RATIO,
     ),
