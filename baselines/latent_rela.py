@@ -31,7 +31,7 @@ from relad.methods.diffusion import samplers
 from relad.methods.losses.relativistic import Values
 from relad.methods.networks.blocks import groups, pad_to_multiple, space_to_depth
 from relad.methods.networks.unet3d import UNet3d
-from relad.methods.parameters import require_whole, require_widths, require_within
+from relad.methods.parameters import require_whole, require_widths, require_within, section
 from relad.methods.reladiff import RelADiffusion
 from relad.shapes import Float, Index, Scalar, Volume
 from relad.study.sampling import Sampling
@@ -186,7 +186,7 @@ class LatentRelA(RelADiffusion):
         channels = tuple(autoencoder_channels)
         self.encoder = Encoder(channels, latent_channels)
         self.generator = LatentNetwork(
-            inputs, tracers, channels, latent_channels, **(network or {})
+            inputs, tracers, channels, latent_channels, **section(network=network)
         )
         self.optimizers["generator"] = torch.optim.Adam(
             self.generator.unet.parameters(), lr=adam["lr"], betas=adam["betas"]

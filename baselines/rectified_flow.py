@@ -31,7 +31,7 @@ from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
-from relad.methods.parameters import require_choice, require_whole, require_within
+from relad.methods.parameters import require_choice, require_whole, require_within, section
 from relad.shapes import Index, Volume
 from relad.study.sampling import Sampling
 
@@ -113,7 +113,11 @@ class RectifiedFlow(Method):
         self.preconditioned = prediction == PRECONDITIONED
         self.schedule = StraightSchedule(steps)
         self.generator = UNet3d(
-            1 + self.preconditioned + inputs, 1, tracers=tracers, timed=True, **(network or {})
+            1 + self.preconditioned + inputs,
+            1,
+            tracers=tracers,
+            timed=True,
+            **section(network=network),
         )
         if self.preconditioned:
             self.generator = PreconditionedNetwork(self.generator)

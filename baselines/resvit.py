@@ -33,7 +33,7 @@ from baselines.resnet import (
     two_convolutions,
 )
 from relad.data.batch import Batch
-from relad.methods.parameters import require_whole, require_widths, require_within
+from relad.methods.parameters import require_indices, require_whole, require_widths, require_within
 
 
 class ART(nn.Module):
@@ -117,8 +117,9 @@ class ResViTGenerator(ResNetGenerator):
     ):
         self.art, self.width, self.tokens = tuple(art), width, tuple(tokens)
         super().__init__(in_channels, 1, **cnn)
-        if self.art and not set(self.art) & set(range(len(self.blocks))):
-            raise ValueError(f"art at blocks {list(art)} of {len(self.blocks)} blocks")
+        require_indices(len(self.blocks), "blocks", art=art)
+        if not art:
+            raise ValueError("art at no block: the transformer takes part nowhere")
         layer = nn.TransformerEncoderLayer(
             width,
             heads,

@@ -14,6 +14,7 @@ from torch import Tensor
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
+from relad.methods.parameters import section
 from relad.shapes import Volume
 from relad.study.sampling import Sampling
 
@@ -30,7 +31,7 @@ class RegressionUNet(Method):
         network: Mapping[str, Any] | None = None,
     ):
         super().__init__()
-        self.generator = UNet3d(inputs, 1, tracers=tracers, timed=False, **(network or {}))
+        self.generator = UNet3d(inputs, 1, tracers=tracers, timed=False, **section(network=network))
         self.optimizers = {"generator": torch.optim.Adam(self.generator.parameters(), lr=lr)}
 
     def update(

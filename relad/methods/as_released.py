@@ -20,7 +20,7 @@ from relad.methods.losses.gradient_penalty import gradient_penalty
 from relad.methods.losses.relativistic import critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
 from relad.methods.networks.released_unet import ReleasedUNet
-from relad.methods.parameters import require_whole
+from relad.methods.parameters import require_whole, section
 from relad.methods.reladiff import RelADiffusion
 from relad.shapes import Index, Scalar, Volume
 
@@ -106,10 +106,16 @@ class ReleasedRelADiffusion(RelADiffusion):
         released_network: bool = False,
         **params: Any,
     ):
-        super().__init__(
-            discriminator={**(discriminator or {}), "batch_norm": batch_norm}, **params
-        )
+        own = section(discriminator=discriminator)
+        if "batch_norm" in own:
+            raise ValueError("discriminator.batch_norm: it is the method's own batch_norm")
+        super().__init__(discriminator={**own, "batch_norm": batch_norm}, **params)
         if released_network:
+            if self.preconditioned or params.get("network"):
+                raise ValueError(
+                    "released_network is the release's own: it has no prediction "
+                    "'preconditioned', and no network beside it"
+                )
             self.generator = ReleasedUNet(1 + params["inputs"], params["tracers"])
             adam = self.optimizers["generator"].defaults
             self.optimizers["generator"] = torch.optim.Adam(

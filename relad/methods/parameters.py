@@ -108,6 +108,38 @@ def require_whole(low: int, **given: Any) -> None:
             raise ValueError(f"{name} {value!r} is not a whole number of at least {low}")
 
 
+def require_indices(count: int, what: str, **given: Any) -> None:
+    """Refuse what is no list of whole numbers of at least 0 and below ``count``, each once.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and of how many of ``what`` they are.
+    """
+    for name, value in given.items():
+        entries = value if isinstance(value, Sequence) else ()
+        whole = [k for k in entries if isinstance(k, Integral) and not isinstance(k, bool)]
+        known = {*whole} & {*range(count)}
+        if entries is not value or len(known) != len(value):
+            raise ValueError(f"{name} at {what} {value!r} of {count} {what}")
+
+
+def section(**given: Any) -> dict[str, Any]:
+    """Parameters of a part of a method, named as its own; none of one that is left out (None).
+
+    Raises
+    ------
+    ValueError
+        Where it is something else, such as false.
+    """
+    ((name, value),) = given.items()
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} {value!r} is not a section of parameters")
+    return dict(value)
+
+
 def require_widths(**given: Any) -> None:
     """Refuse what is no list of at least one whole number above 0, as of a network's levels.
 

@@ -33,6 +33,7 @@ from relad.methods.parameters import (
     require_each_within,
     require_whole,
     require_within,
+    section,
 )
 from relad.shapes import Float, Index, PerSample, Scalar, Volume
 
@@ -126,6 +127,11 @@ class RelADiffusion(ConditionalDiffusion):
             0, lambda_l1=lambda_l1, lambda_adv=lambda_adv, gamma=gamma, gamma_end=gamma_end
         )
         require_within(0, 1, adversary_from=adversary_from, anneal_until=anneal_until)
+        if lambda_adv > 0 and adversary_from == 1:
+            raise ValueError(
+                f"adversary_from {adversary_from!r} is a share of the training: at its end the "
+                "adversary would never act"
+            )
         require_within(0, 1, below=True, beta2_end=beta2_end)
         require_whole(1, penalty_every=penalty_every)
         self.lambda_l1 = lambda_l1
@@ -145,7 +151,7 @@ class RelADiffusion(ConditionalDiffusion):
         }
         if lambda_adv > 0:
             self.discriminator = self.discriminator_class(
-                inputs, tracers=tracers, **(discriminator or {})
+                inputs, tracers=tracers, **section(discriminator=discriminator)
             )
             self.optimizers["discriminator"] = torch.optim.Adam(
                 self.discriminator.parameters(),

@@ -17,7 +17,7 @@ from relad.methods.diffusion.preconditioning import PreconditionedNetwork
 from relad.methods.diffusion.schedule import DENOISING_WEIGHTINGS, NoiseSchedule
 from relad.methods.method import Method
 from relad.methods.networks.unet3d import UNet3d
-from relad.methods.parameters import require_within
+from relad.methods.parameters import require_within, section
 from relad.shapes import Float, Index, Scalar, Volume
 from relad.study.sampling import Sampling
 
@@ -79,11 +79,15 @@ class ConditionalDiffusion(Method):
         self.clip_sample = clip_sample
         # One step from pure noise shows 48 times the error of eps_hat and nothing else.
         self.least_validation_steps = 10 if prediction == "epsilon" else 1
-        self.schedule = NoiseSchedule(**(schedule or {}))
+        self.schedule = NoiseSchedule(**section(schedule=schedule))
         if not self.preconditioned:
             self.schedule.check(prediction)
         self.generator = UNet3d(
-            1 + self.preconditioned + inputs, 1, tracers=tracers, timed=True, **(network or {})
+            1 + self.preconditioned + inputs,
+            1,
+            tracers=tracers,
+            timed=True,
+            **section(network=network),
         )
         if self.preconditioned:
             self.generator = PreconditionedNetwork(self.generator)

@@ -36,7 +36,7 @@ from relad.methods.networks.blocks import (
     time_embedding,
     zero_init,
 )
-from relad.methods.parameters import require_kinds, require_whole, require_widths
+from relad.methods.parameters import require_indices, require_kinds, require_whole, require_widths
 from relad.shapes import Float, Index
 
 
@@ -46,6 +46,10 @@ class Attention(nn.Module):
     def __init__(self, channels: int, head_channels: int):
         super().__init__()
         self.heads = max(1, channels // head_channels)
+        if channels % self.heads:
+            raise ValueError(
+                f"head_channels {head_channels}: {channels} channels are not those of whole heads"
+            )
         self.norm = nn.GroupNorm(groups(channels), channels)
         self.qkv = nn.Conv3d(channels, 3 * channels, 1)
         self.out = zero_init(nn.Conv3d(channels, channels, 1))
@@ -129,9 +133,8 @@ class UNet3d(nn.Module):
         super().__init__()
         require_widths(channels=channels)
         require_whole(1, blocks=blocks, stem=stem, head_channels=head_channels)
-        require_kinds(type(self), {"attention": attention, "checkpointing": checkpointing})
-        if not set(attention) <= set(range(len(channels))):
-            raise ValueError(f"attention at levels {list(attention)} of {len(channels)} levels")
+        require_kinds(type(self), {"checkpointing": checkpointing})
+        require_indices(len(channels), "levels", attention=attention)
         self.stem = stem
         self.checkpointing = checkpointing
         self.multiple = stem * 2 ** (len(channels) - 1)
