@@ -148,8 +148,11 @@ def described(name: str) -> str:
 
 
 def of_method(study: Mapping[str, Any], entry: Mapping[str, Any]) -> Sampling | None:
-    """How a method of a resolved configuration is sampled; None for one of a family that is not."""
-    if entry["family"] != "diffusion":
+    """How a method of a resolved configuration is sampled; None for one that is not.
+
+    One of the diffusion family is, and any other whose entry says how.
+    """
+    if entry["family"] != "diffusion" and not entry["sampling"]:
         return None
     given = {**study["sampling"], **entry["sampling"]}
     return Sampling(*(given[field.name] for field in fields(Sampling)))

@@ -61,6 +61,17 @@ def test_a_package_says_what_of_its_entry_is_not_the_default(site: Path) -> None
     assert (entry["label"], entry["family"], entry["class"]) == ("Mine", "gan", "mine:GAN")
 
 
+def test_weights_of_whatever_is_sampled_are_chosen_by_its_sampling(site: Path) -> None:
+    """Whatever its family, or none, which only sorts figures."""
+    sampled = "{sampling: {sampler: ddim, steps: 25, samples: 8}}"
+    bring(site, "mine", {"my-flow": "mine:Flow", "my-net": "mine:Net"}, f"my-flow: {sampled}")
+    methods = resolved("my-flow", "my-net")["methods"]
+    steps = resolved()["training"]["validation"]["steps"]
+    assert methods["my-flow"]["family"] == "other"
+    assert methods["my-flow"]["validated_by"] == f"ddim-{min(25, steps)}"
+    assert methods["my-net"]["validated_by"] is None
+
+
 def test_a_method_of_a_package_can_be_ablated(site: Path, tmp_path: Path) -> None:
     bring(site, "mine", {"my-gan": "mine:GAN"})
     (tmp_path / "ablations.yaml").write_text("mine-no-t1w: {base: my-gan, inputs: [FLAIR]}")
