@@ -41,3 +41,11 @@ def test_a_row_per_method_of_the_people_whom_its_fold_tests(validated, packed, c
     tested = {i for i, _ in pairs_of(data, info, "test")}
     assert (name, int(n)) == (info["method"], len(tested))
     assert 0 < float(score) < float(mae) and 0.3 < float(inside) <= 1
+
+
+def test_elsewhere_everybody_is_scored(validated, packed, packed_external, capsys):
+    given = [str(validated), "--packed", str(packed), "--elsewhere", str(packed_external)]
+    assert dressed.main(given) == 0
+    row = capsys.readouterr().out.strip().splitlines()[-1]
+    people = {i for i, _ in PackedDataset(packed_external).pairs()}
+    assert int(row.strip("|").split("|")[1]) == len(people)
