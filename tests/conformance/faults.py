@@ -247,6 +247,36 @@ class TimeIgnored(SoundDiffusion):
             return super().forward(x, tracer)
 
 
+class TimeScalesAlone(SoundDiffusion):
+    """Levels of the noise scale what its network sees, and the time is not handed on to it."""
+
+    class network(nn.Module):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__()
+            self.inner = Network(channels, tracers)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor, a: Tensor) -> Tensor:
+            level = a[:, None, None, None, None]
+            return (1 + level) * self.inner(x / (1 + level), tracer, torch.full_like(t, 0.7))
+
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        seen = torch.cat([x, given.mri], 1)
+        return self.generator(seen, given.tracer, t, (1 - t).square()).float()
+
+
+class TimeScalesAround(SoundDiffusion):
+    """The time scales what its network sees and makes, and the network ignores it."""
+
+    class network(nn.Module):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__()
+            self.inner = TimeIgnored.network(channels, tracers)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor) -> Tensor:
+            level = 1 + t[:, None, None, None, None]
+            return level * self.inner(x / level, tracer, t)
+
+
 class EvaluationsUntold(SoundDiffusion):
     def evaluations(self, sampling: Sampling) -> int:
         return 2 * sampling.evaluations

@@ -68,6 +68,11 @@ FAULTS = {
     "NoiseUndeclared": ("noise", "though stochastic is False"),
     "TimeLost": ("time", "no argument of the generator changes from step to step"),
     "TimeIgnored": ("time", "another time changes the network's output by 0 of its sd"),
+    "TimeScalesAlone": (
+        "time",
+        "by 0 of its sd (at least 0.0001), told as argument number 3 of network",
+    ),
+    "TimeScalesAround": ("time", "another time changes the network's output by 0 of its sd"),
     "EvaluationsUntold": (
         "evaluations",
         "by ddpm-3 it tells 6 evaluations, and the name 'euler-3'",
