@@ -34,6 +34,9 @@ ODD_GRID = (13, 22, 15)
 WIDE_GRID = (32, 64, 32)
 #: Updates of the training; zero-initialised layers, one behind the other, have opened by then.
 UPDATES = 8
+#: The one after which it is broken off: 2, 3 and 4 do not divide it, so that counters of such a
+#: period, which no checkpoint holds, are at another place when it is taken up again.
+BROKEN_OFF = 5
 #: Several evaluations, so that a method in time is asked at several times.
 SAMPLING = Sampling("ddim", 3)
 FOLD = 0
@@ -152,7 +155,7 @@ class Training:
     disturbed
         What is no business of a method and was changed by it; it has been set back.
     checkpoint
-        File of the state after half of the updates.
+        File of the state after :attr:`broken_off` updates.
     """
 
     def __init__(self, trainer: Trainer, checkpoint: Path):
@@ -170,14 +173,16 @@ class Training:
         self.disturbed: list[str] = []
         with before_steps(self._note):
             while trainer.done < trainer.total:
-                if trainer.done == self.half:
+                if trainer.done == self.broken_off:
                     trainer.save_checkpoint(checkpoint)
                 with self._watched("an update"):
                     self.losses.append(trainer.step())
 
     @property
-    def half(self) -> int:
-        return self.trainer.total // 2
+    def broken_off(self) -> int:
+        """Updates before the checkpoint; one that passes over the data once makes fewer of them."""
+        total = self.trainer.total
+        return BROKEN_OFF if total > BROKEN_OFF else total // 2
 
     def _note(self, optimizer: torch.optim.Optimizer) -> None:
         self.stepped.add(id(optimizer))

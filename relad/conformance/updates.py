@@ -198,7 +198,7 @@ def repeats(of: Candidate) -> None:
     """
     training = of.trained(KINDS[0])
     again = of.trainer(KINDS[0])
-    while again.done < training.half:
+    while again.done < training.broken_off:
         again.step()
     state = torch.load(training.checkpoint, weights_only=False)
     if not same(state["method"], again.method.state_dict()):

@@ -466,6 +466,21 @@ class Forgets(Sound):
         return super().loss(batch) * (2 if self.count > 5 else 1)
 
 
+class Alternates(Sound):
+    """Every second update has another loss, by a counter that no checkpoint holds."""
+
+    period = 2
+    count = 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.count += 1
+        return super().loss(batch) * (1 if self.count % self.period else 2)
+
+
+class EveryFourth(Alternates):
+    period = 4
+
+
 class NeedsEvenSizes(Sound):
     class network(Network):  # noqa: N801
         def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
