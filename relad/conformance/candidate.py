@@ -37,6 +37,8 @@ UPDATES = 8
 #: The one after which it is broken off: 2, 3 and 4 do not divide it, so that counters of such a
 #: period, which no checkpoint holds, are at another place when it is taken up again.
 BROKEN_OFF = 5
+#: Shares of the training at which single updates are looked at: a method may learn in phases.
+PHASES = (0.0, 0.5)
 #: Several evaluations, so that a method in time is asked at several times.
 SAMPLING = Sampling("ddim", 3)
 FOLD = 0
@@ -240,7 +242,7 @@ class Training:
         return twin
 
     def update(self, method: Method, batch: Batch, *, progress: float = 0.5) -> dict[str, Tensor]:
-        """One update, in the middle of the training, of always the same random numbers."""
+        """One update, of always the same random numbers."""
         random = generator_for("conformance", device=batch.mri.device)
         with self._watched("an update"), self.arithmetic(batch):
             return method.update(batch, progress=progress, random=random)

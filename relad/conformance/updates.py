@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from relad.compute import parallel
 from relad.conformance import fresh
 from relad.conformance.candidate import (
+    PHASES,
     ROUNDING,
     SAMPLING,
     Candidate,
@@ -120,6 +121,12 @@ def descends(of: Candidate) -> None:
     them. A discriminator may take more.
     """
     training = of.trained(KINDS[0])
+    if not any([_descends(training, progress) for progress in PHASES]):
+        raise Skip("no optimizer takes a step in an update")
+
+
+def _descends(training: Training, progress: float) -> bool:
+    """Whether an optimizer takes a step in an update of this phase, after the check of all steps."""
     method = training.twin()
     averaged: set[int] = set()
     steps: list[str] = []
@@ -145,7 +152,7 @@ def descends(of: Candidate) -> None:
     method.clip_norm = limit = 1e-6
     before = copied(dict(method.generator.named_parameters()))
     with before_steps(look), put(parallel, average_=average):
-        training.update(method, training.batch())
+        training.update(method, training.batch(), progress=progress)
     if wrong:
         raise Failure(wrong[0])
     inside = set(method.generator.parameters())
@@ -154,8 +161,7 @@ def descends(of: Candidate) -> None:
             raise Failure(f"optimizer {name!r} takes {steps.count(name)} steps in an update, not 1")
     if not steps and not same(before, dict(method.generator.named_parameters())):
         raise Failure("the generator changes without a step of any optimizer")
-    if not steps:
-        raise Skip("no optimizer takes a step in an update")
+    return bool(steps)
 
 
 def field_of_view(of: Candidate) -> None:
@@ -167,26 +173,35 @@ def field_of_view(of: Candidate) -> None:
     the method learns to make no uptake there.
     """
     for scaling, training in of.each():
-        method, batch = training.twin(), training.batch()
-        made: list[Tensor] = []
+        for progress in PHASES:
+            _judges_what_is_seen(training, scaling, progress)
 
-        # Gradients of images: of the outermost part, so that nothing behind it mixes their voxels.
-        def look(_: nn.Module, output: Any, shape=batch.mask.shape, made=made) -> None:
-            for image in output if isinstance(output, tuple | list) else [output]:
-                if isinstance(image, Tensor) and image.shape == shape and image.requires_grad:
-                    image.register_hook(made.append)
 
-        with outermost_calls(method.generator, look):
-            training.update(method, batch)
-        pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
-        if pulled:
-            raise Failure(f"{scaling}: a loss depends on images where their PET shows nothing")
-        if not made:
-            other = replace(batch, pet=torch.where(batch.unseen, batch.pet + 1, batch.pet))
-            again = training.twin()
-            training.update(again, other)
-            if not same(method.state_dict(), again.state_dict()):
-                raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
+def _judges_what_is_seen(training: Training, scaling: str, progress: float) -> None:
+    method, batch = training.twin(), training.batch()
+    made: list[Tensor] = []
+
+    # Gradients of images: of the outermost part, so that nothing behind it mixes their voxels.
+    def look(_: nn.Module, output: Any) -> None:
+        for image in output if isinstance(output, tuple | list) else [output]:
+            if (
+                isinstance(image, Tensor)
+                and image.shape == batch.mask.shape
+                and image.requires_grad
+            ):
+                image.register_hook(made.append)
+
+    with outermost_calls(method.generator, look):
+        training.update(method, batch, progress=progress)
+    pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
+    if pulled:
+        raise Failure(f"{scaling}: a loss depends on images where their PET shows nothing")
+    if not made:
+        other = replace(batch, pet=torch.where(batch.unseen, batch.pet + 1, batch.pet))
+        again = training.twin()
+        training.update(again, other, progress=progress)
+        if not same(method.state_dict(), again.state_dict()):
+            raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
 
 
 def repeats(of: Candidate) -> None:

@@ -390,6 +390,44 @@ class Unlimited(Sound):
         self.clip_norm = limit
 
 
+class Phased(Sound):
+    """Keeps at what share of the training it is."""
+
+    early = False
+
+    def update(self, batch, *, progress, random):
+        self.early = progress < 0.3
+        try:
+            return super().update(batch, progress=progress, random=random)
+        finally:
+            self.early = False
+
+
+class EarlyOwnSteps(Phased):
+    """In a first phase its steps are its own."""
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        (OwnSteps if self.early else Sound).descend(self, name, loss)
+
+
+class EarlyCountsWhatNoPetShows(Phased):
+    """In a first phase its loss is over the whole volume."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return (CountsWhatNoPetShows if self.early else Sound).loss(self, batch)
+
+
+class LateSumsLosses(Phased):
+    """Does nothing in a first phase, and later sums its losses."""
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        if not self.early:
+            super().descend(name, loss)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * len(batch.tracer)
+
+
 class TenSteps(Sound):
     def update(self, batch: Batch, **options: object) -> dict[str, Tensor]:
         return [super(TenSteps, self).update(batch, **options) for _ in range(10)][-1]

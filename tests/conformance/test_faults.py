@@ -20,6 +20,10 @@ FAULTS = {
         "no gradient ever reaches generator.unused.weight, ",
     ),
     "OwnSteps": ("descends", "gradients of optimizer 'generator' are not averaged over processes"),
+    "EarlyOwnSteps": (
+        "descends",
+        "gradients of optimizer 'generator' are not averaged over processes",
+    ),
     "Unlimited": ("descends", "passes the limit 1e-06 at 'generator'"),
     "TenSteps": ("descends", "optimizer 'generator' takes 10 steps in an update, not 1"),
     "HiddenOptimizer": ("descends", "a SGD outside of optimizers takes a step"),
@@ -33,6 +37,11 @@ FAULTS = {
         "field_of_view",
         "voxel_mean: what PET holds where it shows nothing is learnt",
     ),
+    "EarlyCountsWhatNoPetShows": (
+        "field_of_view",
+        "voxel_mean: a loss depends on images where their PET shows nothing",
+    ),
+    "LateSumsLosses": ("shares", "and is 0.5 times as large"),
     "SumsLosses": ("shares", "and is 0.5 times as large"),
     "NotTwiceTheSame": ("repeats", "after 5 updates two trainings of one seed differ"),
     "Forgets": ("resumes", "the method differs at the end from that of an unbroken training"),
