@@ -14,7 +14,7 @@ from torch import Tensor
 
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
-from relad.conformance.cohort import write_cohort
+from relad.conformance.cohort import PET, write_cohort
 from relad.conformance.watching import before_steps, copied, undisturbed, with_gradient
 from relad.data.batch import Batch, Condition
 from relad.data.dataset import PackedDataset
@@ -84,8 +84,9 @@ class Candidate:
         self.trained = cache(self._trained)
         self.grid = cache(self._grid)
 
-    def _cohort(self, shape: tuple[int, int, int]) -> PackedDataset:
-        return write_cohort(self.folder / "x".join(map(str, shape)), shape)
+    def _cohort(self, shape: tuple[int, int, int], tracers: tuple[str, ...]) -> PackedDataset:
+        name = "-".join(["x".join(map(str, shape)), *tracers])
+        return write_cohort(self.folder / name, shape, tracers)
 
     def _grid(self) -> tuple[int, int, int]:
         for grid in (GRID, WIDE_GRID):
@@ -103,8 +104,9 @@ class Candidate:
         *,
         grid: tuple[int, int, int] | None = None,
         inputs: tuple[str, ...] | None = None,
+        tracers: tuple[str, ...] = tuple(PET),
     ) -> Trainer:
-        """A training that has not begun, where asked of some of its MRI alone."""
+        """A training that has not begun, where asked of some of its MRI or tracers alone."""
         options = self.settings.training
         training = replace(
             options,
@@ -119,7 +121,7 @@ class Candidate:
         entry = replace(self.settings.methods[self.name], updates=None)
         entry = replace(entry, inputs=inputs or entry.inputs)
         settings = TrainSettings(training=training, methods={self.name: entry})
-        cohort = self.cohort(grid or self.grid())
+        cohort = self.cohort(grid or self.grid(), tracers)
         return Trainer(cohort, self.name, settings, fold=FOLD, seed=0)
 
     def _trained(self, scaling: str) -> Training:

@@ -36,6 +36,7 @@ from relad.conformance.watching import (
 )
 from relad.data.scaling import KINDS
 from relad.methods.method import Method, build
+from relad.training.logs import Log
 from relad.training.validation import with_generator
 
 
@@ -89,8 +90,8 @@ def trains(of: Candidate) -> None:
     """Updates run in both data scalings, and return finite losses.
 
     update(batch, progress=, random=) does one update and returns a dict of the losses to log, each
-    a scalar tensor, detached, so that the log holds no graph in memory. A loss that is not finite
-    would end the training.
+    a scalar tensor, detached, so that the log holds no graph in memory, and none by the name of a
+    column of the log's own. A loss that is not finite would end the training.
     """
     for scaling in KINDS:
         try:
@@ -103,6 +104,10 @@ def trains(of: Candidate) -> None:
             if not losses:
                 raise Failure(f"{scaling}: update returns no loss")
             for name, value in losses.items():
+                if name in Log.COLUMNS:
+                    raise Failure(
+                        f"{scaling}: a loss is called {name!r}, as a column of the log's own"
+                    )
                 if not isinstance(value, Tensor) or value.ndim:
                     raise Failure(f"{scaling}: loss {name!r} is no scalar tensor")
                 if value.requires_grad:

@@ -367,6 +367,11 @@ class GraphInTheLog(Sound):
         return {"l1": self.loss(batch)}
 
 
+class LogsSeconds(Sound):
+    def update(self, batch, *, progress, random):
+        return {"seconds": super().update(batch, progress=progress, random=random)["l1"]}
+
+
 class DeadLayer(Sound):
     class network(Network):  # noqa: N801
         def __init__(self, channels: int, tracers: int):
@@ -651,6 +656,21 @@ class NamePromises(SoundDiffusion):
 class NeedsBothMri(Sound):
     def loss(self, batch: Batch) -> Tensor:
         return super().loss(batch) + 0 * batch.mri.select(1, 1).sum()
+
+
+class NeedsTwoTracers(Sound):
+    """Learns how every tracer but the first differs from it."""
+
+    class network(Network):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__(channels, tracers)
+            self.tracer = nn.Embedding(tracers - 1, 8)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            contrast = self.tracer((tracer - 1).clamp(min=0))
+            embedding = torch.where((tracer > 0)[:, None], contrast, 0.0)
+            h = self.first(x)
+            return self.last(F.silu(h * embedding[..., None, None, None] + h))
 
 
 class LeavesGradientsOff(Sound):

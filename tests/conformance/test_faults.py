@@ -15,6 +15,10 @@ from tests.helpers.settings import of
 FAULTS = {
     "NoMethod": ("builds", "NoMethod"),
     "GraphInTheLog": ("trains", "voxel_mean: loss 'l1' is not detached"),
+    "LogsSeconds": (
+        "trains",
+        "voxel_mean: a loss is called 'seconds', as a column of the log's own",
+    ),
     "DeadLayer": (
         "learns",
         "no gradient ever reaches generator.unused.weight, ",
@@ -54,6 +58,7 @@ FAULTS = {
     "MultiplesOfSixteen": ("odd_sizes", "13 x 22 x 15: RuntimeError: "),
     "SqueezesTheBatch": ("one_volume", "Error: "),
     "NeedsBothMri": ("one_mri", "window: T1w alone: IndexError: "),
+    "NeedsTwoTracers": ("one_tracer", "voxel_mean: one tracer: RuntimeError: "),
     "Climbs": ("fits", "72 updates on a pair leave its image with an error of"),
     "Dawdles": ("fits", " (less than before: too slow?)"),
     "LearnsTheMirrored": ("fits", "72 updates on a pair leave its image with an error of"),
