@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
@@ -15,7 +15,7 @@ from torch import Tensor
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
 from relad.conformance.cohort import PET, write_cohort
-from relad.conformance.watching import before_steps, copied, undisturbed, with_gradient
+from relad.conformance.watching import before_steps, copied, put, undisturbed, with_gradient
 from relad.data.batch import Batch, Condition
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import KINDS
@@ -156,6 +156,8 @@ class Training:
         Ids of those that ever had one.
     stepped
         Ids of the optimisers that took a step.
+    precision
+        Arithmetic of updates and images: the study's, but for :meth:`in_float32`.
     disturbed
         What is no business of a method and was changed by it; it has been set back.
     checkpoint
@@ -164,6 +166,7 @@ class Training:
 
     def __init__(self, trainer: Trainer, checkpoint: Path):
         self.trainer, self.method, self.checkpoint = trainer, trainer.method, checkpoint
+        self.precision = trainer.options.precision
         self.initial = copied(trainer.method.generator.state_dict())
         self.parameters = {
             name: (weight, weight.detach().clone())
@@ -291,4 +294,11 @@ class Training:
         return [generator_for("conformance", seed, i, device=given.mri.device) for i in numbers]
 
     def arithmetic(self, given: Condition) -> torch.autocast:
-        return autocast(given.mri.device, self.trainer.options.precision)
+        return autocast(given.mri.device, self.precision)
+
+    def in_float32(self) -> AbstractContextManager[None]:
+        """Compute in float32 whatever the study's precision, where rounding is not to show.
+
+        In bfloat16 the same in batches of other sizes differs by some thousandths.
+        """
+        return put(self, precision="float32")

@@ -39,7 +39,7 @@ class Task:
 
 
 def task_of(training: Training, model: Path, given: Condition) -> Task:
-    task = Task(model, training.trainer.options.precision)
+    task = Task(model, training.precision)
     random = [generator.get_state() for generator in training.random(given)]
     torch.save({"given": vars(given), "random": random}, task.given)
     return task

@@ -126,12 +126,15 @@ def _shared(
     methods = [training.twin() for _ in parts]
     for method in methods:
         without_mixing(method)
-    with put(
-        parallel,
-        average_=average,
-        total=total,
-        size=lambda: len(parts),
-        rank=lambda: here.rank,
+    with (
+        training.in_float32(),
+        put(
+            parallel,
+            average_=average,
+            total=total,
+            size=lambda: len(parts),
+            rank=lambda: here.rank,
+        ),
     ):
         threads = [threading.Thread(target=work, args=each) for each in enumerate(methods)]
         for thread in threads:
