@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from relad.methods.method import Method, build
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings
 from relad.training.loop import Trainer
+
+if TYPE_CHECKING:
+    from relad.conformance.learning import Pupil
 
 #: Largest change by rounding alone, where the same is computed in another order.
 ROUNDING = 1e-4
@@ -74,11 +78,14 @@ class Candidate:
     ----------
     failed
         Names of the checks that have failed so far.
+    pupil
+        What was taught a pair and came near it, once that is known.
     """
 
     def __init__(self, name: str, settings: TrainSettings, folder: Path):
         self.name, self.folder = name, folder
         self.failed: set[str] = set()
+        self.pupil: Pupil | None = None
         self.settings = settings
         self.cohort = cache(self._cohort)
         self.trained = cache(self._trained)

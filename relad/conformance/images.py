@@ -1,4 +1,4 @@
-"""The checks of the images that a method makes: of which sizes, of how many people, MRI and tracers."""
+"""The checks of the images that a method makes: of which sizes, people, MRI and tracers."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def descends(of: Candidate) -> None:
 
 
 def _descends(training: Training, progress: float) -> bool:
-    """Whether an optimizer takes a step in an update of this phase, after the check of all steps."""
+    """Whether any optimizer takes a step in an update; every step is checked."""
     method = training.twin()
     averaged: set[int] = set()
     steps: list[str] = []

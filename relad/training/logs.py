@@ -63,7 +63,8 @@ class Log:
         """
         if taken := [key for key in losses if key in self.COLUMNS]:
             raise ReladError(
-                f"method {self.method!r}: a loss is called {taken[0]!r}, as a column of the log's own",
+                f"method {self.method!r}: a loss is called {taken[0]!r}, as a column of the log's "
+                "own",
                 hint="return it from update by another name",
             )
         self._waiting.append((update, dict(losses)))

@@ -16,6 +16,7 @@ from relad.compute import parallel
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.methods.networks.blocks import pad_to_multiple
 from relad.study.sampling import Sampling
 
 
@@ -581,6 +582,29 @@ class OtherUnits(Sound):
     @torch.no_grad()
     def synthesize(self, given, *, sampling, random):
         return 2 * super().synthesize(given, sampling=sampling, random=random) + 1
+
+
+class OtherUnitsByScaling(Sound):
+    """Right where the background is 0, and off by one where it is -1."""
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return super().synthesize(given, sampling=sampling, random=random) + given.outside
+
+
+class MirrorsWhatItDraws(SoundDiffusion):
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return super().synthesize(given, sampling=sampling, random=random).flip(2)
+
+
+class CropsFromTheStart(Sound):
+    """Pads on both sides, and crops as if it had padded behind."""
+
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            inner = tuple(slice(n) for n in x.shape[2:])
+            return super().forward(pad_to_multiple(x, 8)[0], tracer)[(..., *inner)]
 
 
 class FrozenAdversary(Sound):

@@ -62,6 +62,15 @@ FAULTS = {
     "Climbs": ("fits", "72 updates on a pair leave its image with an error of"),
     "Dawdles": ("fits", " (less than before: too slow?)"),
     "LearnsTheMirrored": ("fits", "72 updates on a pair leave its image with an error of"),
+    "MirrorsWhatItDraws": ("fits", "leave its image nearer to PET mirrored along axis 0 than to"),
+    "OtherUnitsByScaling": (
+        "fits",
+        "window: 72 updates on a pair leave its image with an",
+    ),
+    "CropsFromTheStart": (
+        "in_place",
+        "an image of 13 x 22 x 15 voxels is nearer to its PET when it is moved by -1, -1, 0",
+    ),
     "OtherUnits": ("fits", "72 updates on a pair leave its image with an error of"),
     "FrozenAdversary": ("optimizers", "optimizer 'discriminator' takes no step in 8 updates"),
     "InNoOptimizer": ("optimizers", "no optimizer holds generator.last.weight"),
