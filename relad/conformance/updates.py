@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,9 @@ from relad.data.scaling import KINDS
 from relad.methods.method import Method, build
 from relad.training.logs import Log
 from relad.training.validation import with_generator
+
+#: Updates of the training that is begun in a process of its own.
+EARLY = 2
 
 
 def builds(of: Candidate) -> None:
@@ -212,17 +216,25 @@ def _judges_what_is_seen(training: Training, scaling: str, progress: float) -> N
 def repeats(of: Candidate) -> None:
     """A training that is run again ends with the same weights.
 
-    The same fold and seed must give the same bits on the CPU. All random numbers of an update come
-    from its argument random; nothing may hang on time, on the order of a set, or on what another
-    instance of the class did.
+    The same fold and seed must give the same bits on the CPU, in a process of its own too, where
+    words have other hashes. All random numbers of an update come from its argument random; nothing
+    may hang on time, on the order of a set (sort it), or on what another instance of the class did.
     """
     training = of.trained(KINDS[0])
     again = of.trainer(KINDS[0])
+    early: dict[str, Any] = {}
     while again.done < training.broken_off:
         again.step()
+        if again.done <= EARLY:
+            number, early = again.done, deepcopy(again.method.state_dict())
     state = torch.load(training.checkpoint, weights_only=False)
     if not same(state["method"], again.method.state_dict()):
         raise Failure(f"after {again.done} updates two trainings of one seed differ")
+    elsewhere = fresh.state_of(again, number, of.folder)
+    if isinstance(elsewhere, str):
+        raise Failure(f"in a process of its own: {elsewhere}")
+    if not same(early, elsewhere):
+        raise Failure(f"after {number} updates a training in a process of its own differs")
 
 
 def resumes(of: Candidate) -> None:

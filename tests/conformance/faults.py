@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from monai.networks.layers.drop_path import DropPath
 from torch import Tensor, nn
 
 from relad.compute import parallel
@@ -171,6 +170,9 @@ class SoundStandardised(SoundInParts):
 
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__(inputs=inputs, tracers=tracers)
+        # Imported here: every process that makes images of some method above would wait for it.
+        from monai.networks.layers.drop_path import DropPath
+
         self.drop = DropPath(0.1)
         self.generator.register_buffer("mean", torch.zeros(()))
         self.generator.register_buffer("sd", torch.ones(()))
@@ -498,6 +500,16 @@ class NotTwiceTheSame(Sound):
             self.generator.last.bias.data += self.number
         self.first = False
         return super().update(batch, progress=progress, random=random)
+
+
+class OrderOfASet(Sound):
+    """Draws its weights in the order of a set of words, which every process has of its own."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        parts = [p for p in self.generator.modules() if hasattr(p, "reset_parameters")]
+        for word in {f"{number}" for number in range(50)}:
+            parts[int(word) % len(parts)].reset_parameters()
 
 
 class Forgets(Sound):

@@ -48,6 +48,7 @@ FAULTS = {
     "LateSumsLosses": ("shares", "and is 0.5 times as large"),
     "SumsLosses": ("shares", "and is 0.5 times as large"),
     "NotTwiceTheSame": ("repeats", "after 5 updates two trainings of one seed differ"),
+    "OrderOfASet": ("repeats", "after 2 updates a training in a process of its own differs"),
     "Forgets": ("resumes", "the method differs at the end from that of an unbroken training"),
     "Alternates": ("resumes", "the method differs at the end from that of an unbroken training"),
     "EveryFourth": ("resumes", "the method differs at the end from that of an unbroken training"),
