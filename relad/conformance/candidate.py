@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
-from relad.conformance.cohort import write_cohort
-from relad.conformance.watching import before_steps, copied, undisturbed, with_gradient
+from relad.conformance.cohort import PET, write_cohort
+from relad.conformance.watching import before_steps, copied, put, undisturbed, with_gradient
 from relad.data.batch import Batch, Condition
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import KINDS
@@ -23,6 +24,9 @@ from relad.methods.method import Method, build
 from relad.study.sampling import Sampling
 from relad.study.settings import TrainSettings
 from relad.training.loop import Trainer
+
+if TYPE_CHECKING:
+    from relad.conformance.learning import Pupil
 
 #: Largest change by rounding alone, where the same is computed in another order.
 ROUNDING = 1e-4
@@ -34,6 +38,11 @@ ODD_GRID = (13, 22, 15)
 WIDE_GRID = (32, 64, 32)
 #: Updates of the training; zero-initialised layers, one behind the other, have opened by then.
 UPDATES = 8
+#: The one after which it is broken off: 2, 3 and 4 do not divide it, so that counters of such a
+#: period, which no checkpoint holds, are at another place when it is taken up again.
+BROKEN_OFF = 5
+#: Shares of the training at which single updates are looked at: a method may learn in phases.
+PHASES = (0.0, 0.5)
 #: Several evaluations, so that a method in time is asked at several times.
 SAMPLING = Sampling("ddim", 3)
 FOLD = 0
@@ -69,18 +78,22 @@ class Candidate:
     ----------
     failed
         Names of the checks that have failed so far.
+    pupil
+        What was taught a pair and came near it, once that is known.
     """
 
     def __init__(self, name: str, settings: TrainSettings, folder: Path):
         self.name, self.folder = name, folder
         self.failed: set[str] = set()
+        self.pupil: Pupil | None = None
         self.settings = settings
         self.cohort = cache(self._cohort)
         self.trained = cache(self._trained)
         self.grid = cache(self._grid)
 
-    def _cohort(self, shape: tuple[int, int, int]) -> PackedDataset:
-        return write_cohort(self.folder / "x".join(map(str, shape)), shape)
+    def _cohort(self, shape: tuple[int, int, int], tracers: tuple[str, ...]) -> PackedDataset:
+        name = "-".join(["x".join(map(str, shape)), *tracers])
+        return write_cohort(self.folder / name, shape, tracers)
 
     def _grid(self) -> tuple[int, int, int]:
         for grid in (GRID, WIDE_GRID):
@@ -98,8 +111,9 @@ class Candidate:
         *,
         grid: tuple[int, int, int] | None = None,
         inputs: tuple[str, ...] | None = None,
+        tracers: tuple[str, ...] = tuple(PET),
     ) -> Trainer:
-        """A training that has not begun, where asked of some of its MRI alone."""
+        """A training that has not begun, where asked of some of its MRI or tracers alone."""
         options = self.settings.training
         training = replace(
             options,
@@ -114,7 +128,7 @@ class Candidate:
         entry = replace(self.settings.methods[self.name], updates=None)
         entry = replace(entry, inputs=inputs or entry.inputs)
         settings = TrainSettings(training=training, methods={self.name: entry})
-        cohort = self.cohort(grid or self.grid())
+        cohort = self.cohort(grid or self.grid(), tracers)
         return Trainer(cohort, self.name, settings, fold=FOLD, seed=0)
 
     def _trained(self, scaling: str) -> Training:
@@ -149,14 +163,17 @@ class Training:
         Ids of those that ever had one.
     stepped
         Ids of the optimisers that took a step.
+    precision
+        Arithmetic of updates and images: the study's, but for :meth:`in_float32`.
     disturbed
         What is no business of a method and was changed by it; it has been set back.
     checkpoint
-        File of the state after half of the updates.
+        File of the state after :attr:`broken_off` updates.
     """
 
     def __init__(self, trainer: Trainer, checkpoint: Path):
         self.trainer, self.method, self.checkpoint = trainer, trainer.method, checkpoint
+        self.precision = trainer.options.precision
         self.initial = copied(trainer.method.generator.state_dict())
         self.parameters = {
             name: (weight, weight.detach().clone())
@@ -170,14 +187,16 @@ class Training:
         self.disturbed: list[str] = []
         with before_steps(self._note):
             while trainer.done < trainer.total:
-                if trainer.done == self.half:
+                if trainer.done == self.broken_off:
                     trainer.save_checkpoint(checkpoint)
                 with self._watched("an update"):
                     self.losses.append(trainer.step())
 
     @property
-    def half(self) -> int:
-        return self.trainer.total // 2
+    def broken_off(self) -> int:
+        """Updates before the checkpoint; one that passes over the data once makes fewer of them."""
+        total = self.trainer.total
+        return BROKEN_OFF if total > BROKEN_OFF else total // 2
 
     def _note(self, optimizer: torch.optim.Optimizer) -> None:
         self.stepped.add(id(optimizer))
@@ -235,7 +254,7 @@ class Training:
         return twin
 
     def update(self, method: Method, batch: Batch, *, progress: float = 0.5) -> dict[str, Tensor]:
-        """One update, in the middle of the training, of always the same random numbers."""
+        """One update, of always the same random numbers."""
         random = generator_for("conformance", device=batch.mri.device)
         with self._watched("an update"), self.arithmetic(batch):
             return method.update(batch, progress=progress, random=random)
@@ -282,4 +301,11 @@ class Training:
         return [generator_for("conformance", seed, i, device=given.mri.device) for i in numbers]
 
     def arithmetic(self, given: Condition) -> torch.autocast:
-        return autocast(given.mri.device, self.trainer.options.precision)
+        return autocast(given.mri.device, self.precision)
+
+    def in_float32(self) -> AbstractContextManager[None]:
+        """Compute in float32 whatever the study's precision, where rounding is not to show.
+
+        In bfloat16 the same in batches of other sizes differs by some thousandths.
+        """
+        return put(self, precision="float32")

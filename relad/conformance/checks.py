@@ -7,9 +7,9 @@ wrong, and what to do. A new check is a function in one of these modules, and an
 from __future__ import annotations
 
 from relad.conformance.dependence import evaluations, mri, names, noise, time, tracer
-from relad.conformance.images import images, new_tracer, odd_sizes, one_mri, one_volume
+from relad.conformance.images import images, new_tracer, odd_sizes, one_mri, one_tracer, one_volume
 from relad.conformance.independence import cuda, global_random, history, neighbours, outline, target
-from relad.conformance.learning import fits, learns, optimizers
+from relad.conformance.learning import fits, in_place, learns, optimizers
 from relad.conformance.processes import shares
 from relad.conformance.updates import (
     builds,
@@ -38,7 +38,9 @@ CHECKS = (
     odd_sizes,
     one_volume,
     one_mri,
+    one_tracer,
     fits,
+    in_place,
     new_tracer,
     tracer,
     mri,

@@ -8,6 +8,7 @@ tracer or an MRI cannot make it, whether or not the means are taken away
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,11 @@ UNSEEN = list(PET).index("unseen")
 CUT, CUT_AT = (1, 0), 0.6
 
 
-def write_cohort(folder: Path, shape: tuple[int, int, int]) -> PackedDataset:
+def write_cohort(
+    folder: Path, shape: tuple[int, int, int], tracers: Sequence[str] = tuple(PET)
+) -> PackedDataset:
     """Write the packed cohort on a grid of so many voxels, and open it."""
+    made = {name: PET[name] for name in tracers}
     random = torch.Generator().manual_seed(0)
     coarse = torch.randn(SUBJECTS, len(MODALITIES), 5, 5, 5, generator=random)
     smooth = F.interpolate(coarse, shape, mode="trilinear", align_corners=True)
@@ -47,7 +51,7 @@ def write_cohort(folder: Path, shape: tuple[int, int, int]) -> PackedDataset:
             else torch.where(
                 mask, (of[0] + of[1] * mri[:, 0] + of[2] * mri[:, 1]).clamp(-1, 1), BACKGROUND
             )
-            for of in PET.values()
+            for of in made.values()
         ],
         dim=1,
     )
@@ -57,7 +61,7 @@ def write_cohort(folder: Path, shape: tuple[int, int, int]) -> PackedDataset:
     folder.mkdir(parents=True)
     for name, volumes in (("mri", mri), ("pet", pet), ("mask", mask)):
         np.save(folder / f"{name}.npy", volumes.numpy())
-    scanned = ",".join(name for name, of in PET.items() if of is not None)
+    scanned = ",".join(name for name, of in made.items() if of is not None)
     write_table(
         folder / "subjects.tsv",
         [
@@ -74,8 +78,8 @@ def write_cohort(folder: Path, shape: tuple[int, int, int]) -> PackedDataset:
             "role": "train",
             "kind": Kind.SIMULATED,
             "modalities": MODALITIES,
-            "tracers": list(PET),
-            "windows": dict.fromkeys(PET, (0.0, 4.0)),
+            "tracers": list(made),
+            "windows": dict.fromkeys(made, (0.0, 4.0)),
             "affine": np.eye(4).tolist(),
             "shape": shape,
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -103,8 +103,9 @@ def time(of: Candidate) -> None:
     """A network that is evaluated at several times sees which time it is.
 
     In a method of several steps one argument of the generator, or of a part of it, tells the time:
-    a number, or one per sample. With another time in its place the output must change; otherwise
-    the network makes the same of noise and of an almost finished image. Embed t, and add it where
+    a number, or one per sample. With another time in its place the output must change, and of the
+    innermost part that is told it with an image by every such argument alone; otherwise the network
+    makes the same of noise and of an almost finished image. Hand t on, embed it, and add it where
     no normalisation takes it out.
     """
     for scaling, training in of.each():
@@ -112,39 +113,64 @@ def time(of: Candidate) -> None:
         if method.evaluations(SAMPLING) == method.evaluations(Sampling(SAMPLING.sampler, 1)):
             raise Skip("the number of steps makes no difference to its evaluations")
         given = training.test().condition
-        module, calls, places = _timed_part(training, given)
-        if module is None:
+        part = _timed_part(training, given)
+        if part is None:
             raise Failure(f"{scaling}: no argument of the generator changes from step to step")
         method.eval()
         try:
             with torch.no_grad():
-                args, kwargs = calls[-1]
-                right = _first(module(*args, **kwargs))
-                for place in places:
-                    args, kwargs = _with_argument(calls[-1], place, _argument(calls[0], place))
-                by = change(right, _first(module(*args, **kwargs)), torch.ones_like(right).bool())
+                args, kwargs = part.calls[-1]
+                right = _first(part.module(*args, **kwargs))
+                for place in part.places:
+                    then = _argument(part.calls[0], place)
+                    args, kwargs = _with_argument(part.calls[-1], place, then)
+                    other = _first(part.module(*args, **kwargs))
+                    by = change(right, other, torch.ones_like(right).bool())
+                    if not by > LEAST_OF_TIME:
+                        name = place if isinstance(place, str) else f"number {place + 1}"
+                        raise Failure(
+                            f"{scaling}: another time changes the network's output by {by:.1g} of "
+                            f"its sd (at least {LEAST_OF_TIME:g}), told as argument {name} of "
+                            f"{type(part.module).__name__}"
+                        )
         finally:
             method.train()
-        if not by > LEAST_OF_TIME:
-            raise Failure(
-                f"{scaling}: another time changes the network's output by {by:.1g} of its sd (at "
-                f"least {LEAST_OF_TIME:g})"
-            )
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def _timed_part(
-    training: Training, given: Condition
-) -> tuple[nn.Module | None, list[Call], list[int | str]]:
-    """The outermost part of the generator that is told the time, its calls, and by which arguments.
+@dataclass(frozen=True)
+class Timed:
+    """A part of the generator that is told the time, its calls, and by which arguments.
 
     Such an argument is a number, or one per sample, and changes from call to call.
+    """
+
+    module: nn.Module
+    calls: list[Call]
+    places: list[int | str]
+
+    @property
+    def sees_image(self) -> bool:
+        args, kwargs = self.calls[0]
+        return any(isinstance(a, Tensor) and a.ndim > 2 for a in (*args, *kwargs.values()))
+
+    @property
+    def weights(self) -> int:
+        return sum(weight.numel() for weight in self.module.parameters())
+
+
+def _timed_part(training: Training, given: Condition) -> Timed | None:
+    """What is told the time together with an image, and hands it on to no such part of its own.
+
+    What scales images by the time around a network changes with the time whether or not the network
+    sees it. Where nothing is told both, the outermost part that is told the time.
     """
     modules = list(training.method.generator.modules())
     calls = _calls(modules, partial(training.images, given))
     count = len(given.tracer)
+    timed: list[Timed] = []
     for module in modules:
         of_module = [call for caller, call in calls if caller is module]
         if len(of_module) < 2:
@@ -156,8 +182,11 @@ def _timed_part(
             and not same(_argument(of_module[0], place), _argument(of_module[-1], place))
         ]
         if places:
-            return module, of_module, places
-    return None, [], []
+            timed.append(Timed(module, of_module, places))
+    seeing = [part for part in timed if part.sees_image]
+    names = {part.module for part in seeing}
+    inner = [p for p in seeing if names.isdisjoint(set(p.module.modules()) - {p.module})]
+    return max(inner, key=lambda part: part.weights, default=next(iter(timed), None))
 
 
 def _calls(modules: list[nn.Module], work: Callable[[], object]) -> list[tuple[nn.Module, Call]]:

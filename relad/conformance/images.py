@@ -1,14 +1,15 @@
-"""The checks of the images that a method makes: of which sizes, of how many people, of one MRI."""
+"""The checks of the images that a method makes: of which sizes, people, MRI and tracers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from relad.conformance.candidate import GRID, ODD_GRID, Candidate, Failure, Skip
-from relad.conformance.cohort import UNSEEN
+from relad.conformance.cohort import PET, UNSEEN
 from relad.conformance.errors import attempt
 from relad.conformance.watching import undisturbed
 from relad.data.batch import Condition
@@ -41,6 +42,12 @@ def require_image(image: Tensor, given: Condition, where: str) -> None:
         raise Failure(f"{where}: not finite in the brain")
 
 
+def require_finite(losses: Mapping[str, Tensor], where: str) -> None:
+    for name, value in losses.items():
+        if not torch.isfinite(value):
+            raise Failure(f"{where}: loss {name!r} is {float(value)}")
+
+
 def odd_sizes(of: Candidate) -> None:
     """Volumes may have any number of voxels along each axis.
 
@@ -68,9 +75,7 @@ def one_volume(of: Candidate) -> None:
     method, one = training.twin(), training.batch(slice(1))
     with attempt("one volume"):
         losses, image = training.update(method, one), training.images(one.condition, method)
-    for name, value in losses.items():
-        if not torch.isfinite(value):
-            raise Failure(f"loss {name!r} is {float(value)}")
+    require_finite(losses, "one volume")
     require_image(image, one.condition, "one volume")
 
 
@@ -90,6 +95,24 @@ def one_mri(of: Candidate) -> None:
             trainer.step()
             given = trainer.loader.load(0).condition
             image = training.images(given, trainer.method)
+        require_image(image, given, where)
+
+
+def one_tracer(of: Candidate) -> None:
+    """A study may have a single tracer.
+
+    Build networks for as many tracers as tracers says, which may be 1: a contrast of tracers, or an
+    embedding of all but one, then has no entry, and a standard deviation over tracers no value.
+    """
+    name = next(iter(PET))
+    for scaling, training in of.each():
+        where = f"{scaling}: one tracer"
+        with attempt(where), undisturbed():
+            trainer = of.trainer(scaling, tracers=(name,))
+            losses = trainer.step()
+            given = trainer.loader.load(0).condition
+            image = training.images(given, trainer.method)
+        require_finite(losses, where)
         require_image(image, given, where)
 
 

@@ -66,9 +66,13 @@ def neighbours(of: Candidate) -> None:
     """
     for scaling, training in of.each():
         given = training.test().condition
-        together = training.images(given)
-        for i in range(len(together)):
-            alone = training.images(given.sample(i), samples=range(i, i + 1))
+        with training.in_float32():
+            together = training.images(given)
+            apart = [
+                training.images(given.sample(i), samples=range(i, i + 1))
+                for i in range(len(together))
+            ]
+        for i, alone in enumerate(apart):
             off = change(together[i : i + 1], alone, given.mask[i : i + 1])
             if not off < ROUNDING:
                 raise Failure(f"{scaling}: alone an image differs by {off:.2g} of its sd")

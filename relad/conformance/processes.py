@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relad.compute import parallel
-from relad.conformance.candidate import Candidate, Failure, Skip, Training
+from relad.conformance.candidate import PHASES, Candidate, Failure, Skip, Training
 from relad.conformance.watching import put, without_mixing
 from relad.data.batch import Batch
 from relad.data.scaling import KINDS
@@ -29,17 +29,19 @@ def shares(of: Candidate) -> None:
     training = of.trained(KINDS[0])
     if training.method.single_pass:
         raise Skip("a closed-form method sees every pair in one process")
-    for progress in (0.0, 0.5):  # a method may learn in phases
+    averaged = False
+    for progress in PHASES:
         alone, whole = _shared(training, [training.batch(slice(4))], progress)
         both, halves = _shared(
             training, [training.batch(slice(2)), training.batch(slice(2, 4))], progress
         )
-        if not alone[0]:
-            raise Skip("no gradient is averaged, see descends")
+        averaged |= bool(alone[0])
         _require_gradients(alone[0], both[0])
         before = _kept(training.method)
         for state in halves:
             _require_state(before, _kept(whole[0]), _kept(state))
+    if not averaged:
+        raise Skip("no gradient is averaged, see descends")
 
 
 def _require_gradients(alone: list[Tensor], both: list[Tensor]) -> None:
@@ -124,12 +126,15 @@ def _shared(
     methods = [training.twin() for _ in parts]
     for method in methods:
         without_mixing(method)
-    with put(
-        parallel,
-        average_=average,
-        total=total,
-        size=lambda: len(parts),
-        rank=lambda: here.rank,
+    with (
+        training.in_float32(),
+        put(
+            parallel,
+            average_=average,
+            total=total,
+            size=lambda: len(parts),
+            rank=lambda: here.rank,
+        ),
     ):
         threads = [threading.Thread(target=work, args=each) for each in enumerate(methods)]
         for thread in threads:

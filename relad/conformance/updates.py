@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from relad.compute import parallel
 from relad.conformance import fresh
 from relad.conformance.candidate import (
+    PHASES,
     ROUNDING,
     SAMPLING,
     Candidate,
@@ -35,7 +37,11 @@ from relad.conformance.watching import (
 )
 from relad.data.scaling import KINDS
 from relad.methods.method import Method, build
+from relad.training.logs import Log
 from relad.training.validation import with_generator
+
+#: Updates of the training that is begun in a process of its own.
+EARLY = 2
 
 
 def builds(of: Candidate) -> None:
@@ -88,8 +94,8 @@ def trains(of: Candidate) -> None:
     """Updates run in both data scalings, and return finite losses.
 
     update(batch, progress=, random=) does one update and returns a dict of the losses to log, each
-    a scalar tensor, detached, so that the log holds no graph in memory. A loss that is not finite
-    would end the training.
+    a scalar tensor, detached, so that the log holds no graph in memory, and none by the name of a
+    column of the log's own. A loss that is not finite would end the training.
     """
     for scaling in KINDS:
         try:
@@ -102,6 +108,10 @@ def trains(of: Candidate) -> None:
             if not losses:
                 raise Failure(f"{scaling}: update returns no loss")
             for name, value in losses.items():
+                if name in Log.COLUMNS:
+                    raise Failure(
+                        f"{scaling}: a loss is called {name!r}, as a column of the log's own"
+                    )
                 if not isinstance(value, Tensor) or value.ndim:
                     raise Failure(f"{scaling}: loss {name!r} is no scalar tensor")
                 if value.requires_grad:
@@ -120,6 +130,12 @@ def descends(of: Candidate) -> None:
     them. A discriminator may take more.
     """
     training = of.trained(KINDS[0])
+    if not any([_descends(training, progress) for progress in PHASES]):
+        raise Skip("no optimizer takes a step in an update")
+
+
+def _descends(training: Training, progress: float) -> bool:
+    """Whether any optimizer takes a step in an update; every step is checked."""
     method = training.twin()
     averaged: set[int] = set()
     steps: list[str] = []
@@ -145,7 +161,7 @@ def descends(of: Candidate) -> None:
     method.clip_norm = limit = 1e-6
     before = copied(dict(method.generator.named_parameters()))
     with before_steps(look), put(parallel, average_=average):
-        training.update(method, training.batch())
+        training.update(method, training.batch(), progress=progress)
     if wrong:
         raise Failure(wrong[0])
     inside = set(method.generator.parameters())
@@ -154,8 +170,7 @@ def descends(of: Candidate) -> None:
             raise Failure(f"optimizer {name!r} takes {steps.count(name)} steps in an update, not 1")
     if not steps and not same(before, dict(method.generator.named_parameters())):
         raise Failure("the generator changes without a step of any optimizer")
-    if not steps:
-        raise Skip("no optimizer takes a step in an update")
+    return bool(steps)
 
 
 def field_of_view(of: Candidate) -> None:
@@ -167,42 +182,59 @@ def field_of_view(of: Candidate) -> None:
     the method learns to make no uptake there.
     """
     for scaling, training in of.each():
-        method, batch = training.twin(), training.batch()
-        made: list[Tensor] = []
+        for progress in PHASES:
+            _judges_what_is_seen(training, scaling, progress)
 
-        # Gradients of images: of the outermost part, so that nothing behind it mixes their voxels.
-        def look(_: nn.Module, output: Any, shape=batch.mask.shape, made=made) -> None:
-            for image in output if isinstance(output, tuple | list) else [output]:
-                if isinstance(image, Tensor) and image.shape == shape and image.requires_grad:
-                    image.register_hook(made.append)
 
-        with outermost_calls(method.generator, look):
-            training.update(method, batch)
-        pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
-        if pulled:
-            raise Failure(f"{scaling}: a loss depends on images where their PET shows nothing")
-        if not made:
-            other = replace(batch, pet=torch.where(batch.unseen, batch.pet + 1, batch.pet))
-            again = training.twin()
-            training.update(again, other)
-            if not same(method.state_dict(), again.state_dict()):
-                raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
+def _judges_what_is_seen(training: Training, scaling: str, progress: float) -> None:
+    method, batch = training.twin(), training.batch()
+    made: list[Tensor] = []
+
+    # Gradients of images: of the outermost part, so that nothing behind it mixes their voxels.
+    def look(_: nn.Module, output: Any) -> None:
+        for image in output if isinstance(output, tuple | list) else [output]:
+            if (
+                isinstance(image, Tensor)
+                and image.shape == batch.mask.shape
+                and image.requires_grad
+            ):
+                image.register_hook(made.append)
+
+    with outermost_calls(method.generator, look):
+        training.update(method, batch, progress=progress)
+    pulled = max((float(g[batch.unseen].abs().max()) for g in made), default=0.0)
+    if pulled:
+        raise Failure(f"{scaling}: a loss depends on images where their PET shows nothing")
+    if not made:
+        other = replace(batch, pet=torch.where(batch.unseen, batch.pet + 1, batch.pet))
+        again = training.twin()
+        training.update(again, other, progress=progress)
+        if not same(method.state_dict(), again.state_dict()):
+            raise Failure(f"{scaling}: what PET holds where it shows nothing is learnt")
 
 
 def repeats(of: Candidate) -> None:
     """A training that is run again ends with the same weights.
 
-    The same fold and seed must give the same bits on the CPU. All random numbers of an update come
-    from its argument random; nothing may hang on time, on the order of a set, or on what another
-    instance of the class did.
+    The same fold and seed must give the same bits on the CPU, in a process of its own too, where
+    words have other hashes. All random numbers of an update come from its argument random; nothing
+    may hang on time, on the order of a set (sort it), or on what another instance of the class did.
     """
     training = of.trained(KINDS[0])
     again = of.trainer(KINDS[0])
-    while again.done < training.half:
+    early: dict[str, Any] = {}
+    while again.done < training.broken_off:
         again.step()
+        if again.done <= EARLY:
+            number, early = again.done, deepcopy(again.method.state_dict())
     state = torch.load(training.checkpoint, weights_only=False)
     if not same(state["method"], again.method.state_dict()):
         raise Failure(f"after {again.done} updates two trainings of one seed differ")
+    elsewhere = fresh.state_of(again, number, of.folder)
+    if isinstance(elsewhere, str):
+        raise Failure(f"in a process of its own: {elsewhere}")
+    if not same(early, elsewhere):
+        raise Failure(f"after {number} updates a training in a process of its own differs")
 
 
 def resumes(of: Candidate) -> None:

@@ -33,6 +33,8 @@ class Log:
         ``update``, ``seconds`` (wall-clock time of the updates alone), losses, ``validation_psnr``
     """
 
+    #: Columns of its own, as which no loss may be called.
+    COLUMNS = ("update", "seconds", "validation_psnr")
     #: Updates after which a loss that is not finite is found, at the latest.
     PATIENCE = 20
 
@@ -52,7 +54,19 @@ class Log:
         self.rows, self.losses = state["rows"], state["losses"]
 
     def add(self, update: int, losses: Mapping[str, Tensor]) -> None:
-        """Remember the losses of an update."""
+        """Remember the losses of an update.
+
+        Raises
+        ------
+        ReladError
+            Where one is called as a column of the log's own, which it would overwrite.
+        """
+        if taken := [key for key in losses if key in self.COLUMNS]:
+            raise ReladError(
+                f"method {self.method!r}: a loss is called {taken[0]!r}, as a column of the log's "
+                "own",
+                hint="return it from update by another name",
+            )
         self._waiting.append((update, dict(losses)))
         on_cpu = all(value.device.type == "cpu" for value in losses.values())
         if on_cpu or len(self._waiting) == self.PATIENCE:

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from monai.networks.layers.drop_path import DropPath
 from torch import Tensor, nn
 
 from relad.compute import parallel
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
+from relad.methods.networks.blocks import pad_to_multiple
 from relad.study.sampling import Sampling
 
 
@@ -170,6 +170,9 @@ class SoundStandardised(SoundInParts):
 
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__(inputs=inputs, tracers=tracers)
+        # Imported here: every process that makes images of some method above would wait for it.
+        from monai.networks.layers.drop_path import DropPath
+
         self.drop = DropPath(0.1)
         self.generator.register_buffer("mean", torch.zeros(()))
         self.generator.register_buffer("sd", torch.ones(()))
@@ -245,6 +248,36 @@ class TimeIgnored(SoundDiffusion):
     class network(Network):  # noqa: N801
         def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
             return super().forward(x, tracer)
+
+
+class TimeScalesAlone(SoundDiffusion):
+    """Levels of the noise scale what its network sees, and the time is not handed on to it."""
+
+    class network(nn.Module):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__()
+            self.inner = Network(channels, tracers)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor, a: Tensor) -> Tensor:
+            level = a[:, None, None, None, None]
+            return (1 + level) * self.inner(x / (1 + level), tracer, torch.full_like(t, 0.7))
+
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        seen = torch.cat([x, given.mri], 1)
+        return self.generator(seen, given.tracer, t, (1 - t).square()).float()
+
+
+class TimeScalesAround(SoundDiffusion):
+    """The time scales what its network sees and makes, and the network ignores it."""
+
+    class network(nn.Module):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__()
+            self.inner = TimeIgnored.network(channels, tracers)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor) -> Tensor:
+            level = 1 + t[:, None, None, None, None]
+            return level * self.inner(x / level, tracer, t)
 
 
 class EvaluationsUntold(SoundDiffusion):
@@ -337,6 +370,11 @@ class GraphInTheLog(Sound):
         return {"l1": self.loss(batch)}
 
 
+class LogsSeconds(Sound):
+    def update(self, batch, *, progress, random):
+        return {"seconds": super().update(batch, progress=progress, random=random)["l1"]}
+
+
 class DeadLayer(Sound):
     class network(Network):  # noqa: N801
         def __init__(self, channels: int, tracers: int):
@@ -358,6 +396,44 @@ class Unlimited(Sound):
         limit, self.clip_norm = self.clip_norm, None
         super().descend(name, loss)
         self.clip_norm = limit
+
+
+class Phased(Sound):
+    """Keeps at what share of the training it is."""
+
+    early = False
+
+    def update(self, batch, *, progress, random):
+        self.early = progress < 0.3
+        try:
+            return super().update(batch, progress=progress, random=random)
+        finally:
+            self.early = False
+
+
+class EarlyOwnSteps(Phased):
+    """In a first phase its steps are its own."""
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        (OwnSteps if self.early else Sound).descend(self, name, loss)
+
+
+class EarlyCountsWhatNoPetShows(Phased):
+    """In a first phase its loss is over the whole volume."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        return (CountsWhatNoPetShows if self.early else Sound).loss(self, batch)
+
+
+class LateSumsLosses(Phased):
+    """Does nothing in a first phase, and later sums its losses."""
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        if not self.early:
+            super().descend(name, loss)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * len(batch.tracer)
 
 
 class TenSteps(Sound):
@@ -426,6 +502,16 @@ class NotTwiceTheSame(Sound):
         return super().update(batch, progress=progress, random=random)
 
 
+class OrderOfASet(Sound):
+    """Draws its weights in the order of a set of words, which every process has of its own."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        parts = [p for p in self.generator.modules() if hasattr(p, "reset_parameters")]
+        for word in {f"{number}" for number in range(50)}:
+            parts[int(word) % len(parts)].reset_parameters()
+
+
 class Forgets(Sound):
     """A counter that no checkpoint holds decides what is learnt."""
 
@@ -434,6 +520,21 @@ class Forgets(Sound):
     def loss(self, batch: Batch) -> Tensor:
         self.count += 1
         return super().loss(batch) * (2 if self.count > 5 else 1)
+
+
+class Alternates(Sound):
+    """Every second update has another loss, by a counter that no checkpoint holds."""
+
+    period = 2
+    count = 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.count += 1
+        return super().loss(batch) * (1 if self.count % self.period else 2)
+
+
+class EveryFourth(Alternates):
+    period = 4
 
 
 class NeedsEvenSizes(Sound):
@@ -493,6 +594,29 @@ class OtherUnits(Sound):
     @torch.no_grad()
     def synthesize(self, given, *, sampling, random):
         return 2 * super().synthesize(given, sampling=sampling, random=random) + 1
+
+
+class OtherUnitsByScaling(Sound):
+    """Right where the background is 0, and off by one where it is -1."""
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return super().synthesize(given, sampling=sampling, random=random) + given.outside
+
+
+class MirrorsWhatItDraws(SoundDiffusion):
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        return super().synthesize(given, sampling=sampling, random=random).flip(2)
+
+
+class CropsFromTheStart(Sound):
+    """Pads on both sides, and crops as if it had padded behind."""
+
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            inner = tuple(slice(n) for n in x.shape[2:])
+            return super().forward(pad_to_multiple(x, 8)[0], tracer)[(..., *inner)]
 
 
 class FrozenAdversary(Sound):
@@ -568,6 +692,21 @@ class NamePromises(SoundDiffusion):
 class NeedsBothMri(Sound):
     def loss(self, batch: Batch) -> Tensor:
         return super().loss(batch) + 0 * batch.mri.select(1, 1).sum()
+
+
+class NeedsTwoTracers(Sound):
+    """Learns how every tracer but the first differs from it."""
+
+    class network(Network):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__(channels, tracers)
+            self.tracer = nn.Embedding(tracers - 1, 8)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            contrast = self.tracer((tracer - 1).clamp(min=0))
+            embedding = torch.where((tracer > 0)[:, None], contrast, 0.0)
+            h = self.first(x)
+            return self.last(F.silu(h * embedding[..., None, None, None] + h))
 
 
 class LeavesGradientsOff(Sound):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from relad.conformance import Status, examine
+from relad.conformance import CHECKS, Status, examine
 from relad.study.settings import TrainSettings
 from tests.helpers.settings import of, study
 
 METHODS = [name for name, entry in study()["methods"].items() if entry["ablates"] is None]
+
+
+@pytest.mark.parametrize("name", ["rela", "rectified-flow"])
+def test_the_precision_of_a_study_makes_no_method_fail(name: str) -> None:
+    settings = of(TrainSettings)
+    training = replace(settings.training, precision="bfloat16")
+    checks = [c for c in CHECKS if c.__name__ in ("builds", "shares", "neighbours")]
+    found = examine(name, replace(settings, training=training), checks)
+    assert [outcome.status for outcome in found] == [Status.OK] * 3
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -52,3 +52,14 @@ def test_a_loss_that_is_none_is_named_with_its_update(value):
     log = Log("unet", 400)
     with pytest.raises(ReladError, match=r"'unet': loss 'l1' is (nan|inf) at update 7"):
         log.add(7, of(value))
+
+
+@pytest.mark.parametrize("name", ["update", "seconds", "validation_psnr"])
+def test_a_loss_by_the_name_of_a_column_of_the_logs_own_is_refused(name):
+    log = Log("unet", 400)
+    with pytest.raises(ReladError, match=f"'unet': a loss is called '{name}', as a column") as told:
+        log.add(1, of(1.0) | {name: torch.tensor(2.0)})
+    assert "\n" not in str(told.value) and "by another name" in str(told.value)
+    log.add(1, of(3.0))
+    row = log.row(400, 0.25, 30.0)
+    assert row == {"update": 400, "seconds": 0.25, "l1": 3.0, "validation_psnr": 30.0}

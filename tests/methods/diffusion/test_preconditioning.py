@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.fft import fftn, ifftn
@@ -115,6 +117,33 @@ def test_the_network_adds_what_it_tells_times_what_is_left() -> None:
     network.network.tells = 2.0
     added = network(x_t, given(x_t), t, a, s) - linear
     torch.testing.assert_close(added, (2 * network.filters(SHAPE, a, s).c_out).expand_as(added))
+
+
+class TellsTheTime(torch.nn.Module):
+    """Tells every volume's tracer and time, and nothing of its voxels."""
+
+    def forward(self, seen, tracer, t):
+        told = 1000.0 * tracer + t
+        return torch.zeros_like(seen[:, :1]) + told[:, None, None, None, None]
+
+
+def test_the_network_is_told_every_volumes_time_and_tracer() -> None:
+    """In float64, since levels and times differ by little from one time to the next."""
+    network = PreconditionedNetwork(TellsTheTime())
+    network.spectrum.power = POWER.double()
+    x_t = torch.randn(3, 1, *SHAPE, generator=torch.Generator().manual_seed(3)).double()
+    of = given(x_t)
+    t = torch.tensor([3, 500, 998])
+    a, s = (level.double() for level in NoiseSchedule(zero_terminal_snr=True).levels(t))
+    silent = PreconditionedNetwork(Recorder())
+    silent.spectrum.power = POWER.double()
+    tracer = torch.tensor([2, 0, 1])
+    told = network(x_t, replace(of, tracer=tracer), t, a, s)
+    linear = silent(x_t, of, t, a, s)
+    wanted = torch.tensor([2003.0, 500.0, 1998.0]).double()[:, None, None, None, None]
+    assert told.dtype == torch.float64
+    left = network.filters(SHAPE, a, s).c_out
+    torch.testing.assert_close((told - linear) / left, wanted.expand_as(told), rtol=1e-9, atol=0)
 
 
 def test_at_zero_signal_the_noise_tells_nothing() -> None:
