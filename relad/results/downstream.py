@@ -14,12 +14,14 @@ from relad.results import mri_only
 from relad.results.discrimination import (
     auc,
     auc_interval,
+    paired_auc_p,
     share_interval,
     smallest_p,
     youden_cut,
 )
 from relad.results.intervals import ends, with_ends
 from relad.results.regional import ONE_EACH, alike, positive, regional_values
+from relad.results.statistics import holm
 from relad.results.study import Study
 from relad.study.catalogue import Result
 from relad.study.settings import Positivity
@@ -32,11 +34,14 @@ _RATES = ("sensitivity", "specificity")
 _OWN = "_trained"
 #: What rests on a cut that was chosen on the training cohort.
 CHOSEN = (f"cut{_OWN}", *(f"{rate}{_OWN}" for rate in _RATES))
+#: P value of an AUC that is that of :data:`MRI_ONLY`.
+P_MRI_ONLY = "p_mri_only"
 #: Numbers of a score, in the order in which tables have them.
 NUMBERS = ("auc", *_RATES, *CHOSEN[1:])
 COLUMNS = (
     *("cohort", "tracer", "region", "cut_suvr", "method", "n_positive", "n_negative"),
-    *(*with_ends(*NUMBERS[:3]), CHOSEN[0], *with_ends(*CHOSEN[1:]), "note", "data"),
+    *(*with_ends(NUMBERS[0]), P_MRI_ONLY, *with_ends(*NUMBERS[1:3])),
+    *(CHOSEN[0], *with_ends(*CHOSEN[1:]), "note", "data"),
 )
 #: Why a method has no cut of its own.
 NO_METRICS = "no own cut: no metrics of the training cohort given"
@@ -98,7 +103,9 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
                 if of.empty:
                     continue
                 cut = entry.positivity
-                for method, scored in _scored(study, values, of, folds, same, cut, fitted):
+                every = list(_scored(study, values, of, folds, same, cut, fitted))
+                against = _against_mri(dict(every))
+                for method, scored in every:
                     rows.append(
                         {
                             "cohort": cohort,
@@ -107,10 +114,28 @@ def downstream_rows(study: Study, result: Result) -> pd.DataFrame:
                             "cut_suvr": cut.suvr,
                             "method": method,
                             **_judged(scored, level),
+                            P_MRI_ONLY: against.get(method),
                             "data": of["data"].iloc[0],
                         }
                     )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _against_mri(every: dict[str, Scored]) -> dict[str, float]:
+    """P value of every method's AUC against that from MRI alone, with Holm's correction.
+
+    None of what is so by construction, and where a class is empty or MRI alone has no scores.
+    """
+    mri = every[MRI_ONLY]
+    if mri.scores is None or not 0 < mri.positive.sum() < len(mri.positive):
+        return {}
+    judged = [
+        method
+        for method, of in every.items()
+        if method != MRI_ONLY and of.scores is not None and not of.constructed
+    ]
+    p = [paired_auc_p(every[m].scores, mri.scores, mri.positive) for m in judged]
+    return dict(zip(judged, map(float, holm(p)), strict=True))
 
 
 def _folds(study: Study, values: pd.DataFrame) -> dict[tuple[str, str], str]:

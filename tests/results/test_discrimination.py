@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from relad.results.discrimination import auc, auc_interval, share_interval, smallest_p, youden_cut
+from relad.results.discrimination import (
+    auc,
+    auc_interval,
+    paired_auc_p,
+    share_interval,
+    smallest_p,
+    youden_cut,
+)
 
 
 def test_auc_is_the_share_of_pairs_ranked_rightly() -> None:
@@ -51,6 +58,37 @@ def test_the_interval_covers_what_it_says(n, m, area) -> None:
         low, high = auc_interval(pairs.mean(), n, m, level=0.95)
         covered += low <= area <= high
     assert 925 <= covered <= 985
+
+
+def test_a_paired_p_is_that_of_all_exchanges_of_ranks() -> None:
+    """Of seven people all 128 exchanges are counted here, each AUC by sklearn."""
+    random = np.random.default_rng(0)
+    positive = np.array([True, True, True, False, False, False, False])
+    first, second = random.normal(size=7) + 2 * positive, random.normal(size=7).round(1)
+    ranks = np.stack([stats.rankdata(first), stats.rankdata(second)])
+    found = []
+    for swap in itertools.product([0, 1], repeat=7):
+        one, other = (ranks[np.array(swap) ^ k, np.arange(7)] for k in (0, 1))
+        found.append(abs(auc(one, positive) - auc(other, positive)))
+    exact = np.mean(np.array(found) >= found[0] - 1e-12)
+    assert found[0] == pytest.approx(abs(auc(first, positive) - auc(second, positive)))
+    assert paired_auc_p(first, second, positive) == pytest.approx(exact, abs=0.04)
+    assert paired_auc_p(second, first, positive) == pytest.approx(exact, abs=0.04)
+
+
+def test_a_score_that_tells_no_more_is_seldom_found_to() -> None:
+    """Scores of the same people that go together, as those of two methods do."""
+    random = np.random.default_rng(1)
+    positive = np.arange(30) < 15
+    found = []
+    for _ in range(300):
+        shared = positive + random.normal(size=30)
+        one, other = (shared + random.normal(size=30) for _ in range(2))
+        found.append(paired_auc_p(one, other, positive))
+    assert np.mean(np.array(found) <= 0.05) == pytest.approx(0.05, abs=0.03)
+    better = positive + 0.3 * random.normal(size=30)
+    assert paired_auc_p(better, random.normal(size=30), positive) < 0.01
+    assert paired_auc_p(better, 2 * better + 1, positive) == 1
 
 
 def test_an_interval_of_a_share_is_wilsons() -> None:

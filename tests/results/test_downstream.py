@@ -14,7 +14,7 @@ from relad.errors import ReladError
 from relad.fileio import read_table, write_table
 from relad.imaging import atlas
 from relad.results import downstream, mri_only
-from relad.results.discrimination import auc
+from relad.results.discrimination import auc, paired_auc_p
 from relad.results.downstream import (
     MRI_ONLY,
     NO_CUT,
@@ -25,6 +25,7 @@ from relad.results.downstream import (
 )
 from relad.results.mri_only import OfFolds
 from relad.results.regional import ONE_EACH
+from relad.results.statistics import holm
 from relad.results.study import Study
 from relad.study.settings import Positivity, ResultSettings, typed
 from tests.helpers.fake_study import AFFINE, FakeStudy, entry, make_settings, scores_of
@@ -206,6 +207,33 @@ def test_what_mri_shows_is_found_at_home_and_elsewhere(visible) -> None:
     study.scores = study.scores[study.scores["cohort"] == "elsewhere"]
     alone = downstream_rows(study, DOWNSTREAM)
     assert alone.loc[alone["method"] == MRI_ONLY, "auc"].tolist() == [1]
+
+
+def test_methods_are_tested_against_mri_alone_in_pairs(visible, monkeypatch) -> None:
+    """One method tells as well as MRI, one nothing; what is so by construction is not tested."""
+    given = {}
+
+    def noted(first, second, positive):
+        given[tuple(first)] = tuple(second)
+        return paired_auc_p(first, second, positive)
+
+    monkeypatch.setattr(downstream, "paired_auc_p", noted)
+    study = visible.read()
+    of = study.scores["cohort"].isin(["study", "elsewhere"]) & (study.scores["metric"] == "suvr")
+    chance = study.scores[of].assign(method="rela")
+    random = np.random.default_rng(0)
+    chance["value"] = random.permutation(chance["value"].to_numpy())
+    truth = study.scores[study.scores["metric"] == "suvr_true"].assign(method="rela")
+    study.scores = pd.concat([study.scores, chance, truth], ignore_index=True)
+    rows = downstream_rows(study, DOWNSTREAM).set_index(["cohort", "method"])["p_mri_only"]
+    assert rows[:, REAL].isna().all() and rows[:, MRI_ONLY].isna().all()
+    assert rows["elsewhere", "rela"] < 0.05
+    assert rows["elsewhere", "rela"] < rows["elsewhere", "unet"]
+    assert len(given) == 4 and {len(set(second)) for second in given.values()} != {1}
+    p = [paired_auc_p(np.array(a), np.array(b), np.arange(20) % 2 == 1)
+         for a, b in given.items() if len(a) == 20]  # fmt: skip
+    told = [rows["elsewhere", m] for m in ("rela", "unet")]
+    assert sorted(told) == pytest.approx(sorted(holm(p)))
 
 
 def test_each_cohort_is_measured_and_each_model_fitted_once(visible, monkeypatch) -> None:

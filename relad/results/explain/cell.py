@@ -34,8 +34,8 @@ _TOLERANCE = 1.5
 _KEYS = ("cohort", "tracer", "region", "metric")
 _METHODS = ("method", "reference")
 #: Columns whose number is of all methods of a comparison, not of the row's own alone.
-_OF_ALL = ("rank", "first", "comparisons", "p_holm", "p_trainings", "p_alike", "detectable",
-           "verdict", "sentence")  # fmt: skip
+_OF_ALL = ("rank", "first", "comparisons", "p_holm", "p_trainings", "p_alike", "p_mri_only",
+           "detectable", "verdict", "sentence")  # fmt: skip
 #: What tells on whose scan a method was tested.
 _TESTED = ["cohort", "subject", "tracer"]
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from relad.results.downstream import MRI_ONLY, NUMBERS, REAL, downstream_rows
+from relad.results.downstream import MRI_ONLY, NUMBERS, P_MRI_ONLY, REAL, downstream_rows
 from relad.results.regional import LEFT_OUT, averaged, left_out
 from relad.results.study import Study
-from relad.results.tables.rendering import Cell, Table, with_interval
+from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
 
 #: Names of what is no method, for reading.
 LABELS = {REAL: "Real PET (ceiling)", MRI_ONLY: "MRI and age alone (logistic regression)"}
 _HEADERS = (
-    *("Cohort", "Tracer", "Score", "n+", "n-", "AUC"),
+    *("Cohort", "Tracer", "Score", "n+", "n-", "AUC", "p (Holm)"),
     *("Sensitivity", "Specificity", "Sensitivity, own cut", "Specificity, own cut", "Note"),
 )
 
@@ -50,7 +50,9 @@ def _line(study: Study, row: dict[str, Any]) -> list[Cell]:
         LABELS[method] if method in LABELS else study.label(method),
         str(row["n_positive"]),
         str(row["n_negative"]),
-        *(with_interval(row, name, "z.2f") for name in NUMBERS),
+        with_interval(row, NUMBERS[0], "z.2f"),
+        NOT_AVAILABLE if pd.isna(row[P_MRI_ONLY]) else f"{row[P_MRI_ONLY]:.2g}",
+        *(with_interval(row, name, "z.2f") for name in NUMBERS[1:]),
         row["note"] or "-",
     )
     return [Cell(text) for text in texts]
@@ -95,7 +97,8 @@ def _caption(study: Study, result: Result, rows: pd.DataFrame) -> str:
     sentences = [
         *counted(study, result, rows),
         f"Score: the same SUVR of synthetic PET, held-out people alone{models}. AUC: [{level:g}% "
-        "interval, Newcombe's method 5]",
+        f"interval, Newcombe's method 5]; p: that it is the AUC of {LABELS[MRI_ONLY]}, of the same "
+        "people (their ranks exchanged, Holm's correction over the methods of a cohort and tracer)",
         f"Sensitivity and specificity at the tracer's cut, [{level:g}% interval, Wilson]. Own cut: "
         "Youden's, chosen on the held-out scores of the training cohort's people: for these, of "
         "those in other folds than the person's, so that there is none where one fold alone was "

@@ -15,10 +15,10 @@ def test_what_is_so_by_construction_stands_without_an_interval(tmp_path) -> None
     rows = [*rows_of("unet", shrunk(0.5)), *rows_of("template", shrunk(0))]
     (lines,) = downstream_table(scores_of(tmp_path, *rows), DOWNSTREAM).groups
     real, unet, template, mri = ([cell.text for cell in line] for line in lines)
-    assert real[2:8] == ["Real PET (ceiling)", "4", "4", "1.00", "1.00", "1.00"]
-    assert template[2:8] == ["Mean template", "4", "4", "0.50", "1.00", "0.00"]
-    assert all("[" in cell for cell in unet[5:10])
-    assert mri[2].startswith("MRI and age alone") and mri[5:10] == ["n/a"] * 5
+    assert real[2:9] == ["Real PET (ceiling)", "4", "4", "1.00", "n/a", "1.00", "1.00"]
+    assert template[2:9] == ["Mean template", "4", "4", "0.50", "n/a", "1.00", "0.00"]
+    assert all("[" in cell for cell in (unet[5], *unet[7:11]))
+    assert mri[2].startswith("MRI and age alone") and mri[5:11] == ["n/a"] * 6
 
 
 def test_what_one_class_lacks_is_not_available(tmp_path) -> None:
