@@ -12,6 +12,8 @@
                               release's step in MONAI parts
 ``benchmarks.dependence``     what a trained model's images depend on: the tracer, each MRI, its
                               noise
+``benchmarks.dressed``        what samples tell beyond an image that is given its method's
+                              usual error
 ``benchmarks.evidence``       what metrics, tables, figures and page of many people and
                               methods cost, from synthetic PET
 ``benchmarks.gpu``            agreement, cost and profile of the methods on a GPU at the paper's

@@ -32,10 +32,11 @@ def ratio_of_sums(ratios: np.ndarray, psnr: np.ndarray) -> float:
 
 
 def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
-    """What each subject adds to the ratio of sums over subjects: its jackknife pseudo-values.
+    """What each subject adds to the ratio of sums over subjects, by the jackknife.
 
-    Their mean is the pooled ratio, less its bias of few subjects, and their interval that of the
-    jackknife (Miller, Biometrika 61, 1974): they go where means over subjects are taken.
+    Its pseudo-values (Miller, Biometrika 61, 1974), moved so that their mean is the ratio itself,
+    which is above 0; their interval is the jackknife's. They go where means over subjects are
+    taken.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
 
     Returns
     -------
-    By ``keys``; the ratio itself where there is one subject.
+    By ``keys``; the ratio itself for a single subject.
 
     Raises
     ------
@@ -70,4 +71,5 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     others = total - of
     without = np.sqrt(others["spread"] / others["error"].where(n > 1))
     whole = np.sqrt(total["spread"] / total["error"])
-    return (n * whole - (n - 1) * without).where(n > 1, whole).rename(RATIO)
+    usual = without.groupby(level=list(keys[:-1]), observed=True).transform("mean")
+    return (whole - (n - 1) * (without - usual)).where(n > 1, whole).rename(RATIO)

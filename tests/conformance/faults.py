@@ -308,7 +308,7 @@ class KeepsTheLastPet(Sound):
 
     @torch.no_grad()
     def synthesize(self, given, *, sampling, random):
-        return super().synthesize(given, sampling=sampling, random=random) + self.last
+        return super().synthesize(given, sampling=sampling, random=random) + 0.1 * self.last
 
 
 class OtherName(Sound):

@@ -62,7 +62,8 @@ def test_it_is_the_ratio_of_sums_with_the_jackknifes_interval():
 
     whole = statistic(np.arange(9))
     left_out = np.array([statistic(np.delete(np.arange(9), i)) for i in range(9)])
-    assert values.to_numpy() == pytest.approx(9 * whole - 8 * left_out)
+    assert values.mean() == pytest.approx(whole)
+    assert values.to_numpy() == pytest.approx(whole - 8 * (left_out - left_out.mean()))
     assert stats.sem(values) ** 2 == pytest.approx(
         8 / 9 * np.square(left_out - left_out.mean()).sum()
     )

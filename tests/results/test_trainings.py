@@ -88,7 +88,7 @@ def test_where_methods_are_the_same_and_their_models_are_not(folds, home):
         assert (found.p <= 0.05) == (not low < 0 < high)
         if k < FEWER:
             misses_people += stats.wilcoxon(np.nanmean(differences, axis=1)).pvalue <= 0.05
-    assert misses_people / FEWER > 0.2
+    assert misses_people / FEWER > 0.15
     assert misses / REPEATS == pytest.approx(0.05, abs=0.015) or (
         not home and folds == 2 and misses / REPEATS < 0.13
     )
