@@ -117,10 +117,9 @@ def require_indices(count: int, what: str, **given: Any) -> None:
         Naming the parameter, its value and of how many of ``what`` they are.
     """
     for name, value in given.items():
-        entries = value if isinstance(value, Sequence) else ()
-        whole = [k for k in entries if isinstance(k, Integral) and not isinstance(k, bool)]
-        known = {*whole} & {*range(count)}
-        if entries is not value or len(known) != len(value):
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        whole = listed and all(isinstance(k, Integral) and not isinstance(k, bool) for k in value)
+        if not whole or not {*value} <= {*range(count)} or len({*value}) < len(value):
             raise ValueError(f"{name} at {what} {value!r} of {count} {what}")
 
 

@@ -111,6 +111,11 @@ class Decision:
     detectable: float
     verdict: Verdict
 
+    @property
+    def opposed(self) -> bool:
+        """Whether the mean over trainings goes against most people: some carry it there."""
+        return self.over is not None and self.over.difference * self.comparison.difference < 0
+
 
 def decide(study: Study, result: Result) -> list[Decision]:
     """Decide every comparison that a result declares, by each of its metrics.
@@ -120,27 +125,36 @@ def decide(study: Study, result: Result) -> list[Decision]:
     ReladError
         Where methods were tested on different subjects, or a difference is not finite.
     """
-    found = []
-    for methods in study.comparisons(result):
-        whole = compared(study, result, methods)
-        parts = [
-            compared(study, result, methods, scores)
-            for _, scores in _tested_by_every_seed(study.scores, methods).groupby("seed")
-        ] or [whole]
-        for cohort, of in whole.groupby("cohort", observed=True):
-            where = {"cohort": str(cohort), "seeds": _seeds(study.scores, str(cohort), methods)}
-            trained = by_training(study, result, methods, str(cohort))
-            for metric in result.metrics:
-                table = _by_method(of, metric, methods)
-                if methods[0] not in table or len(table.columns) < 2:
-                    continue
-                seeds = pd.DataFrame(
-                    [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
-                )
-                where |= {"data": of["data"].iloc[0], "metric": metric}
-                each = [_by_method(part, metric, methods) for part in trained]
-                found += _family(study.settings.evaluation, where, table, seeds, each)
-    return found
+    every = (against_first(study, result, of) for of in study.comparisons(result))
+    return [decision for of in every for decision in of]
+
+
+def against_first(study: Study, result: Result, methods: list[str]) -> Iterator[Decision]:
+    """Decide the first of some methods against each other one, by each of a result's metrics.
+
+    Raises
+    ------
+    ReladError
+        As :func:`decide`.
+    """
+    whole = compared(study, result, methods)
+    parts = [
+        compared(study, result, methods, scores)
+        for _, scores in _tested_by_every_seed(study.scores, methods).groupby("seed")
+    ] or [whole]
+    for cohort, of in whole.groupby("cohort", observed=True):
+        where = {"cohort": str(cohort), "seeds": _seeds(study.scores, str(cohort), methods)}
+        trained = _by_training(study, result, methods, str(cohort))
+        for metric in result.metrics:
+            table = _by_method(of, metric, methods)
+            if methods[0] not in table or len(table.columns) < 2:
+                continue
+            seeds = pd.DataFrame(
+                [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
+            )
+            where |= {"data": of["data"].iloc[0], "metric": metric}
+            each = [_by_method(part, metric, methods) for part in trained]
+            yield from _family(study.settings.evaluation, where, table, seeds, each)
 
 
 def _seeds(scores: pd.DataFrame, cohort: str, methods: list[str]) -> int:
@@ -173,7 +187,7 @@ def compared(
     return mean_over_tracers(study.values(result, methods, scores))
 
 
-def by_training(
+def _by_training(
     study: Study, result: Result, methods: list[str], cohort: str
 ) -> list[pd.DataFrame]:
     """What :func:`compared` gives of one cohort by each training alone.
@@ -187,7 +201,7 @@ def by_training(
     return [compared(study, result, methods, of) for _, of in scores.groupby(run)]
 
 
-def over(each: Iterable[pd.DataFrame], method: str, reference: str) -> OverTrainings | None:
+def _over(each: Iterable[pd.DataFrame], method: str, reference: str) -> OverTrainings | None:
     """Take a method minus its reference over trainings, each subjects (rows) by methods."""
     differences = [t[method] - t[reference] for t in each if {method, reference} <= {*t}]
     return over_trainings(pd.concat(differences, axis=1).to_numpy()) if differences else None
@@ -228,7 +242,7 @@ def _family(
         paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
     ]
     p_holm = holm([test.p for test in tests])
-    trained = [over(each, method, reference) for method in others]
+    trained = [_over(each, method, reference) for method in others]
     p_trainings = holm([of.p if of else 1.0 for of in trained])
     p_alike = np.full(len(others), math.nan)
     if margin > 0:
@@ -293,7 +307,11 @@ def _verdict(decision: Decision, level: float) -> Verdict:
         return Verdict.TRAININGS if decision.seed_spread > decision.margin else Verdict.ALIKE
     if decision.p_holm > level:
         return Verdict.OPEN
-    if decision.p_trainings > level or abs(test.difference) < decision.seed_spread:
+    if (
+        decision.opposed
+        or decision.p_trainings > level
+        or abs(test.difference) < decision.seed_spread
+    ):
         return Verdict.TRAININGS
     higher_is_better = METRICS[decision.metric].better is Better.HIGHER
     return Verdict.BETTER if (test.effect > 0) == higher_is_better else Verdict.WORSE
@@ -362,6 +380,8 @@ def sentence(decision: Decision, study: Study) -> str:
                 f"seeds by more ({spread})."
             )
         differ = f"{method} differs from {reference} in {metric.label} ({shown}), but "
+        if decision.opposed:
+            return f"{differ}on average the other way ({trained})."
         if decision.p_trainings > level:
             return f"{differ}not by more than trainings do ({trained})."
         return f"{differ}by less than seeds do ({spread})."

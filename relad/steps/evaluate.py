@@ -40,6 +40,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,15 @@ def evaluate(
         )
 
 
+@contextmanager
+def _about(subject: str, tracer: str, file: Path) -> Iterator[None]:
+    """Say of whose images a fault of the data is."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
+
+
 def compared(
     dataset: PackedDataset,
     index: int,
@@ -309,14 +319,10 @@ def compared(
         image = np.where(seen, image, np.zeros_like(image))
         drawn = None if samples is None else np.stack([sample[brain] for sample in samples])
         if drawn is not None:
-            try:
+            with _about(subject, tracer, file):
                 require_samples(image[brain], drawn, data_range=width(window))
-            except DataError as error:
-                hint = "run `relad synthesize` again"
-                told = f"subject {subject}, {tracer}: {error.what}"
-                raise DataError(told, file=file, hint=hint) from None
         for region in there:
-            try:
+            with _about(subject, tracer, file):
                 mask = mask_of(region, brain, dataset.affine, own)
                 values = compare(
                     image,
@@ -331,8 +337,6 @@ def compared(
                 undefined = [metric for metric, value in values.items() if math.isnan(value)]
                 if undefined:
                     raise DataError(f"{', '.join(undefined)} of the {region} is not a number")
-            except DataError as error:
-                raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
             for metric, value in values.items():
                 yield {
                     "cohort": dataset.cohort,

@@ -318,6 +318,21 @@ def test_what_trainings_do_not_agree_on_is_not_alike(tmp_path):
     assert found.verdict is Verdict.OPEN and found.p_alike > 0.2
 
 
+def test_what_some_people_carry_the_other_way_is_not_decided(tmp_path):
+    """Nine of ten gain 0.3 dB and one loses 8, in every fold: most gain, and the mean falls."""
+    rows = [
+        score(method=m, subject=f"S{i}", fold=i % 4, value=20 + i + gain + 0.01 * (i % 3))
+        for i in range(80)
+        for m, gain in (("rela", 0.0), ("unet", -8.0 if i // 4 % 10 == 0 else 0.3 + 0.001 * i))
+    ]
+    study = scores_of(tmp_path, *rows)
+    found = by_method(study)["unet"]
+    assert found.comparison.difference > 0.3 > 0 > found.over.difference
+    assert found.p_holm < 0.01 and found.p_trainings < 0.01
+    assert found.verdict is Verdict.TRAININGS
+    assert "but on average the other way (over 4 trainings -0.49" in sentence(found, study)
+
+
 def test_one_training_tells_of_its_networks_alone(planted):
     study = planted(folds=1, unet=(1.0, 0.2))
     found = by_method(study)["unet"]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
-from relad.results.decisions import by_training, found_at_most, over, require_finite
+from relad.results.decisions import against_first, found_at_most
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
-from relad.results.statistics import FEW_SUBJECTS, holm, mean_interval, paired_comparison
+from relad.results.statistics import FEW_SUBJECTS, mean_interval
 from relad.results.study import Study
 from relad.results.tables.ceiling import (
     HEADER,
@@ -221,40 +222,33 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
     cohort. Empty where no method of that family was tested.
     """
     level = 1 - study.settings.evaluation.interval
+    psnr = replace(result, metrics=("psnr",))
     for methods in study.comparisons(result):
-        values = mean_over_tracers(study.values(result, methods))
-        for cohort, of in values.groupby("cohort", observed=True):
-            psnr = of.pivot(index="subject", columns="method", values="psnr")
-            floor = floor_of(study, list(psnr))
-            others = [m for m in psnr if m != floor]
-            if floor is None or not others:
-                continue
-            require_finite(psnr, "psnr", str(cohort))
-            base = psnr[floor]
-            tests = {m: paired_comparison(psnr[m], base) for m in others}
-            adjusted = dict(zip(others, holm([t.p for t in tests.values()]), strict=True))
-            each = by_training(study, result, methods, str(cohort))
-            each = [t.pivot(index="subject", columns="method", values="psnr") for t in each]
-            trained = [over(each, m, floor) for m in others]
-            again = holm([t.p if t else 0.0 for t in trained])
-            disagree = {m for m, of in zip(others, again, strict=True) if of > level}
-            counted = max(t.trainings if t else 1 for t in trained)
+        values = mean_over_tracers(study.values(psnr, methods))
+        floor = floor_of(study, list(values["method"].unique()))
+        if floor is None:
+            continue
+        others = [method for method in methods if method != floor]
+        found = list(against_first(study, psnr, [floor, *others]))
+        for cohort in dict.fromkeys(d.cohort for d in found):
+            of = {d.method: d for d in found if d.cohort == cohort}
+            base = values.loc[(values["cohort"] == cohort) & (values["method"] == floor), "psnr"]
+            counted = max(d.over.trainings if d.over else 1 for d in of.values())
             yield (
                 f"{cohort}: mean PSNR over tracers, Hodges-Lehmann difference relative to "
                 f"{study.label(floor)} ({base.mean():.2f} dB), n = {len(base)} subjects and "
                 f"{counted} training{'s' if counted > 1 else ''} of each, "
                 f"Wilcoxon's test with Holm's correction, level {level:.2g}"
             )
-            longest = max(len(study.label(m)) for m in others)
-            for method in sorted(others, key=lambda m: -tests[m].difference):
-                gain, p = tests[method].difference, adjusted[method]
-                if p > level:
+            longest = max(len(study.label(method)) for method in of)
+            for method, d in sorted(of.items(), key=lambda each: -each[1].comparison.difference):
+                verdict = "above the floor" if d.comparison.effect > 0 else "BELOW the floor"
+                if d.p_holm > level:
                     verdict = "not told from the floor"
-                elif method in disagree:
+                elif d.p_trainings > level:
                     verdict = "not told from the floor by its trainings"
-                else:
-                    verdict = "above the floor" if tests[method].effect > 0 else "BELOW the floor"
-                yield f"  {study.label(method):<{longest}}  {gain:+.2f} dB  {verdict} (p = {p:.2g})"
-            smallest_p = min(t.smallest_p for t in tests.values())
-            if len(others) * smallest_p > level:
-                yield f"  With n = {len(base)} {found_at_most(smallest_p, len(others))}"
+                gain = f"{d.comparison.difference:+.2f} dB"
+                yield f"  {study.label(method):<{longest}}  {gain}  {verdict} (p = {d.p_holm:.2g})"
+            smallest_p = min(d.comparison.smallest_p for d in of.values())
+            if len(of) * smallest_p > level:
+                yield f"  With n = {len(base)} {found_at_most(smallest_p, len(of))}"

@@ -167,7 +167,7 @@ def _trained(decisions: list[Decision]) -> str:
     counts = sorted({d.over.trainings if d.over else 1 for d in decisions})
     if counts == [1]:
         return "each method was trained once, which tells of these networks, not of the methods"
-    told = f"the folds' models ({' or '.join(map(str, counts))}) are a sample too"
+    told = f"those of folds, or of one fold's seeds ({' or '.join(map(str, counts))}), are a sample"
     return f"{told}, and a difference that they do not agree on is none of the methods"
 
 
