@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +24,15 @@ from scipy import ndimage, stats
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.people import Pair, pairs_of
-from relad.compute.devices import choose_device
-from relad.compute.randomness import generator_for
-from relad.data.batches import Volumes, in_batches, input_channels
+from benchmarks.people import Model, pairs_of
 from relad.data.dataset import PackedDataset
-from relad.data.window import to_suvr
 from relad.errors import ReladError
-from relad.methods.synthesis import draw, load_model
 from relad.status import note_of
 from relad.study.sampling import Sampling
 
 #: Of the Gaussian that smooths the squared errors of a few people, in voxels.
 SIGMA = 2.0
 LEVEL = 0.9
-#: Subject, tracer, image, truth and mask.
-Compared = tuple[str, int, np.ndarray, np.ndarray, np.ndarray]
 HEADERS = ("MAE", "CRPS, dressed", f"inside {LEVEL:.0%}")
 
 
@@ -64,39 +56,30 @@ def scores(
     model: Path, packed: PackedDataset, elsewhere: PackedDataset | None
 ) -> list[dict[str, object]]:
     """Values of each test scan: method, subject, and those of :data:`HEADERS`."""
-    device = choose_device("auto")
-    method, scaling, info = load_model(model, device)
-
-    def images(data: PackedDataset, pairs: list[Pair]) -> Iterator[Compared]:
-        volumes = Volumes(data, input_channels(data, info["entry"]["inputs"]), device)
-        for batch in in_batches(pairs, info["counts"]["batch_size"]):
-            given = volumes.given(list(batch), scaling)
-            windows = [data.windows[data.tracers[k]] for _, k in batch]
-            random = [generator_for("dressed", i, k, device=device) for i, k in batch]
-            drawn = draw(method, scaling, given, Sampling("regression", 1), windows, random)
-            for (i, k), window, image in zip(batch, windows, drawn, strict=True):
-                truth = to_suvr(np.asarray(data.pet[i, k], dtype=np.float64), window)
-                yield data.subjects[i]["subject"], k, image, truth, data.pair_mask(i, k)
-
+    trained, once = Model(model), Sampling("regression", 1)
     errors: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for _, k, image, truth, mask in images(packed, pairs_of(packed, info, "validation")):
-        errors.setdefault(k, []).append((np.where(mask, image - truth, 0.0), mask))
+    known = pairs_of(packed, trained.info, "validation")
+    for scan in trained.drawn(packed, known, once, "dressed"):
+        error = np.zeros(scan.mask.shape)
+        error[scan.mask] = scan.samples[0] - scan.truth
+        errors.setdefault(scan.pair[1], []).append((error, scan.mask))
     deviations = {k: deviation_of(of) for k, of in errors.items()}
     half = stats.norm.ppf((1 + LEVEL) / 2)
-    tested = packed, pairs_of(packed, info, "test")
+    data, pairs = packed, pairs_of(packed, trained.info, "test")
     if elsewhere is not None:
         if elsewhere.tracers != packed.tracers or elsewhere.shape != packed.shape:
             raise ReladError("is of other tracers or another grid", file=elsewhere.path)
-        tested = elsewhere, [pair for pair in elsewhere.pairs() if pair[1] in deviations]
+        data, pairs = elsewhere, [pair for pair in elsewhere.pairs() if pair[1] in deviations]
     found = []
-    for subject, k, image, truth, mask in images(*tested):
-        mean, true, deviation = image[mask], truth[mask], deviations[k][mask]
+    for scan in trained.drawn(data, pairs, once, "dressed"):
+        (i, k), image, truth = scan.pair, scan.samples[0], scan.truth
+        deviation = deviations[k][scan.mask]
         values = (
-            np.abs(mean - true).mean(),
-            crps_of_normal(mean, deviation, true).mean(),
-            (np.abs(mean - true) <= half * deviation).mean(),
+            np.abs(image - truth).mean(),
+            crps_of_normal(image, deviation, truth).mean(),
+            (np.abs(image - truth) <= half * deviation).mean(),
         )
-        name = {"method": info["method"], "subject": subject}
+        name = {"method": trained.info["method"], "subject": data.subjects[i]["subject"]}
         found.append({**name, **dict(zip(HEADERS, values, strict=True))})
     return found
 

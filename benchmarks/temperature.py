@@ -20,16 +20,12 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import report
-from benchmarks.people import pairs_of
+from benchmarks.people import Model, pairs_of
 from relad.cli import above_zero
-from relad.compute.devices import choose_device
-from relad.compute.randomness import generator_for
-from relad.data.batches import Volumes, in_batches, input_channels
 from relad.data.dataset import PackedDataset
-from relad.data.window import to_suvr, width
+from relad.data.window import width
 from relad.errors import ReladError
 from relad.imaging.psnr import psnr_of
-from relad.methods.synthesis import draw, load_model
 from relad.results.metrics.ensemble import crps, spread_skill
 from relad.results.pooled import ratio_of_sums
 from relad.status import note_of
@@ -52,34 +48,14 @@ def measured(
     model: Path, packed: Path, samplings: Sequence[Sampling]
 ) -> tuple[str, list[dict[str, str]]]:
     """What was measured on, and one row per sampling after that of one evaluation from noise."""
-    device = choose_device("auto")
-    method, scaling, info = load_model(model, device)
-    data = PackedDataset(packed)
-    pairs = pairs_of(data, info, "validation")
-    volumes = Volumes(data, input_channels(data, info["entry"]["inputs"]), device)
+    trained, data = Model(model), PackedDataset(packed)
+    pairs = pairs_of(data, trained.info, "validation")
 
     def row(sampling: Sampling) -> dict[str, str]:
-        found = []
-        for part in in_batches(pairs, info["counts"]["batch_size"]):
-            given = volumes.given(list(part), scaling)
-            windows = [data.windows[data.tracers[k]] for _, k in part]
-            keys = [(data.subjects[i]["subject"], data.tracers[k]) for i, k in part]
-            drawn = [
-                draw(
-                    method,
-                    scaling,
-                    given,
-                    sampling,
-                    windows,
-                    [generator_for("temperature", *key, s, device=device) for key in keys],
-                )
-                for s in range(sampling.samples)
-            ]
-            for j, ((i, k), window) in enumerate(zip(part, windows, strict=True)):
-                mask = data.pair_mask(i, k)
-                truth = to_suvr(np.asarray(data.pet[i, k])[mask], window)
-                values = np.stack([sample[j][mask] for sample in drawn])
-                found.append(scores(values, truth, width(window)))
+        found = [
+            scores(scan.samples, scan.truth, width(scan.window))
+            for scan in trained.drawn(data, pairs, sampling, "temperature")
+        ]
         means = np.mean(found, axis=0)
         _, of_mean, _, ratios = np.transpose(found)
         means[-1] = ratio_of_sums(ratios, of_mean)
