@@ -154,10 +154,12 @@ class Study:
 
     def lacking(self, result: Result) -> str:
         """What to give where methods have metrics, but not the one they are compared with."""
+        if result.group is None or result.of_samples:
+            return ""  # where each method stands for itself
         there = set(self.scores.loc[self.scores["cohort"].isin(self.cohorts(result)), "method"])
         for base, *others in self.comparisons(result):
             waiting = [method for method in others if method in there]
-            if waiting and base not in there and result.group is not None:
+            if waiting and base not in there:
                 return f"give METRICS.csv of {base}, with which {', '.join(waiting)} are compared"
         return ""
 

@@ -63,6 +63,8 @@ class Result:
         ``ceiling`` also of rows of ``relad ceiling``, of cohorts that have them.
     of_all
         Whether the workflow's target `all` makes it.
+    of_samples
+        Whether there is none of it where no method gives the mean of several samples.
     """
 
     kind: str
@@ -77,6 +79,7 @@ class Result:
     single_samples: bool = False
     needs: tuple[str, ...] = ("metrics",)
     of_all: bool = True
+    of_samples: bool = False
 
     @property
     def module(self) -> str:
@@ -115,7 +118,8 @@ class Result:
             for need in self.needs
             if need != CEILING
         ]
-        return f"give {', '.join(given)} of {cohort}{methods}"
+        samples = ", sampling.samples of 2 or more" if self.of_samples else ""
+        return f"give {', '.join(given)} of {cohort}{methods}{samples}"
 
 
 _ACCURACY = "relad.results.tables.accuracy:accuracy_table"
@@ -259,7 +263,7 @@ RESULTS = (
         _ACCURACY,
         "Calibration of the samples' spread",
         metrics=("crps", *_CALIBRATION),
-        of_all=False,
+        of_samples=True,
     ),
     Result(
         TABLE,
@@ -268,7 +272,7 @@ RESULTS = (
         "Calibration of the samples' spread" + _EXTERNAL,
         role="external",
         metrics=("crps", *_CALIBRATION),
-        of_all=False,
+        of_samples=True,
     ),
     Result(
         TABLE,
@@ -426,7 +430,7 @@ RESULTS = (
         "Calibration of the samples' spread",
         _COVERED,
         metrics=_CALIBRATION,
-        of_all=False,
+        of_samples=True,
     ),
     Result(
         FIGURE,
@@ -436,7 +440,7 @@ RESULTS = (
         _COVERED,
         role="external",
         metrics=_CALIBRATION,
-        of_all=False,
+        of_samples=True,
     ),
     Result(
         FIGURE,

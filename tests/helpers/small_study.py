@@ -165,6 +165,10 @@ class Plan:
         return sorted(m.removeprefix(f"{verb} ") for m in self.messages if m.startswith(f"{verb} "))
 
 
-def of_all(kind: str) -> list[str]:
-    """Names of the tables or figures that the target `all` makes, in alphabetical order."""
-    return sorted(result.name for result in RESULTS if result.kind == kind and result.of_all)
+def of_all(kind: str, samples: bool = True) -> list[str]:
+    """Names of the tables or figures that the target `all` makes, in alphabetical order.
+
+    ``samples``: also those that a study has only where a method gives the mean of several.
+    """
+    made = [result for result in RESULTS if result.kind == kind and result.of_all]
+    return sorted(result.name for result in made if samples or not result.of_samples)

@@ -101,8 +101,12 @@ def test_what_nothing_is_given_for_is_left_out_or_an_error_when_asked_for(tmp_pa
     error = capsys.readouterr().err
     assert f"nothing was given for the {kind} 'ablation' -- {entry(kind, 'ablation').hint}" in error
     assert error.count("\n") == 1
+    assert study.summarize(step, tmp_path / "out", "--only", "calibration") == 2
+    assert "METRICS.csv of the training cohort, sampling.samples of 2" in capsys.readouterr().err
     assert study.summarize(step, tmp_path / "out") == 0
-    assert f"{step}: nothing given for ablation; left out" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    for name in ("ablation", "calibration", "calibration_external"):
+        assert f"{step}: nothing given for {name}; left out" in said
 
 
 @pytest.mark.parametrize("kind", [TABLE, FIGURE])

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from matplotlib import pyplot as plt
 
-from relad.study.catalogue import FIGURE, RESULTS
+from relad.study.catalogue import FIGURE
 from tests.helpers.fake_study import FakeStudy
+from tests.helpers.small_study import of_all
 
 SUFFIXES = ("png", "pdf", "txt", "figure.json")
-NAMES = [result.name for result in RESULTS if result.kind == FIGURE and result.of_all]
+NAMES = of_all(FIGURE, samples=False)
 
 
 @pytest.fixture(scope="module")

@@ -124,6 +124,15 @@ def test_the_ceiling_of_simulated_pet_stands_in_the_tables_of_accuracy(empty_stu
     assert empty_study.plan("results/tables/fidelity.csv").rules["ceiling"] == 0
 
 
+def test_all_calibrates_samples_where_there_are_some(empty_study: Study, tmp_path: Path) -> None:
+    study = empty_study.copy(tmp_path)
+    edit(study.repository / "config" / "test" / "ablations.yaml", "samples: 3", "samples: 1")
+    names = {"calibration", "calibration_external"}
+    with_samples, without = empty_study.plan("all"), study.plan("all")
+    for verb in ("Table", "Figure"):
+        assert {*with_samples.of(verb)} - {*without.of(verb)} == names
+
+
 def test_one_table_plans_only_what_it_shows(empty_study: Study) -> None:
     plan = empty_study.plan("results/tables/ablation.csv")
     assert plan.of("Training") == ABLATION_ONLY

@@ -29,7 +29,7 @@ from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, Submission, summary
 from relad.study.planned import VARIABLE, Code, Planned, workflow_code
 from relad.study.running import PLANS, in_one_line
-from relad.study.sampling import Sampling, samplings
+from relad.study.sampling import Sampling, of_method, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
 from relad.study.subjects import collections_of, has_ceiling, load_source, source_module
@@ -568,6 +568,12 @@ def methods_of(result):
     return list(dict.fromkeys(m for of in result.comparisons(COMPARED.methods) for m in of))
 
 
+def of_samples(method):
+    """Whether a method's image is the mean of several samples."""
+    sampling = of_method(STUDY, STUDY["methods"][method])
+    return sampling is not None and sampling.samples > 1
+
+
 def shown(kind):
     """Tables or figures by name; a study without external cohort or ablations lacks theirs."""
     found = catalogue.of_study(kind, COMPARED.methods)
@@ -576,7 +582,12 @@ def shown(kind):
 
 # By the step that makes them. Asked for alone, one runs nothing but what it shows.
 RESULTS = {"tables": shown(catalogue.TABLE), "figures": shown(catalogue.FIGURE)}
-OF_ALL = [result for of in RESULTS.values() for result in of.values() if result.of_all]
+OF_ALL = [
+    result
+    for of in RESULTS.values()
+    for result in of.values()
+    if result.of_all and (not result.of_samples or any(map(of_samples, methods_of(result))))
+]
 
 
 def runs(cohorts, methods):

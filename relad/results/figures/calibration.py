@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from relad.errors import ReladError
 from relad.results.figures import style
 from relad.results.metrics import METRICS
 from relad.results.scores import mean_over_tracers
@@ -15,25 +14,13 @@ from relad.study.catalogue import Result
 
 
 def draw(study: Study, result: Result) -> Figure | None:
-    """Draw coverage against its level and the ratio of spread and error; None without scores.
-
-    Raises
-    ------
-    ReladError
-        Where no method has several samples.
-    """
+    """Draw coverage against its level and the ratio of spread and error; None without samples."""
     levels = {m: METRICS[m].better.target for m in result.metrics if m.startswith("coverage")}
     ratio = next(m for m in result.metrics if m not in levels)
     methods = [m for of in study.comparisons(result) for m in of]
-    values = study.values(result, methods).dropna(subset=[ratio, *levels])
+    values = study.values(result, methods)
     if values.empty:
-        given = study.scores["cohort"].isin(study.cohorts(result))
-        if not (given & study.scores["method"].isin(methods)).any():
-            return None
-        raise ReladError(
-            f"no method has 2 or more samples, whose spread the figure {result.name} is of",
-            hint="set sampling.samples to 2 or more, and run synthesis and evaluation again",
-        )
+        return None
     rows = summarized(mean_over_tracers(values), ["cohort", "method"], study.settings.evaluation)
     colours = style.method_colours(study.settings)
     looks = {

@@ -45,6 +45,8 @@ def accuracy_table(study: Study, result: Result) -> Table | None:
         values = study.values(result, methods)
         if result.group == "ablation" and set(values["method"]) <= {methods[0]}:
             continue  # a full method alone
+        if result.of_samples and values["spread_skill"].isna().all():
+            continue
         by = ["cohort", "tracer", "method", "sampler"]
         rows = summarized(values, by, study.settings.evaluation)
         own = summarized(ceiling_values(study, result, values), by, study.settings.evaluation)
