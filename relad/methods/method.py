@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from relad.compute import parallel
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
-from relad.methods.parameters import require_kinds, require_within
+from relad.methods.parameters import require_kinds, require_known, require_within
 from relad.shapes import Scalar, Volume
 from relad.study.fingerprints import PACKAGES
 from relad.study.sampling import Sampling
@@ -170,6 +170,7 @@ def build(name: str, entry: TrainedMethod, *, inputs: int, tracers: int) -> Meth
     ours = cls.__module__.partition(".")[0] in PACKAGES
     try:
         if ours:
+            require_known(cls, entry.params)
             require_kinds(cls, entry.params)
         method = cls(inputs=inputs, tracers=tracers, **entry.params)
         for key, optimizer in method.optimizers.items() if ours else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,22 @@ def defaults(cls: type) -> dict[str, Any]:
             for parameter in inspect.signature(base.__init__).parameters.values():
                 found.setdefault(parameter.name, parameter.default)
     return {name: value for name, value in found.items() if value is not inspect.Parameter.empty}
+
+
+def require_known(cls: type, given: Iterable[str]) -> None:
+    """Refuse the name of a parameter that no constructor of a class takes.
+
+    Raises
+    ------
+    ValueError
+        Naming it, those nearest to it, or else all.
+    """
+    known = defaults(cls)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known) or sorted(known)
+            told = ", ".join(near) or "none"
+            raise ValueError(f"has no parameter {name!r} -- known: {told}")
 
 
 def require_kinds(cls: type, given: Mapping[str, Any]) -> None:

@@ -264,7 +264,7 @@ def class_of_a_later_version(good: Path, bad: Path) -> None:
     write(bad, record(members(good), entry={"class": "baselines.flow_matching_2030:Flow"}))
 
 
-@case("unexpected keyword argument 'telepathy'")
+@case("has no parameter 'telepathy'")
 def parameter_of_a_later_version(good: Path, bad: Path) -> None:
     write(bad, record(members(good), entry={"params": {"telepathy": True}}))
 

@@ -114,8 +114,10 @@ def test_learning_rate_warms_up_and_decays(trained):
 
 def test_unknown_parameter_and_class_are_named():
     entry = METHODS["unet"]
-    with pytest.raises(ReladError, match=r"'unet'.*learning_rate"):
-        build("unet", replace(entry, params={"learning_rate": 1}), inputs=2, tracers=TRACERS)
+    for wrong, near in (("net_work", "network"), ("q", "lr, network")):
+        told = f"'unet': has no parameter '{wrong}' -- known: {near}$"
+        with pytest.raises(ReladError, match=told):
+            build("unet", replace(entry, params={wrong: 1}), inputs=2, tracers=TRACERS)
     with pytest.raises(ReladError, match=r"'unet'.*NoSuch"):
         build("unet", replace(entry, class_="baselines.unet:NoSuch"), inputs=2, tracers=TRACERS)
 
