@@ -62,11 +62,11 @@ def draw(study: Study, result: Result) -> Figure | None:
         ax.xaxis.set_major_locator(style.few_ticks())
         ax.set_xlabel(style.difference_label(metric))
     counts = found.groupby("cohort", observed=True)["subject"].nunique()
-    axes[0].set_title(
-        f"Difference to {', '.join(bases)} in each subject; mean and "
-        f"{100 * evaluation.interval:g}% interval\n"
-        + "; ".join(f"{cohort}, n = {n}" for cohort, n in counts.items()),
-        loc="left",
+    interval = f"{100 * evaluation.interval:g}% interval"
+    style.title(
+        axes[0],
+        f"Difference to {', '.join(bases)} in each subject; mean and {interval}",
+        "; ".join(f"{cohort}, n = {n}" for cohort, n in counts.items()),
     )
     entries = {
         study.tracer_label(t): {"color": colours[t], "marker": markers[t], **style.MEAN}

@@ -65,9 +65,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         + ("" if d.comparison.interval else f" ({level} of so few)")
         for d in decisions
     )
-    axes[0].set_title(
-        f"Difference to {', '.join(map(study.label, references))}; {'; '.join(n)}", loc="left"
-    )
+    style.title(axes[0], f"Difference to {', '.join(map(study.label, references))}", "; ".join(n))
     shown = [v for v in Verdict if any(d.verdict is v for d in decisions)]
     legend = {v.value: {"linestyle": "", **style.DECISION, **_LOOKS[v]} for v in shown}
     if any(d.margin > 0 for d in decisions):

@@ -88,6 +88,8 @@ SIDE_BAR = {"aspect": 30, "pad": 0.01, "fraction": 0.02}
 LEGEND_LINE, LEGEND_MARK = 144, 7
 #: Characters of a line of a name: in a legend, beside a category, and inches of one in a header.
 LEGEND_NAME, CATEGORY_NAME, HEADER_INCH = 40, 30, 0.055
+#: Characters of a line above a row of panels.
+TITLE_LINE = 70
 #: Characters of a line of a name below a column of cells, and beside a row of panels.
 HEADER_NAME, SIDE_NAME = 34, 18
 #: Height of a header's line in inches, its lines at most where it is turned, and their characters.
@@ -231,6 +233,11 @@ def headers(names: Sequence[str], width: float) -> Headers:
     turned = [wrapped(n, max(TURNED_NAME, -(-len(n) // TURNED_LINES) + 4)) for n in names]
     longest = max(len(line) for text in turned for line in text.split("\n"))
     return Headers(turned, HEADER | TURNED_HEADER, HEADER_INCH * longest)
+
+
+def title(ax: Axes, *lines: str) -> None:
+    """Head a row of panels above its first; a longer line would push them apart."""
+    ax.set_title("\n".join(wrapped(line, TITLE_LINE) for line in lines), loc="left")
 
 
 def metric_label(metric: str, apart: str = ", ") -> str:

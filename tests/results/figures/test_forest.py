@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from relad.results.decisions import decide
 from relad.results.figures import forest, style
@@ -50,8 +51,18 @@ def test_the_margin_is_a_band_where_the_study_has_one(study):
 def test_so_few_people_have_no_interval_and_that_is_said(study):
     figure = forest.draw(study, FOREST)
     title = figure.axes[0].get_title(loc="left")
-    assert title == ("Difference to RelA-Diffusion; study, n = 4 (no 95% interval of so few)")
+    assert title == "Difference to RelA-Diffusion\nstudy, n = 4 (no 95% interval of so few)"
     assert all(len(x) == 1 for of in drawn(figure.axes[0]).values() for x in of)
+
+
+@pytest.mark.parametrize("base", ["RelA-Diffusion", "RelA-Diffusion, " + "of a long name " * 6])
+def test_a_long_title_pushes_no_panels_apart(study, monkeypatch, base):
+    monkeypatch.setattr(study, "label", lambda method: base if method == "rela" else method)
+    with style.applied():
+        figure = forest.draw(study, FOREST)
+        figure.canvas.draw()
+    first, second, third = (ax.get_position() for ax in figure.axes[:3])
+    assert second.x0 - first.x1 == pytest.approx(third.x0 - second.x1, abs=0.02)
 
 
 def test_what_is_not_decided_is_open(study):
