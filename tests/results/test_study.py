@@ -17,7 +17,9 @@ from relad.study.settings import ResultSettings, typed
 from tests.helpers.fake_study import FakeStudy, amend, entry, score, scores_of
 
 STEPS = {TABLE: "tables", FIGURE: "figures"}
-COMPARED = [(r.kind, r.name) for r in RESULTS if r.of_all and r.group == "main"]
+COMPARED = [
+    (r.kind, r.name) for r in RESULTS if r.of_all and r.group == "main" and not r.of_samples
+]
 
 
 @pytest.fixture
