@@ -10,14 +10,20 @@ from numbers import Integral, Real
 from typing import Any
 
 
-def defaults(cls: type) -> dict[str, Any]:
-    """What a class's constructor, and those that it passes parameters on to, have by default."""
+def _taken(cls: type) -> dict[str, Any]:
+    """Parameters of a class's constructor, and of those that it passes them on to, by name."""
     found: dict[str, Any] = {}
     for base in inspect.getmro(cls):
         if "__init__" in vars(base):
             for parameter in inspect.signature(base.__init__).parameters.values():
                 found.setdefault(parameter.name, parameter.default)
-    return {name: value for name, value in found.items() if value is not inspect.Parameter.empty}
+    return found
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """What a class's constructor, and those that it passes parameters on to, have by default."""
+    empty = inspect.Parameter.empty
+    return {name: value for name, value in _taken(cls).items() if value is not empty}
 
 
 def require_known(cls: type, given: Iterable[str]) -> None:
@@ -28,9 +34,9 @@ def require_known(cls: type, given: Iterable[str]) -> None:
     ValueError
         Naming it, those nearest to it, or else all.
     """
-    known = defaults(cls)
+    taken, known = _taken(cls), defaults(cls)
     for name in given:
-        if name not in known:
+        if name not in taken:
             near = difflib.get_close_matches(name, known) or sorted(known)
             told = ", ".join(near) or "none"
             raise ValueError(f"has no parameter {name!r} -- known: {told}")

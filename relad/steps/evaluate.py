@@ -277,7 +277,8 @@ def _about(subject: str, tracer: str, file: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(f"subject {subject}, {tracer}: {error.what}", file=file) from None
+        told = f"subject {subject}, {tracer}: {error.what}"
+        raise DataError(told, file=file, hint=error.hint) from None
 
 
 def compared(

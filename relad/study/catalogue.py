@@ -118,7 +118,7 @@ class Result:
             for need in self.needs
             if need != CEILING
         ]
-        samples = ", sampling.samples of 2 or more" if self.of_samples else ""
+        samples = ", of a method whose sampling.samples is 2 or more" if self.of_samples else ""
         return f"give {', '.join(given)} of {cohort}{methods}{samples}"
 
 

@@ -18,7 +18,7 @@ from relad.methods.diffusion.schedule import NoiseSchedule
 from relad.methods.method import build, class_of
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
 from relad.methods.networks.unet3d import UNet3d
-from relad.methods.parameters import defaults
+from relad.methods.parameters import defaults, require_known
 from relad.study.sampling import Sampling
 from tests.methods.test_methods import METHODS, TRACERS, batch
 
@@ -47,6 +47,12 @@ def as_users_run_it() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_a_parameter_without_a_default_is_known() -> None:
+    require_known(PatchDiscriminator, ["mri_channels", "tracer"])
+    with pytest.raises(ValueError, match="has no parameter 'tracerz' -- known: tracer"):
+        require_known(PatchDiscriminator, ["tracerz"])
 
 
 def owner(cls: type, parameter: str) -> type:

@@ -77,8 +77,6 @@ SCANS = {
     "upside down": lambda: head(np.diag([-1.0, 1, -1, 1])),
     "back to front": lambda: head(np.diag([-1.0, -1, 1, 1])),
 }
-#: Given the template's brain mask, which takes a third of the time; the others the network's.
-OF_TEMPLATE = ("sphere", "noise", "back to front")
 POSED = pose(8, (5, -6, 9))
 
 
@@ -89,8 +87,6 @@ def preprocess(out: Path, settings: dict, *words: object) -> int:
 @pytest.mark.parametrize("name", SCANS)
 def test_what_is_no_head_is_caught(tmp_path, settings, capsys, name: str) -> None:
     save_nifti(tmp_path / "t1.nii.gz", SCANS[name](), AFFINE)
-    way = "template" if name in OF_TEMPLATE else "auto"
-    settings = {**settings, "registration": {**settings["registration"], "brain_extraction": way}}
     assert preprocess(tmp_path / "out", settings, "--t1", tmp_path / "t1.nii.gz") == 1
     status = read_json(tmp_path / "out" / "status.json")
     assert status["status"] == "excluded"

@@ -278,7 +278,9 @@ def test_an_image_that_is_not_the_mean_of_its_samples_is_refused(sampled, capsys
             folder / paths.sample_pet("941S0003", "tau", n),
         )
     assert sampled.evaluate("study", "rela") == 2
-    assert "941S0003, tau: the image is not the mean of its samples" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "941S0003, tau: the image is not the mean of its samples" in said
+    assert said.rstrip().endswith(" -- run `relad synthesize` again")
 
 
 def test_samples_are_scored_in_regions_of_peoples_own_too(sampled):

@@ -170,7 +170,8 @@ def test_deleted_model_comes_back_the_same(done: Study, tmp_path: Path) -> None:
     weights = study.results / "models/rela/fold-0_seed-0/model.safetensors"
     model = weights.read_bytes()
     weights.unlink()
-    targets = ["results/tables/main.csv", str(weights.relative_to(study.results.parent))]
+    targets = [f"results/tables/{name}.csv" for name in TABLES]
+    targets.append(str(weights.relative_to(study.results.parent)))
     run = study.snakemake(*targets, "--cores", "2")
     assert run.returncode == 0, run.stdout + run.stderr
     assert re.findall(r"^ *train +(\d+)$", run.stdout + run.stderr, re.MULTILINE) == ["1"]

@@ -19,6 +19,7 @@ from relad.errors import DataError
 _BLOCK = 1 << 16
 #: Share of the data range by which storing samples in 16 bits may move their mean.
 _STORED = 0.005
+_AGAIN = "run `relad synthesize` again"
 
 
 def require_samples(mean: np.ndarray, samples: np.ndarray, *, data_range: float) -> None:
@@ -43,11 +44,13 @@ def require_samples(mean: np.ndarray, samples: np.ndarray, *, data_range: float)
         other = first.setdefault(sample.tobytes(), number)
         if other != number:
             raise DataError(
-                f"samples {other} and {number} are the same image: does the method use its noise?"
+                f"samples {other} and {number} are the same image: does the method use its noise?",
+                hint=_AGAIN,
             )
     off = np.abs(samples.mean(axis=0, dtype=np.float64) - mean).max(initial=0.0)
     if off > _STORED * data_range:
-        raise DataError(f"the image is not the mean of its samples (off by up to {off:.3g})")
+        told = f"the image is not the mean of its samples (off by up to {off:.3g})"
+        raise DataError(told, hint=_AGAIN)
 
 
 def crps(samples: np.ndarray, truth: np.ndarray) -> float:
