@@ -2,13 +2,14 @@
 
     python -m benchmarks.gpu results/benchmarks/gpu --report docs/benchmarks
 
-Parts, in this order: `ceilings` of the card; `agreement` of CUDA with the CPU and of bfloat16 with
-float32; `train`, `sample` and `memory` of every method and of the release's step; `profile` of the
-slowest kernels; `loader`, its share of a step; `variants` of `rela` (precision, memory format,
-compilation); `count`, operations from shapes alone, which another machine may do beforehand
-(`--only count --device cpu`, then carry counts.json). After --budget seconds no further part
-starts; started again, the command does what is missing. OUT receives gpu.json, counts.json and
-gpu.md.
+Parts, in this order, of `rela` and the release's step and then of the other methods: `ceilings` of
+the card; `agreement` of CUDA with the CPU and of bfloat16 with float32; `train`, `sample` and
+`memory`; `profile` of the slowest kernels; `loader`, its share of a step; `variants` of `rela`
+(precision, memory format, compilation, CUDA graphs); `count`, operations from shapes alone, which
+another machine may do beforehand (`--only count --device cpu`, then carry counts.json). After
+--budget seconds no further part starts; started again, the command does what is missing. A part
+that fails is named in the report, and the exit status is 1; the others are measured all the same.
+OUT receives gpu.json, counts.json and gpu.md.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SMALL: Size = (24, 28, 24)
 TARGETS_OF_RELA = [("samples trained per second", "trains", 5.0), ("peak memory", "memory", 0.5)]
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     settings = config.load(args.settings or config.DEFAULT)
     set_threads(settings["training"]["threads"])
     device = choose_device(args.device)
@@ -53,33 +54,43 @@ def run(args: argparse.Namespace) -> None:
         {"machine": describe(device), "methods": methods},
         budget=args.budget,
         only=args.only,
+        keep_going=True,
     )
     counts = Parts(
         args.out / "counts.json", {"methods": methods}, budget=args.budget, only=args.only
     )
     parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
-    for name in names:
-        who = contestant(name, settings)
-        parts(f"agreement/{name}", lambda w=who: agreement(w, args.small, device))
-    measure(parts, names, sizes, settings, device, seconds=args.seconds)
-    for size in reversed(sizes):
-        for name in dict.fromkeys((names[0], RELEASE)):
+    first = list(dict.fromkeys((names[0], RELEASE)))
+    # What the targets ask comes first, should the time not do for all; on a CPU all take turns.
+    for group in [names] if device.type == "cpu" else [first, names]:
+        for name in group:
             who = contestant(name, settings)
-            parts(f"profile/{label(size)}/{name}", lambda w=who, s=size: profile(w, s, device))
-    for cache in ("never", "always"):
-        key = f"loader/{label(sizes[-1])}/{cache}"
-        parts(
-            key, lambda c=cache: loader_share(names[0], sizes[-1], settings, device, device_cache=c)
-        )
-    for name, options in VARIANTS.items():
-        key = f"variants/{label(sizes[-1])}/{name}"
-        who = contestant(names[0], settings)
-        parts(key, lambda w=who, o=options: variant(w, sizes[-1], device, args.seconds, **o))
+            parts(f"agreement/{name}", lambda w=who: agreement(w, args.small, device))
+        measure(parts, group, sizes, settings, device, seconds=args.seconds)
+        for size in reversed(sizes):
+            for name in first:
+                who = contestant(name, settings)
+                key = f"profile/{label(size)}/{name}"
+                parts(key, lambda w=who, s=size: profile(w, s, device))
+        for cache in ("never", "always"):
+            key = f"loader/{label(sizes[-1])}/{cache}"
+            options = (names[0], sizes[-1], settings, device)
+            parts(key, lambda o=options, c=cache: loader_share(*o, device_cache=c))
+        for size in sizes:
+            for name, changes in VARIANTS.items():
+                key = f"variants/{label(size)}/{name}"
+                who = contestant(names[0], settings)
+                parts(
+                    key, lambda w=who, s=size, c=changes: variant(w, s, device, args.seconds, **c)
+                )
     count_all(counts, names, sizes, settings)
     text = render(parts, counts, names, sizes, settings)
     write_text((args.report or args.out) / "gpu.md", text)
     if parts.left or counts.left:
         print(f"{len(parts.left + counts.left)} parts left: run again", file=sys.stderr)
+    for name, error in parts.failed.items():
+        print(f"{name} failed: {error}", file=sys.stderr)
+    return 1 if parts.failed else 0
 
 
 def _all(settings: Mapping[str, Any]) -> list[str]:
@@ -108,15 +119,16 @@ def render(
     targets = [(what, size, kind, bound) for size in sizes for what, kind, bound in TARGETS_OF_RELA]
     left = [*parts.left, *counts.left]
     missing = f"**Not measured yet**: {', '.join(left)}; run the command again.\n\n" if left else ""
+    failed = "".join(f"**Failed**: {name}, {error}\n\n" for name, error in parts.failed.items())
     if not any(key.startswith("train/") for key in parts.state["parts"]):
-        return _counted_only(parts, costs, steps)
+        return _counted_only(parts, costs, steps, failed)
     return f"""# Training and sampling on a GPU
 
 Made by `python -m benchmarks.gpu` on {machine["summary"]}. Random volumes; networks in bfloat16 on
 CUDA and float32 on a CPU, the same for all. The release's step is the published one in MONAI parts,
 see [release.py](../../benchmarks/release.py).
 
-{missing}## Against the release's step
+{missing}{failed}## Against the release's step
 
 `trains`: volumes trained per second. `memory`, `operations`: what the method needs of what the
 release's step needs (`estimated`: from shapes alone). `a volume`: volumes synthesised per second,
@@ -155,14 +167,14 @@ kept on the device.
 {parameters({name: who["entry"] for name, who in parts.state["about"]["methods"].items()})}"""
 
 
-def _counted_only(parts: Parts, costs: Costs, steps: Mapping[str, int]) -> str:
+def _counted_only(parts: Parts, costs: Costs, steps: Mapping[str, int], failed: str) -> str:
     return f"""# Training and sampling on a GPU
 
 **Nothing was measured on a GPU yet.** What follows was counted from shapes alone by
 `python -m benchmarks.gpu OUT --device cpu --only count`; the same command without `--only`, on a
 machine with a GPU, measures the rest.
 
-## Against the release's step
+{failed}## Against the release's step
 
 What a method needs of what the release's step in MONAI parts needs, see
 [release.py](../../benchmarks/release.py).
@@ -204,9 +216,9 @@ def main(argv: list[str] | None = None) -> int:
     add_settings(parser)
     parser.set_defaults(settings=str(REPOSITORY / "config" / "adni.yaml"))
     started = time.monotonic()
-    run(parser.parse_args(argv))
+    status = run(parser.parse_args(argv))
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ class Parts:
         Seconds after which no further part starts; None for no limit.
     only
         Beginnings of the names of the parts to measure; all where it is empty.
+    keep_going
+        Whether a part that fails is told and left for another run, and the next ones are measured.
+
+    Attributes
+    ----------
+    left
+        Parts for which there was no time.
+    failed
+        Part -> its error.
     """
 
     def __init__(
@@ -34,10 +44,13 @@ class Parts:
         *,
         budget: float | None = None,
         only: Sequence[str] = (),
+        keep_going: bool = False,
     ):
         self.file, self.budget, self.only = file, budget, tuple(only)
+        self.keep_going = keep_going
         self.started = time.monotonic()
         self.left: list[str] = []
+        self.failed: dict[str, str] = {}
         self.state: dict[str, Any] = {"about": about, "parts": {}}
         if file.exists():
             self.state = read_json(file)
@@ -49,7 +62,10 @@ class Parts:
                 )
 
     def __call__(self, name: str, measure: Callable[[], Any]) -> Any:
-        """Result of a part: stored, or measured now; None where it is not wanted or time is up."""
+        """Result of a part: stored, or measured now.
+
+        None where it is not wanted, time is up, or it failed and the others go on.
+        """
         done = self.state["parts"]
         if name in done:
             return done[name]
@@ -60,7 +76,14 @@ class Parts:
             self.left.append(name)
             return None
         print(f"{elapsed:6.0f} s  {name}", file=sys.stderr)
-        done[name] = measure()
+        try:
+            done[name] = measure()
+        except Exception as error:  # of whatever library a part tries out
+            if not self.keep_going:
+                raise
+            traceback.print_exc()
+            self.failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            return None
         write_json(self.file, self.state)
         return done[name]
 

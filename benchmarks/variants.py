@@ -22,6 +22,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "compile": True,
         "channels_last": True,
     },
+    "bfloat16, compiled, channels last, CUDA graphs": {
+        "precision": "bfloat16",
+        "compile": True,
+        "channels_last": True,
+        "graphs": True,
+    },
 }
 
 
@@ -34,13 +40,15 @@ def variant(
     precision: str,
     channels_last: bool = False,
     compile: bool = False,
+    graphs: bool = False,
 ) -> dict[str, Any]:
     """Time and memory of a step, and what the first steps took, compilation included."""
     step = training_step(who, size, volumes_per_step(size), device, precision)
     if channels_last:
         step.method.to(memory_format=torch.channels_last_3d)
     if compile:
-        step.method.generator.compile()
+        torch._dynamo.reset()  # of another size: shapes would become variables
+        step.method.generator.compile(mode="reduce-overhead" if graphs else None)
     started = time.perf_counter()
     step(cycle(who))
     wait(device)

@@ -99,3 +99,26 @@ def test_no_part_starts_after_the_budget(tmp_path):
     parts = Parts(tmp_path / "a.json", {}, budget=-1)
     assert parts("x", lambda: 1) is None
     assert parts.left == ["x"]
+
+
+def test_a_part_that_fails_is_told_and_the_others_are_measured(tmp_path):
+    def fails():
+        raise RuntimeError("no kernel for it\nand more")
+
+    parts = Parts(tmp_path / "a.json", {}, keep_going=True)
+    assert parts("x", fails) is None
+    assert parts("y", lambda: 2) == 2
+    assert parts.failed == {"x": "RuntimeError: no kernel for it"}
+    again = Parts(tmp_path / "a.json", {}, keep_going=True)
+    assert again("x", lambda: 3) == 3, "what failed is measured by the next run"
+    assert not again.failed
+    with pytest.raises(RuntimeError, match="no kernel"):
+        Parts(tmp_path / "b.json", {})("x", fails)
+
+
+def test_a_failure_on_the_gpu_stands_in_the_report_and_in_the_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "ceilings", lambda *_, **__: 1 / 0)
+    arguments = [str(tmp_path), "--device", "cpu", "--sizes", "tiny", "--methods", "rela", *DEFAULT]
+    assert gpu.main([*arguments, "--only", "ceilings"]) == 1
+    assert "ceilings failed: ZeroDivisionError" in capsys.readouterr().err
+    assert "**Failed**: ceilings, ZeroDivisionError" in (tmp_path / "gpu.md").read_text()
