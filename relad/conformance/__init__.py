@@ -18,7 +18,7 @@ from inspect import getdoc
 from relad.conformance.candidate import Candidate, Failure, Raised, Skip, Unfit
 from relad.conformance.checks import CHECKS, resumes
 from relad.conformance.errors import said
-from relad.conformance.watching import undisturbed
+from relad.conformance.watching import sound, undisturbed
 from relad.fileio import scratch_folder
 from relad.study.settings import TrainSettings
 
@@ -77,7 +77,7 @@ def examine(
         for check in checks:
             holds, remedy = words_of(check)
             try:
-                with undisturbed():
+                with undisturbed(), sound(settings.training.precision):
                     check(candidate)
                 yield Outcome(check.__name__, Status.OK, holds)
             except Skip as reason:

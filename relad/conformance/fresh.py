@@ -78,7 +78,11 @@ def _run(work: Callable[..., None], *args: Any) -> str:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    here = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    here = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.mkldnn.enabled,
+    )
     process = context.Process(target=_begin, args=(here, work, args))
     main = sys.modules["__main__"]
     # Otherwise the script that is running here would be run there again.
@@ -105,10 +109,11 @@ def _other_order_of_sets() -> Iterator[None]:
             os.environ[HASHES] = before
 
 
-def _begin(here: tuple[int, bool], work: Callable[..., None], args: tuple[Any, ...]) -> None:
-    threads, deterministic = here
+def _begin(here: tuple[int, bool, bool], work: Callable[..., None], args: tuple[Any, ...]) -> None:
+    threads, deterministic, onednn = here
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.mkldnn.enabled = onednn
     work(*args)
 
 

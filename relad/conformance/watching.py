@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from relad.compute.devices import PRECISIONS
+
 # --- what is compared ---------------------------------------------------------------------------
 
 
@@ -134,6 +136,19 @@ def undisturbed() -> Iterator[list[str]]:
             if read() != before[name]:
                 changed.append(name)
                 write(before[name])
+
+
+@contextmanager
+def sound(precision: str) -> Iterator[None]:
+    """Let a precision of ``training`` be computed rightly on small grids: bfloat16 without oneDNN.
+
+    Of a convolution whose volume is two voxels wide its bfloat16 gradient of the weights takes in
+    memory that nobody wrote, and is NaN now and then, on processors with AVX-512 and without AMX
+    (PyTorch 2.13).
+    """
+    on_cpu, _ = PRECISIONS[precision]
+    with put(torch.backends.mkldnn, enabled=torch.backends.mkldnn.enabled and not on_cpu):
+        yield
 
 
 def global_states() -> dict[str, Any]:
