@@ -68,12 +68,15 @@ class ImagePool(nn.Module):
         """Volumes for D in place of new ones; while the pool fills, the new ones themselves."""
         if not self.size:
             return volumes.detach()
-        draws = parallel.gathered(rand((len(volumes), 2), random)).tolist()
+        draws = parallel.gathered(rand((len(volumes), 2), random))
         shown = []
-        for volume, (keep, place) in zip(parallel.gathered(volumes), draws, strict=True):
+        for volume, draw in zip(parallel.gathered(volumes), draws, strict=True):
             if len(self.kept) < self.size:
                 self.kept = torch.cat([self.kept.reshape(-1, *volume.shape), volume[None]])
-            elif keep < 0.5:
+                shown.append(volume)
+                continue
+            keep, place = draw.tolist()  # only here: it waits for the GPU
+            if keep < 0.5:
                 place = int(place * self.size)
                 volume, self.kept[place] = self.kept[place].clone(), volume
             shown.append(volume)

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     set_threads(settings["training"]["threads"])
     device = choose_device(args.device)
     sizes = [parse_size(text) for text in SIZES.get(args.sizes[0], args.sizes)]
-    names = [*(args.methods or _all(settings)), RELEASE]
+    names = [*(args.methods or learned(settings)), RELEASE]
     methods = described(names, settings)
     parts = Parts(
         args.out / "gpu.json",
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if parts.failed else 0
 
 
-def _all(settings: Mapping[str, Any]) -> list[str]:
+def learned(settings: Mapping[str, Any]) -> list[str]:
     """`rela` first, then every method that is trained by updates and is no ablation."""
     wanted = [n for n, entry in settings["methods"].items() if entry["ablates"] is None]
     learned = [n for n in wanted if settings["methods"][n]["family"] != "floor"]

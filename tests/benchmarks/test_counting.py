@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.contestants import contestant
+from benchmarks.contestants import contestant, on_meta, shapes_only
 from benchmarks.counting import Counter, count
+from benchmarks.gpu import learned
 from benchmarks.measure import counted_step, cycle, training_step
 from relad.study import config
+from relad.study.sampling import Sampling
 
 SIZE = (16, 20, 12)
 
@@ -47,6 +49,19 @@ def test_shapes_alone_count_what_a_real_step_does(name):
     with Counter() as real:
         step(cycle(who))
     assert counted_step(who, SIZE, 2)["operations"] == real.operations / cycle(who)
+
+
+@pytest.mark.parametrize("name", learned(config.load()))
+def test_every_method_runs_on_shapes_alone(name):
+    method, batch = on_meta(contestant(name, config.load()), SIZE, 1)
+    with shapes_only():
+        losses = method.update(batch, progress=0.5, random=torch.Generator())
+        image = method.eval().synthesize(
+            batch.condition, sampling=Sampling("ddim", 2), random=[torch.Generator()]
+        )
+    assert losses
+    assert image.is_meta
+    assert image.shape == (1, 1, *SIZE)
 
 
 def test_operations_grow_with_the_volume():
