@@ -57,7 +57,11 @@ def run(args: argparse.Namespace) -> int:
         keep_going=True,
     )
     counts = Parts(
-        args.out / "counts.json", {"methods": methods}, budget=args.budget, only=args.only
+        args.out / "counts.json",
+        {"methods": methods},
+        budget=args.budget,
+        only=args.only,
+        keep_going=True,
     )
     parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     first = list(dict.fromkeys((names[0], RELEASE)))
@@ -88,9 +92,10 @@ def run(args: argparse.Namespace) -> int:
     write_text((args.report or args.out) / "gpu.md", text)
     if parts.left or counts.left:
         print(f"{len(parts.left + counts.left)} parts left: run again", file=sys.stderr)
-    for name, error in parts.failed.items():
+    failed = parts.failed | counts.failed
+    for name, error in failed.items():
         print(f"{name} failed: {error}", file=sys.stderr)
-    return 1 if parts.failed else 0
+    return 1 if failed else 0
 
 
 def learned(settings: Mapping[str, Any]) -> list[str]:
@@ -119,7 +124,8 @@ def render(
     targets = [(what, size, kind, bound) for size in sizes for what, kind, bound in TARGETS_OF_RELA]
     left = [*parts.left, *counts.left]
     missing = f"**Not measured yet**: {', '.join(left)}; run the command again.\n\n" if left else ""
-    failed = "".join(f"**Failed**: {name}, {error}\n\n" for name, error in parts.failed.items())
+    broken = parts.failed | counts.failed
+    failed = "".join(f"**Failed**: {name}, {error}\n\n" for name, error in broken.items())
     if not any(key.startswith("train/") for key in parts.state["parts"]):
         return _counted_only(parts, costs, steps, failed)
     return f"""# Training and sampling on a GPU

@@ -118,7 +118,10 @@ def test_a_part_that_fails_is_told_and_the_others_are_measured(tmp_path):
 
 def test_a_failure_on_the_gpu_stands_in_the_report_and_in_the_status(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu, "ceilings", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(costs, "counts", lambda *_: 1 / 0)
     arguments = [str(tmp_path), "--device", "cpu", "--sizes", "tiny", "--methods", "rela", *DEFAULT]
-    assert gpu.main([*arguments, "--only", "ceilings"]) == 1
-    assert "ceilings failed: ZeroDivisionError" in capsys.readouterr().err
-    assert "**Failed**: ceilings, ZeroDivisionError" in (tmp_path / "gpu.md").read_text()
+    wanted = ["ceilings", "count/12x12x12/rela"]
+    for name in wanted:
+        assert gpu.main([*arguments, "--only", name]) == 1
+        assert f"{name} failed: ZeroDivisionError" in capsys.readouterr().err
+        assert f"**Failed**: {name}, ZeroDivisionError" in (tmp_path / "gpu.md").read_text()
