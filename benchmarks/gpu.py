@@ -2,14 +2,14 @@
 
     python -m benchmarks.gpu results/benchmarks/gpu --report docs/benchmarks
 
-Parts, in this order, of `rela` and the release's step and then of the other methods: `ceilings` of
-the card; `agreement` of CUDA with the CPU and of bfloat16 with float32; `train`, `sample` and
-`memory`; `profile` of the slowest kernels; `loader`, its share of a step; `variants` of `rela`
-(precision, memory format, compilation, CUDA graphs); `count`, operations from shapes alone, which
-another machine may do beforehand (`--only count --device cpu`, then carry counts.json). After
---budget seconds no further part starts; started again, the command does what is missing. A part
-that fails is named in the report, and the exit status is 1; the others are measured all the same.
-OUT receives gpu.json, counts.json and gpu.md.
+Parts, in this order: `ceilings` of the card; of `rela` and the release's step `agreement` of CUDA
+with the CPU and of bfloat16 with float32, `train`, `sample` and `memory`; `profile` of their
+slowest kernels; `loader`, its share of a step; `variants` of `rela` (precision, memory format,
+compilation, CUDA graphs); the first four of the other methods; `count`, operations from shapes
+alone, which another machine may do beforehand (`--only count --device cpu`, then carry
+counts.json). After --budget seconds no further part starts; started again, the command does what is
+missing. A part that fails is named in the report, and the exit status is 1; the others are measured
+all the same. OUT receives gpu.json, counts.json and gpu.md.
 """
 
 from __future__ import annotations
@@ -65,28 +65,30 @@ def run(args: argparse.Namespace) -> int:
     )
     parts("ceilings", lambda: ceilings(device, seconds=min(4.0, args.seconds)))
     first = list(dict.fromkeys((names[0], RELEASE)))
-    # What the targets ask comes first, should the time not do for all; on a CPU all take turns.
-    for group in [names] if device.type == "cpu" else [first, names]:
+
+    def compare(group: list[str]) -> None:
         for name in group:
             who = contestant(name, settings)
             parts(f"agreement/{name}", lambda w=who: agreement(w, args.small, device))
         measure(parts, group, sizes, settings, device, seconds=args.seconds)
-        for size in reversed(sizes):
-            for name in first:
-                who = contestant(name, settings)
-                key = f"profile/{label(size)}/{name}"
-                parts(key, lambda w=who, s=size: profile(w, s, device))
-        for cache in ("never", "always"):
-            key = f"loader/{label(sizes[-1])}/{cache}"
-            options = (names[0], sizes[-1], settings, device)
-            parts(key, lambda o=options, c=cache: loader_share(*o, device_cache=c))
-        for size in sizes:
-            for name, changes in VARIANTS.items():
-                key = f"variants/{label(size)}/{name}"
-                who = contestant(names[0], settings)
-                parts(
-                    key, lambda w=who, s=size, c=changes: variant(w, s, device, args.seconds, **c)
-                )
+
+    # What the targets ask comes first, should the time not do for all; on a CPU all take turns.
+    compare(names if device.type == "cpu" else first)
+    for size in reversed(sizes):
+        for name in first:
+            who = contestant(name, settings)
+            parts(f"profile/{label(size)}/{name}", lambda w=who, s=size: profile(w, s, device))
+    for cache in ("never", "always"):
+        key = f"loader/{label(sizes[-1])}/{cache}"
+        parts(
+            key, lambda c=cache: loader_share(names[0], sizes[-1], settings, device, device_cache=c)
+        )
+    who = contestant(names[0], settings)
+    for size in sizes:
+        for name, options in VARIANTS.items():
+            key = f"variants/{label(size)}/{name}"
+            parts(key, lambda s=size, o=options: variant(who, s, device, args.seconds, **o))
+    compare(names)
     count_all(counts, names, sizes, settings)
     text = render(parts, counts, names, sizes, settings)
     write_text((args.report or args.out) / "gpu.md", text)
@@ -101,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
 def learned(settings: Mapping[str, Any]) -> list[str]:
     """`rela` first, then every method that is trained by updates and is no ablation."""
     wanted = [n for n, entry in settings["methods"].items() if entry["ablates"] is None]
-    learned = [n for n in wanted if settings["methods"][n]["family"] != "floor"]
-    return sorted(learned, key=lambda name: name != "rela")
+    trained = [n for n in wanted if settings["methods"][n]["family"] != "floor"]
+    return sorted(trained, key=lambda name: name != "rela")
 
 
 def render(

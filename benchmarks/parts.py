@@ -69,11 +69,11 @@ class Parts:
         done = self.state["parts"]
         if name in done:
             return done[name]
-        if self.only and not name.startswith(self.only):
+        if name in self.failed or (self.only and not name.startswith(self.only)):
             return None
         elapsed = time.monotonic() - self.started
         if self.budget is not None and elapsed > self.budget:
-            self.left.append(name)
+            self.left += [name] if name not in self.left else []
             return None
         print(f"{elapsed:6.0f} s  {name}", file=sys.stderr)
         try:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 pytest.importorskip("monai")
 pytest.importorskip("einops")
 
 from benchmarks import costs, cpu, gpu, race
+from benchmarks.contestants import contestant
 from benchmarks.parts import Parts
+from benchmarks.variants import VARIANTS, variant
 from relad.errors import ReladError
 from relad.fileio import read_json
+from relad.study import config
 from relad.study.paths import REPOSITORY
 
 DEFAULT = ["--settings", str(REPOSITORY / "config" / "config.yaml")]
@@ -98,6 +102,7 @@ def test_measurements_of_another_machine_are_not_mixed(tmp_path):
 def test_no_part_starts_after_the_budget(tmp_path):
     parts = Parts(tmp_path / "a.json", {}, budget=-1)
     assert parts("x", lambda: 1) is None
+    assert parts("x", lambda: 1) is None
     assert parts.left == ["x"]
 
 
@@ -108,6 +113,7 @@ def test_a_part_that_fails_is_told_and_the_others_are_measured(tmp_path):
     parts = Parts(tmp_path / "a.json", {}, keep_going=True)
     assert parts("x", fails) is None
     assert parts("y", lambda: 2) == 2
+    assert parts("x", lambda: 3) is None, "once in a run is enough"
     assert parts.failed == {"x": "RuntimeError: no kernel for it"}
     again = Parts(tmp_path / "a.json", {}, keep_going=True)
     assert again("x", lambda: 3) == 3, "what failed is measured by the next run"
@@ -125,3 +131,38 @@ def test_a_failure_on_the_gpu_stands_in_the_report_and_in_the_status(tmp_path, m
         assert gpu.main([*arguments, "--only", name]) == 1
         assert f"{name} failed: ZeroDivisionError" in capsys.readouterr().err
         assert f"**Failed**: {name}, ZeroDivisionError" in (tmp_path / "gpu.md").read_text()
+
+
+def test_what_the_targets_ask_comes_first_on_a_gpu(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(gpu, "describe", lambda _: {"summary": "a card"})
+    for place, names in (
+        (gpu, ("ceilings", "agreement", "profile", "loader_share", "variant")),
+        (costs, ("time_steps", "time_evaluations", "peak_memory", "counts")),
+    ):
+        for name in names:
+            monkeypatch.setattr(place, name, lambda *_, **__: {})
+    sizes, arguments = ("12x12x12", "16x16x16"), [str(tmp_path), "--methods", "rela", "unet"]
+    assert gpu.main([*arguments, "--sizes", *sizes, *DEFAULT]) == 0
+    told = [
+        line.split(" s  ")[1] for line in capsys.readouterr().err.splitlines() if " s  " in line
+    ]
+    assert len(told) == len(set(told))
+    others = min(told.index("agreement/unet"), told.index("train/12x12x12/unet"))
+    for size in sizes:
+        asked = [
+            f"{what}/{size}/{who}" for what in ("train", "memory") for who in ("rela", "release")
+        ]
+        asked += [f"profile/{size}/rela", *(f"variants/{size}/{name}" for name in VARIANTS)]
+        assert all(told.index(name) < others for name in asked)
+        assert f"memory/{size}/unet" in told
+
+
+@pytest.mark.parametrize(("options", "mode"), [({}, None), ({"graphs": True}, "reduce-overhead")])
+def test_a_variant_is_compiled_as_it_says(monkeypatch, options, mode):
+    modes = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _, mode: modes.append(mode))
+    who = contestant("unet", config.load())
+    device = torch.device("cpu")
+    variant(who, (12, 12, 12), device, 0.05, precision="float32", compile=True, **options)
+    assert modes == [mode]
