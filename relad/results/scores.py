@@ -294,11 +294,12 @@ def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: s
         Naming both and the tracers, subjects, or folds and seeds.
     """
     tests = ["tracer", "subject", "fold", "seed"]
+    # Numbers of tests compare more quickly than what they stand for.
+    number = scores.groupby(tests, sort=False, observed=True, dropna=False).ngroup()
     tested = {}
     for (method, sampler), of in scores.groupby(["method", "sampler"], observed=True):
         by_metric = {
-            metric: set(rows[tests].itertuples(index=False, name=None))
-            for metric, rows in of.groupby("metric")
+            metric: set(rows.tolist()) for metric, rows in number[of.index].groupby(of["metric"])
         }
         for metric in metrics:
             if metric not in by_metric and METRICS[metric].of_single:
@@ -314,8 +315,10 @@ def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: s
             one, other = method, first
             if method == first and sampler != sampling:
                 one, other = f"{method} by {sampler}", f"by {sampling}"
+            known = list(scores[tests].drop_duplicates().itertuples(index=False, name=None))
+            odd = _odd({known[n] for n in found}, {known[n] for n in expected}, cohort)
             raise ReladError(
-                f"{one} ({metric}) and {other} were not tested {_odd(found, expected, cohort)}",
+                f"{one} ({metric}) and {other} were not tested {odd}",
                 hint="give the metrics of the same tracers, folds and seeds for every method",
             )
 

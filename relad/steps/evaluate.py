@@ -317,7 +317,7 @@ def compared(
     # 0 where the PET shows nothing, in both of them: some metrics look across the mask's edge.
     truth[~seen] = 0.0
     for sampler, image, samples in images:
-        image = np.where(seen, image, np.zeros_like(image))
+        image = np.where(seen, image, np.zeros(image.shape))  # float64, as all arithmetic is
         drawn = None if samples is None else np.stack([sample[brain] for sample in samples])
         if drawn is not None:
             with _about(subject, tracer, file):

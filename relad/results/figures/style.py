@@ -322,6 +322,8 @@ def save(figure: Figure, path: Path, caption: str) -> list[Path]:
     for file, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=False):
         with whole_file(file) as temporary:
             figure.savefig(temporary, metadata=metadata)
+        with plt.rc_context({"figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)  # it is laid out: no draft of it for the next file
     note = figure.get_suptitle()
     write_text(paths[-1], f"**{note}**\n\n{caption}\n" if note else f"{caption}\n")
     plt.close(figure)

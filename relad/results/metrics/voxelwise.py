@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from relad.errors import DataError
 from relad.imaging.psnr import psnr_of
+from relad.results.metrics.separable import filter_of, filtered
 
 #: Standard deviation (voxels) and taps of SSIM's Gaussian window, as in Wang et al., IEEE
 #: Transactions on Image Processing 13(4), 2004.
@@ -66,15 +67,13 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
         Where an axis is shorter than the window.
     """
     prediction, truth = _fit_for_windows(prediction, truth, mask, data_range)
+    box = ndimage.find_objects(mask.astype(np.uint8))[0]  # beyond it no window sees anything
+    prediction, truth, mask = prediction[box], truth[box], mask[box]
+    window = [filter_of(n, SSIM_SIGMA, SSIM_TAPS // 2, "constant") for n in mask.shape]
     inside = mask.astype(np.float64)
 
     def windowed(image: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(
-            image * inside,
-            SSIM_SIGMA,
-            mode="constant",
-            radius=SSIM_TAPS // 2,
-        )[mask]
+        return filtered(image * inside, window)[mask]
 
     weight = windowed(inside)
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from relad.results.figures import (
     ablation,
@@ -116,6 +118,26 @@ def test_a_name_too_long_for_its_column_is_turned():
     turned = style.headers(["Subject-specific template", "true PET"], 0.4)
     assert turned.look["rotation"] == 90 and turned.height > 4 * level.height
     assert turned.texts[0].count("\n") < style.TURNED_LINES
+
+
+def test_a_figure_is_laid_out_once_for_all_its_files(study, tmp_path, monkeypatch):
+    laid_out, files = [], []
+    execute, savefig = ConstrainedLayoutEngine.execute, Figure.savefig
+
+    def executed(engine, figure):
+        laid_out.append(figure)
+        return execute(engine, figure)
+
+    def saved(figure, file, **how):
+        savefig(figure, file, **how)
+        files.append([ax.get_position().bounds for ax in figure.axes])
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", executed)
+    monkeypatch.setattr(Figure, "savefig", saved)
+    figure = runtime.draw(study, entry("figure", "runtime"))
+    style.save(figure, tmp_path / "runtime", "")
+    png, pdf = files
+    assert laid_out == [figure] and png == pdf
 
 
 def test_what_is_constant_is_drawn_as_such(study):

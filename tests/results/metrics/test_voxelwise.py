@@ -78,6 +78,17 @@ def test_ssim_sees_nothing_but_the_mask(images):
     assert ssim(*spoilt, mask, 4.0) == pytest.approx(expected, rel=1e-9)
 
 
+def test_ssim_of_a_mask_that_fills_a_part_of_the_volume():
+    random = np.random.default_rng(3)
+    truth = random.uniform(0, 3, (20, 22, 19))
+    prediction = truth + random.normal(0, 0.3, truth.shape)
+    mask = np.zeros(truth.shape, dtype=bool)
+    mask[3:9, 8:22, 5:15] = random.uniform(size=(6, 14, 10)) > 0.3
+    mask[0, 10, 7] = True  # apart from the rest, at the volume's end as some of it is
+    expected = masked_reference(prediction, truth, mask, 4.0)
+    assert ssim(prediction, truth, mask, 4.0) == pytest.approx(expected, rel=1e-9)
+
+
 def test_ssim_gives_no_credit_for_the_edge_of_the_mask():
     """A constant has no structure in common with noise; the step at the edge gives it some."""
     grid = np.meshgrid(*(np.linspace(-1.2, 1.2, 25),) * 3, indexing="ij")
