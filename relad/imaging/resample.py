@@ -45,6 +45,11 @@ def sample(
     (...) float32 array, falling to 0 within one voxel outside the image.
     """
     index = np.moveaxis(apply_affine(np.linalg.inv(affine), points), -1, 0)
+    return at_voxels(data, index, order=order)
+
+
+def at_voxels(data: np.ndarray, index: np.ndarray, *, order: int = 1) -> np.ndarray:
+    """As :func:`sample`, at places (3, ...) in voxels."""
     return ndimage.map_coordinates(
         data, index, order=order, mode="grid-constant", cval=0.0, output=np.float32
     )

@@ -14,7 +14,7 @@ import ants
 import numpy as np
 from nibabel.affines import apply_affine
 
-from relad.imaging.resample import grid_points, limit_resolution, sample
+from relad.imaging.resample import at_voxels, grid_points, limit_resolution, sample
 from relad.imaging.similarity import normalized_mutual_information, rigid
 from relad.registration import engine
 
@@ -37,21 +37,20 @@ class _Score:
         points = _lattice(fixed.shape, affine)
         if mask is not None:
             points = points[sample(mask.astype(np.float32), affine, points) > 0.5]
-        self.points = points
         self.values = sample(limit_resolution(data, affine, VOXEL_MM), affine, points)
         self.affine = engine.affine_of(moving)
         self.moving = limit_resolution(moving.numpy(), self.affine, VOXEL_MM)
         self.inverse = np.linalg.inv(self.affine)
-        self.last = np.asarray(self.moving.shape) - 1
-        self.centre = self.points.mean(axis=0)
+        self.last = np.asarray(self.moving.shape)[:, None] - 1
+        self.centre = points.mean(axis=0)
+        self.points = np.vstack([points.T, np.ones(len(points))])
 
     def __call__(self, matrix: np.ndarray) -> float:
-        there = apply_affine(matrix, self.points)
-        index = apply_affine(self.inverse, there)
-        seen = ((index >= 0) & (index <= self.last)).all(axis=-1)
+        index = (self.inverse @ matrix)[:3] @ self.points
+        seen = ((index >= 0) & (index <= self.last)).all(axis=0)
         if seen.mean() < MIN_SHARE:
             return 0.0
-        found = sample(self.moving, self.affine, there[seen])
+        found = at_voxels(self.moving, index[:, seen])
         return normalized_mutual_information(self.values[seen], found)
 
 
