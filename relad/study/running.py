@@ -25,6 +25,8 @@ from relad.study.paths import RESULTS
 PLANS = "relad"
 _MARK = "relad-at-work"
 _AGAIN = "and run the same again"
+#: Snakemake's ``--max-jobs-per-timespan``, jobs and seconds, where nobody gives one.
+_DEFAULT_LIMIT = 100, 1
 
 
 class Run:
@@ -125,10 +127,24 @@ def _quoting(plugin: Any) -> Any:
     return quoting
 
 
-def in_one_line(
+def _unhurried(scheduling: Any) -> None:
+    """Lift Snakemake's own limit to jobs begun, 100 a second, which no run of a study reaches.
+
+    For its sake the scheduler looks for jobs again a second after every job that ended, and from
+    then on every second: after 150 jobs, while others wait, that fills a core (snakemake#3744).
+    A limit of the user's own stays.
+    """
+    limit = scheduling.max_jobs_per_timespan
+    if limit is not None and (limit.max_jobs, limit.timespan) == _DEFAULT_LIMIT:
+        scheduling.max_jobs_per_timespan = None
+
+
+def governed(
     workflow: Any, *, refused: type[Exception], told: type[Exception]
 ) -> Callable[..., bool]:
     """Snakemake's own ``workflow.execute`` that says what to do where it cannot begin or go on.
+
+    That in one line; and it looks for jobs no more often than there can be any.
 
     Parameters
     ----------
@@ -147,6 +163,7 @@ def in_one_line(
         try:
             if main:
                 _require_writable(RESULTS)
+            _unhurried(workflow.scheduling_settings)
             with Run.at_work(Path(".snakemake")) if main else nullcontext() as mine:
                 try:
                     return execute(executor_plugin=_quoting(executor_plugin), **options)

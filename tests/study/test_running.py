@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -12,9 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 from relad.study import running
-from relad.study.running import PLANS, Run, in_one_line, is_at_work
+from relad.study.running import PLANS, Run, governed, is_at_work
 from tests.helpers.limits import read_only
 
 
@@ -36,6 +38,7 @@ class Workflow:
 
     def __init__(self, does, *, dry: bool = False):
         self.is_main_process, self.does = True, does
+        self.scheduling_settings = SimpleNamespace(max_jobs_per_timespan=None)
         settings = SimpleNamespace(dryrun_exec=dry)
         self.plugin = SimpleNamespace(common_settings=settings, executor=Executor)
 
@@ -44,7 +47,7 @@ class Workflow:
         return self.does()
 
     def run(self) -> bool:
-        told = in_one_line(self, refused=LockedError, told=ToldError)
+        told = governed(self, refused=LockedError, told=ToldError)
         return told(executor_plugin=self.plugin)
 
 
@@ -59,6 +62,45 @@ def fails(error: Exception):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize("words", [[], ["--max-jobs-per-timespan", "5/1m"]])
+def test_only_a_limit_of_ones_own_makes_snakemake_look_for_jobs_every_second(words) -> None:
+    given = get_argument_parser().parse_args(words).max_jobs_per_timespan
+    workflow = Workflow(lambda: True)
+    workflow.scheduling_settings.max_jobs_per_timespan = given
+    assert workflow.run()
+    assert workflow.scheduling_settings.max_jobs_per_timespan is (given if words else None)
+
+
+LOOKS = """
+from snakemake.exceptions import LockException, WorkflowError
+from snakemake.scheduling.job_scheduler import JobScheduler
+from relad.study.running import governed
+
+workflow.execute = governed(workflow, refused=LockException, told=WorkflowError)
+looks, select = [], JobScheduler.job_selector
+JobScheduler.job_selector = lambda self, jobs: looks.append(len(jobs)) or select(self, jobs)
+
+onsuccess:
+    with open("looks", "w") as file:
+        file.write(str(len(looks)))
+
+rule all:
+    input: expand("{n}", n=range(10))
+
+rule each:
+    output: "{n}"
+    shell: "sleep 0.4; touch {output}"
+"""
+
+
+def test_snakemake_looks_for_jobs_once_for_each(folder: Path) -> None:
+    (folder / "Snakefile").write_text(LOOKS)
+    (folder / "results").mkdir()
+    words = ["snakemake", "--cores", "1", "--quiet"]
+    subprocess.run([sys.executable, "-m", *words], check=True, timeout=120)
+    assert int((folder / "looks").read_text()) <= 12
 
 
 def test_an_interpreter_in_a_folder_with_a_space(monkeypatch) -> None:

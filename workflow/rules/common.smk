@@ -28,7 +28,7 @@ from relad.study import config as configuration
 from relad.study.fingerprints import fingerprint
 from relad.study.plan import Job, Submission, summary
 from relad.study.planned import VARIABLE, Code, Planned, workflow_code
-from relad.study.running import PLANS, in_one_line
+from relad.study.running import PLANS, governed
 from relad.study.sampling import Sampling, of_method, samplings
 from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
@@ -166,7 +166,7 @@ def keep_plan():
         told(progress.keep, sys.argv[1:], jobs)
 
 
-workflow.execute = in_one_line(workflow, refused=LockException, told=WorkflowError)
+workflow.execute = governed(workflow, refused=LockException, told=WorkflowError)
 
 
 # --- how a step is called -----------------------------------------------------------------------
