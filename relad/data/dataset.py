@@ -25,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,6 +78,28 @@ def _parse(row: dict[str, str | None], *, file: Path) -> dict[str, Any]:
         raise DataError(f"not a table of packed subjects ({error!r})", file=file) from None
 
 
+def refuse_twins(rows: Iterable[Mapping[str, Any]], where: object) -> None:
+    """Refuse a cohort to train or test on in which one MRI stands under two ids.
+
+    Raises
+    ------
+    ReladError
+        Where two rows have one ``mri_sha256``; of rows without it nothing is known.
+    """
+    first: dict[str, str] = {}
+    for row in rows:
+        if not row.get("mri_sha256"):
+            continue
+        twin = first.setdefault(row["mri_sha256"], row["subject"])
+        if twin != row["subject"]:
+            raise ReladError(
+                f"{twin} and {row['subject']} have the same MRI: one person under two ids, who "
+                "would count twice, or be trained on and tested",
+                file=str(where),
+                hint="take one of them out of the cohort",
+            )
+
+
 class PackedDataset:
     """One packed cohort, its volumes memory-mapped.
 
@@ -116,7 +138,8 @@ class PackedDataset:
     Raises
     ------
     ReladError
-        Where files are missing or disagree, or a subject stands twice or in two folds.
+        Where files are missing or disagree, or a subject stands twice, in two folds or
+        in none of a training cohort, or one MRI under two ids.
     """
 
     def __init__(self, path: str | Path):
@@ -132,6 +155,9 @@ class PackedDataset:
         rows = [_parse(row, file=table) for row in read_table(table)]
         self._refuse_leaks(rows, table)
         self.subjects = sorted((r for r in rows if r["included"]), key=lambda r: r["index"])
+        if not self.applied:
+            refuse_twins(self.subjects, table)
+        self._require_places(table)
         self.excluded = [r for r in rows if not r["included"]]
         count = len(self.subjects)
         if [r["index"] for r in self.subjects] != list(range(count)):
@@ -183,6 +209,19 @@ class PackedDataset:
                     hint="training and test data would mix; pack the cohort again",
                 )
             folds[row["subject"]] = row["fold"]
+
+    def _require_places(self, table: Path) -> None:
+        """Refuse people without a fold, who would be trained on in each, and unknown tracers."""
+        for row in self.subjects:
+            strange = sorted(set(row["tracers"]) - set(self.tracers))
+            unplaced = self.role == "train" and row["fold"] is None
+            if strange or unplaced:
+                what = f"PET of {', '.join(strange)}, of which dataset.json knows nothing"
+                raise DataError(
+                    f"subject {row['subject']} has {'no fold' if unplaced else what}",
+                    file=table,
+                    hint="pack the cohort again",
+                )
 
     def _map(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         file = self.path / f"{name}.npy"

@@ -89,20 +89,6 @@ def left_out(
     return found
 
 
-def refuse_twins(rows: Sequence[Mapping[str, Any]], where: object) -> None:
-    """Refuse a cohort to train or test on in which one MRI stands under two ids."""
-    first: dict[str, str] = {}
-    for row in rows:
-        twin = first.setdefault(row["mri_sha256"], row["subject"])
-        if twin != row["subject"]:
-            raise ReladError(
-                f"{twin} and {row['subject']} have the same MRI: one person under two ids, who "
-                "would count twice, or be trained on and tested",
-                file=str(where),
-                hint="take one of them out of the cohort",
-            )
-
-
 def listed(names: Sequence[str]) -> str:
     """The first few of some names."""
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

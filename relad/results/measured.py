@@ -39,7 +39,7 @@ class Measured:
 
 
 def read_measured(files: Iterable[Path]) -> list[Measured]:
-    """Read the records beside tables of metrics; a table without one is left out.
+    """Read the records beside tables of metrics; a table without one, or without rows, is left out.
 
     Raises
     ------
@@ -49,7 +49,8 @@ def read_measured(files: Iterable[Path]) -> list[Measured]:
     found = []
     for file in files:
         record = file.with_suffix(".json")
-        if not record.exists():
+        cohort = _cohort(file)
+        if not record.exists() or cohort is None:
             continue
         told: dict[str, Any] = read_object(record, needs=("made_of", "provenance"))
         with content_of(record, "record of `relad evaluate`", hint="run `relad evaluate` again"):
@@ -57,13 +58,14 @@ def read_measured(files: Iterable[Path]) -> list[Measured]:
             of_ceiling = told["provenance"].get("step") == CEILING
             code = None if of_ceiling else str(told["provenance"]["code"])
             ranges = told.get("data_range_suvr")
-            found.append(Measured(file, _cohort(file), str(packed["sha256"]), ranges, code))
+            found.append(Measured(file, cohort, str(packed["sha256"]), ranges, code))
     return found
 
 
-def _cohort(file: Path) -> str:
+def _cohort(file: Path) -> str | None:
+    """Whose rows a table has; None where it has none, see :mod:`relad.results.scores`."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        return next(csv.DictReader(lines))["cohort"]
+        return next((row["cohort"] for row in csv.DictReader(lines)), None)
 
 
 def require_measured_alike(measured: Sequence[Measured]) -> None:

@@ -53,7 +53,7 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     Raises
     ------
     ReladError
-        Where rows of PSNR are lacking.
+        Where rows of PSNR are lacking, or a value is infinite.
     """
     run = [*keys, "fold", "seed"]
     both = scores.pivot_table(index=run, columns="metric", values="value", observed=True)
@@ -62,6 +62,13 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
         raise ReladError(
             f"no {ERROR} beside {RATIO}, which is averaged by it: {both.index[0]}",
             hint="give the whole METRICS.csv of `relad evaluate`",
+        )
+    if not np.isfinite(both).all(axis=None):
+        odd = both.index[~np.isfinite(both).all(axis=1)][0]
+        raise ReladError(
+            f"{RATIO} or {ERROR} is infinite and cannot be averaged: "
+            + ", ".join(f"{key} {value}" for key, value in zip(run, odd, strict=True)),
+            hint="look at that image and its samples: is it the true one, or are they all alike?",
         )
     error = 10 ** (-both[ERROR] / 10)
     parts = pd.DataFrame({"spread": both[RATIO] ** 2 * error, "error": error})

@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 
 from relad.cli import add_settings, folders_of
-from relad.data.dataset import SUBJECT_COLUMNS
+from relad.data.dataset import SUBJECT_COLUMNS, refuse_twins
 from relad.data.folds import assign_folds
 from relad.data.intensity import standardized_mri
-from relad.data.overlap import refuse_twins
 from relad.data.window import to_unit
 from relad.errors import DataError, ReladError
 from relad.fileio import (

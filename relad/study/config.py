@@ -310,7 +310,26 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
             file=tuned_file,
         )
     _check_groups(resolved, file=methods_file)
+    _check_labels(resolved, ablations, file=methods_file)
     return resolved
+
+
+def _check_labels(
+    methods: Mapping[str, Any], ablations: Mapping[str, Any], *, file: Path | None
+) -> None:
+    """Refuse one label of two methods of a group; what is sampled otherwise is told by that."""
+    first: dict[tuple[str, str], str] = {}
+    for name, entry in methods.items():
+        if name in ablations and _samples_only(ablations[name]):
+            continue
+        for group in entry["groups"]:
+            other = first.setdefault((group, entry["label"]), name)
+            if other != name:
+                raise ReladError(
+                    f"{other!r} and {name!r} have the same label {entry['label']!r}",
+                    file=file,
+                    hint=f"tables and figures of {group} tell methods by it: give each its own",
+                )
 
 
 def _read_tuned(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:

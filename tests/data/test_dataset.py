@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from relad.data.dataset import PackedDataset
-from relad.errors import DataError
+from relad.errors import DataError, ReladError
 from relad.fileio import read_json, read_table, write_json, write_table
 from tests.helpers.packing import write_packed
 
@@ -61,3 +61,26 @@ def test_a_cohort_that_models_are_applied_to_has_every_tracer_and_no_pet(tmp_pat
     data = PackedDataset(folder)
     assert data.pairs() == [(i, k) for i in range(2) for k in range(3)]
     assert data.pet.shape == (2, 3, *data.shape) and np.isnan(data.pet[1, 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"fold": None}, "has no fold"),
+        ({"tracers": "amylid"}, "has PET of amylid, of which dataset.json knows nothing"),
+        ({"mri_sha256": "twin"}, "have the same MRI"),
+    ],
+)
+def test_people_who_would_be_trained_on_and_tested_or_lose_a_scan_are_refused(
+    packed: Path, tmp_path: Path, change: dict, told: str
+) -> None:
+    shutil.copytree(packed, tmp_path / "packed")
+    table = tmp_path / "packed" / "subjects.tsv"
+    rows = read_table(table)
+    included = [row for row in rows if row["included"] == "yes"]
+    included[0] |= {"mri_sha256": "twin"}
+    included[1] |= change
+    write_table(table, rows, list(rows[0]))
+    with pytest.raises(ReladError, match=told) as caught:
+        PackedDataset(tmp_path / "packed")
+    assert caught.value.file == str(table)

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from relad.data.dataset import PackedDataset
-from relad.data.overlap import left_out, mri_of, refuse_twins, seen_by
+from relad.data.dataset import PackedDataset, refuse_twins
+from relad.data.overlap import left_out, mri_of, seen_by
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table, write_json, write_table
 from tests.helpers.packing import write_packed

@@ -103,3 +103,13 @@ def test_without_the_error_it_is_refused():
     rows = pd.DataFrame(rows_of(calibrated(np.random.default_rng(3), 3, 0.0)))
     with pytest.raises(ReladError, match="no psnr beside spread_skill"):
         pseudo_values(rows[rows["metric"] != "psnr"], KEYS)
+
+
+@pytest.mark.parametrize(("metric", "place"), [("spread_skill", 0), ("psnr", 1)])
+def test_what_is_infinite_is_refused_with_the_person(metric, place):
+    rng = np.random.default_rng(0)
+    rows = rows_of(calibrated(rng, 3, 0.5), cohort="sim", tracer="tau", method="rela")
+    assert rows[2 + place]["metric"] == metric
+    rows[2 + place]["value"] = np.inf
+    with pytest.raises(ReladError, match=r"infinite and cannot be averaged: .*subject S001"):
+        pseudo_values(pd.DataFrame(rows), KEYS)

@@ -300,6 +300,14 @@ def test_groups_name_comparisons_and_not_tables_that_exist(
         config.resolve(raw)
 
 
+def test_two_methods_of_a_group_have_two_labels(raw: dict[str, Any], tmp_path: Path) -> None:
+    methods = config.read_yaml(REPOSITORY / "config" / "methods.yaml")
+    methods["unet"] = {**methods["unet"], "label": methods["pix2pix"]["label"]}
+    raw["methods"] = write(tmp_path / "methods.yaml", methods)
+    with pytest.raises(ReladError, match=r"'pix2pix' and 'unet'|'unet' and 'pix2pix'"):
+        config.resolve(raw)
+
+
 def test_an_entry_may_start_from_one_above_it() -> None:
     methods = config.load()["methods"]
     below, rung = methods["ladder-no-clamp"], methods["ladder-conditioned"]

@@ -52,6 +52,7 @@ _RC = {
     "lines.linewidth": 1.1,
     "figure.constrained_layout.use": True,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a $ in a method's name is one
     "savefig.dpi": 300,
 }
 

@@ -150,3 +150,9 @@ def test_what_is_constant_is_drawn_as_such(study):
     ax.set_ylim(1.0, 2.0)
     training_curves._widen(ax)
     assert ax.get_ylim() == (1.0, 2.0)
+
+
+def test_a_name_with_dollars_is_drawn_as_it_is(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(study), "label", lambda self, method: rf"{method} $\frac{{a}}$")
+    figure = runtime.draw(study, entry("figure", "runtime"))
+    assert style.save(figure, tmp_path / "runtime", "")[0].exists()
