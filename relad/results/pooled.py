@@ -68,7 +68,7 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
         raise ReladError(
             f"{RATIO} or {ERROR} is infinite and cannot be averaged: "
             + ", ".join(f"{key} {value}" for key, value in zip(run, odd, strict=True)),
-            hint="look at that image and its samples: is it the true one, or are they all alike?",
+            hint="the mean of that person's samples is the true image: look at both",
         )
     error = 10 ** (-both[ERROR] / 10)
     parts = pd.DataFrame({"spread": both[RATIO] ** 2 * error, "error": error})

@@ -295,7 +295,7 @@ def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: s
     """
     tests = ["tracer", "subject", "fold", "seed"]
     # Numbers of tests compare more quickly than what they stand for.
-    number = scores.groupby(tests, sort=False, observed=True, dropna=False).ngroup()
+    number = scores.groupby(tests, sort=False, observed=True).ngroup()
     tested = {}
     for (method, sampler), of in scores.groupby(["method", "sampler"], observed=True):
         by_metric = {

@@ -310,14 +310,17 @@ def _resolve_methods(config: dict[str, Any], *, file: str | Path) -> dict[str, A
             file=tuned_file,
         )
     _check_groups(resolved, file=methods_file)
-    _check_labels(resolved, ablations, file=methods_file)
+    _check_labels(resolved, ablations, files=(methods_file, ablations_file))
     return resolved
 
 
 def _check_labels(
-    methods: Mapping[str, Any], ablations: Mapping[str, Any], *, file: Path | None
+    methods: Mapping[str, Any], ablations: Mapping[str, Any], *, files: tuple[Path, Path]
 ) -> None:
-    """Refuse one label of two methods of a group; what is sampled otherwise is told by that."""
+    """Refuse one label of two methods of a group; what is sampled otherwise is told by that.
+
+    ``files``: those of the methods and of the ablations.
+    """
     first: dict[tuple[str, str], str] = {}
     for name, entry in methods.items():
         if name in ablations and _samples_only(ablations[name]):
@@ -327,7 +330,7 @@ def _check_labels(
             if other != name:
                 raise ReladError(
                     f"{other!r} and {name!r} have the same label {entry['label']!r}",
-                    file=file,
+                    file=files[name in ablations],
                     hint=f"tables and figures of {group} tell methods by it: give each its own",
                 )
 

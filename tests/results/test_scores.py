@@ -10,6 +10,7 @@ import pytest
 
 from relad.errors import ReladError
 from relad.fileio import write_json
+from relad.results.measured import read_measured
 from relad.results.scores import COLUMNS, mean_over_tracers, read_scores, subject_values
 from relad.study.catalogue import BRAIN
 from relad.study.settings import ResultSettings, typed
@@ -245,6 +246,7 @@ def test_a_table_without_rows_is_refused_unless_its_record_says_why(tmp_path):
     for told in ({"untrained": ["tau"]}, {"left_out": {"A": "by its id"}}):
         write_json(file.with_suffix(".json"), told)
         assert read_scores([file], SETTINGS).empty
+        assert read_measured([file]) == []
 
 
 def test_a_metric_that_lacks_a_subject_is_not_compared(tmp_path):
