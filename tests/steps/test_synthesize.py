@@ -372,6 +372,10 @@ def test_damaged_weights_and_foreign_tracers_are_one_line(models, packed, tmp_pa
     info["tracers"] = ["tau", "amyloid", "fdg"]
     info["windows"]["fdg"] = [0, 3]
     (other / "dataset.json").write_text(json.dumps(info))
+    rows = read_table(other / "subjects.tsv")
+    for row in rows:
+        row["tracers"] = row["tracers"].replace("tspo", "fdg")
+    write_table(other / "subjects.tsv", rows, list(rows[0]))
     assert synthesize(models / "template", other, tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert "fdg" in error
