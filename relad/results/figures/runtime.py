@@ -57,6 +57,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         if len(best) > 1:
             ax.step(*zip(*best, strict=True), where="post", **style.FRONTIER)
         ax.set(xscale="log", xlabel=f"{label}, ← cheaper")
+        style.plain_numbers(ax.xaxis)
         ax.margins(x=0.1)
         ax.grid(which="major")
     axes[0].set_ylabel("PSNR (dB),\nmean over tracers")

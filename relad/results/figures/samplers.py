@@ -58,6 +58,7 @@ def draw(study: Study, result: Result) -> Figure | None:
                 low, high = of[f"{metric}_low"], of[f"{metric}_high"]
                 ax.fill_between(x, low, high, color=look["color"], **style.BAND)
             ax.set_xscale("log")
+            style.plain_numbers(ax.xaxis)
             ax.grid(which="major")
         of = rows[rows["method"] == method]
         pairs = zip(of["cohort"], of["n"], strict=True)

@@ -21,9 +21,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
 
 from relad.fileio import whole_file, write_text
 from relad.results.metrics import METRICS, Better
@@ -285,6 +286,12 @@ def name_lines(ax: Axes, labels: Iterable[str]) -> None:
 def _each(label: str, most: int) -> str:
     """Every line of a label wrapped."""
     return "\n".join(wrapped(line, most) for line in label.split("\n"))
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis with numbers as they are; powers of ten would need mathtext."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(LogFormatter())  # labels some where there is no decade
 
 
 def few_ticks() -> MaxNLocator:

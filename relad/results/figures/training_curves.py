@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from relad.errors import DataError, ReladError
 from relad.results.figures import style
@@ -89,7 +89,7 @@ def _scale(ax: Axes) -> None:
     # Over several decades 1, 2, 5 would print their labels over each other.
     subs = (1, 2, 5) if high < 100 * low else (1,)
     ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    style.plain_numbers(ax.yaxis)
     ax.yaxis.set_minor_locator(NullLocator())
 
 

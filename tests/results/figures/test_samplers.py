@@ -31,6 +31,13 @@ def test_every_sampling_is_shown_in_one_curve_per_sampler(sampler_study):
     assert "SIMULATED DATA" in figure.get_suptitle()
 
 
+def test_evaluations_are_counted_in_plain_numbers(sampler_study):
+    figure = samplers.draw(sampler_study, SAMPLERS)
+    figure.canvas.draw()
+    labels = [t.get_text() for t in figure.axes[-1].get_xticklabels()]
+    assert "10" in labels and not any("$" in label for label in labels)
+
+
 def test_curves_have_the_tables_values(sampler_study):
     rows = sampler_rows(sampler_study, SAMPLERS)
     figure = samplers.draw(sampler_study, SAMPLERS)

@@ -152,6 +152,20 @@ def test_what_is_constant_is_drawn_as_such(study):
     assert ax.get_ylim() == (1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("draw", "name"), [(runtime.draw, "runtime"), (training_curves.draw, "training_curves")]
+)
+def test_ticks_are_numbers(study, draw, name):
+    """Markup of powers of ten would be printed as it stands."""
+    figure = draw(study, entry("figure", name))
+    figure.canvas.draw()
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    labels = [t.get_text() for axis in axes for t in axis.get_ticklabels(which="both")]
+    assert any(labels)
+    for label in filter(None, labels):
+        float(label.replace("\N{MINUS SIGN}", "-"))
+
+
 def test_a_name_with_dollars_is_drawn_as_it_is(study, tmp_path, monkeypatch):
     monkeypatch.setattr(type(study), "label", lambda self, method: rf"{method} $\frac{{a}}$")
     figure = runtime.draw(study, entry("figure", "runtime"))
