@@ -144,7 +144,7 @@ def against_first(study: Study, result: Result, methods: list[str]) -> Iterator[
     ] or [whole]
     for cohort, of in whole.groupby("cohort", observed=True):
         where = {"cohort": str(cohort), "seeds": _seeds(study.scores, str(cohort), methods)}
-        trained = _by_training(study, result, methods, str(cohort))
+        trained, once = _by_training(study, result, methods, str(cohort))
         for metric in result.metrics:
             table = _by_method(of, metric, methods)
             if methods[0] not in table or len(table.columns) < 2:
@@ -154,7 +154,7 @@ def against_first(study: Study, result: Result, methods: list[str]) -> Iterator[
             )
             where |= {"data": of["data"].iloc[0], "metric": metric}
             each = [_by_method(part, metric, methods) for part in trained]
-            yield from _family(study.settings.evaluation, where, table, seeds, each)
+            yield from _family(study.settings.evaluation, where, table, seeds, each, once)
 
 
 def _seeds(scores: pd.DataFrame, cohort: str, methods: list[str]) -> int:
@@ -189,21 +189,29 @@ def compared(
 
 def _by_training(
     study: Study, result: Result, methods: list[str], cohort: str
-) -> list[pd.DataFrame]:
-    """What :func:`compared` gives of one cohort by each training alone.
+) -> tuple[list[pd.DataFrame], set[str]]:
+    """What :func:`compared` gives of one cohort by each training alone, and who is trained once.
 
     Trainings are those of the folds, the mean over their seeds, since these are trained and tested
-    on the same people; where there is one fold, those of its seeds.
+    on the same people; where there is one fold, those of its seeds. Of these all but one say
+    nothing new of methods that the fold alone determines.
     """
     scores = study.scores[study.scores["method"].isin(methods)]
     scores = scores[scores["cohort"] == cohort]
-    run = "fold" if scores["fold"].nunique() > 1 else "seed"
-    return [compared(study, result, methods, of) for _, of in scores.groupby(run)]
+    by_fold = scores["fold"].nunique() > 1
+    parts = scores.groupby("fold" if by_fold else "seed")
+    once = set() if by_fold else {method for method in methods if study.determined(method)}
+    return [compared(study, result, methods, of) for _, of in parts], once
 
 
-def _over(each: Iterable[pd.DataFrame], method: str, reference: str) -> OverTrainings | None:
+def _over(
+    each: Iterable[pd.DataFrame], once: set[str], method: str, reference: str
+) -> OverTrainings | None:
     """Take a method minus its reference over trainings, each subjects (rows) by methods."""
-    differences = [t[method] - t[reference] for t in each if {method, reference} <= {*t}]
+    pair = {method, reference}
+    differences = [t[method] - t[reference] for t in each if pair <= {*t}]
+    if pair <= once:
+        del differences[1:]
     return over_trainings(pd.concat(differences, axis=1).to_numpy()) if differences else None
 
 
@@ -229,11 +237,13 @@ def _family(
     table: pd.DataFrame,
     seeds: pd.DataFrame,
     each: list[pd.DataFrame],
+    once: set[str],
 ) -> Iterator[Decision]:
     """Decide one family: the first column of ``table`` against each other one.
 
     ``seeds`` has the means over the subjects whom all seeds tested, a row per seed; none are there
-    where nobody was tested by all. ``each`` are tables such as ``table`` by training.
+    where nobody was tested by all. ``each`` are tables such as ``table`` by training; two methods
+    of ``once`` have one training alone.
     """
     reference, *others = table.columns
     level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
@@ -242,7 +252,7 @@ def _family(
         paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
     ]
     p_holm = holm([test.p for test in tests])
-    trained = [_over(each, method, reference) for method in others]
+    trained = [_over(each, once, method, reference) for method in others]
     p_trainings = holm([of.p if of else 1.0 for of in trained])
     p_alike = np.full(len(others), math.nan)
     if margin > 0:

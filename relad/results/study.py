@@ -192,7 +192,7 @@ class Study:
             if len(names) > 1:
                 tell(place, f"{' and '.join(names)} have the same values", "are they one?")
             for method, of in alike.groupby("method", observed=True):
-                if len(of) > 1 and not self._determined(str(method)):
+                if len(of) > 1 and not self.determined(str(method)):
                     seeds = " and ".join(of["seed"])
                     label = self.label(str(method))
                     same_seeds = f"{label} has the same values with seeds {seeds}"
@@ -203,7 +203,7 @@ class Study:
             told.append(f"{what} in every row of {where}: {question}")
         return " ".join(told)
 
-    def _determined(self, method: str) -> bool:
+    def determined(self, method: str) -> bool:
         """Whether a method's model follows from its fold alone, whatever the seed."""
         entry = self.settings.methods[method]
         models = [model.single_pass for model in self.models if model.method == entry.trained_as]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from relad.errors import ReladError
-from relad.results.decisions import Verdict, decide, sentence
+from relad.results.decisions import Verdict, against_first, decide, sentence
 from relad.results.statistics import PairedComparison, holm, paired_comparison
 from relad.results.study import Study
 from relad.results.tables.decisions import decisions_table
@@ -340,6 +340,22 @@ def test_one_training_tells_of_its_networks_alone(planted):
     assert found.verdict is Verdict.ONE_TRAINING
     assert "U-Net (L1) is better than RelA-Diffusion" in sentence(found, study)
     assert "which tells of these networks" in decisions_table(study, DECISIONS).caption
+
+
+def test_another_seed_is_no_other_training_of_what_the_fold_determines(planted):
+    """As ridge regression and a template are the same with every seed, and a network is not."""
+
+    def found(folds: int) -> dict:
+        study = planted(seeds=2, folds=folds, unet=(1.5, 0.2), template=(-1.0, 0.2))
+        study.settings.methods["unet"] = replace(study.settings.methods["unet"], family="floor")
+        others = against_first(study, DECISIONS, ["template", "unet", "rela"])
+        return {decision.method: decision for decision in others}
+
+    of_one = found(folds=1)
+    assert of_one["unet"].over is None and of_one["unet"].verdict is Verdict.ONE_TRAINING
+    assert of_one["rela"].over.trainings == 2 and of_one["rela"].verdict is Verdict.BETTER
+    of_four = found(folds=4)["unet"]
+    assert of_four.over.trainings == 4 and of_four.verdict is Verdict.BETTER
 
 
 def test_elsewhere_people_and_trainings_are_both_samples(tmp_path):

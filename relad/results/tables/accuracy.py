@@ -249,6 +249,8 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
                     verdict = "not told from the floor"
                 elif d.p_trainings > level:
                     verdict = "not told from the floor by its trainings"
+                if counted > 1 and d.over is None:
+                    verdict += ", of one training"
                 gain = f"{d.comparison.difference:+.2f} dB"
                 yield f"  {study.label(method):<{longest}}  {gain}  {verdict} (p = {d.p_holm:.2g})"
             smallest_p = min(d.comparison.smallest_p for d in of.values())

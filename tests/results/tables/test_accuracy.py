@@ -227,6 +227,23 @@ def test_the_floor_is_beaten_where_trainings_agree(tmp_path):
     assert "not told from the floor by its trainings (p = 0.00049)" in line
 
 
+def test_what_a_fold_determines_beats_the_floor_by_one_training(tmp_path):
+    """Two seeds of one fold are two trainings of a network, and one of ridge regression."""
+    every = [
+        score(method=m, subject=f"S{i:02}", seed=seed, metric=k, value=changed(k, i + add))
+        for k in VALUES
+        for seed in (0, 1)
+        for i in range(12)
+        for m, add in (("rela", 3 + 0.1 * seed + 0.01 * i), ("unet", 1 + 0.01 * i), ("template", 0))
+    ]
+    study = scores_of(tmp_path, *every)
+    study.settings.methods["unet"] = replace(study.settings.methods["unet"], family="floor")
+    head, network, determined = main_table(study, MAIN).summary
+    assert "n = 12 subjects and 2 trainings of each" in head
+    assert "  above the floor (p =" in network
+    assert "  BELOW the floor, of one training (p =" in determined
+
+
 def test_the_gain_over_the_floor_is_the_difference_that_was_tested(tmp_path):
     """One person of eighteen is 40 dB better, so that the mean is above: the others are 1 worse."""
     every = [
