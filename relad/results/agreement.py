@@ -15,6 +15,8 @@ from scipy import stats
 LIMITS_SD = 1.96
 #: Fewest subjects whose correlation has an interval: Fisher's z has the variance 1 / (n - 3).
 MIN_CORRELATED = 4
+#: Spread of values, as a share of the largest, that is the rounding of images alone.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Agreement:
         Subjects.
     bias, bias_percent
         Mean of synthetic minus real, in the unit of the values; mean of the same relative to each
-        subject's real value, in %.
+        subject's real value, in %, None where one of these is 0.
     limits
         Limits of agreement, bias -/+ 1.96 standard deviations of the differences (Bland & Altman,
         Lancet 327, 1986).
@@ -39,7 +41,7 @@ class Agreement:
 
     n: int
     bias: float
-    bias_percent: float
+    bias_percent: float | None
     limits: tuple[float, float] | None
     ccc: float | None
     icc: float | None
@@ -70,7 +72,7 @@ def agreement(synthetic: np.ndarray, real: np.ndarray, *, level: float) -> Agree
     return Agreement(
         n=n,
         bias=bias,
-        bias_percent=float(100 * np.mean(difference / real)),
+        bias_percent=float(100 * np.mean(difference / real)) if real.all() else None,
         limits=limits,
         ccc=concordance(synthetic, real),
         icc=icc_a1(np.stack([synthetic, real], axis=1)),
@@ -119,7 +121,7 @@ def correlation(
     first: np.ndarray, second: np.ndarray, *, level: float
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Pearson's r and its interval; without spread there is none, of few subjects no interval."""
-    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    if len(first) < 3 or any(np.ptp(of) <= ROUNDING * np.abs(of).max() for of in (first, second)):
         return None, None
     found = stats.pearsonr(first, second)
     if len(first) < MIN_CORRELATED:

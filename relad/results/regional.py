@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from relad.errors import ReladError
+from relad.results.agreement import ROUNDING
 from relad.results.metrics import regions
 from relad.results.study import Study
 from relad.study.catalogue import BRAIN, Result
@@ -18,8 +19,6 @@ from relad.study.settings import ComparedTracer, Positivity
 PAIR = ("suvr", "suvr_true")
 #: Groups of people by their real PET, and whether it is positive.
 GROUPS = {"positive": True, "negative": False}
-#: Relative difference below which SUVRs written with all digits are the same.
-_SAME = 1e-6
 #: Why a method's agreement over people has no interval, see :func:`alike`.
 ONE_EACH = "each model tested one person, so that it may be one image for everybody"
 #: What is said of those whom :func:`left_out` names.
@@ -112,7 +111,7 @@ def _require_one_truth(found: pd.DataFrame) -> None:
     """Refuse methods that were held against different real PET of one subject."""
     keys = ["cohort", "tracer", "region", "subject"]
     of = found.groupby(keys, observed=True)["suvr_true"]
-    apart = of.max() - of.min() > _SAME * of.max().abs()
+    apart = of.max() - of.min() > ROUNDING * of.max().abs()
     for cohort, tracer, region, subject in apart.index[apart][:1]:
         methods = found[
             (found["cohort"] == cohort)
@@ -184,7 +183,8 @@ def alike(study: Study) -> dict[tuple[str, str, str], bool | None]:
     Told by the rows themselves: by the models (fold and seed) that were tested on at least two
     people, all of whom then have one and the same SUVR, to the last digit, in some region. Such a
     region lies wholly in everybody's brain mask; elsewhere the masks alone give a template some
-    spread. Where each model was tested on one person, those of the method's other tracers and
+    spread. An SUVR of 1 does not tell: images that are divided by their own reference region have
+    it there. Where each model was tested on one person, those of the method's other tracers and
     cohorts tell.
 
     Returns
@@ -194,7 +194,8 @@ def alike(study: Study) -> dict[tuple[str, str, str], bool | None]:
     scores = study.scores[study.scores["metric"] == "suvr"]
     keys = ["cohort", "tracer", "method", "fold", "seed", "sampler"]
     of = scores.groupby([*keys, "region"], observed=True)["value"].agg(["count", "min", "max"])
-    same = (of["max"] - of["min"]) <= _SAME * of["max"].abs()
+    same = (of["max"] - of["min"]) <= ROUNDING * of["max"].abs()
+    same &= (of["max"] - 1).abs() > ROUNDING
     by_model = same[of["count"] > 1].groupby(level=keys, observed=True).any()
     here = by_model.groupby(level=keys[:3], observed=True).all().to_dict()
     anywhere = by_model.groupby(level="method", observed=True).all().to_dict()

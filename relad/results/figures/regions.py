@@ -29,7 +29,7 @@ def draw(study: Study, result: Result) -> Figure | None:
     columns = list(rows.groupby(["cohort", "tracer"], sort=False, observed=True))
     figure = style.new_figure(style.REGIONS, 2 * len(regions))
     axes = figure.subplots(2, len(columns), squeeze=False, sharex=True, sharey=True)
-    bias = rows["bias_percent"].abs()
+    bias = rows["bias_percent"].astype(float).fillna(0).abs()
     limit = float(np.clip(5 * np.ceil(bias.quantile(0.9) / 5), _LEAST, _MOST))
     beyond = "both" if (bias > limit).any() else "neither"
     for number, ((cohort, tracer), of) in enumerate(columns):

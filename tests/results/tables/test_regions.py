@@ -12,6 +12,7 @@ import pytest
 from relad.errors import ReladError
 from relad.fileio import read_table
 from relad.results.agreement import agreement
+from relad.results.figures import regions
 from relad.results.regional import ONE_EACH
 from relad.results.study import Study
 from relad.results.tables.regions import COLUMNS, NO_PERSON, region_rows, regions_table
@@ -111,6 +112,33 @@ def test_a_constant_of_one_fold_alone_is_no_template(tmp_path) -> None:
     synthetic = {**UNET, "D": 1.8, "E": 1.8}
     rows = pairs("unet", synthetic, "thalamus", fold={"D": 1, "E": 1})
     assert row_of(study_of(tmp_path, *rows), "unet")["r"] > 0.9
+
+
+def test_images_divided_by_their_own_reference_are_of_people(tmp_path) -> None:
+    """Everybody has an SUVR of 1 in the reference region; elsewhere people are told apart."""
+    own = {s: 1 + k * 1e-8 for k, s in enumerate(TRUE)}
+    rows = [*pairs("unet", UNET, "thalamus"), *pairs("unet", own, "hippocampus")]
+    study = study_of(tmp_path, *rows)
+    row = row_of(study, "unet")
+    assert row["r"] > 0.9 and row["note"] == ""
+    of_reference = row_of(study, "unet", "hippocampus")
+    assert pd.isna(of_reference["r"]) and of_reference["note"].startswith("r none")
+
+
+def test_a_real_suvr_of_0_has_no_bias_in_percent_and_says_so(tmp_path) -> None:
+    """Nor does it end the figure, which shows that there is none."""
+    rows = pairs("unet", UNET, "thalamus")
+    for row in rows:
+        if (row["subject"], row["metric"]) == ("A", "suvr_true"):
+            row["value"] = 0.0
+    study = study_of(tmp_path, *rows)
+    row = row_of(study, "unet")
+    assert pd.isna(row["bias_percent"]) and row["note"] == "no bias in %: a real SUVR is 0"
+    assert np.isfinite(row["bias"])
+    (line,) = regions_table(study, REGIONS).groups[0]
+    assert line[8].text == "n/a" and line[7].text.startswith("+0.120 [")
+    figure = regions.draw(study, entry("figure", "regions"))
+    assert figure.axes[0].texts[0].get_text() == "-"
 
 
 def test_a_template_that_tests_one_person_a_fold_is_known_by_its_other_rows(tmp_path) -> None:
