@@ -25,6 +25,7 @@ from scipy import stats
 from relad.errors import ReladError
 from relad.results.intervals import with_ends
 from relad.results.origin import Origin
+from relad.results.scores import file_of
 from relad.results.study import Study
 from relad.study.catalogue import CEILING, FLOOR, Result
 
@@ -68,6 +69,7 @@ def ceiling_values(study: Study, result: Result, values: pd.DataFrame) -> pd.Dat
         raise ReladError(
             f"methods were tested on subject {row.subject} of {row.cohort}, whose ceiling "
             f"({row.tracer}) was not measured",
+            file=file_of(study.ceiling[study.ceiling["cohort"] == row.cohort]),
             hint="run `relad ceiling` again on the cohort that they were tested on",
         )
     return matched[list(values.columns)]

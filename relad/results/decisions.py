@@ -20,7 +20,7 @@ import pandas as pd
 
 from relad.errors import ReladError
 from relad.results.metrics import METRICS, Better
-from relad.results.scores import mean_over_tracers
+from relad.results.scores import file_of, mean_over_tracers
 from relad.results.statistics import (
     PairedComparison,
     detectable,
@@ -149,6 +149,7 @@ def against_first(study: Study, result: Result, methods: list[str]) -> Iterator[
             table = _by_method(of, metric, methods)
             if methods[0] not in table or len(table.columns) < 2:
                 continue
+            _require_finite(study, table, metric, str(cohort))
             seeds = pd.DataFrame(
                 [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
             )
@@ -247,7 +248,6 @@ def _family(
     """
     reference, *others = table.columns
     level, margin = 1 - evaluation.interval, evaluation.margins.get(where["metric"], math.nan)
-    require_finite(table, where["metric"], where["cohort"])
     tests = [
         paired_comparison(table[m], table[reference], level=evaluation.interval) for m in others
     ]
@@ -290,7 +290,7 @@ def _family(
         yield replace(decision, verdict=verdict)
 
 
-def require_finite(table: pd.DataFrame, metric: str, cohort: str) -> None:
+def _require_finite(study: Study, table: pd.DataFrame, metric: str, cohort: str) -> None:
     """Refuse to compare methods, of subjects (rows) by methods, of which one has no finite value.
 
     Raises
@@ -298,12 +298,20 @@ def require_finite(table: pd.DataFrame, metric: str, cohort: str) -> None:
     ReladError
         Naming the method and the first such subject.
     """
+    rows = study.scores
     for method in table:
         if not np.isfinite(table[method]).all():
             subject = table.index[~np.isfinite(table[method])][0]
             raise ReladError(
                 f"{metric} of {method} is infinite for subject {subject} of {cohort}, so that it "
                 "cannot be compared",
+                file=file_of(
+                    rows[
+                        (rows["method"] == method)
+                        & (rows["cohort"] == cohort)
+                        & (rows["subject"] == subject)
+                    ]
+                ),
                 hint="look at its image: is it the true one, or without any structure?",
             )
 

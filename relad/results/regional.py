@@ -11,6 +11,7 @@ import pandas as pd
 from relad.errors import ReladError
 from relad.results.agreement import ROUNDING
 from relad.results.metrics import regions
+from relad.results.scores import file_of
 from relad.results.study import Study
 from relad.study.catalogue import BRAIN, Result
 from relad.study.settings import ComparedTracer, Positivity
@@ -103,6 +104,7 @@ def _require_all_methods(
             raise ReladError(
                 f"no SUVR of {method} in cohort {cohort} ({tracer}, {region}), though of other "
                 "methods",
+                file=file_of(scores[(scores["method"] == method) & (scores["cohort"] == cohort)]),
                 hint="run `relad evaluate` of this version again for it",
             )
 

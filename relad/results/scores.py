@@ -61,8 +61,8 @@ def read_all(
     Returns
     -------
     Rows of methods and, kept from what compares these, rows of the ceiling. One row per value, with
-    the columns :data:`COLUMNS`. Cohort, tracer and method are ordered as the settings have them,
-    ``value`` is float64, all else text.
+    the columns :data:`COLUMNS` and ``file``, the table that it stands in. Cohort, tracer and method
+    are ordered as the settings have them, ``value`` is float64, all else text.
 
     Raises
     ------
@@ -94,13 +94,13 @@ def read_all(
                     + (" or name it in segmentation.regions" if column == "region" else ""),
                 )
         _require_counted(part, file)
-        part = part.assign(value=_numbers(part["value"], file), file=file)
+        part = part.assign(value=_numbers(part["value"], file), file=str(file))
         for metric, values in part.groupby("metric")["value"]:
             for value in (values.min(), values.max()):
                 require_possible(metric, value, file)
         parts.append(part)
     if not parts:
-        return pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=[*COLUMNS, "file"]), pd.DataFrame(columns=[*COLUMNS, "file"])
     scores = pd.concat(parts, ignore_index=True)
     again = scores[scores.duplicated([c for c in COLUMNS if c not in ("data", "value")])]
     for row in again.itertuples():
@@ -114,15 +114,21 @@ def read_all(
         if len(kinds) > 1:
             raise ReladError(
                 f"data of cohort {cohort} are both {' and '.join(sorted(kinds))}",
+                file=file_of(scores[(scores["cohort"] == cohort) & (scores["data"] == kinds[1])]),
                 hint="give the metrics of one packed cohort",
             )
     _require_one_fold(scores[~ceiling], settings)
     for column, known in study.items():
         scores[column] = pd.Categorical(scores[column], list(known))
-    scores = scores[list(COLUMNS)]
+    scores["file"] = scores["file"].astype("category")
     of_methods = scores[~ceiling].reset_index(drop=True)
     of_methods["method"] = of_methods["method"].cat.set_categories(list(settings.methods))
     return of_methods, scores[ceiling]
+
+
+def file_of(rows: pd.DataFrame) -> str | None:
+    """The first table that some rows stand in, for errors; None where there are no rows."""
+    return str(rows["file"].iloc[0]) if len(rows) else None
 
 
 def _read(file: Path) -> pd.DataFrame:
@@ -265,6 +271,7 @@ def subject_values(
         if len(samplers) > 1:
             raise ReladError(
                 f"{method} was sampled with {' and '.join(samplers)} in cohort {cohort}",
+                file=file_of(of[of["sampler"] == samplers[1]]),
                 hint="give the tables of one sampler",
             )
         if not single_samples:
@@ -305,6 +312,7 @@ def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: s
             if metric not in by_metric and METRICS[metric].of_single:
                 raise ReladError(
                     f"no {metric} of {method} in cohort {cohort}, though other metrics",
+                    file=file_of(of),
                     hint="run `relad evaluate` of this version again for it",
                 )
             if metric in by_metric:
@@ -315,12 +323,23 @@ def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: s
             one, other = method, first
             if method == first and sampler != sampling:
                 one, other = f"{method} by {sampler}", f"by {sampling}"
+            test = min(found ^ expected)
+            without = (first, sampling) if test in found else (method, sampler)
             known = list(scores[tests].drop_duplicates().itertuples(index=False, name=None))
             odd = _odd({known[n] for n in found}, {known[n] for n in expected}, cohort)
             raise ReladError(
                 f"{one} ({metric}) and {other} were not tested {odd}",
+                file=_should_hold(scores, number == test, without),
                 hint="give the metrics of the same tracers, folds and seeds for every method",
             )
+
+
+def _should_hold(scores: pd.DataFrame, test: pd.Series, run: tuple[str, str]) -> str | None:
+    """The table of a method and sampler in which a test is lacking: that of its fold and seed."""
+    mine = scores[(scores["method"] == run[0]) & (scores["sampler"] == run[1])]
+    wanted = scores[test].iloc[0]
+    of_model = mine[(mine["fold"] == wanted["fold"]) & (mine["seed"] == wanted["seed"])]
+    return file_of(of_model if len(of_model) else mine)
 
 
 def _odd(first: set[tuple[str, ...]], second: set[tuple[str, ...]], cohort: str) -> str:
@@ -333,9 +352,15 @@ def _odd(first: set[tuple[str, ...]], second: set[tuple[str, ...]], cohort: str)
         tracer = min(subjects)[0]
         odd = sorted(subject for of, subject in subjects if of == tracer)
         return f"on the same subjects of {cohort} ({tracer}): {listed(odd)}"
-    models = sorted({test[2:] for test in first ^ second})
-    told = listed([f"fold {fold} seed {seed}" for fold, seed in models])
-    return f"with the same folds and seeds in {cohort}: {told}"
+    models = {test[2:] for test in first} ^ {test[2:] for test in second}
+    if models:
+        told = listed([f"fold {fold} seed {seed}" for fold, seed in sorted(models)])
+        return f"with the same folds and seeds in {cohort}: {told}"
+    tracer, _, fold, seed = min(first ^ second, key=lambda test: (test[2:], test))
+    odd = sorted(test[1] for test in first ^ second if (test[0], *test[2:]) == (tracer, fold, seed))
+    return (
+        f"on the same subjects of {cohort} with fold {fold} seed {seed} ({tracer}): {listed(odd)}"
+    )
 
 
 def mean_over_tracers(values: pd.DataFrame) -> pd.DataFrame:

@@ -258,7 +258,9 @@ def test_what_is_infinite_is_named(planted):
     study = planted(unet=(1.0, 0.1))
     at = study.scores.index[(study.scores["method"] == "unet") & (study.scores["subject"] == "S3")]
     study.scores.loc[at, "value"] = np.inf
-    with pytest.raises(ReladError, match="psnr of unet is infinite for subject S3 of study"):
+    with pytest.raises(
+        ReladError, match=r"metrics\.csv: psnr of unet is infinite for subject S3 of study"
+    ):
         decide(study, DECISIONS)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from relad.errors import ReladError
-from relad.fileio import write_json
+from relad.fileio import write_json, write_table
 from relad.results.measured import read_measured
 from relad.results.scores import COLUMNS, mean_over_tracers, read_scores, subject_values
 from relad.study.catalogue import BRAIN
@@ -30,7 +30,7 @@ def values(tmp_path: Path, *rows: dict, cohort: str = "study") -> pd.DataFrame:
 
 def test_rows_are_read_as_they_stand(tmp_path):
     scores = scores_of(tmp_path, score(subject="007"), score(subject="1e5", value=0.1)).scores
-    assert tuple(scores) == COLUMNS
+    assert tuple(scores) == (*COLUMNS, "file")
     assert list(scores["subject"]) == ["007", "1e5"]
     assert list(scores["value"]) == [20.0, 0.1]
     assert list(scores["fold"]) == ["0", "0"]
@@ -196,10 +196,27 @@ def test_methods_tested_on_other_subjects_are_not_compared(tmp_path):
 def test_what_one_method_alone_was_tested_with_is_not_compared(tmp_path, method, changes, told):
     """Its mean would be one over other tests than another's."""
     rows = [score(), score(method="rela"), score(method=method, **changes)]
-    with pytest.raises(ReladError, match=rf"rela|unet.* were not tested {told}"):
+    with pytest.raises(ReladError, match=rf"(rela|unet) .* were not tested {told}"):
         values(tmp_path, *rows)
     other = "rela" if method == "unet" else "unet"
     assert len(values(tmp_path, *rows, score(method=other, **changes)))
+
+
+@pytest.mark.parametrize("lacking", ["unet", "rela"])
+def test_the_table_that_lacks_a_row_is_named(tmp_path, lacking):
+    """Of the tables of one method that of the same fold and seed, whichever comes first."""
+    files = []
+    for method in ("unet", "rela"):
+        for seed in (0, 1):
+            people = "A" if (method, seed) == (lacking, 1) else "AB"
+            rows = [score(method=method, subject=s, seed=seed) for s in people]
+            files.append(tmp_path / f"{method}-{seed}.csv")
+            write_table(files[-1], rows, COLUMNS)
+    scores = read_scores(files, SETTINGS)
+    told = r"were not tested on the same subjects of study with fold 0 seed 1 \(tau\): B"
+    with pytest.raises(ReladError, match=told) as raised:
+        subject_values(scores, ["study"], METHODS, ("psnr",), BRAIN)
+    assert str(raised.value).startswith(str(tmp_path / f"{lacking}-1.csv"))
 
 
 def test_a_fold_of_one_method_alone_is_not_compared_elsewhere(tmp_path):
