@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from relad.errors import ReladError
+from relad.errors import DataError, ReladError
 from relad.fileio import content_of, read_object
+from relad.imaging.labels import sha256_of
 from relad.study.catalogue import CEILING
 
 
@@ -29,6 +30,8 @@ class Measured:
         Data range by tracer, in SUVR; None where nothing needs one.
     code
         Fingerprint of the step's code; None of a table of `relad ceiling`.
+    untrained
+        Tracers of which nobody was compared, as the method was not trained for them.
     """
 
     file: Path
@@ -36,6 +39,7 @@ class Measured:
     packed: str
     ranges: dict[str, float] | None
     code: str | None
+    untrained: tuple[str, ...]
 
 
 def read_measured(files: Iterable[Path]) -> list[Measured]:
@@ -44,7 +48,8 @@ def read_measured(files: Iterable[Path]) -> list[Measured]:
     Raises
     ------
     DataError
-        Where one does not say what was measured.
+        Where one does not say what was measured, or is of another table: rows were lost, added or
+        changed.
     """
     found = []
     for file in files:
@@ -53,12 +58,19 @@ def read_measured(files: Iterable[Path]) -> list[Measured]:
         if not record.exists() or cohort is None:
             continue
         told: dict[str, Any] = read_object(record, needs=("made_of", "provenance"))
+        if told.get("table_sha256") not in (None, sha256_of(file)):
+            raise DataError(
+                f"has other rows than were measured, by {record.name} beside it",
+                file=file,
+                hint="run `relad evaluate` again; a table of rows of your own has no such record",
+            )
         with content_of(record, "record of `relad evaluate`", hint="run `relad evaluate` again"):
             (packed,) = told["made_of"]["packed"]
             of_ceiling = told["provenance"].get("step") == CEILING
             code = None if of_ceiling else str(told["provenance"]["code"])
             ranges = told.get("data_range_suvr")
-            found.append(Measured(file, cohort, str(packed["sha256"]), ranges, code))
+            untrained = tuple(map(str, told.get("untrained", ())))
+            found.append(Measured(file, cohort, str(packed["sha256"]), ranges, code, untrained))
     return found
 
 

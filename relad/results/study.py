@@ -119,12 +119,14 @@ class Study:
         entries = self.settings.methods
         home = [c for c, entry in self.settings.cohorts.items() if entry.role == "train"]
         of = self.scores[self.scores["cohort"].isin(home)]
-        of = of[["method", "fold", "seed", "subject"]].drop_duplicates()
+        of = of[["method", "fold", "seed", "subject", "file"]].drop_duplicates()
+        untrained = {str(measured.file) for measured in self.measured if measured.untrained}
         trained_as = of["method"].map(lambda method: entries[method].trained_as).astype(str)
         for model in self.models:
             run = (trained_as == model.method) & (of["fold"] == str(model.fold))
-            tested = set(of.loc[run & (of["seed"] == str(model.seed)), "subject"])
-            self._require_all(model, tested)
+            rows = of[run & (of["seed"] == str(model.seed))]
+            tested = set(rows["subject"])
+            self._require_all(model, tested, untrained=set(rows["file"]) <= untrained)
             for part in ("train", "validation"):
                 if known := sorted(tested & set(model.subjects[part])):
                     raise ReladError(
@@ -135,15 +137,14 @@ class Study:
                         "that were tested",
                     )
 
-    def _require_all(self, model: Training, tested: set[str]) -> None:
+    def _require_all(self, model: Training, tested: set[str], *, untrained: bool) -> None:
         """Refuse results of a model that lack somebody whom its fold tests.
 
         Of a tracer that the model did not learn nobody was synthesised, and of somebody whose PET
-        is all of such tracers there are no rows.
+        is all of such tracers there are no rows: where tables tell that there is one (untrained),
+        they may lack people.
         """
-        of = [s for s in self.synthesized if (s.fold, s.seed) == (model.fold, model.seed)]
-        of = [s for s in of if self.settings.methods[s.method].trained_as == model.method]
-        if not tested or any(synthesis.untrained for synthesis in of):
+        if not tested or untrained:
             return
         if lacking := sorted(set(model.subjects["test"]) - tested):
             raise ReladError(

@@ -27,10 +27,10 @@ atlas's: for everybody of the cohort, and OUT.json says so (regions_from).
 
 In the training cohort the held-out fold's subjects are compared, elsewhere all. A subject is
 compared for the tracers it was scanned with and the method was trained for; a synthetic image
-missing for one of these is an error. Beside OUT.csv, a .json of the same name holds the data
-ranges, the provenance, who was not compared (left_out), for which tracers the method was not
-trained (untrained), and what was compared: folders by their path from it, and the hash of every
-image.
+missing for one of these is an error. Beside OUT.csv, a .json of the same name holds its hash, by
+which tables and figures know a changed one, the data ranges, the provenance, who was not compared
+(left_out), for which tracers the method was not trained (untrained), and what was compared: folders
+by their path from it, and the hash of every image.
 """
 
 from __future__ import annotations
@@ -183,6 +183,7 @@ def write(
         out.with_suffix(".json"),
         {
             "kind": kind,
+            "table_sha256": sha256_of(out),
             **more,
             "regions": {
                 name: metric.taken_in(dataset.own_regions) for name, metric in METRICS.items()

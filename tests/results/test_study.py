@@ -10,6 +10,7 @@ import pytest
 from relad.cli import main
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table, write_json, write_table
+from relad.imaging.labels import sha256_of
 from relad.results.scores import COLUMNS
 from relad.results.study import Study
 from relad.study.catalogue import FIGURE, RESULTS, SUFFIXES, TABLE
@@ -206,14 +207,32 @@ def test_methods_that_are_one_for_a_tracer_alone_are_told(tmp_path):
 
 
 def test_somebody_whom_no_method_has_values_of_is_missed(own, tmp_path, capsys):
-    """Left out of every method's table, he would only lower n."""
+    """Left out of every method's table, he would only lower n.
+
+    All of his PET may be of tracers that a method was not trained for, as the tables' records say.
+    """
     gone = own.tested("study")[0]
     for name in own.errors:
         file = own.metrics("study", name)
         rows = [row for row in read_table(file) if row["subject"] != gone]
         write_table(file, rows, COLUMNS)
+        amend(file.with_suffix(".json"), table_sha256=sha256_of(file))
     assert own.summarize("tables", tmp_path / "out", "--only", "main") == 2
     told = rf"train\.json: \S+ has no values of people whom its fold tests: {gone} -- give the"
+    assert re.search(told, capsys.readouterr().err)
+    for name in own.errors:
+        amend(own.metrics("study", name).with_suffix(".json"), untrained=["tspo"])
+    assert own.summarize("tables", tmp_path / "out", "--only", "main") == 0
+
+
+def test_a_table_that_lost_rows_is_known_by_its_record(own, tmp_path, capsys):
+    """Of every method alike nothing else misses them: of somebody's tracer, of one metric."""
+    for name in own.errors:
+        file = own.metrics("study", name)
+        rows = read_table(file)
+        write_table(file, rows[:-1], COLUMNS)
+    assert own.summarize("tables", tmp_path / "out", "--only", "main") == 2
+    told = r"\.csv: has other rows than were measured, by fold-0_seed-0\.json beside it -- run"
     assert re.search(told, capsys.readouterr().err)
 
 

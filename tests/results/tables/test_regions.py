@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,6 +140,7 @@ def test_a_real_suvr_of_0_has_no_bias_in_percent_and_says_so(tmp_path) -> None:
     assert line[8].text == "n/a" and line[7].text.startswith("+0.120 [")
     figure = regions.draw(study, entry("figure", "regions"))
     assert figure.axes[0].texts[0].get_text() == "-"
+    plt.close(figure)
 
 
 def test_a_template_that_tests_one_person_a_fold_is_known_by_its_other_rows(tmp_path) -> None:
