@@ -18,6 +18,7 @@ from relad import cli
 from relad.data.dataset import PackedDataset
 from relad.fileio import read_json, read_table, write_json, write_table, write_text
 from relad.imaging import atlas
+from relad.imaging.labels import sha256_of
 from relad.results import origin
 from relad.results.discrimination import youden_cut
 from relad.results.explain.cell import choose, made_again, metric_rows, same, subject_values
@@ -348,11 +349,12 @@ def test_it_goes_down_to_the_raw_series_where_these_lie_beside(own, capsys):
 def test_values_are_measured_again_of_the_images(own, capsys):
     assert explain(own, "main", "tracer=tau,method=unet", "psnr", "--voxels") == 0
     assert "Measured again, all 6 values are as their rows" in capsys.readouterr().out
-    # Rows that nobody measured, and a table that follows from them.
+    # Rows that nobody measured, a record that is made to fit, and a table that follows from them.
     file = own.metrics("study", "unet")
     text = file.read_text()
     value = re.search(r"941S0004,tau,brain,psnr,(\S+)", text)[1]
     write_text(file, text.replace(f"941S0004,tau,brain,psnr,{value}", "941S0004,tau,brain,psnr,55"))
+    amend(file.with_suffix(".json"), table_sha256=sha256_of(file))
     every = [own.metrics(*run) for run in own.runs]
     tables = own.root / "results" / "tables"
     assert own.call("tables", tables, every, "--only", "main") == 0
