@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from relad.results.tables.rendering import escaped_tex
+from relad.results.latex import escaped_tex
 
 _HERE = Path(__file__).parent
 

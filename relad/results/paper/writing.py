@@ -12,6 +12,7 @@ from relad import __version__
 from relad.errors import ReladError
 from relad.fileio import read_table, write_text
 from relad.results.hashed import relative
+from relad.results.latex import escaped_tex
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.paper.bibliography import CITED, TEMPLATE, keys_of
@@ -20,7 +21,6 @@ from relad.results.paper.tex import filled, macro
 from relad.results.runs import Run, kinds_of, left_behind, runs_behind
 from relad.results.statistics import SIMULATED
 from relad.results.tables.ranks import REPEATS
-from relad.results.tables.rendering import escaped_tex
 from relad.results.tables.samplers import sampling_of
 from relad.results.verdict import verdicts
 from relad.status import note_of

@@ -11,23 +11,8 @@ import pandas as pd
 
 from relad.fileio import write_table, write_text
 from relad.results.intervals import with_ends
+from relad.results.latex import escaped_tex
 from relad.study.catalogue import SUFFIXES, TABLE
-
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-}
-
 
 #: Text of a cell that has no value.
 NOT_AVAILABLE = "n/a"
@@ -167,11 +152,6 @@ def _digits(column: str, value: Any) -> Any:
     # "#" keeps zeros at the end: that they are digits is what `relad explain` compares by.
     form = "#.6g" if column.partition("_")[0] == "p" else ".6f"
     return format(value, form) if isinstance(value, float) else value
-
-
-def escaped_tex(text: str) -> str:
-    """Text with what LaTeX would read as commands escaped."""
-    return "".join(_TEX.get(c, c) for c in text)
 
 
 def _md(text: str) -> str:
