@@ -18,7 +18,7 @@ from inspect import getdoc
 from relad.conformance.candidate import Candidate, Failure, Raised, Skip, Unfit
 from relad.conformance.checks import CHECKS, resumes
 from relad.conformance.errors import said
-from relad.conformance.watching import sound, undisturbed
+from relad.conformance.watching import ERRORS, sound, undisturbed
 from relad.fileio import scratch_folder
 from relad.study.settings import TrainSettings
 
@@ -84,7 +84,7 @@ def examine(
                 yield Outcome(check.__name__, Status.SKIPPED, str(reason))
             except Unfit as cause:
                 yield Outcome(check.__name__, Status.SKIPPED, f"not before {cause} is mended")
-            except Exception as error:  # whatever somebody else's code raises
+            except ERRORS as error:  # whatever somebody else's code raises
                 known = isinstance(error, Failure)
                 if RESTORES in candidate.failed and (not known or isinstance(error, Raised)):
                     told = f"not before {RESTORES} is mended"

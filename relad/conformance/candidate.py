@@ -16,7 +16,15 @@ from torch import Tensor
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
 from relad.conformance.cohort import PET, write_cohort
-from relad.conformance.watching import before_steps, copied, put, undisturbed, with_gradient
+from relad.conformance.watching import (
+    ERRORS,
+    before_steps,
+    copied,
+    modes_of,
+    put,
+    undisturbed,
+    with_gradient,
+)
 from relad.data.batch import Batch, Condition
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import KINDS
@@ -34,15 +42,16 @@ ROUNDING = 1e-4
 GRID = (16, 24, 16)
 ODD_GRID = (13, 22, 15)
 #: Where a method's strides do not go into that of GRID, so that all else can still be examined;
-#: that they do not is told by the check of odd sizes.
+#: that they do not is told by the check of odd sizes, unless they are too many for so few voxels.
 WIDE_GRID = (32, 64, 32)
+ODD_WIDE_GRID = (29, 54, 31)
 #: Updates of the training; zero-initialised layers, one behind the other, have opened by then.
 UPDATES = 8
 #: The one after which it is broken off: 2, 3 and 4 do not divide it, so that counters of such a
 #: period, which no checkpoint holds, are at another place when it is taken up again.
 BROKEN_OFF = 5
 #: Shares of the training at which single updates are looked at: a method may learn in phases.
-PHASES = (0.0, 0.5)
+PHASES = (0.0, 0.5, 0.95)
 #: Several evaluations, so that a method in time is asked at several times.
 SAMPLING = Sampling("ddim", 3)
 FOLD = 0
@@ -58,6 +67,27 @@ class Skip(Exception):  # noqa: N818
 
 class Unfit(Exception):  # noqa: N818
     """The check without which this one cannot be made."""
+
+
+class NoImage(Unfit):
+    """What synthesize returned is no tensor; the check of images tells it.
+
+    Attributes
+    ----------
+    returned
+        Of which type it is.
+    """
+
+    def __init__(self, returned: object):
+        super().__init__("images")
+        self.returned = type(returned).__name__
+
+    @classmethod
+    def refuse(cls, returned: object) -> Tensor:
+        """What was returned, where it is a tensor."""
+        if not isinstance(returned, Tensor):
+            raise cls(returned)
+        return returned
 
 
 class Raised(Failure):
@@ -101,7 +131,7 @@ class Candidate:
                 with undisturbed():
                     self.trainer(grid=grid).step()
                 return grid
-            except Exception:  # if on none, the check `trains` tells it
+            except ERRORS:  # if on none, the check `trains` tells it
                 continue
         return GRID
 
@@ -134,7 +164,7 @@ class Candidate:
     def _trained(self, scaling: str) -> Training:
         try:
             return Training(self.trainer(scaling), self.folder / f"{scaling}.pt")
-        except Exception:  # told by the check of this name
+        except ERRORS:  # told by the check of this name
             raise Unfit("trains") from None
 
     def each(self) -> Iterator[tuple[str, Training]]:
@@ -166,7 +196,8 @@ class Training:
     precision
         Arithmetic of updates and images: the study's, but for :meth:`in_float32`.
     disturbed
-        What is no business of a method and was changed by it; it has been set back.
+        What is no business of a method and was changed by it; it has been set back. Modes, of
+        training and evaluation, have not.
     checkpoint
         File of the state after :attr:`broken_off` updates.
     """
@@ -204,9 +235,13 @@ class Training:
         self.moved |= {id(p) for p in with_gradient(optimizer) if p.grad.any()}
 
     @contextmanager
-    def _watched(self, work: str) -> Iterator[None]:
+    def _watched(self, work: str, method: Method | None = None) -> Iterator[None]:
+        modes = modes_of(method) if method else {}
         with undisturbed() as changed:
             yield
+        after = modes_of(method) if method else {}
+        odd = [name for name, mode in modes.items() if after.get(name, mode) != mode]
+        changed += [f"the mode (train, eval) of {name or 'the method'}" for name in odd[:1]]
         self.disturbed += [f"{work} changes {name}" for name in changed]
 
     # --- batches --------------------------------------------------------------------------------
@@ -256,7 +291,7 @@ class Training:
     def update(self, method: Method, batch: Batch, *, progress: float = 0.5) -> dict[str, Tensor]:
         """One update, of always the same random numbers."""
         random = generator_for("conformance", device=batch.mri.device)
-        with self._watched("an update"), self.arithmetic(batch):
+        with self._watched("an update", method), self.arithmetic(batch):
             return method.update(batch, progress=progress, random=random)
 
     def images(
@@ -287,9 +322,9 @@ class Training:
         method = method or self.method
         method.eval()
         try:
-            with self._watched("synthesis"), self.arithmetic(given):
+            with self._watched("synthesis", method), self.arithmetic(given):
                 random = self.random(given, seed=seed, samples=samples)
-                return method.synthesize(given, sampling=sampling, random=random)
+                return NoImage.refuse(method.synthesize(given, sampling=sampling, random=random))
         finally:
             method.train()
 

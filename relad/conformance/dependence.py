@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -103,10 +103,10 @@ def time(of: Candidate) -> None:
     """A network that is evaluated at several times sees which time it is.
 
     In a method of several steps one argument of the generator, or of a part of it, tells the time:
-    a number, or one per sample. With another time in its place the output must change, and of the
-    innermost part that is told it with an image by every such argument alone; otherwise the network
-    makes the same of noise and of an almost finished image. Hand t on, embed it, and add it where
-    no normalisation takes it out.
+    a number, or one per sample, or where none is, an embedding or a constant channel. With another
+    time in its place the output must change, and of the innermost part that is told it with an
+    image by every such argument alone; otherwise the network makes the same of noise and of an
+    almost finished image. Hand t on, embed it, and add it where no normalisation takes it out.
     """
     for scaling, training in of.each():
         method = training.method
@@ -127,10 +127,9 @@ def time(of: Candidate) -> None:
                     other = _first(part.module(*args, **kwargs))
                     by = change(right, other, torch.ones_like(right).bool())
                     if not by > LEAST_OF_TIME:
-                        name = place if isinstance(place, str) else f"number {place + 1}"
                         raise Failure(
                             f"{scaling}: another time changes the network's output by {by:.1g} of "
-                            f"its sd (at least {LEAST_OF_TIME:g}), told as argument {name} of "
+                            f"its sd (at least {LEAST_OF_TIME:g}), told as {_name(place)} of "
                             f"{type(part.module).__name__}"
                         )
         finally:
@@ -138,18 +137,20 @@ def time(of: Candidate) -> None:
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+#: An argument by its number or name, or one channel of it.
+Place = int | str | tuple[int | str, int]
 
 
 @dataclass(frozen=True)
 class Timed:
     """A part of the generator that is told the time, its calls, and by which arguments.
 
-    Such an argument is a number, or one per sample, and changes from call to call.
+    Such an argument tells the same of everything in a batch, and changes from call to call.
     """
 
     module: nn.Module
     calls: list[Call]
-    places: list[int | str]
+    places: list[Place]
 
     @property
     def sees_image(self) -> bool:
@@ -165,28 +166,47 @@ def _timed_part(training: Training, given: Condition) -> Timed | None:
     """What is told the time together with an image, and hands it on to no such part of its own.
 
     What scales images by the time around a network changes with the time whether or not the network
-    sees it. Where nothing is told both, the outermost part that is told the time.
+    sees it. Where nothing is told both, the outermost part that is told the time; where none is
+    told it as a number, the outermost that is told it otherwise, with an image if there is one.
     """
     modules = list(training.method.generator.modules())
     calls = _calls(modules, partial(training.images, given))
     count = len(given.tracer)
-    timed: list[Timed] = []
+    timed = list(_told_time(modules, calls, partial(_is_number, count=count)))
+    if not timed:
+        timed = list(_told_time(modules, calls, partial(_is_one_for_all, count=count)))
+        return next((part for part in timed if part.sees_image), next(iter(timed), None))
+    seeing = [part for part in timed if part.sees_image]
+    names = {part.module for part in seeing}
+    inner = [p for p in seeing if names.isdisjoint(set(p.module.modules()) - {p.module})]
+    return max(inner, key=lambda part: part.weights, default=next(iter(timed), None))
+
+
+def _told_time(
+    modules: list[nn.Module], calls: list[tuple[nn.Module, Call]], tells: Callable[[Any], bool]
+) -> Iterator[Timed]:
+    """Parts of which an argument, or a channel of one, tells the time in every call."""
     for module in modules:
         of_module = [call for caller, call in calls if caller is module]
         if len(of_module) < 2:
             continue
         places = [
             place
-            for place in [*range(len(of_module[0][0])), *of_module[0][1]]
-            if all(_is_number(_argument(call, place), count) for call in of_module)
+            for place in _places(of_module[0])
+            if all(tells(_argument(call, place)) for call in of_module)
             and not same(_argument(of_module[0], place), _argument(of_module[-1], place))
         ]
         if places:
-            timed.append(Timed(module, of_module, places))
-    seeing = [part for part in timed if part.sees_image]
-    names = {part.module for part in seeing}
-    inner = [p for p in seeing if names.isdisjoint(set(p.module.modules()) - {p.module})]
-    return max(inner, key=lambda part: part.weights, default=next(iter(timed), None))
+            yield Timed(module, of_module, places)
+
+
+def _places(call: Call) -> Iterator[Place]:
+    args, kwargs = call
+    for place in (*range(len(args)), *kwargs):
+        yield place
+        value = _argument(call, place)
+        if isinstance(value, Tensor) and value.ndim > 2:
+            yield from ((place, channel) for channel in range(value.shape[1]))
 
 
 def _calls(modules: list[nn.Module], work: Callable[[], object]) -> list[tuple[nn.Module, Call]]:
@@ -212,12 +232,33 @@ def _is_number(value: Any, count: int) -> bool:
     return isinstance(value, int | float)
 
 
-def _argument(call: Call, place: int | str) -> Any:
+def _is_one_for_all(value: Any, count: int) -> bool:
+    """Whether it is an embedding, or a channel of an image, that is the same of every sample."""
+    if not isinstance(value, Tensor) or not value.is_floating_point() or len(value) != count:
+        return False
+    one = value[:1] if value.ndim == 2 else value.flatten()[:1].reshape([1] * value.ndim)
+    return value.ndim > 1 and value.numel() > count and same(value, one.expand_as(value))
+
+
+def _argument(call: Call, place: Place) -> Any:
+    if isinstance(place, tuple):
+        return _argument(call, place[0])[:, place[1]]
     args, kwargs = call
     return args[place] if isinstance(place, int) else kwargs[place]
 
 
-def _with_argument(call: Call, place: int | str, value: Any) -> Call:
+def _name(place: Place) -> str:
+    if isinstance(place, tuple):
+        return f"channel {place[1] + 1} of {_name(place[0])}"
+    return f"argument {place}" if isinstance(place, str) else f"argument number {place + 1}"
+
+
+def _with_argument(call: Call, place: Place, value: Any) -> Call:
+    if isinstance(place, tuple):
+        place, channel = place
+        whole = _argument(call, place).clone()
+        whole[:, channel] = value
+        value = whole
     args, kwargs = list(call[0]), dict(call[1])
     if isinstance(place, int):
         args[place] = value

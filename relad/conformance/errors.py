@@ -12,6 +12,7 @@ import torch
 
 import relad
 from relad.conformance.candidate import Failure, Raised, Skip, Unfit
+from relad.conformance.watching import ERRORS
 
 _RELAD = Path(relad.__file__).parent
 #: Folders and files that call a method, or are called by one, and are not where its fault lies.
@@ -46,5 +47,5 @@ def attempt(what: str) -> Iterator[None]:
         yield
     except (Failure, Skip, Unfit):
         raise
-    except Exception as error:
+    except ERRORS as error:
         raise Raised(f"{what}: {said(error)}") from error

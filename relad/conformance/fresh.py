@@ -22,6 +22,7 @@ from torch import Tensor
 from relad.compute.devices import autocast
 from relad.conformance.candidate import SAMPLING, Training
 from relad.conformance.errors import said
+from relad.conformance.watching import ERRORS
 from relad.data.batch import Condition
 from relad.data.dataset import PackedDataset
 from relad.methods.synthesis import load_model
@@ -126,7 +127,7 @@ def _train(
         while trainer.done < updates:
             trainer.step()
         made = trainer.method.state_dict()
-    except Exception as error:
+    except ERRORS as error:
         made = said(error)
     torch.save(made, file)
 
@@ -136,7 +137,7 @@ def _work(tasks: Sequence[Task]) -> None:
         made: Tensor | str
         try:
             made = _image(task)
-        except Exception as error:
+        except ERRORS as error:
             made = said(error)
         torch.save(made, task.image)
 

@@ -8,7 +8,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from relad.conformance.candidate import GRID, ODD_GRID, Candidate, Failure, Skip
+from relad.conformance.candidate import (
+    GRID,
+    ODD_GRID,
+    ODD_WIDE_GRID,
+    WIDE_GRID,
+    Candidate,
+    Failure,
+    NoImage,
+    Skip,
+)
 from relad.conformance.cohort import PET, UNSEEN
 from relad.conformance.errors import attempt
 from relad.conformance.watching import undisturbed
@@ -20,14 +29,17 @@ from relad.study.sampling import SAMPLERS, Sampling
 def images(of: Candidate) -> None:
     """Images have the shape of PET, are finite in the brain, and carry no gradient, by any sampler.
 
-    synthesize returns y of relad.data.scaling as (b, 1, x, y, z) in floating point, under
-    torch.no_grad(). What lies outside the brain is not used.
+    synthesize returns y of relad.data.scaling as one tensor (b, 1, x, y, z) in floating point,
+    under torch.no_grad(). What lies outside the brain is not used.
     """
     for scaling, training in of.each():
         given = training.test().condition
         for sampler in SAMPLERS:
-            image = training.images(given, sampling=Sampling(sampler, 2))
             where = f"{scaling}, {sampler}"
+            try:
+                image = training.images(given, sampling=Sampling(sampler, 2))
+            except NoImage as found:
+                raise Failure(f"{where}: synthesize returns a {found.returned}") from None
             if not image.is_floating_point():
                 raise Failure(f"{where}: {image.dtype} is no floating point")
             if image.requires_grad:
@@ -55,7 +67,7 @@ def odd_sizes(of: Candidate) -> None:
     their output, as relad.methods.networks.blocks.padded does.
     """
     training = of.trained(KINDS[0])
-    for grid in (ODD_GRID, GRID):
+    for grid in (ODD_GRID, GRID) if of.grid() == GRID else (ODD_WIDE_GRID, WIDE_GRID):
         trainer = of.trainer(KINDS[0], grid=grid)
         where = " x ".join(map(str, grid))
         with attempt(where), undisturbed():

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from relad.compute.devices import autocast
 from relad.compute.randomness import generator_for
-from relad.conformance.candidate import Candidate, Failure, Skip, Unfit
-from relad.conformance.watching import global_seed, same, undisturbed, weights_of
+from relad.conformance.candidate import Candidate, Failure, NoImage, Skip, Unfit
+from relad.conformance.watching import ERRORS, global_seed, same, undisturbed, weights_of
 from relad.data.batch import Batch
 from relad.data.scaling import KINDS
 from relad.study.sampling import Sampling
@@ -73,10 +73,11 @@ def learns(of: Candidate) -> None:
 def optimizers(of: Candidate) -> None:
     """Every parameter is in one of the optimizers, and each of these trains what it holds.
 
-    What is in none stays as it was built, and an optimizer that takes no step trains nothing, such
-    as an adversary that never learns. Give all parameters that are to be trained to an optimizer of
-    self.optimizers and call self.descend with the name of each; set requires_grad to False where
-    they are meant to stay.
+    What is in none stays as it was built, what is in two is moved by both, and an optimizer that
+    takes no step trains nothing, such as an adversary that never learns. Give all parameters that
+    are to be trained to one optimizer of self.optimizers and call self.descend with the name of
+    each; set requires_grad to False where they are meant to stay. Learning rates follow lr_factor,
+    and what a scheduler of torch's sets is lost.
     """
     training = of.trained(KINDS[0])
     held = training.method.optimizers
@@ -86,6 +87,16 @@ def optimizers(of: Candidate) -> None:
     outside = [n for n, (weight, _) in training.parameters.items() if id(weight) not in inside]
     if outside:
         raise Failure(f"no optimizer holds {listed(outside)}")
+    holder: dict[int, str] = {}
+    names = {id(weight): name for name, (weight, _) in training.parameters.items()}
+    for key, optimizer in held.items():
+        if any("initial_lr" in group for group in optimizer.param_groups):
+            raise Failure(f"optimizer {key!r} has a scheduler")
+        for weight in weights_of(optimizer):
+            other = holder.setdefault(id(weight), key)
+            if other != key:
+                what = names.get(id(weight), "a parameter")
+                raise Failure(f"optimizers {other!r} and {key!r} both hold {what}")
     total = training.trainer.total
     for key, optimizer in held.items():
         if id(optimizer) not in training.stepped:
@@ -159,7 +170,7 @@ def in_place(of: Candidate) -> None:
         batch = _without_margins(of.pupil.batch, before)
         try:
             images = of.pupil.images(batch)
-        except Exception:
+        except ERRORS:
             images = []
         if not images or images[0].shape != batch.pet.shape:  # as of templates; else see odd_sizes
             raise Skip("what was learnt of one size makes no image of another")
@@ -196,7 +207,7 @@ class Pupil:
         self.method.prepare([self.batch, *self.others])
         self.taught = 0
         self.untaught = math.inf
-        with suppress(Exception):  # a template has no image yet, or one that is not finite
+        with suppress(*ERRORS):  # a template has no image yet, or one that is not finite
             error = self.likeness().error
             self.untaught = error if math.isfinite(error) else math.inf
 
@@ -240,10 +251,12 @@ class Pupil:
         try:
             with undisturbed(), self._arithmetic():
                 return [
-                    self.method.synthesize(
-                        batch.condition,
-                        sampling=sampling,
-                        random=[generator_for("conformance", "pair", sample)],
+                    NoImage.refuse(
+                        self.method.synthesize(
+                            batch.condition,
+                            sampling=sampling,
+                            random=[generator_for("conformance", "pair", sample)],
+                        )
                     )
                     .detach()
                     .clone()

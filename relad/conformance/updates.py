@@ -25,6 +25,8 @@ from relad.conformance.candidate import (
 from relad.conformance.cohort import PET
 from relad.conformance.errors import attempt
 from relad.conformance.watching import (
+    ERRORS,
+    attributes_of,
     before_steps,
     change,
     copied,
@@ -62,20 +64,21 @@ def builds(of: Candidate) -> None:
                 raise Failure(f"self.{attribute} is no {kind.__name__}")
         for scaling in KINDS:
             of.trainer(scaling)
-    except Exception:
+    except ERRORS:
         of.trained = _unfit("builds")
         raise
 
 
 def leaves(of: Candidate) -> None:
-    """What belongs to the whole process is left as it was: gradients, default dtype, threads.
+    """What is others' is left as it was: gradients, default dtype, threads, and the mode.
 
-    What a method sets for all changes the methods that run after it, and the training loop. Use
-    contexts that end (with torch.no_grad():, or as a decorator) and the dtype and device arguments
-    of tensors; never call torch.set_... and leave it so.
+    What a method sets for all changes the methods that run after it, and the training loop, which
+    sets train() and eval(). Use contexts that end (with torch.no_grad():, or as a decorator) and
+    the dtype and device arguments of tensors; never call torch.set_... and leave it so.
     """
     for scaling, training in of.each():
         training.images(training.test().condition)
+        training.update(training.twin(), training.batch())
         with undisturbed() as changed:
             training.twin()
         changed = training.disturbed + [f"the constructor changes {name}" for name in changed]
@@ -127,7 +130,8 @@ def descends(of: Candidate) -> None:
     optimiser that is stepped otherwise heeds neither training.clip_norm nor the other processes of
     a training; one outside self.optimizers has no learning rate of the study's and no place in
     checkpoints. What synthesises takes one step an update: methods are compared at equal numbers of
-    them. A discriminator may take more.
+    them. A discriminator may take more. The training loop sets every learning rate before an update
+    (lr_factor): at 0 nothing may move.
     """
     training = of.trained(KINDS[0])
     if not any([_descends(training, progress) for progress in PHASES]):
@@ -170,6 +174,13 @@ def _descends(training: Training, progress: float) -> bool:
             raise Failure(f"optimizer {name!r} takes {steps.count(name)} steps in an update, not 1")
     if not steps and not same(before, dict(method.generator.named_parameters())):
         raise Failure("the generator changes without a step of any optimizer")
+    still = training.twin()
+    for optimizer in still.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0 * group["lr"]
+    training.update(still, training.batch(), progress=progress)
+    if not same(before, dict(still.generator.named_parameters())):
+        raise Failure("the generator changes though every learning rate is 0")
     return bool(steps)
 
 
@@ -242,7 +253,8 @@ def resumes(of: Candidate) -> None:
 
     What prepare or an update leaves behind must be in the state: a buffer (register_buffer), a
     parameter, or get_extra_state and set_extra_state for counters and the like, as tensors, since
-    checkpoints hold no pickled objects. All optimisers stand in self.optimizers.
+    checkpoints hold no pickled objects. All optimisers stand in self.optimizers. No other attribute
+    may tell a training that was taken up again from an unbroken one: sooner or later it is used.
     """
     training = of.trained(KINDS[0])
     again = of.trainer(KINDS[0])
@@ -257,6 +269,10 @@ def resumes(of: Candidate) -> None:
     ):
         if not same(one.state_dict(), other.state_dict()):
             raise Failure(f"the {name} differs at the end from that of an unbroken training")
+    unbroken, taken_up = attributes_of(training.method), attributes_of(again.method)
+    for name, value in unbroken.items():
+        if not same(value, taken_up.get(name)):
+            raise Failure(f"{name} of the method is another at the end than in an unbroken one")
 
 
 def reloads(of: Candidate) -> None:
@@ -268,6 +284,8 @@ def reloads(of: Candidate) -> None:
     process that trained: no plain attribute, none of the class, no variable of the module.
     """
     tasks, wanted = [], []
+    if "images" in of.failed:
+        raise Unfit("images")
     for scaling, training in of.each():
         folder = of.folder / f"model-{scaling}"
         training.trainer.write(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random as python_random
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from relad.compute.devices import PRECISIONS
+
+#: What somebody else's code may raise; sys.exit() would end the checks, and with status 0.
+ERRORS = (Exception, SystemExit)
 
 # --- what is compared ---------------------------------------------------------------------------
 
@@ -38,6 +42,46 @@ def same(a: Any, b: Any) -> bool:
 
 def copied(state: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+
+
+#: Attributes that every module has, which hold parameters, buffers, parts and hooks.
+_OF_MODULES = {*vars(nn.Module())}
+
+
+def attributes_of(method: nn.Module) -> dict[str, Any]:
+    """What a method and its parts hold beside their state.
+
+    Numbers, words, tensors, and collections of these; anything else, such as a function, is None.
+    """
+    return {
+        f"{name}.{key}".lstrip("."): _plain(value)
+        for name, module in method.named_modules()
+        for key, value in vars(module).items()
+        if key not in _OF_MODULES
+    }
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Tensors, numbers and words of an attribute, in copies; ``depth`` ends what holds itself."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        value = torch.from_numpy(value)
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, bool | int | float | str):
+        return value
+    if depth < 4 and isinstance(value, list | tuple | deque):
+        return [_plain(part, depth + 1) for part in value]
+    if depth < 4 and isinstance(value, Mapping):
+        return {str(key): _plain(part, depth + 1) for key, part in value.items()}
+    owned = type(value).__module__.partition(".")[0] not in ("torch", "builtins", "numpy")
+    if depth < 4 and owned and not isinstance(value, nn.Module) and hasattr(value, "__dict__"):
+        return _plain(vars(value), depth + 1)
+    return None
+
+
+def modes_of(method: nn.Module) -> dict[str, bool]:
+    """Part of a method -> whether it is in the mode of training."""
+    return {name: module.training for name, module in method.named_modules()}
 
 
 # --- what is watched ----------------------------------------------------------------------------

@@ -147,10 +147,16 @@ def class_of(name: str, entry: TrainedMethod) -> type[Method]:
     try:
         module = importlib.import_module(MOVED.get(module_name, module_name))
         found = getattr(module, class_name)
-    except (ModuleNotFoundError, AttributeError) as error:
+    except (ModuleNotFoundError, AttributeError, SystemExit) as error:
+        lacking = getattr(error, "name", None) if isinstance(error, ImportError) else None
+        hint = "give it as module:Class in config/methods.yaml"
+        if isinstance(error, SystemExit):
+            hint = "its module ends Python when it is imported: see there"
+        elif lacking and not f"{module_name}.".startswith(f"{lacking}."):
+            hint = f"install what it needs: {lacking}"
+        told = f"{type(error).__name__}: {error}" if isinstance(error, SystemExit) else error
         raise ReladError(
-            f"method {name!r}: class {entry.class_!r} cannot be loaded ({error})",
-            hint="give it as module:Class in config/methods.yaml",
+            f"method {name!r}: class {entry.class_!r} cannot be loaded ({told})", hint=hint
         ) from None
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise ReladError(f"method {name!r}: {entry.class_!r} is no class of a method")

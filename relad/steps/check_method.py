@@ -12,6 +12,7 @@ skipped and why; the exit status is 1 where a check failed.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from relad.cli import add_settings
 from relad.compute.devices import set_threads
 from relad.conformance import Status, examine
 from relad.errors import ReladError
+from relad.study import plugins
 from relad.study.config import installed_method, load_settings
 from relad.study.settings import TrainedMethod, TrainSettings, typed
 
@@ -39,6 +41,12 @@ def run(args: argparse.Namespace) -> int:
                 hint=f"the study's: {', '.join(settings.methods)}; {error.hint}",
             ) from None
         settings = replace(settings, methods={args.method: entry})
+    elif others := plugins.bringing(args.method):
+        print(
+            f"check-method: {args.method} is the study's own; that of {', '.join(others)} is not "
+            "examined, and no study takes it in by this name: rename its entry point",
+            file=sys.stderr,
+        )
     set_threads(settings.training.threads)
     found = Counter[Status]()
     for outcome in examine(args.method, settings):

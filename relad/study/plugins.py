@@ -35,12 +35,16 @@ def named(name: str) -> EntryPoint:
             hint=f"installed: {', '.join(sorted(found)) or 'none'}; see docs/protocol.md",
         )
     if len(found[name]) > 1:
-        who = ", ".join(sorted(map(origin, found[name])))
         raise ReladError(
-            f"several packages bring a method {name!r}: {who}",
+            f"several packages bring a method {name!r}: {', '.join(bringing(name))}",
             hint="uninstall all but one",
         )
     return found[name][0]
+
+
+def bringing(name: str) -> list[str]:
+    """Installed packages that bring a method of this name."""
+    return sorted(map(origin, entry_points(group=GROUP, name=name)))
 
 
 def origin(point: EntryPoint) -> str:

@@ -15,7 +15,7 @@ from relad.compute import parallel
 from relad.compute.randomness import rand, randn
 from relad.data.batch import Batch, Condition
 from relad.methods.method import Method
-from relad.methods.networks.blocks import pad_to_multiple
+from relad.methods.networks.blocks import pad_to_multiple, padded
 from relad.study.sampling import Sampling
 
 
@@ -125,6 +125,47 @@ class SoundDiffusion(Sound):
 
     def evaluations(self, sampling: Sampling) -> int:
         return sampling.evaluations
+
+
+class SoundEmbedded(SoundDiffusion):
+    """Embeds the time itself and hands the embedding on, as DiT's blocks have it."""
+
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            h = self.first(x)
+            embedding = (self.tracer(tracer) + t)[..., None, None, None]
+            return self.last(F.silu(h * embedding + h))
+
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        embedded = torch.outer(t, torch.arange(1, 9)).cos()
+        return self.generator(torch.cat([x, given.mri], 1), given.tracer, embedded).float()
+
+
+class SoundChannel(SoundDiffusion):
+    """The time is a channel beside the images, the same everywhere."""
+
+    class network(Network):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__(channels + 1, tracers)
+
+    def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
+        everywhere = t[:, None, None, None, None].expand_as(x)
+        seen = torch.cat([x, everywhere, given.mri], 1)
+        return self.generator(seen, given.tracer).float()
+
+
+class SoundDeep(Sound):
+    """Six levels, at the lowest of which little is left of a small grid: a mean of several."""
+
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            return padded(self.of_levels, x, 32, tracer)
+
+        def of_levels(self, x: Tensor, tracer: Tensor) -> Tensor:
+            low = F.avg_pool3d(x, 32)
+            if low[0, 0].numel() < 2:
+                raise ValueError("fewer than two voxels at the lowest level")
+            return super().forward(x + 0.1 * F.interpolate(low, size=x.shape[2:]), tracer)
 
 
 class SoundClosedForm(Method):
@@ -248,6 +289,23 @@ class TimeIgnored(SoundDiffusion):
     class network(Network):  # noqa: N801
         def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
             return super().forward(x, tracer)
+
+
+class EmbeddingIgnored(SoundEmbedded):
+    class network(Network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            return super().forward(x, tracer)
+
+
+class ChannelIgnored(SoundChannel):
+    class network(Network):  # noqa: N801
+        def __init__(self, channels: int, tracers: int):
+            super().__init__(channels + 1, tracers)
+
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+            told = x[:, 1:2]
+            nothing = told - told.mean((2, 3, 4), keepdim=True)
+            return super().forward(torch.cat([x[:, :1], nothing, x[:, 2:]], 1), tracer)
 
 
 class TimeScalesAlone(SoundDiffusion):
@@ -434,6 +492,90 @@ class LateSumsLosses(Phased):
 
     def loss(self, batch: Batch) -> Tensor:
         return super().loss(batch) * len(batch.tracer)
+
+
+class AtLastSumsLosses(Sound):
+    """Sums its losses in the last tenth of a training."""
+
+    def update(self, batch, *, progress, random):
+        self.summed = progress >= 0.9
+        return super().update(batch, progress=progress, random=random)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return super().loss(batch) * (len(batch.tracer) if self.summed else 1)
+
+
+class OwnRate(Sound):
+    """Sets a learning rate of its own, whatever the study asks for."""
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].param_groups[0]["lr"] = 1e-2
+        super().descend(name, loss)
+
+
+class Scheduled(Sound):
+    """Has a scheduler of torch's, whose rates the training loop overwrites."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizers["generator"], 100)
+
+
+class HeldTwice(Sound):
+    """Its adversary's optimizer holds the last layer of the generator as well."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.discriminator = nn.Conv3d(1, 1, 3, padding=1)
+        both = [*self.discriminator.parameters(), *self.generator.last.parameters()]
+        self.optimizers["discriminator"] = torch.optim.Adam(both, lr=1e-3)
+
+    def update(self, batch, *, progress, random):
+        fake = self.generator(batch.mri, batch.tracer).detach()
+        apart = self.discriminator(batch.in_brain(fake)) - self.discriminator(batch.pet)
+        self.descend("discriminator", batch.brain_mean(F.softplus(apart)).mean())
+        return super().update(batch, progress=progress, random=random)
+
+
+class WarmsUp(Sound):
+    """Counts updates in a plain attribute, which matters after the hundredth alone."""
+
+    count = 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.count += 1
+        return super().loss(batch) * (2 if self.count > 100 else 1)
+
+
+class KeepsAPool(Sound):
+    """Keeps earlier images in a list, to be drawn from once there are fifty."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.pool: list[Tensor] = []
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.pool.append(batch.pet)
+        return super().loss(batch)
+
+
+class LeavesTraining(Sound):
+    """Its images are made with its layers in training, and it leaves them so."""
+
+    @torch.no_grad()
+    def synthesize(self, given, *, sampling, random):
+        self.generator.train()
+        return super().synthesize(given, sampling=sampling, random=random)
+
+
+class ReturnsTwo(Sound):
+    def synthesize(self, given, *, sampling, random):
+        return super().synthesize(given, sampling=sampling, random=random), None
+
+
+class EndsPython(Sound):
+    def loss(self, batch: Batch) -> Tensor:
+        raise SystemExit(0)
 
 
 class TenSteps(Sound):

@@ -30,6 +30,16 @@ FAULTS = {
     ),
     "Unlimited": ("descends", "passes the limit 1e-06 at 'generator'"),
     "TenSteps": ("descends", "optimizer 'generator' takes 10 steps in an update, not 1"),
+    "OwnRate": ("descends", "the generator changes though every learning rate is 0"),
+    "Scheduled": ("optimizers", "optimizer 'generator' has a scheduler"),
+    "HeldTwice": (
+        "optimizers",
+        "optimizers 'generator' and 'discriminator' both hold generator.last.weight",
+    ),
+    "WarmsUp": ("resumes", "count of the method is another at the end than in an unbroken"),
+    "KeepsAPool": ("resumes", "pool of the method is another at the end than in an unbroken"),
+    "LeavesTraining": ("leaves", "synthesis changes the mode (train, eval) of generator"),
+    "ReturnsTwo": ("images", "voxel_mean, ddpm: synthesize returns a tuple"),
     "HiddenOptimizer": ("descends", "a SGD outside of optimizers takes a step"),
     "ByHand": ("descends", "the generator changes without a step of any optimizer"),
     "StandsStill": ("learns", "8 updates leave the generator as it was"),
@@ -46,6 +56,7 @@ FAULTS = {
         "voxel_mean: a loss depends on images where their PET shows nothing",
     ),
     "LateSumsLosses": ("shares", "and is 0.5 times as large"),
+    "AtLastSumsLosses": ("shares", "and is 0.5 times as large"),
     "SumsLosses": ("shares", "and is 0.5 times as large"),
     "NotTwiceTheSame": ("repeats", "after 5 updates two trainings of one seed differ"),
     "OrderOfASet": ("repeats", "after 2 updates a training in a process of its own differs"),
@@ -56,7 +67,7 @@ FAULTS = {
     "OtherName": ("reloads", "voxel_mean: images of the saved model, made in"),
     "KeepsAGraph": ("images", "voxel_mean, ddpm: the image carries a gradient"),
     "NeedsEvenSizes": ("odd_sizes", "Error: "),
-    "MultiplesOfSixteen": ("odd_sizes", "13 x 22 x 15: RuntimeError: "),
+    "MultiplesOfSixteen": ("odd_sizes", "29 x 54 x 31: RuntimeError: "),
     "SqueezesTheBatch": ("one_volume", "Error: "),
     "NeedsBothMri": ("one_mri", "window: T1w alone: IndexError: "),
     "NeedsTwoTracers": ("one_tracer", "voxel_mean: one tracer: RuntimeError: "),
@@ -94,6 +105,11 @@ FAULTS = {
     "NoiseUndeclared": ("noise", "though stochastic is False"),
     "TimeLost": ("time", "no argument of the generator changes from step to step"),
     "TimeIgnored": ("time", "another time changes the network's output by 0 of its sd"),
+    "EmbeddingIgnored": (
+        "time",
+        "output by 0 of its sd (at least 0.0001), told as argument number 3",
+    ),
+    "ChannelIgnored": ("time", "told as channel 2 of argument number 1 of network"),
     "TimeScalesAlone": (
         "time",
         "by 0 of its sd (at least 0.0001), told as argument number 3 of network",
@@ -122,7 +138,17 @@ def failed(name: str) -> list[Outcome]:
 
 
 @pytest.mark.parametrize(
-    "name", ["Sound", "SoundInParts", "SoundDiffusion", "SoundClosedForm", "SoundStandardised"]
+    "name",
+    [
+        "Sound",
+        "SoundInParts",
+        "SoundDeep",
+        "SoundDiffusion",
+        "SoundEmbedded",
+        "SoundChannel",
+        "SoundClosedForm",
+        "SoundStandardised",
+    ],
 )
 def test_nothing_is_found_where_nothing_is_wrong(name: str) -> None:
     assert failed(name) == []
@@ -143,6 +169,12 @@ def test_an_error_that_no_check_is_about_is_told_with_its_place_alone() -> None:
     assert found.check == "history"
     line = found.told.removeprefix("KeyError: 'bright' (faults.py:").removesuffix(")")
     assert line.isdigit(), found.told
+
+
+def test_a_method_that_ends_python_ends_no_check() -> None:
+    """Nor is the exit status 0 that of a method in which nothing is wrong."""
+    (found,) = failed("EndsPython")
+    assert found.check == "trains" and found.told.startswith("SystemExit: 0 (faults.py:")
 
 
 def test_every_check_catches_something_and_says_what_to_do() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint, EntryPoints
+
 import pytest
 
 from relad.cli import main
 from relad.conformance import CHECKS, Outcome, Status
+from relad.study import plugins
 from tests.conformance import faults
 from tests.helpers.settings import file_of, study
 
@@ -45,6 +48,20 @@ def test_an_ablation_is_examined_as_it_is_trained(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("relad.steps.check_method.examine", examine)
     assert main(["check-method", "rela-no-t1w"]) == 0
     assert seen["rela-no-t1w"].inputs == ("FLAIR",)
+
+
+def test_a_package_with_the_name_of_a_method_of_the_study_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = EntryPoint("unet", "theirs:Method", plugins.GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda **of: EntryPoints([point]).select(**of))
+    monkeypatch.setattr(plugins, "origin", lambda _: "theirs 1.0")
+    monkeypatch.setattr("relad.steps.check_method.examine", lambda *_: iter(()))
+    assert main(["check-method", "unet"]) == 0
+    told = "unet is the study's own; that of theirs 1.0 is not examined"
+    assert told in capsys.readouterr().err
+    assert main(["check-method", "rela"]) == 0
+    assert "study's own" not in capsys.readouterr().err
 
 
 def test_a_method_of_nobody_is_named(capsys: pytest.CaptureFixture[str]) -> None:
