@@ -45,7 +45,9 @@ def test_the_tests_that_should_notice_exist() -> None:
             missing.add(test)
         elif function:
             tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
-            if function not in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}:
+            if function.partition("[")[0] not in {
+                n.name for n in tree.body if isinstance(n, ast.FunctionDef)
+            }:
                 missing.add(test)
     assert not missing
 
