@@ -234,10 +234,12 @@ def _is_number(value: Any, count: int) -> bool:
 
 def _is_one_for_all(value: Any, count: int) -> bool:
     """Whether it is an embedding, or a channel of an image, that is the same of every sample."""
-    if not isinstance(value, Tensor) or not value.is_floating_point() or len(value) != count:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return False
+    if value.ndim < 2 or len(value) != count or value.numel() == count:
         return False
     one = value[:1] if value.ndim == 2 else value.flatten()[:1].reshape([1] * value.ndim)
-    return value.ndim > 1 and value.numel() > count and same(value, one.expand_as(value))
+    return same(value, one.expand_as(value))
 
 
 def _argument(call: Call, place: Place) -> Any:

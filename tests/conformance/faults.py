@@ -131,14 +131,17 @@ class SoundEmbedded(SoundDiffusion):
     """Embeds the time itself and hands the embedding on, as DiT's blocks have it."""
 
     class network(Network):  # noqa: N801
-        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
+        def forward(  # type: ignore[override]
+            self, x: Tensor, tracer: Tensor, t: Tensor, scale: Tensor
+        ) -> Tensor:
             h = self.first(x)
-            embedding = (self.tracer(tracer) + t)[..., None, None, None]
+            embedding = (self.tracer(tracer) + scale * t)[..., None, None, None]
             return self.last(F.silu(h * embedding + h))
 
     def velocity(self, x: Tensor, t: Tensor, given: Condition) -> Tensor:
         embedded = torch.outer(t, torch.arange(1, 9)).cos()
-        return self.generator(torch.cat([x, given.mri], 1), given.tracer, embedded).float()
+        seen = torch.cat([x, given.mri], 1)
+        return self.generator(seen, given.tracer, embedded, torch.tensor(1.0)).float()
 
 
 class SoundChannel(SoundDiffusion):
@@ -292,9 +295,9 @@ class TimeIgnored(SoundDiffusion):
 
 
 class EmbeddingIgnored(SoundEmbedded):
-    class network(Network):  # noqa: N801
-        def forward(self, x: Tensor, tracer: Tensor, t: Tensor | None = None) -> Tensor:
-            return super().forward(x, tracer)
+    class network(SoundEmbedded.network):  # noqa: N801
+        def forward(self, x: Tensor, tracer: Tensor, t: Tensor, scale: Tensor) -> Tensor:
+            return super().forward(x, tracer, t, 0 * scale)
 
 
 class ChannelIgnored(SoundChannel):
