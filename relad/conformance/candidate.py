@@ -18,6 +18,7 @@ from relad.compute.randomness import generator_for
 from relad.conformance.cohort import PET, write_cohort
 from relad.conformance.watching import (
     ERRORS,
+    attributes_of,
     before_steps,
     copied,
     modes_of,
@@ -180,8 +181,8 @@ class Training:
     ----------
     trainer, method
         As they are at the end.
-    initial
-        State of the generator before the first update.
+    initial, attributes
+        State of the generator, and plain attributes of the method, before the first update.
     losses
         What every update returned.
     parameters
@@ -206,6 +207,7 @@ class Training:
         self.trainer, self.method, self.checkpoint = trainer, trainer.method, checkpoint
         self.precision = trainer.options.precision
         self.initial = copied(trainer.method.generator.state_dict())
+        self.attributes = attributes_of(trainer.method)
         self.parameters = {
             name: (weight, weight.detach().clone())
             for name, weight in trainer.method.named_parameters()

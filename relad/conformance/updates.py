@@ -269,9 +269,12 @@ def resumes(of: Candidate) -> None:
     ):
         if not same(one.state_dict(), other.state_dict()):
             raise Failure(f"the {name} differs at the end from that of an unbroken training")
-    unbroken, taken_up = attributes_of(training.method), attributes_of(again.method)
-    for name, value in unbroken.items():
-        if not same(value, taken_up.get(name)):
+    taken_up = attributes_of(again.method)
+    for name, value in attributes_of(training.method).items():
+        changed = not same(
+            value, training.attributes.get(name)
+        )  # since a time of day may stand there
+        if changed and not same(value, taken_up.get(name)):
             raise Failure(f"{name} of the method is another at the end than in an unbroken one")
 
 

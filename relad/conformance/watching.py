@@ -66,9 +66,9 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         value = torch.from_numpy(value)
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        return value.detach().nan_to_num().clone() if value.is_floating_point() else value.clone()
     if isinstance(value, bool | int | float | str):
-        return value
+        return value if value == value else "nan"  # which is not even itself
     if depth < 4 and isinstance(value, list | tuple | deque):
         return [_plain(part, depth + 1) for part in value]
     if depth < 4 and isinstance(value, Mapping):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -65,11 +67,21 @@ class Sound(Method):
 
 
 class SoundInParts(Sound):
-    """Calls its network part by part, one activation at two places; nothing is wrong with it."""
+    """Calls its network part by part, one activation at two places; nothing is wrong with it.
+
+    Nor with attributes that are of no consequence: when it was built, what it does not know yet.
+    """
 
     def __init__(self, *, inputs: int, tracers: int):
         super().__init__(inputs=inputs, tracers=tracers)
         self.generator.activation = nn.SiLU()
+        self.built, self.unknown = time.time_ns(), math.inf
+
+    def update(
+        self, batch: Batch, *, progress: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        self.unknown = math.nan
+        return super().update(batch, progress=progress, random=random)
 
     def image(self, given: Condition) -> Tensor:
         parts, tracer = self.generator, self.generator.tracer(given.tracer)[..., None, None, None]
