@@ -287,12 +287,11 @@ def reloads(of: Candidate) -> None:
     process that trained: no plain attribute, none of the class, no variable of the module.
     """
     tasks, wanted = [], []
-    if "images" in of.failed:
-        raise Unfit("images")
     for scaling, training in of.each():
         folder = of.folder / f"model-{scaling}"
         training.trainer.write(folder)
         given = training.test().condition
+        training.images(given)  # if these are none, the check of images tells it
         averaged = with_generator(training.method, training.trainer.average.network, SAMPLING)
         with undisturbed(), training.arithmetic(given):
             image = averaged(given, training.random(given)).clone()

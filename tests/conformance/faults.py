@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -581,6 +582,33 @@ class LeavesTraining(Sound):
     def synthesize(self, given, *, sampling, random):
         self.generator.train()
         return super().synthesize(given, sampling=sampling, random=random)
+
+
+class LeavesEvaluation(Sound):
+    """Its updates leave its layers as for images."""
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.generator.eval()
+        return super().loss(batch)
+
+
+class Seen:
+    """What a method has seen, by name, as an object of its own holds it."""
+
+    def __init__(self) -> None:
+        self.counts = {"updates": np.zeros(1)}
+
+
+class CountsInside(Sound):
+    """Counts updates in an object of its own, in a dict, in an array of NumPy."""
+
+    def __init__(self, *, inputs: int, tracers: int):
+        super().__init__(inputs=inputs, tracers=tracers)
+        self.seen = Seen()
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.seen.counts["updates"] += 1
+        return super().loss(batch) * (2 if self.seen.counts["updates"] > 100 else 1)
 
 
 class ReturnsTwo(Sound):

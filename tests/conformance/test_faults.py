@@ -39,6 +39,8 @@ FAULTS = {
     "WarmsUp": ("resumes", "count of the method is another at the end than in an unbroken"),
     "KeepsAPool": ("resumes", "pool of the method is another at the end than in an unbroken"),
     "LeavesTraining": ("leaves", "synthesis changes the mode (train, eval) of generator"),
+    "LeavesEvaluation": ("leaves", "an update changes the mode (train, eval) of generator"),
+    "CountsInside": ("resumes", "seen of the method is another at the end than in an unbroken"),
     "ReturnsTwo": ("images", "voxel_mean, ddpm: synthesize returns a tuple"),
     "HiddenOptimizer": ("descends", "a SGD outside of optimizers takes a step"),
     "ByHand": ("descends", "the generator changes without a step of any optimizer"),

@@ -103,7 +103,10 @@ def test_the_ceiling_is_in_no_comparison_of_methods(tmp_path):
 
 def test_a_subject_without_its_ceiling_is_told(tmp_path):
     study = scores_of(tmp_path, *rows()[:-1])
-    with pytest.raises(ReladError, match=r"tested on subject D of study, whose ceiling \(tau\)"):
+    with pytest.raises(
+        ReladError,
+        match=r"metrics\.csv: .* subject D of study, whose ceiling \(tau\)",
+    ):
         ceiling_values(study, MAIN, study.values(MAIN, METHODS))
 
 

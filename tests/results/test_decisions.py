@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from relad.errors import ReladError
-from relad.results.decisions import Verdict, against_first, decide, sentence
+from relad.results.decisions import Verdict, against_first, decide
+from relad.results.sentences import sentence
 from relad.results.statistics import PairedComparison, holm, paired_comparison
 from relad.results.study import Study
 from relad.results.tables.decisions import decisions_table

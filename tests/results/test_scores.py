@@ -118,12 +118,14 @@ def test_a_value_given_twice_in_two_files_is_refused(tmp_path):
 
 def test_two_samplers_are_not_compared(tmp_path):
     rows = [score(sampler="ddim-10"), score(sampler="ddpm-1000", seed=1)]
-    with pytest.raises(ReladError, match="unet was sampled with ddim-10 and ddpm-1000"):
+    with pytest.raises(ReladError, match=r"\.csv: unet was sampled with ddim-10 and ddpm-1000"):
         values(tmp_path, *rows)
 
 
 def test_two_kinds_of_data_in_one_cohort_are_refused(tmp_path):
-    with pytest.raises(ReladError, match="data of cohort study are both real and simulated"):
+    with pytest.raises(
+        ReladError, match=r"\.csv: data of cohort study are both real and simulated"
+    ):
         scores_of(tmp_path, score(), score(subject="B", data="real"))
 
 
@@ -229,7 +231,7 @@ def test_a_fold_of_one_method_alone_is_not_compared_elsewhere(tmp_path):
 def test_a_metric_that_a_method_has_nobody_of_is_named(tmp_path):
     rows = [score(method=m, metric=k, value=0.5) for m in ("unet", "rela") for k in METRICS]
     scores = scores_of(tmp_path, *rows[:-1]).scores
-    with pytest.raises(ReladError, match=r"no mae of rela .* `relad evaluate`"):
+    with pytest.raises(ReladError, match=r"metrics\.csv: no mae of rela .* `relad evaluate`"):
         subject_values(scores, ["study"], METHODS, METRICS, BRAIN)
 
 

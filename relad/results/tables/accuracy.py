@@ -10,10 +10,11 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
-from relad.results.decisions import against_first, found_at_most
+from relad.results.decisions import against_first
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
+from relad.results.sentences import found_at_most
 from relad.results.statistics import FEW_SUBJECTS, mean_interval
 from relad.results.study import Study
 from relad.results.tables.ceiling import (

@@ -9,15 +9,14 @@ import pandas as pd
 
 from relad.results.decisions import (
     FIRM,
-    NO_SPREAD,
     OF_RIGHT_VALUES,
     Decision,
     Verdict,
     decide,
-    sentence,
 )
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
+from relad.results.sentences import NO_SPREAD, sentence
 from relad.results.study import Study
 from relad.results.tables.accuracy import metrics_note
 from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval

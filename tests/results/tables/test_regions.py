@@ -200,7 +200,9 @@ def test_a_region_that_one_method_lacks_a_person_in_is_refused(tmp_path) -> None
 
 def test_a_region_that_one_method_has_nobody_in_is_refused(tmp_path) -> None:
     rows = [*pairs("unet", UNET, "thalamus"), *pairs("unet", UNET, "hippocampus")]
-    with pytest.raises(ReladError, match=r"no SUVR of rela in cohort .* \(tau, hippocampus\)"):
+    with pytest.raises(
+        ReladError, match=r"metrics\.csv: no SUVR of rela in .* \(tau, hippocampus\)"
+    ):
         region_rows(study_of(tmp_path, *rows, *pairs("rela", UNET, "thalamus")), REGIONS)
 
 
