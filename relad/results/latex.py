@@ -37,9 +37,11 @@ def escaped_tex(text: str) -> str:
     """Text with what LaTeX would read as commands escaped.
 
     Greek letters and raised or lowered digits become commands; in place of a character that
-    pdflatex does not have stands its number, ``[U+6F22]``.
+    pdflatex does not have stands its number, ``[U+6F22]``. What it begins with is no option of a
+    command before it, as ``[`` and ``*`` would be at the beginning of a table's row.
     """
-    return "".join(_set(c) for c in unicodedata.normalize("NFC", text))
+    told = "".join(_set(c) for c in unicodedata.normalize("NFC", text))
+    return f"{{{told[0]}}}{told[1:]}" if told.startswith(("[", "*")) else told
 
 
 def _set(c: str) -> str:

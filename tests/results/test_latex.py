@@ -17,7 +17,10 @@ from relad.results.latex import escaped_tex
         ("\u03bb", r"\ensuremath{\lambda}"),
         ("10\u2074, x\u2080", r"10\textsuperscript{4}, x\textsubscript{0}"),
         ("\u207f", r"\textsuperscript{n}"),
-        ("\u6f22 \U0001f9e0 \u0391", "[U+6F22] [U+1F9E0] [U+0391]"),
+        ("a \u6f22 \U0001f9e0 \u0391", "a [U+6F22] [U+1F9E0] [U+0391]"),
+        ("\u6f22", "{[}U+6F22]"),
+        ("[1, 2]", "{[}1, 2]"),
+        ("*best*", "{*}best*"),
     ],
 )
 def test_every_character_is_one_that_pdflatex_sets(text, expected):
