@@ -47,14 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from relad.results.explain.ancestry import runs_of
-    from relad.results.explain.cell import choose, made_again, metric_rows, same
+    from relad.results.explain.cell import changed, choose, made_again, metric_rows
     from relad.results.explain.words import explanation
     from relad.results.runs import left_behind
 
     cell = choose(origins.read(args.table), args.row, args.column)
     packed = [left_behind(made.path) for made in cell.origin.files["packed"]]
     apart = [problem for problem in packed if problem is not None]
-    again = None if apart else made_again(cell)
+    again = {} if apart else made_again(cell)
     rows = metric_rows(cell)
     runs = runs_of(rows, cell.origin)
     # Runs share their packed data and models: what is wrong with one is said once.
@@ -62,11 +62,12 @@ def run(args: argparse.Namespace) -> int:
     if args.voxels:
         problems += measured_again(rows, runs)
     print("\n".join(explanation(cell, rows, runs)))
-    agrees = bool(apart) or same(cell.text, again)
-    if not agrees:
+    others = [] if apart else changed(cell, again)
+    for column in others:
+        is_now = f"{column} is {cell.row[column]}, made again {again.get(column)}"
         problems.append(
             ReladError(
-                f"row {cell.number}, {cell.column} is {cell.text}, made again {again}",
+                f"row {cell.number}, {is_now}",
                 file=cell.origin.product,
                 hint="somebody changed it; make the table again",
             )
@@ -77,16 +78,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"explain: {problem}", file=sys.stderr)
     if len(problems) > _TOLD:
         print(f"explain: and {len(problems) - _TOLD} more of such", file=sys.stderr)
-    if not agrees:
+    if others:
         print("The cell does NOT follow from what it was made of, see the messages.")
     elif apart:
         print("The cell was not made again: the packed data that it is of are not here.")
     elif problems:
         print("The cell follows from its rows, but what is behind them is not as it was.")
     elif rows.empty and "metrics" in cell.origin.result.needs:
-        print(f"Made again the cell is {again}, but no metric rows of it are named above.")
+        value = again[cell.column]
+        print(f"Made again the cell is {value}, but no metric rows of it are named above.")
     else:
-        print(f"The cell agrees: made again of what is named above, it is {again}.")
+        print(f"The cell agrees: made again of what is named above, it is {again[cell.column]}.")
     return 1 if problems else 0
 
 

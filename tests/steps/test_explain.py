@@ -278,7 +278,32 @@ def test_the_way_names_floor_and_ceiling_too(own):
         rows = metric_rows(chosen)
         assert set(rows["method"]) == methods and set(rows["metric"]) == {"psnr"}
         assert set(rows["subject"]) == set(own.tested("study"))
-        assert same(chosen.text, made_again(chosen))
+        assert same(chosen.text, made_again(chosen)[column])
+
+
+@pytest.mark.parametrize("column", ["method", "n", "sampler", "data"])
+def test_whatever_is_changed_of_a_row_is_told(own, capsys, column):
+    """Not the asked cell alone: a row that was renamed has the right number of another method."""
+    file = own.root / "results/tables/main.csv"
+    rows = read_table(file)
+    first, second = (n for n, r in enumerate(rows) if (r["tracer"], r["cohort"]) == ("tau", "study")
+                     and r["method"] in ("unet", "template"))  # fmt: skip
+    changed = {"method": rows[second]["method"], "n": "50", "sampler": "ddim-9", "data": "real"}
+    rows[first] |= {column: changed[column]}
+    write_table(file, rows, list(rows[0]))
+    assert explain(own, "main", str(first + 1), "psnr") == 1
+    told = capsys.readouterr()
+    assert f"row {first + 1}, {column} is {changed[column]}, made again" in told.err
+    assert "does NOT follow" in told.out
+
+
+def test_an_empty_cell_is_as_it_was_made(study, capsys):
+    for name in ("positivity", "regions", "downstream"):
+        rows = read_table(study.root / f"results/tables/{name}.csv")
+        for column in rows[0]:
+            number = next((n for n, row in enumerate(rows, 1) if row[column] is None), None)
+            if number is not None:
+                assert explain(study, name, str(number), column) == 0, (name, column)
 
 
 def test_a_row_that_nothing_is_behind_has_no_metric_rows(study):

@@ -135,7 +135,39 @@ def test_the_methods_tell_what_was_compared_and_cite_it(study):
     assert rf"(\texttt{{template}}): given {nothing}" in methods
     assert "given what its class takes" in methods  # an ablation's record has no entry
     assert r"Intervals of means are Student's t over subjects" in methods
-    assert "6 subjects with tau, amyloid" in methods and "cross-validated in 2 folds" in methods
+    tested = "cross-validated in 2 folds by subject, of which 1 was run and tested 3 subjects"
+    assert f"{tested}): 6 subjects, with PET of tau (6), amyloid (5)." in methods
+    assert "weights were chosen on \\ValidationSubjects{} validation subjects" in methods
+
+
+def test_what_is_fitted_in_one_pass_has_no_batches_and_no_validation(study, tmp_path):
+    own = study.copy(tmp_path / "own")
+    for file in (own.root / "results/models").glob("*/*/train.json"):
+        people = read_json(file)["subjects"]
+        amend(file, subjects={**people, "validation": []})
+    accept(own.root / "results")
+    assert paper(own) == 0
+    assert "last weights were taken, as no subjects were set aside" in text(own, "methods.tex")
+    assert r"\newcommand{\ValidationSubjects}{0}" in text(own, "numbers.tex")
+    for file in (own.root / "results/models").glob("*/*/train.json"):
+        amend(file, single_pass=True)
+    accept(own.root / "results")
+    assert paper(own) == 0
+    assert not re.search("batches|validation subjects|weights", text(own, "methods.tex"))
+    assert r"\newcommand{\BatchSize}{none}" in text(own, "numbers.tex")
+
+
+def test_who_was_left_out_is_told_with_where_the_reason_stands(study, tmp_path):
+    own = study.copy(tmp_path / "own")
+    file = own.packed("elsewhere") / "subjects.tsv"
+    rows = read_table(file)
+    left = {**rows[0], "subject": "left", "included": "no", "reason": "no FLAIR"}
+    write_table(file, [*rows, left], list(rows[0]))
+    accept(own.root / "results")
+    assert paper(own) == 0
+    methods = text(own, "methods.tex")
+    assert r"; 1 more left out (\texttt{subjects.tsv} has the reasons)." in methods
+    assert "quality control" not in methods
 
 
 def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_path, capsys):
@@ -162,6 +194,7 @@ def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_pat
         row |= {"margin": None, "detectable": f"{1 + number}.5", "seeds": "4", "seed_spread": "1",
                 "trainings": "5"}  # fmt: skip
         row["n"] = "3" if row["metric"] == "psnr" else "21"
+    next(row for row in rows if row["metric"] == "mae")["detectable"] = None
     write_table(file, rows, list(rows[0]))
     assert paper(own) == 2
     assert "decisions.csv: has changed since -- make decisions again" in capsys.readouterr().err
@@ -171,6 +204,9 @@ def test_the_methods_tell_how_was_decided_and_what_could_be_found(study, tmp_pat
     assert "No margin of equivalence was stated" in methods
     assert "$n = 3$: PSNR (dB) 1.50 to 2.50." in methods
     assert "$n = 21$: SSIM (3D) 3.500 to 4.500;" in methods
+    assert re.search(
+        r"MAE \(SUVR\) [\d.]+, none, however large, in 1 of the 2 comparisons", methods
+    )
     both = r"with the very test (up to 20 subjects) or of a $t$ test with as many subjects"
     assert both in methods and r"Wilcoxon's is worth~\cite{hodges1956}, from" in methods
     assert "over 4 seeds" in methods

@@ -33,6 +33,9 @@ _TOLERANCE = 1.5
 #: Columns of a table whose value a metric row must have too. ``reference`` names another method.
 _KEYS = ("cohort", "tracer", "region", "metric")
 _METHODS = ("method", "reference")
+#: Columns of tables that name what a row is of.
+NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "group",
+          "metric", "steps", "temperature", "samples", "n", "data")  # fmt: skip
 #: Columns whose number is of all methods of a comparison, not of the row's own alone.
 _OF_ALL = ("rank", "first", "comparisons", "p_holm", "p_trainings", "p_alike", "p_mri_only",
            "detectable", "verdict", "sentence")  # fmt: skip
@@ -164,8 +167,12 @@ def _candidates(
 # --- made again -----------------------------------------------------------------------------------
 
 
-def made_again(cell: Cell) -> str | None:
-    """The cell as the table's own function makes it of the recorded files today.
+def made_again(cell: Cell) -> dict[str, str | None]:
+    """The cell's row as the table's own function makes it of the recorded files today.
+
+    Returns
+    -------
+    All its cells, as :attr:`Cell.row` has them.
 
     Raises
     ------
@@ -195,8 +202,18 @@ def made_again(cell: Cell) -> str | None:
             file=origin.product,
             hint="somebody changed it; make the table again",
         )
-    value = rows[cell.number - 1][cell.column]
-    return None if value is None else str(value)
+    again = rows[cell.number - 1]
+    # As a table is read, see :func:`relad.fileio.read_table`.
+    return {k: None if v in (None, "", "n/a") else str(v) for k, v in again.items()}
+
+
+def changed(cell: Cell, again: Mapping[str, str | None]) -> list[str]:
+    """Columns of the asked cell, and of those that name the row, which made again are others.
+
+    Those too: a row that was renamed has the right number of another method.
+    """
+    columns = dict.fromkeys([cell.column, *(column for column in NAMING if column in cell.row)])
+    return [column for column in columns if not same(cell.row[column], again.get(column))]
 
 
 def same(first: str | None, second: str | None) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from relad.results.explain.ancestry import Ran, scans_of
 from relad.results.explain.cell import (
+    NAMING,
     Cell,
     SubjectValue,
     fitted_on,
@@ -20,10 +21,6 @@ from relad.results.explain.cell import (
 from relad.results.intervals import ENDS
 from relad.results.metrics import METRICS
 from relad.study.paths import TRAINING_RECORD
-
-#: Columns of tables that name what a row is of.
-_NAMING = ("family", "cohort", "tracer", "method", "reference", "sampler", "region", "group",
-           "metric", "steps", "temperature", "samples", "n", "data")  # fmt: skip
 
 
 def explanation(cell: Cell, rows: pd.DataFrame, runs: Sequence[Ran]) -> Iterator[str]:
@@ -44,7 +41,7 @@ def explanation(cell: Cell, rows: pd.DataFrame, runs: Sequence[Ran]) -> Iterator
 
 def _head(cell: Cell) -> Iterator[str]:
     result = cell.origin.result
-    words = {k: v for k, v in cell.row.items() if v and k in _NAMING}
+    words = {k: v for k, v in cell.row.items() if v and k in NAMING}
     yield f"{cell.origin.product}, row {cell.number}, column {cell.column}: {cell.text or 'empty'}"
     yield ", ".join(f"{key} {value}" for key, value in words.items())
     told = METRICS[cell.metric].label if cell.metric in METRICS else cell.column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +157,12 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
     packed = [run for run in runs if run.step == "pack"]
     trained = [run for run in runs if run.step == "train"]
     settings = origins[0].settings
-    cohorts = [_cohort(run) for run in packed]
     folds = sorted({run.told["fold"] for run in trained})
+    cohorts = [_cohort(run, {str(fold) for fold in folds}) for run in packed]
     seeds = sorted({run.told["seed"] for run in trained})
-    counts = {
-        "updates": [r.told["counts"]["updates"] for r in trained if not r.told["single_pass"]],
-        "batch_size": [r.told["counts"].get("batch_size") for r in trained],
-    }
+    iterated = [run.told for run in trained if not run.told["single_pass"]]
+    batches = [told["counts"].get("batch_size") for told in iterated]
+    validation = [len(told["subjects"]["validation"]) for told in iterated]
     tracers = list(dict.fromkeys(t for run in packed for t in run.told["tracers"]))
     metrics = dict.fromkeys(m for o in origins for m in o.result.metrics if m in METRICS)
     macros = {
@@ -171,12 +170,12 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
         "CodeHash": _listed(run.provenance["code"] for run in trained),
         "VoxelSize": f"{settings.grid.voxel_mm:g}",
         "Tracers": ", ".join(tracers),
-        "Updates": _listed(f"{n:,}" for n in sorted(set(counts["updates"]))),
-        "BatchSize": _listed(n for n in counts["batch_size"] if n is not None),
+        "Updates": _listed(f"{n:,}" for n in sorted({t["counts"]["updates"] for t in iterated})),
+        "BatchSize": _listed(n for n in batches if n is not None),
         "FoldsRun": len(folds),
         "FoldsCount": _listed(c["folds"] for c in cohorts if c["role"] == "train"),
         "Seeds": _listed(seeds),
-        "ValidationSubjects": _listed(len(r.told["subjects"]["validation"]) for r in trained),
+        "ValidationSubjects": _listed(validation),
         "IntervalLevel": f"{100 * settings.evaluation.interval:g}",
         "Power": f"{100 * settings.evaluation.power:g}",
         **subject_counts(cohorts),
@@ -187,6 +186,8 @@ def _facts(runs: Sequence[Run], origins: Sequence[Origin]) -> dict[str, Any]:
         "note": note_of(kinds_of(runs).values()),
         "text": {
             "cohorts": cohorts,
+            "iterated": bool(iterated),
+            "validated": any(validation),
             "preprocessing": _preprocessing(packed),
             "methods": _methods(trained, origins),
             "seeds": f"{len(seeds)} seeds" if len(seeds) != 1 else "one seed",
@@ -240,18 +241,23 @@ def _letters(name: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in words.split())
 
 
-def _cohort(run: Run) -> dict[str, Any]:
-    rows = read_table(run.file.with_name("subjects.tsv"), needs=("included",))
-    included = sum(row["included"] == "yes" for row in rows)
+def _cohort(run: Run, folds_run: Container[str]) -> dict[str, Any]:
+    rows = read_table(run.file.with_name("subjects.tsv"), needs=("included", "tracers"))
+    included = [row for row in rows if row["included"] == "yes"]
     told = run.told
+    scans = Counter(tracer for row in included for tracer in (row["tracers"] or "").split(","))
+    folds = {row.get("fold") for row in included} - {None}
     return {
         "name": told["cohort"],
         "role": told["role"],
         "kind": f"{told['kind']} data",
-        "folds": told.get("folds") or len({row.get("fold") for row in rows} - {None}),
-        "tracers": told["tracers"],
-        "included": included,
-        "excluded": len(rows) - included,
+        "folds": told.get("folds") or len(folds),
+        "run": sum(fold in folds_run for fold in folds),
+        "not_run": sum(fold not in folds_run for fold in folds),
+        "tested": sum(row.get("fold") in folds_run for row in included),
+        "tracers": [f"{tracer} ({scans[tracer]})" for tracer in told["tracers"]],
+        "included": len(included),
+        "excluded": len(rows) - len(included),
     }
 
 
@@ -368,11 +374,13 @@ def _decided(origins: Sequence[Origin]) -> dict[str, Any]:
 
 
 def _range(values: Sequence[float], metric: str) -> str:
-    """From the least to the largest, or that so few subjects find none."""
-    if any(map(math.isinf, values)):
+    """From the least to the largest, and of how many comparisons so few subjects find none."""
+    found = [value for value in values if math.isfinite(value)]
+    if not found:
         return "none, however large, of so few subjects"
-    ends = (f"{value:.{METRICS[metric].decimals}f}" for value in (min(values), max(values)))
-    return " to ".join(dict.fromkeys(ends))
+    ends = (f"{value:.{METRICS[metric].decimals}f}" for value in (min(found), max(found)))
+    none = f", none, however large, in {len(values) - len(found)} of the {len(values)} comparisons"
+    return " to ".join(dict.fromkeys(ends)) + (none if len(found) < len(values) else "")
 
 
 def _packages(runs: Sequence[Run]) -> dict[str, str]:
