@@ -18,7 +18,7 @@ from relad.fileio import content_of, read_object, write_json
 from relad.results.hashed import Made, found, told
 from relad.study import catalogue
 from relad.study.catalogue import TABLE, Result
-from relad.study.paths import TRAINING_RECORD
+from relad.study.paths import CRATE, TRAINING_RECORD
 from relad.study.provenance import describe
 from relad.study.settings import ResultSettings, plain, typed
 
@@ -73,6 +73,12 @@ class Origin:
     def product(self) -> Path:
         """The table or figure itself."""
         return self.forms[0]
+
+    @property
+    def crate(self) -> Path | None:
+        """The crate that holds it; None where it lies in a study's own results."""
+        folder = self.file.resolve().parent.parent
+        return folder if (folder / CRATE).is_file() else None
 
     @property
     def caption(self) -> tuple[str, str]:

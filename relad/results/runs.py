@@ -68,20 +68,20 @@ def read_evaluation(metrics: Path) -> Evaluation:
         return Evaluation(metrics, told, synthesized, packed, dict(made_of["images"]))
 
 
-def in_crate(dataset: Path) -> bool:
-    """Whether a cohort's ``dataset.json`` lies in a crate, which holds no images and weights."""
-    return (dataset.parent.parent.parent / paths.CRATE).is_file()
+def left_behind(dataset: Path, crate: Path | None = None) -> ReladError | None:
+    """What is wrong where a crate has not more than ``dataset.json`` of a packed cohort; else None.
 
-
-def left_behind(dataset: Path) -> ReladError | None:
-    """What is wrong where a crate holds ``dataset.json`` alone of a packed cohort; else None."""
-    if not in_crate(dataset) or dataset.with_name("subjects.tsv").is_file():
+    ``crate``: where somebody reads in one; by default where the file itself lies in one.
+    """
+    folder = dataset.resolve().parent
+    if crate is not None and not folder.is_relative_to(crate):
+        told = "was packed outside of the study's results, of which this is a crate"
+    elif (folder.parents[1] / paths.CRATE).is_file() and not (folder / "subjects.tsv").is_file():
+        told = "is all that a crate holds of a packed cohort"
+    else:
         return None
-    return ReladError(
-        "is all that a crate holds of a packed cohort",
-        file=dataset,
-        hint="this needs the study's own results, of which the crate was made",
-    )
+    hint = "this needs the study's own results, of which the crate was made"
+    return ReladError(told, file=dataset, hint=hint)
 
 
 @dataclass(frozen=True)

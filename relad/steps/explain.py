@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from relad.results.runs import left_behind
 
     cell = choose(origins.read(args.table), args.row, args.column)
-    packed = [left_behind(made.path) for made in cell.origin.files["packed"]]
+    crate = cell.origin.crate
+    packed = [left_behind(made.path, crate) for made in cell.origin.files["packed"]]
     apart = [problem for problem in packed if problem is not None]
     again = {} if apart else made_again(cell)
     rows = metric_rows(cell)
@@ -103,7 +104,7 @@ def measured_again(rows: pd.DataFrame, runs: Sequence[Ran]) -> list[ReladError]:
     keys = ["sampler", "subject", "tracer", "region", "metric"]
     problems = []
     for ran in runs:
-        if error := left_behind(ran.evaluation.packed.path):
+        if error := left_behind(ran.evaluation.packed.path, ran.crate):
             raise error
         of = rows[rows["file"] == ran.evaluation.metrics]
         only = set(of[["subject", "tracer"]].itertuples(index=False, name=None))

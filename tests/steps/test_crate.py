@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from relad import cli
-from relad.fileio import read_json
+from relad.fileio import read_json, write_json, write_text
 from relad.status import Kind
 from relad.study.catalogue import SUFFIXES, TABLE
 from tests.helpers.fake_study import FakeStudy, accept, amend
@@ -239,3 +240,75 @@ def test_the_study_itself_is_never_written_into(study, tmp_path, capsys):
     (tmp_path / "full" / "mine").write_text("")
     assert crate(study, tmp_path / "full") == 2
     assert (tmp_path / "full" / "mine").exists()
+
+
+def test_what_names_people_or_folders_of_this_machine_stays(study, tmp_path):
+    """Settings of steps before packing: who looked at whom, when, and where labels lie."""
+    own = study.copy(tmp_path / "own")
+    settings = own.root / "results" / "settings"
+    said = {"overrides": [{"subject": "002_S_0413", "who": "Dr A", "why": "a tumour"}]}
+    for step, file in (("qc", said), ("ingest", said), ("register", {"labels": "/home/a/b.mgz"})):
+        write_json(settings / step / "0123.json", file)
+    assert crate(own, tmp_path / "crate") == 0
+    for file in (tmp_path / "crate").rglob("*.json"):
+        assert not re.search("002_S_0413|Dr A|tumour|/home/", file.read_text()), file
+
+
+def test_what_relad_did_not_make_stays_and_is_named(study, tmp_path, capsys):
+    own = study.copy(tmp_path / "own")
+    results = own.root / "results"
+    (results / "tables/main.table.json").unlink()
+    write_text(results / "paper/mine.tex", "our draft")
+    assert crate(own, tmp_path / "crate") == 0
+    told = capsys.readouterr().err
+    root = read_json(tmp_path / "crate/ro-crate-metadata.json")["@graph"][1]
+    for name in [f"tables/main.{form}" for form in SUFFIXES[TABLE]]:
+        assert f"results/{name}: no record beside it says what it was made of" in told
+        assert not (tmp_path / "crate" / name).exists()
+    assert "paper/mine.tex: is not of the skeleton that relad wrote" in told
+    assert "mine.tex" in root["description"] and not (tmp_path / "crate/paper/mine.tex").exists()
+    assert (tmp_path / "crate/paper/paper.tex").is_file()
+
+
+@pytest.fixture(scope="module")
+def apart(study: FakeStudy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crate of a study whose cohorts were packed elsewhere, in folders of one name."""
+    own = study.copy(tmp_path_factory.mktemp("apart") / "own")
+    results = own.root / "results"
+    for cohort in ("study", "elsewhere"):
+        (own.root / f"of {cohort}").mkdir()
+        shutil.move(results / "packed" / cohort, own.root / f"of {cohort}" / "packed")
+    for record in results.rglob("*.json"):
+        text = record.read_text(encoding="utf-8")
+        for cohort in ("study", "elsewhere"):
+            text = text.replace(f"/packed/{cohort}/", f"/../of {cohort}/packed/")
+        write_text(record, text)
+    accept(results)
+    out = own.root / "crate"
+    assert crate(own, out) == 0
+    return out
+
+
+def test_cohorts_that_were_packed_elsewhere_keep_their_runs(apart):
+    graph = read_json(apart / "ro-crate-metadata.json")["@graph"]
+    packed = [entity for entity in graph if entity.get("instrument") == {"@id": "#relad-pack"}]
+    assert len(packed) == 2
+    for entity in packed:
+        assert "result" not in entity and "lies outside of the study" in entity["description"]
+    mentioned = references(graph[1]["mentions"])
+    assert len(mentioned) == len(set(mentioned)) and {e["@id"] for e in packed} <= set(mentioned)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_cell_explains_itself_where_cohorts_were_packed_elsewhere(apart, tmp_path, capsys, there):
+    """Whatever lies where the packed data lay: in a crate somebody else's."""
+    folder = shutil.copytree(apart.parent if there else apart, tmp_path / "a" / "b")
+    tables = (folder / "crate" if there else folder) / "tables"
+    row = ["--row", "cohort=study,tracer=tau,method=unet"]
+    assert cli.main(["explain", str(tables / "main.csv"), *row, "--column", "psnr"]) == 0
+    told = capsys.readouterr()
+    assert "The cell agrees" in told.out and not told.err and "pet.npy" not in told.out
+    assert cli.main(["explain", str(tables / "downstream.csv"), *row, "--column", "auc"]) == 1
+    told = capsys.readouterr()
+    assert "dataset.json: was packed outside of the study's results" in told.err
+    assert "The cell was not made again" in told.out

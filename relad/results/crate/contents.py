@@ -9,6 +9,7 @@ from pathlib import Path
 from relad.errors import ReladError
 from relad.results import origin as origins
 from relad.results.origin import Origin
+from relad.results.paper.writing import NAMES as PAPER
 from relad.results.runs import Run, kinds_told, runs_behind
 from relad.status import Kind
 from relad.study import catalogue, paths
@@ -76,6 +77,10 @@ def contents(results: Path, *, images: bool) -> Contents:
             "holds no table or figure", file=results, hint="give the folder of a finished study"
         )
     study = Contents(results, found, runs_behind(found))
+    told = {form for origin in found for form in origin.forms}
+    for file in _made(results):
+        if file not in told:
+            study.left[file] = "no record beside it says what it was made of: make it again"
     # Of every single run: a simulated model makes what is shown of real people simulated, not them.
     faces = images or all(kind is Kind.SIMULATED for _, kind in kinds_told(study.runs))
     why = "shows images of people (--images takes it along)"
@@ -98,8 +103,11 @@ def contents(results: Path, *, images: bool) -> Contents:
     elif report.is_file():
         _add(study, [report])
     paper = results / paths.paper().relative_to(paths.RESULTS)
-    _add(study, sorted([*paper.glob("*.tex"), *paper.glob("*.bib")]))
-    _add(study, sorted((results / "settings").glob("*/*.json")))
+    written = sorted([*paper.glob("*.tex"), *paper.glob("*.bib")])
+    _add(study, [file for file in written if file.name in PAPER])
+    own = (file for file in written if file.name not in PAPER)
+    study.left |= dict.fromkeys(own, "is not of the skeleton that relad wrote")
+    # Not the jobs' settings: a run's record has its own, those of steps before packing name people.
     for file in _workflow():
         study.files[WORKFLOW / file.relative_to(paths.REPOSITORY / WORKFLOW)] = file
     return study
@@ -107,16 +115,27 @@ def contents(results: Path, *, images: bool) -> Contents:
 
 def _products(results: Path) -> Iterator[Path]:
     """Tables and figures of a folder, in the catalogue's order, those of groups after them."""
-    folder_of = {
-        catalogue.TABLE: paths.table("x").parent,
-        catalogue.FIGURE: paths.figure("x").parent,
-    }
-    for kind, folder in folder_of.items():
-        here = results / folder.relative_to(paths.RESULTS)
+    for kind, here in _folders(results).items():
         records = {f.name.partition(".")[0]: f for f in here.glob(f"*.{catalogue.RECORDS[kind]}")}
         known = [r.name for r in catalogue.RESULTS if r.kind == kind and r.name in records]
         for name in dict.fromkeys([*known, *sorted(records)]):
             yield here / f"{name}.{catalogue.SUFFIXES[kind][0]}"
+
+
+def _made(results: Path) -> Iterator[Path]:
+    """Whatever has the form of a table or figure, in the folders of these."""
+    for kind, here in _folders(results).items():
+        for suffix in catalogue.SUFFIXES[kind]:
+            yield from sorted(here.glob(f"*.{suffix}"))
+
+
+def _folders(results: Path) -> dict[str, Path]:
+    """Kind of result -> where results of this kind lie."""
+    folder_of = {
+        catalogue.TABLE: paths.table("x").parent,
+        catalogue.FIGURE: paths.figure("x").parent,
+    }
+    return {kind: results / folder.relative_to(paths.RESULTS) for kind, folder in folder_of.items()}
 
 
 def _add(study: Contents, files: Sequence[Path]) -> None:

@@ -46,7 +46,7 @@ _TOLD = {
     "dataset.json": "description of a packed cohort: tracers, windows, grid, checksums",
     "report.html": "the study on one page",
     ".csv": "metric rows: one value of one subject a line",
-    ".json": "record of an evaluation, or settings of a job",
+    ".json": "record of an evaluation",
     ".tex": "part of the skeleton of the study's paper",
     ".bib": "what the paper cites",
     ".smk": "rules of the workflow",
@@ -203,23 +203,28 @@ def _told(study: Contents, place: Path, file: Path) -> str | None:
 def _action(study: Contents, run: Run) -> dict[str, Any]:
     """One run of a step: what it was given, what came of it, by which code."""
     given, made = _given_and_made(run)
+    objects, results = _among(study, given), _among(study, made)
     settings = json.dumps(run.provenance["settings"], sort_keys=True)
     return {
         "@id": f"#{run.step}-{_slug(study, run.file)}",
         "@type": "CreateAction",
         "name": f"relad {run.step}: {_slug(study, run.file)}",
         "description": f"code {run.provenance['code']}, settings sha256 "
-        f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}, which stand in the result",
+        f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}, which stand in "
+        f"{'the result' if results else 'its record, which lies outside of the study'}",
         "instrument": _id(f"#relad-{run.step}"),
         "actionStatus": "http://schema.org/CompletedActionStatus",
-        **({"object": _one_or_list(objects)} if (objects := _among(study, given)) else {}),
-        "result": _one_or_list(_among(study, made)),
+        **({"object": _one_or_list(objects)} if objects else {}),
+        **({"result": _one_or_list(results)} if results else {}),
     }
 
 
 def _slug(study: Contents, file: Path) -> str:
-    place = study.place(file) or Path(file.parent.name) / file.name
-    return "-".join(part for part in place.with_suffix("").parts if part != "..")
+    place = study.place(file)
+    if place is None:  # told from another of this name by what it says, not by whose folder it is
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        return f"{file.parent.name}-{file.stem}-{digest}"
+    return "-".join(place.with_suffix("").parts)
 
 
 def _given_and_made(run: Run) -> tuple[list[Path], list[Path]]:

@@ -15,7 +15,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.imaging.labels import sha256_of
 from relad.results.origin import Origin
-from relad.results.runs import Evaluation, in_crate, read_evaluation
+from relad.results.runs import Evaluation, left_behind, read_evaluation
 from relad.status import SubjectStatus
 from relad.study import paths
 
@@ -28,6 +28,8 @@ class Ran:
     ----------
     evaluation
         Record of the evaluation.
+    crate
+        The crate that the table lies in, which holds no images and weights; else None.
     synthesis, training, packed
         Contents of ``synthesis.json``, ``train.json`` and ``dataset.json``; None where it is gone.
     model
@@ -39,6 +41,7 @@ class Ran:
     """
 
     evaluation: Evaluation
+    crate: Path | None = None
     synthesis: dict[str, Any] | None = None
     training: dict[str, Any] | None = None
     packed: dict[str, Any] | None = None
@@ -52,7 +55,7 @@ def runs_of(rows: pd.DataFrame, origin: Origin) -> list[Ran]:
     found = []
     for file, of in rows.groupby("file", sort=False):
         first = of.iloc[0]
-        ran = Ran(read_evaluation(Path(str(file))))
+        ran = Ran(read_evaluation(Path(str(file))), origin.crate)
         found.append(ran)
         if ran.evaluation.synthesized is None:  # of the ceiling, which no model made
             _add_packed(ran)
@@ -71,6 +74,8 @@ def runs_of(rows: pd.DataFrame, origin: Origin) -> list[Ran]:
 
 def _add_packed(ran: Ran) -> None:
     made = ran.evaluation.packed
+    if ran.crate is not None and not made.path.resolve().is_relative_to(ran.crate):
+        return  # whatever lies there is another's
     problem = made.changed("pack the cohort again, and run what follows")
     if made.path.is_file():
         ran.packed = read_json(made.path)
@@ -89,7 +94,7 @@ def _add_images(ran: Ran, rows: pd.DataFrame) -> None:
         return
     for name in images_of(ran, rows):
         file = folder / name
-        if not file.is_file() and in_crate(ran.evaluation.packed.path):
+        if not file.is_file() and ran.crate is not None:
             continue
         if not file.is_file():
             what = "has vanished since it was compared"
@@ -117,7 +122,7 @@ def _add_model(ran: Ran, origin: Origin, trained_as: str, fold: str, seed: str) 
         weights = ran.model / paths.WEIGHTS
         if weights.is_file():
             ran.weights = sha256_of(weights)
-        elif not in_crate(ran.evaluation.packed.path):
+        elif ran.crate is None:
             ran.problems.append(
                 ReladError("has vanished", file=weights, hint="run `relad train` again")
             )
@@ -159,6 +164,8 @@ def scans_of(ran: Ran, subject: str, tracers: Iterable[str]) -> Iterator[Scan]:
             file = made.path.parent / name
             yield Scan("synthetic PET", file, f"sha256 {ran.evaluation.images[name][:12]}")
     packed = ran.evaluation.packed.path.parent
+    if left_behind(ran.evaluation.packed.path, ran.crate):
+        return
     row = _packed_row(packed, subject)
     if row is not None:
         yield Scan("packed", packed / "pet.npy", f"[{row['index']}], fold {row['fold'] or 'none'}")

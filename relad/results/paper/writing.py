@@ -26,6 +26,8 @@ from relad.results.verdict import verdicts
 from relad.status import note_of
 from relad.study.catalogue import TABLE
 
+#: Files of a paper; all else in its folder is somebody's own.
+NAMES = ("numbers.tex", "verdict.tex", "methods.tex", "results.tex", "references.bib", "paper.tex")
 #: Columns of a table by which one of its numbers is named, where it has them.
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
 #: Columns of a table of decisions that tell how it decided.
@@ -49,17 +51,17 @@ def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
         if run.step == "pack" and (error := left_behind(run.file)):
             raise error
     facts = _facts(runs, origins)
-    texts = {
-        "numbers.tex": _numbers(facts, origins),
-        "verdict.tex": _verdict(origins),
-        "methods.tex": filled("methods.tex.j2", cited=CITED, **facts["text"]),
-        "results.tex": _results(folder, origins),
-        "references.bib": filled(TEMPLATE),
-        "paper.tex": filled("paper.tex.j2", title=facts["title"], note=facts["note"]),
-    }
-    for name, text in texts.items():
+    texts = (
+        _numbers(facts, origins),
+        _verdict(origins),
+        filled("methods.tex.j2", cited=CITED, **facts["text"]),
+        _results(folder, origins),
+        filled(TEMPLATE),
+        filled("paper.tex.j2", title=facts["title"], note=facts["note"]),
+    )
+    for name, text in zip(NAMES, texts, strict=True):
         write_text(folder / name, text)
-    return [folder / name for name in texts]
+    return [folder / name for name in NAMES]
 
 
 # --- numbers --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pandas as pd
 
 from relad.data.window import width
 from relad.results.ceiling import ceiling_values, floor_of
-from relad.results.decisions import against_first
+from relad.results.decisions import Decision, Verdict, against_first, verdict_of
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
@@ -218,6 +218,25 @@ def same_or_listed(values: dict[str, object]) -> str:
     return ", ".join(f"{value} ({name})" for name, value in values.items())
 
 
+#: What a decision says of a method that is measured against the floor.
+_AGAINST_FLOOR = {
+    Verdict.BETTER: "above the floor",
+    Verdict.WORSE: "BELOW the floor",
+    Verdict.ALIKE: "level with the floor",
+    Verdict.SAME: "the same as the floor",
+    Verdict.OPEN: "not told from the floor",
+    Verdict.TRAININGS: "not told from the floor by its trainings",
+}
+
+
+def _against_floor(decision: Decision, level: float) -> str:
+    """Verdict of the table of decisions on a method and the floor, with its p value."""
+    of_one = decision.verdict is Verdict.ONE_TRAINING
+    verdict = verdict_of(decision, level) if of_one else decision.verdict
+    p = decision.p_alike if verdict is Verdict.ALIKE else decision.p_holm
+    return f"{_AGAINST_FLOOR[verdict]}{', of one training' if of_one else ''} (p = {p:.2g})"
+
+
 def _gains(study: Study, result: Result) -> Iterator[str]:
     """Lines that tell who beats the floor: PSNR over tracers, against the first of its family.
 
@@ -245,15 +264,8 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
             )
             longest = max(len(study.label(method)) for method in of)
             for method, d in sorted(of.items(), key=lambda each: -each[1].comparison.difference):
-                verdict = "above the floor" if d.comparison.effect > 0 else "BELOW the floor"
-                if d.p_holm > level:
-                    verdict = "not told from the floor"
-                elif d.p_trainings > level:
-                    verdict = "not told from the floor by its trainings"
-                if counted > 1 and d.over is None:
-                    verdict += ", of one training"
-                gain = f"{d.comparison.difference:+.2f} dB"
-                yield f"  {study.label(method):<{longest}}  {gain}  {verdict} (p = {d.p_holm:.2g})"
+                gain, told = f"{d.comparison.difference:+.2f} dB", _against_floor(d, level)
+                yield f"  {study.label(method):<{longest}}  {gain}  {told}"
             smallest_p = min(d.comparison.smallest_p for d in of.values())
             if len(of) * smallest_p > level:
                 yield f"  With n = {len(base)} {found_at_most(smallest_p, len(of))}"

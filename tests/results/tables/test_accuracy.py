@@ -11,6 +11,7 @@ import pytest
 
 from relad.errors import ReladError
 from relad.fileio import read_table
+from relad.results.decisions import Verdict, against_first
 from relad.results.scores import mean_over_tracers
 from relad.results.statistics import hodges_lehmann, mean_interval
 from relad.results.study import Study
@@ -196,10 +197,10 @@ def test_the_summary_tells_the_gain_over_the_floor(study):
 @pytest.mark.parametrize(
     ("gains", "verdict"),
     [
-        ([1, 2, 1, 2, 1, 2, 1, 2], "above the floor"),
-        ([-1, -2, -1, -2, -1, -2, -1, -2], "BELOW the floor"),
-        ([9, 9, 9, -1, -2, -3, -1, -1], "not told from the floor"),  # its mean is above
-        ([1, 2, 1, 2, 1], "not told from the floor"),  # 2 / 2^5 = 0.06
+        ([1, 2, 1, 2, 1, 2, 1, 2], "above the floor, of one training"),
+        ([-1, -2, -1, -2, -1, -2, -1, -2], "BELOW the floor, of one training"),
+        ([9, 9, 9, -1, -2, -3, -1, -1], "not told from the floor (p"),  # its mean is above
+        ([1, 2, 1, 2, 1], "not told from the floor (p"),  # 2 / 2^5 = 0.06
     ],
 )
 def test_the_floor_is_beaten_where_the_paired_test_says_so(tmp_path, gains, verdict):
@@ -225,6 +226,33 @@ def test_the_floor_is_beaten_where_trainings_agree(tmp_path):
     head, line = main_table(scores_of(tmp_path, *every), MAIN).summary
     assert "n = 12 subjects and 2 trainings of each" in head
     assert "not told from the floor by its trainings (p = 0.00049)" in line
+
+
+@pytest.mark.parametrize(
+    ("gain", "luck", "margin", "words", "verdict"),
+    [
+        (1.0, 1.0, 0.0, "not told from the floor by its trainings", Verdict.TRAININGS),
+        (1.0, 0.1, 0.0, "above the floor", Verdict.BETTER),
+        (0.2, 0.01, 0.5, "level with the floor", Verdict.ALIKE),
+        (0.0, 0.0, 0.0, "the same as the floor", Verdict.SAME),
+    ],
+)
+def test_the_floor_is_beaten_as_the_decisions_have_it(tmp_path, gain, luck, margin, words, verdict):
+    """Four folds and two seeds, of which the second had so much luck."""
+    every = [
+        score(method=m, subject=f"S{i:02}", fold=i % 4, seed=seed, metric=k,
+              value=changed(k, i + (m == "unet") * (gain * (1 + 0.01 * i) + luck * (2 * seed - 1))))
+        for k in VALUES
+        for seed in (0, 1)
+        for i in range(32)
+        for m in ("unet", "template")
+    ]  # fmt: skip
+    study = scores_of(tmp_path, *every)
+    study.settings.evaluation.margins["psnr"] = margin
+    _, line = main_table(study, MAIN).summary
+    assert f"dB  {words} (p = " in line
+    (found,) = against_first(study, replace(MAIN, metrics=("psnr",)), ["template", "unet"])
+    assert found.verdict is verdict
 
 
 def test_what_a_fold_determines_beats_the_floor_by_one_training(tmp_path):
@@ -253,8 +281,8 @@ def test_the_gain_over_the_floor_is_the_difference_that_was_tested(tmp_path):
         for method, add in (("rela", 0.5), ("unet", -1 if i else 40), ("template", 0))
     ]
     _, first, second = main_table(scores_of(tmp_path, *every), MAIN).summary
-    assert re.match(r"  RelA-Diffusion  \+0\.50 dB  above the floor", first)
-    assert re.match(r"  U-Net \(L1\) +-1\.00 dB  BELOW the floor", second)
+    assert re.match(r"  RelA-Diffusion  \+0\.50 dB  above the floor, of one training", first)
+    assert re.match(r"  U-Net \(L1\) +-1\.00 dB  BELOW the floor, of one training", second)
 
 
 def test_an_infinite_gain_over_the_floor_is_refused(tmp_path):
@@ -281,7 +309,7 @@ def test_verdicts_are_corrected_for_their_number(tmp_path):
     alone = [row for row in every if row["method"] != "rela"]
     (tmp_path / "alone").mkdir()
     assert (
-        "above the floor (p = 0.031)"
+        "above the floor, of one training (p = 0.031)"
         in main_table(scores_of(tmp_path / "alone", *alone), MAIN).summary[1]
     )
 
