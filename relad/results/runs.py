@@ -58,7 +58,7 @@ def read_evaluation(metrics: Path) -> Evaluation:
         Where there is none, or it does not say what was evaluated.
     """
     file = metrics.with_suffix(".json")
-    told = read_object(file, needs=("made_of", "provenance"))
+    told = read_object(file)
     with content_of(file, "record of `relad evaluate`", hint="run `relad evaluate` again"):
         made_of = told["made_of"]
         (packed,) = found(made_of["packed"], file.parent)

@@ -223,7 +223,8 @@ def number_of(text: str, file: str | Path) -> float:
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        raise DataError(f"value {text!r} is not a number", file=file)
+        hint = "run `relad evaluate` again"
+        raise DataError(f"value {text!r} is not a number", file=file, hint=hint)
     return value
 
 

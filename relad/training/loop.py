@@ -36,6 +36,7 @@ from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
 from relad.fileio import write_json
+from relad.imaging.labels import sha256_of
 from relad.locks import sole_writer
 from relad.methods.method import Method, build
 from relad.study import paths, plugins, provenance
@@ -303,7 +304,8 @@ class Trainer:
         self.log.write(out / paths.TRAINING_LOG)
         weights = self.best["weights"] if self.best else self.average.network.state_dict()
         checkpoints.save_model(out / paths.WEIGHTS, weights, self.scaling)
-        write_json(out / paths.TRAINING_RECORD, self.record())
+        told = self.record() | {"weights_sha256": sha256_of(out / paths.WEIGHTS)}
+        write_json(out / paths.TRAINING_RECORD, told)
 
     def record(self) -> dict[str, Any]:
         """What ``train.json`` says."""

@@ -427,6 +427,7 @@ class FakeStudy:
                     "parameters_total": 0 if name == "template" else 1_300_000,
                     "updates": 3 if name == "template" else 500,
                 },
+                "weights_sha256": sha256_of(folder / "model.safetensors"),
                 "measured": {"seconds": 100.5, "peak_memory_mb": 900.2, "device": "cpu"},
                 "provenance": PROVENANCE,
             },

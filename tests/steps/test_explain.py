@@ -297,6 +297,14 @@ def test_whatever_is_changed_of_a_row_is_told(own, capsys, column):
     assert "does NOT follow" in told.out
 
 
+def test_a_row_is_chosen_by_an_empty_cell_too(study, capsys):
+    rows = read_table(study.root / "results/tables/regions.csv")
+    number = next(n for n, row in enumerate(rows, 1) if row["note"] is None)
+    wanted = [f"{k}={rows[number - 1][k]}" for k in ("cohort", "tracer", "method", "region")]
+    assert explain(study, "regions", ",".join([*wanted, "note="]), "n") == 0
+    assert f"row {number}, column n" in capsys.readouterr().out
+
+
 def test_an_empty_cell_is_as_it_was_made(study, capsys):
     for name in ("positivity", "regions", "downstream"):
         rows = read_table(study.root / f"results/tables/{name}.csv")
@@ -413,6 +421,8 @@ def image(study: FakeStudy, subject: str) -> Path:
          "synthesis.json: has changed since -- run `relad evaluate` again"),
         (lambda s: (s.model("unet") / "model.safetensors").unlink(),
          "model.safetensors: has vanished -- run `relad train` again"),
+        (lambda s: (s.model("unet") / "model.safetensors").write_bytes(b"other weights"),
+         "model.safetensors: has changed since it was trained -- run `relad train` again"),
         (lambda s: amend(s.packed("study") / "dataset.json", kind="hybrid"),
          "dataset.json: has changed since -- pack the cohort again"),
     ],

@@ -204,6 +204,21 @@ def test_what_is_missing_or_damaged_is_named(study, tmp_path, capsys, spoil, sai
     assert not (own.root / "results/report.html").exists()
 
 
+def test_words_are_sorted_as_words_and_intervals_by_their_lower_end(study, tmp_path):
+    own = study.copy(tmp_path / "own")
+    tables = own.root / "results" / "tables"
+    only = [word for name in ("decisions", "regions") for word in ("--only", name)]
+    assert own.summarize("tables", tables, *only) == 0
+    made = [tables / f"{name}.csv" for name in ("decisions", "regions")]
+    assert cli.main(["report", *map(str, [tmp_path / "page.html", *made])]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for heading, numbers in (("Verdict", False), ("Difference", True), ("Limits of", True)):
+        (kind,) = re.findall(rf'<th scope="col"([^>]*)><button[^>]*>{re.escape(heading)}', page)
+        assert ("number" in kind) == numbers, heading
+    limits = re.findall(r'<td class="number" data-value="([^"]*)">\[([^,]*),', page)
+    assert limits and all(float(value) == float(low) for value, low in limits)
+
+
 @needs_browser
 def test_tables_sort_meanings_show_and_figures_enlarge_in_a_browser(study, tmp_path):
     script = """

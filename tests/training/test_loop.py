@@ -15,6 +15,7 @@ from relad.data.batches import BatchSampler, Volumes, in_batches
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_table
+from relad.imaging.labels import sha256_of
 from relad.methods.diffusion.preconditioning import PowerSpectrum
 from relad.methods.synthesis import load_model
 from relad.study.paths import REPOSITORY
@@ -179,6 +180,7 @@ def test_train_json_states_counts_and_provenance(packed, tmp_path):
     assert 0 < info["measured"]["loader_share"] < 1
     assert info["validation"] is None
     assert info["provenance"]["versions"]["torch"]
+    assert info["weights_sha256"] == sha256_of(tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,10 @@ def _add_model(ran: Ran, origin: Origin, trained_as: str, fold: str, seed: str) 
         weights = ran.model / paths.WEIGHTS
         if weights.is_file():
             ran.weights = sha256_of(weights)
+            if told.get("weights_sha256", ran.weights) != ran.weights:
+                hint = "run `relad train` again, and what follows"
+                what = "has changed since it was trained"
+                ran.problems.append(ReladError(what, file=weights, hint=hint))
         elif ran.crate is None:
             ran.problems.append(
                 ReladError("has vanished", file=weights, hint="run `relad train` again")

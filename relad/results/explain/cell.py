@@ -140,7 +140,7 @@ def choose(origin: Origin, row: str, column: str) -> Cell:
                 hint=f"its columns: {', '.join(columns)}",
             )
         wanted[key] = value
-    found = [n for n, r in enumerate(rows) if all(r[k] == v for k, v in wanted.items())]
+    found = [n for n, r in enumerate(rows) if all((r[k] or "") == v for k, v in wanted.items())]
     if len(found) != 1:
         raise ReladError(
             f"{len(found) or 'no'} rows have {row}",
@@ -155,12 +155,15 @@ def _candidates(
 ) -> str:
     """Rows to choose from, by what tells them apart: words first, where these do."""
     if not found:
-        values = [f"{k}: {', '.join(dict.fromkeys(str(r[k]) for r in rows))}" for k in asked]
+        values = [
+            f"{k}: {', '.join(dict.fromkeys(r[k] or '(empty)' for r in rows))}" for k in asked
+        ]
         return f"there are {'; '.join(values)}"
     among = [rows[n] for n in found]
     differ = [k for k in among[0] if len({row[k] for row in among}) > 1]
     words = [k for k in differ if not is_number(among[0][k])] or differ[:1]
-    told = (f"{n + 1} ({', '.join(f'{k}={rows[n][k]}' for k in words)})" for n in found)
+    named = (", ".join(f"{key}={rows[n][key] or ''}" for key in words) for n in found)
+    told = (f"{n + 1} ({name})" for n, name in zip(found, named, strict=True))
     return f"choose one: {'; '.join(told)}"
 
 

@@ -308,7 +308,7 @@ def legend(figure: Figure, entries: Mapping[str, Mapping[str, Any]]) -> None:
             for label, style in zip(labels, entries.values(), strict=True)
         ],
         loc="outside lower center",
-        ncols=min(LEGEND_LINE // (longest + LEGEND_MARK), len(entries)),
+        ncols=max(min(LEGEND_LINE // (longest + LEGEND_MARK), len(entries)), 1),
     )
 
 

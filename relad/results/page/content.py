@@ -24,7 +24,7 @@ _TEMPLATE = Path(__file__).with_name("page.html.j2")
 #: Heading of the column of methods.
 _METHOD = "Method"
 #: A number as tables for reading print it, at the beginning of a cell.
-_NUMBER = re.compile(r"[<>]?\s*([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
+_NUMBER = re.compile(r"[<>\[]?\s*([+-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,16 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
 def _table(origin: Origin) -> TableShown:
     shown = origin.shown
     labels = {metric.label: name for name, metric in METRICS.items()}
+    rows_shown = [row for group in shown["groups"] for row in group]
+
+    def holds_numbers(column: int) -> bool:
+        """Whether it is sorted as numbers: verdicts and notes stand among the numbers, too."""
+        if column < shown["numbers_from"]:
+            return False
+        return any(_value(row[column]) is not None for row in rows_shown)
+
     headings = [
-        Heading(text, labels.get(text), column >= shown["numbers_from"])
+        Heading(text, labels.get(text), holds_numbers(column))
         for column, text in enumerate(shown["headers"])
     ]
     bold = {tuple(place) for place in shown["bold"]}

@@ -8,7 +8,7 @@ import pandas as pd
 from relad.results.decisions import OF_RIGHT_VALUES, compared
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
-from relad.results.statistics import bootstrap_ranks
+from relad.results.statistics import FEW_SUBJECTS, bootstrap_ranks
 from relad.results.study import Study
 from relad.results.tables.accuracy import metrics_note
 from relad.results.tables.rendering import Cell, Table, with_interval
@@ -69,6 +69,8 @@ def ranks_table(study: Study, result: Result) -> Table | None:
         ]
     )
     cohorts = rows.groupby("cohort", sort=False)["n"].first()
+    few = cohorts.min()
+    rough = f" With n = {few} the resamples are too few." if few < FEW_SUBJECTS else ""
     return Table(
         name=result.name,
         caption=(
@@ -76,7 +78,7 @@ def ranks_table(study: Study, result: Result) -> Table | None:
             f"Mean rank [{100 * level:g}% of {REPEATS:,} resamples of the subjects] and the share "
             "of them in which the method is first; a subject's value is the mean over seeds and "
             f"tracers; {OF_RIGHT_VALUES}. "
-            f"{metrics_note(result, study.settings, study.settings.tracers)}."
+            f"{metrics_note(result, study.settings, study.settings.tracers)}." + rough
         ),
         warning=note_of(map(Kind, rows["data"])),
         rows=rows,

@@ -89,6 +89,13 @@ def test_a_legend_has_as_many_columns_as_its_labels_allow():
     assert legend._ncols == 4
 
 
+def test_a_legend_of_a_word_longer_than_its_line_has_one_column():
+    figure = style.new_figure(style.RUNTIME)
+    style.legend(figure, {200 * "x": {"color": "k"}, "short": {"color": "r"}})
+    (legend,) = figure.legends
+    assert legend._ncols == 1
+
+
 @pytest.mark.parametrize(
     ("draw", "name"),
     [(panels.draw, "panels"), (distributions.draw, "fidelity"), (runtime.draw, "runtime")],

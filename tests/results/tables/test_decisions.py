@@ -8,7 +8,7 @@ import pytest
 from relad.results.decisions import decide
 from relad.results.tables.decisions import decisions_table
 from relad.results.tables.ranks import ranks, ranks_table
-from tests.helpers.fake_study import entry
+from tests.helpers.fake_study import entry, score, scores_of
 
 DECISIONS, RANKS = entry("table", "decisions"), entry("table", "ranks")
 
@@ -75,6 +75,17 @@ def test_ranks_follow_the_errors_of_the_methods(study):
         assert list(table.loc[metric]["first"]) == [1, 0, 0]
     assert (table["rank_low"] <= table["rank"]).all()
     assert (table["rank"] <= table["rank_high"]).all()
+
+
+def test_ranks_of_few_people_say_so(study, tmp_path):
+    assert ranks_table(study, RANKS).caption.endswith("With n = 4 the resamples are too few.")
+    every = [
+        score(method=m, subject=f"S{i}", metric=k, value=0.1 * i + 0.01 * len(m))
+        for k in RANKS.metrics
+        for i in range(6)
+        for m in ("rela", "unet")
+    ]
+    assert "too few" not in ranks_table(scores_of(tmp_path, *every), RANKS).caption
 
 
 def test_shares_of_ranks_sum_to_one(study):
