@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,3 +52,19 @@ def found(entries: Iterable[Mapping[str, str]], folder: Path) -> list[Made]:
         Made(Path(os.path.normpath(folder / entry["path"])), str(entry["sha256"]))
         for entry in entries
     ]
+
+
+#: What a text says of a file that it was made of: hash, and path from the text's folder.
+_MENTION = re.compile(r"^(?:<!--|%) made of ([0-9a-f]{64}) (.+?)(?: -->)?$", re.MULTILINE)
+
+
+def mentions(files: Iterable[Path], folder: Path) -> list[str]:
+    """Words for comments of a text that lies in ``folder``; inverse of :func:`mentioned`."""
+    return [f"made of {of['sha256']} {of['path']}" for of in told(files, folder)]
+
+
+def mentioned(file: Path) -> list[Made]:
+    """Files that comments of a page or of LaTeX (``% made of ...``) name."""
+    text = file.read_text(encoding="utf-8")
+    entries = [{"sha256": sha, "path": path} for sha, path in _MENTION.findall(text)]
+    return found(entries, file.parent)

@@ -242,7 +242,25 @@ def test_the_study_itself_is_never_written_into(study, tmp_path, capsys):
     assert (tmp_path / "full" / "mine").exists()
 
 
-def test_what_names_people_or_folders_of_this_machine_stays(study, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "step"), [("report.html", "report"), ("paper/numbers.tex", "paper")]
+)
+def test_a_page_or_paper_of_other_tables_is_refused(study, tmp_path, capsys, name, step):
+    own = study.copy(tmp_path / "own")
+    results = own.root / "results"
+    before = (results / name).read_bytes()
+    some = [own.metrics(*run) for run in own.runs if run[1] != "unet"]
+    assert own.call("tables", results / "tables", some, "--only", "main") == 0
+    publish(own)
+    assert crate(own, tmp_path / "good") == 0
+    (results / name).write_bytes(before)
+    capsys.readouterr()
+    assert crate(own, tmp_path / "crate") == 2
+    told = f"{name}: was made of main.csv, which has changed since -- make it again: relad {step}"
+    assert told in capsys.readouterr().err and not (tmp_path / "crate").exists()
+
+
+def test_what_names_people_or_folders_of_this_machine_stays(study, tmp_path, capsys):
     """Settings of steps before packing: who looked at whom, when, and where labels lie."""
     own = study.copy(tmp_path / "own")
     settings = own.root / "results" / "settings"
@@ -250,6 +268,7 @@ def test_what_names_people_or_folders_of_this_machine_stays(study, tmp_path):
     for step, file in (("qc", said), ("ingest", said), ("register", {"labels": "/home/a/b.mgz"})):
         write_json(settings / step / "0123.json", file)
     assert crate(own, tmp_path / "crate") == 0
+    assert "results/settings: settings of jobs name people" in capsys.readouterr().err
     for file in (tmp_path / "crate").rglob("*.json"):
         assert not re.search("002_S_0413|Dr A|tumour|/home/", file.read_text()), file
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from relad.errors import ReladError
 from relad.results import origin as origins
+from relad.results.hashed import mentioned
 from relad.results.origin import Origin
 from relad.results.paper.writing import NAMES as PAPER
 from relad.results.runs import Run, kinds_told, runs_behind
@@ -101,16 +102,29 @@ def contents(results: Path, *, images: bool) -> Contents:
     if report.is_file() and not faces:
         study.left[report] = why
     elif report.is_file():
+        _require_current(report, "report")
         _add(study, [report])
     paper = results / paths.paper().relative_to(paths.RESULTS)
     written = sorted([*paper.glob("*.tex"), *paper.glob("*.bib")])
-    _add(study, [file for file in written if file.name in PAPER])
+    ours = [file for file in written if file.name in PAPER]
+    for file in ours:
+        _require_current(file, "paper")
+    _add(study, ours)
     own = (file for file in written if file.name not in PAPER)
     study.left |= dict.fromkeys(own, "is not of the skeleton that relad wrote")
-    # Not the jobs' settings: a run's record has its own, those of steps before packing name people.
+    if (settings := results / "settings").is_dir():  # a run's record has its own
+        study.left[settings] = "settings of jobs name people, and folders of this machine"
     for file in _workflow():
         study.files[WORKFLOW / file.relative_to(paths.REPOSITORY / WORKFLOW)] = file
     return study
+
+
+def _require_current(file: Path, step: str) -> None:
+    """Refuse a page or a paper of tables and figures that are others now."""
+    for made in mentioned(file):
+        if error := made.changed(f"make it again: relad {step}"):
+            what = f"was made of {made.path.name}, which {error.what}"
+            raise ReladError(what, file=file, hint=error.hint)
 
 
 def _products(results: Path) -> Iterator[Path]:

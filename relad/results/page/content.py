@@ -10,7 +10,7 @@ from typing import Any
 
 from relad import __version__
 from relad.pages import filled
-from relad.results.hashed import relative
+from relad.results.hashed import mentions, relative
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
 from relad.results.page.pictures import Picture, pictures
@@ -114,6 +114,7 @@ def page(out: Path, origins: Sequence[Origin], quality: Sequence[Quality]) -> st
         _TEMPLATE,
         filters={"from_here": lambda file: relative(file, out.parent)},
         version=__version__,
+        made_of=mentions((origin.product for origin in origins), out.parent),
         note=note_of(kinds.values()),
         kinds=kinds,
         verdicts=verdicts(origins),

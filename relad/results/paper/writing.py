@@ -11,7 +11,7 @@ from typing import Any
 from relad import __version__
 from relad.errors import ReladError
 from relad.fileio import read_table, write_text
-from relad.results.hashed import relative
+from relad.results.hashed import mentions, relative
 from relad.results.latex import escaped_tex
 from relad.results.metrics import METRICS
 from relad.results.origin import Origin
@@ -52,7 +52,7 @@ def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
             raise error
     facts = _facts(runs, origins)
     texts = (
-        _numbers(facts, origins),
+        _numbers(folder, facts, origins),
         _verdict(origins),
         filled("methods.tex.j2", cited=CITED, **facts["text"]),
         _results(folder, origins),
@@ -67,8 +67,9 @@ def write(folder: Path, origins: Sequence[Origin]) -> list[Path]:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _numbers(facts: Mapping[str, Any], origins: Sequence[Origin]) -> str:
+def _numbers(folder: Path, facts: Mapping[str, Any], origins: Sequence[Origin]) -> str:
     lines = ["% Written by relad of the study's tables and records; written anew by the next run."]
+    lines += [f"% {words}" for words in mentions((o.product for o in origins), folder)]
     lines += [macro(name, value) for name, value in facts["macros"].items()]
     lines += [
         r"\makeatletter",
