@@ -89,9 +89,11 @@ class Contents:
     people
         Subject's id in the source -> ``{age, sex, group}``, also of subjects without images.
     masks
-        Brain masks of derivatives, by (subject label, session).
+        Brain masks of derivatives, by the image id of the T1w that each was made of.
     segmentations
         Label images of derivatives with the tables of their names, likewise.
+    strays
+        Image id of a T1w -> a note on what of its session's derivatives is not known to be of it.
     simulated
         Whether the source says that all of its scans are; each scan may say so too.
     """
@@ -100,8 +102,9 @@ class Contents:
     candidates: list[Candidate] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     people: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    masks: dict[tuple[str, str | None], Path] = field(default_factory=dict)
-    segmentations: dict[tuple[str, str | None], tuple[Path, Path]] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    segmentations: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    strays: dict[str, str] = field(default_factory=dict)
     simulated: bool = False
 
 

@@ -210,13 +210,23 @@ def _sessions(outcome: Outcome | None) -> str | None:
 
 
 def _copy_derivatives(contents: Contents, kept: Sequence[Row], root: Path) -> None:
-    """Brain masks and labels of other programs go along with the T1w they were made of."""
-    files = [(person, mask, "desc-brain_mask.nii.gz") for person, mask in contents.masks.items()]
-    for person, (labels, table) in contents.segmentations.items():
-        files += [(person, labels, "dseg.nii.gz"), (person, table, "dseg.tsv")]
-    for (subject, session), file, ending in files:
-        if any((r["subject"], r["session"], r["kind"]) == (subject, session, "T1w") for r in kept):
-            parts = [f"sub-{subject}", *([f"ses-{session}"] if session else [])]
+    """Brain masks and labels of other programs go along with the T1w they were made of.
+
+    A T1w to which none of its session's is known to belong is given a note.
+    """
+    for t1w in (r for r in kept if r["kind"] == "T1w"):
+        image, session = t1w["image_id"], t1w["session"]
+        if stray := contents.strays.get(image):
+            t1w["note"] = "; ".join(filter(None, (t1w["note"], stray)))
+        labels, table = contents.segmentations.get(image, (None, None))
+        for file, ending in (
+            (contents.masks.get(image), "desc-brain_mask.nii.gz"),
+            (labels, "dseg.nii.gz"),
+            (table, "dseg.tsv"),
+        ):
+            if file is None:
+                continue
+            parts = [f"sub-{t1w['subject']}", *([f"ses-{session}"] if session else [])]
             folder = root.joinpath("derivatives", "source", *parts, "anat")
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, folder / "_".join([*parts, ending]))

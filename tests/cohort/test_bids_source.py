@@ -290,6 +290,66 @@ def test_masks_of_derivatives_go_along(tmp_path: Path):
     assert copied.read_bytes() == (source / mask).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("t1ws", "made", "used"),
+    [
+        # of each T1w one: the kept one's, in its own spelling of the run too
+        (("run-1", "run-2"), ("run-1", "run-2"), "run-2"),
+        (("run-1", "run-2"), ("run-1", "run-02"), "run-02"),
+        (("acq-a_run-1", "acq-b_run-1"), ("acq-a_run-1", "acq-b"), "acq-b"),
+        # of another one alone, or of any: none
+        (("run-1", "run-2"), ("run-1",), None),
+        (("run-1", "run-2"), ("",), None),
+        (("", "run-2"), ("",), None),
+        (("run-2",), ("run-1",), None),
+        # of the only one that there is
+        (("acq-a_run-2",), ("",), ""),
+        (("acq-a_run-2",), ("acq-a",), "acq-a"),
+        (("ce-gad", "run-2"), ("",), ""),
+    ],
+)
+@pytest.mark.parametrize("what", ["desc-brain_mask", "desc-aseg_dseg"])
+def test_only_what_was_made_of_the_kept_t1w_goes_along(tmp_path: Path, t1ws, made, used, what):
+    """The last T1w is kept; derivatives keep the entities of the T1w that they were made of."""
+
+    def name(entities: str, rest: str) -> str:
+        return "_".join(filter(None, ("sub-01", entities, rest)))
+
+    source, out = tmp_path / "in", tmp_path / "out"
+    anat, derived = source / "sub-01" / "anat", source / "derivatives" / "x"
+    for entities in t1ws:
+        write_image(anat / name(entities, "T1w.nii.gz"))
+        flat = {"MRAcquisitionType": "2D" if entities != t1ws[-1] else "3D"}
+        write_json(anat / name(entities, "T1w.json"), flat)
+    for entities in made:
+        write_image(derived / "sub-01" / "anat" / name(entities, f"{what}.nii.gz"))
+    (derived / "desc-aseg_dseg.tsv").write_text("index\tname\n17\tHippocampus\n")
+    ingest(source, out, SETTINGS)
+    ours = (
+        out / "derivatives/source/sub-01/anat" / f"sub-01_{what.replace('desc-aseg_', '')}.nii.gz"
+    )
+    note = table(out)[f"sub-01/anat/{name(t1ws[-1], 'T1w.nii.gz')}"]["note"]
+    if used is not None:
+        theirs = derived / "sub-01" / "anat" / name(used, f"{what}.nii.gz")
+        assert ours.read_bytes() == theirs.read_bytes()
+        assert note is None
+    else:
+        assert not ours.exists()
+        assert "of derivatives was used: none is named as made of this T1w (sub-01_" in note
+        assert f"name its own {name(t1ws[-1], what.replace('desc-aseg_', ''))}.nii.gz" in note
+
+
+def test_a_mask_is_of_the_t1w_rather_than_of_the_uniform_image(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    folder = session(source, "01", None)
+    write_image(folder / "anat" / "sub-01_UNIT1.nii.gz")
+    mask = "derivatives/x/sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    write_image(source / mask)
+    ingest(source, out, SETTINGS)
+    copied = out / "derivatives/source/sub-01/anat/sub-01_desc-brain_mask.nii.gz"
+    assert copied.read_bytes() == (source / mask).read_bytes()
+
+
 REAL = {
     "ds001421": ("SB", "C11", 0, 38),
     "ds004230": ("[11C]PS13", "C11", 0, 33),

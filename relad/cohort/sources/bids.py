@@ -6,6 +6,7 @@ Source: BIDS 1.10, "Common principles" (file names, inheritance) and "Positron E
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ _USED = {
 _IMAGE = (".nii", ".nii.gz")
 _SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
+#: Entities that tell what was made of an image; all others tell which image it is.
+_MADE = {"sub", "ses", "space", "cohort", "res", "den", "label", "desc", "hemi", "atlas", "seg"}
 #: Keys that hold the date of a scan, the standard's own first.
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "ScanDate", "SourceAcquisitionDate")
 
@@ -99,7 +102,7 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
         where = folder.relative_to(source)
         entry = Entry("", where.parts[0].removeprefix("sub-"), description=where.as_posix())
         contents.rows.append(row(entry, 0, reason=f"{where}: cannot be entered ({why})"))
-    contents.masks, contents.segmentations = _masks(source), _segmentations(source)
+    _assign(contents, source)
     return contents
 
 
@@ -135,20 +138,8 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
     folders = dict(_ENTITY.fullmatch(p).groups() for p in inside.parts[:-1] if _ENTITY.fullmatch(p))
     subject, session = folders.get("sub", ""), folders.get("ses")
     sidecar: dict[str, Any] = {}
-    day, problem = "", None
-    if (entities.get("sub"), entities.get("ses")) != (subject, session):
-        problem = f"{file.name}: its name and its folder state different subjects or sessions"
-    elif entities.get("part") not in (None, "mag") or "echo" in entities:
-        problem = f"{file.name}: one part or echo of an image"
-    elif "chunk" in entities:
-        problem = f"{file.name}: not used: a part of what was scanned (chunk-{entities['chunk']})"
-    elif "ce" in entities:
-        problem = f"{file.name}: not used: acquired with a contrast agent"
-    elif entities.get("space") not in (None, "orig", "scanner"):
-        problem = f"{file.name}: not used: no longer in the scanner's space"
-    elif re.search(r"nac|noac", entities.get("rec", "").lower()):
-        problem = f"{file.name}: not used: not corrected for attenuation"
-    else:
+    day, problem = "", _ruled_out(file.name, entities, subject, session)
+    if problem is None:
         try:
             sidecar = sidecars.of(file)
             day = sidecars.date_of(file)
@@ -171,6 +162,25 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
     notes = (f"its table states the date {day}, its sidecar {told}",) if contradicts else ()
     labels = tuple(entities[key] for key in ("acq", "rec") if key in entities)
     return Candidate(entry, (file,), session, kind, sidecar, rank, problem, notes, labels)
+
+
+def _ruled_out(
+    name: str, entities: Mapping[str, str], subject: str, session: str | None
+) -> str | None:
+    """Why an image cannot be used, where its name and folder show that already."""
+    if (entities.get("sub"), entities.get("ses")) != (subject, session):
+        return f"{name}: its name and its folder state different subjects or sessions"
+    if entities.get("part") not in (None, "mag") or "echo" in entities:
+        return f"{name}: one part or echo of an image"
+    if "chunk" in entities:
+        return f"{name}: not used: a part of what was scanned (chunk-{entities['chunk']})"
+    if "ce" in entities:
+        return f"{name}: not used: acquired with a contrast agent"
+    if entities.get("space") not in (None, "orig", "scanner"):
+        return f"{name}: not used: no longer in the scanner's space"
+    if re.search(r"nac|noac", entities.get("rec", "").lower()):
+        return f"{name}: not used: not corrected for attenuation"
+    return None
 
 
 class _Sidecars:
@@ -273,6 +283,11 @@ def segmentation_of(root: Path, inside: Path) -> tuple[Path, Path] | None:
     inside
         The session's folder, relative to it.
     """
+    return next(iter(_labels_in(root, inside)), None)
+
+
+def _labels_in(root: Path, inside: Path) -> list[tuple[Path, Path]]:
+    """Label images of a session with their tables, in the order of :func:`segmentation_of`."""
     found = []
     for image in sorted(root.glob(f"derivatives/*/{inside.as_posix()}/anat/*_dseg.nii.gz")):
         entities, _ = parse(image.name)
@@ -282,7 +297,7 @@ def segmentation_of(root: Path, inside: Path) -> tuple[Path, Path] | None:
         order = ("aparcaseg", "aseg")
         desc = entities.get("desc", "")
         found.append((order.index(desc) if desc in order else len(order), image, table))
-    return min(found)[1:] if found else None
+    return [(image, table) for _, image, table in sorted(found)]
 
 
 def _names_of(image: Path, derivatives: Path) -> Path | None:
@@ -303,22 +318,86 @@ def _names_of(image: Path, derivatives: Path) -> Path | None:
     return None
 
 
-def _segmentations(source: Path) -> dict[tuple[str, str | None], tuple[Path, Path]]:
-    """Label images that another program left in derivatives, the first of each session."""
+def _assign(contents: Contents, source: Path) -> None:
+    """Give brain masks and label images of derivatives to the T1w that each was made of.
+
+    Of several of one T1w the first goes. Where a session has some and none of them is a T1w's,
+    that T1w has a note.
+    """
+    t1ws: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for candidate in contents.candidates:
+        name = Path(candidate.entry.image_id).name
+        person = candidate.entry.ptid, candidate.session
+        if candidate.kind == "T1w" and not _ruled_out(name, parse(name)[0], *person):
+            t1ws[person].append(candidate.entry.image_id)
+    masks, labels = _masks(source), _segmentations(source)
+    for person, images in t1ws.items():
+        own = _owned(masks.get(person, ()), images)
+        contents.masks |= own
+        tables = dict(labels.get(person, ()))
+        labelled = _owned(list(tables), images)
+        contents.segmentations |= {image: (f, tables[f]) for image, f in labelled.items()}
+        for image in images:
+            notes = [
+                _stray(what, image, found, ending)
+                for what, found, given, ending in (
+                    ("brain mask", masks.get(person), own, "desc-brain_mask.nii.gz"),
+                    ("label image", list(tables), labelled, "dseg.nii.gz"),
+                )
+                if found and image not in given
+            ]
+            if notes:
+                contents.strays[image] = "; ".join(notes)
+
+
+def _owned(files: Sequence[Path], images: Sequence[str]) -> dict[str, Path]:
+    """Image -> the first of a session's files of derivatives that was made of it.
+
+    Derivatives keep the entities of their source. One that lacks some is of the only image that
+    it fits; a T1w goes before an MP2RAGE's image of the same entities.
+    """
+    owned: dict[str, Path] = {}
+    told = {image: _which(Path(image).name) for image in images}
+    for file in files:
+        which = _which(file.name)
+        fitting = [image for image in images if which <= told[image]]
+        same = sorted((i for i in fitting if told[i] == which), key=lambda i: "_T1w." not in i)
+        if same or len(fitting) == 1:
+            owned.setdefault((same or fitting)[0], file)
+    return owned
+
+
+def _which(name: str) -> set[tuple[str, str]]:
+    """Entities of a name that tell which of a session's images it, or its source, is."""
+    entities = parse(name)[0].items()
+    return {(k, v.lstrip("0") if v.isdigit() else v) for k, v in entities if k not in _MADE}
+
+
+def _stray(what: str, image: str, found: Sequence[Path], ending: str) -> str:
+    """Say that none of the files of derivatives that there are is known to be of a T1w."""
+    names = ", ".join(file.name for file in found[:3]) + (", ..." if len(found) > 3 else "")
+    stem = Path(image).name.rpartition("_")[0]
+    return (
+        f"no {what} of derivatives was used: none is named as made of this T1w ({names}); "
+        f"name its own {stem}_{ending}"
+    )
+
+
+def _segmentations(source: Path) -> dict[tuple[str, str | None], list[tuple[Path, Path]]]:
+    """Label images that other programs left in derivatives, by session."""
     found = {}
     for folder in sorted(source.glob("derivatives/*/sub-*/**/anat")):
         inside = folder.parent.relative_to(source / "derivatives").parts[1:]
         entities, _ = parse("_".join([*inside, "dseg"]))
-        if own := segmentation_of(source, Path(*inside)):
-            found[entities.get("sub", ""), entities.get("ses")] = own
+        found[entities.get("sub", ""), entities.get("ses")] = _labels_in(source, Path(*inside))
     return found
 
 
-def _masks(source: Path) -> dict[tuple[str, str | None], Path]:
-    """Brain masks that another program left in derivatives, the first of each session."""
-    masks: dict[tuple[str, str | None], Path] = {}
+def _masks(source: Path) -> dict[tuple[str, str | None], list[Path]]:
+    """Brain masks that other programs left in derivatives, by session."""
+    masks: dict[tuple[str, str | None], list[Path]] = defaultdict(list)
     for file in sorted(source.glob("derivatives/*/sub-*/**/anat/*_desc-brain_mask.nii.gz")):
         entities, _ = parse(file.name)
         if entities.get("space") in (None, "T1w", "orig"):
-            masks.setdefault((entities.get("sub", ""), entities.get("ses")), file)
+            masks[entities.get("sub", ""), entities.get("ses")].append(file)
     return masks
