@@ -62,6 +62,23 @@ _CONTRAST = (
 )
 #: What stands for no contrast agent where a form wanted a word.
 _NO_AGENT = re.compile(r"(?i)\W*(no(ne)?|n/?a|nil|0*\.?0*|without|unknown|false|no contrast)?\W*")
+#: Statements of attenuation correction: BIDS has it in free text, and some put a boolean there.
+_ATTENUATION = ("AttenuationCorrectionMethod", "AttenuationCorrection")
+_NAMED = r"(?:(?:attenuation|atten|attn|att)(?: corr(?:ection|ected)?)?|ac)"
+_DONE = r"(?:done|made|used|applied|performed|corrected)"
+_IS = r"(?:(?:was|were|is|are|has been|have been) )?"
+#: What denies it where it is said first, as a whole, and where it is said of attenuation by name.
+_DENIES = re.compile(
+    rf"none|no|nil|nac|false|off|0|uncorrected|no correction|without(?: correction)?"
+    rf"|{_IS}not {_DONE}"
+)
+_DENIES_BY_NAME = re.compile(
+    rf"(?:(?:the )?(?:pet|data|images?|scans?) )?{_IS}"
+    rf"(?:(?:no|non|not|without|un) (?:\w+ (?:and|or|nor) )?(?:any )?{_NAMED}(?: {_IS}{_DONE})?"
+    rf"|{_NAMED} (?:none|no|nil|off|false|uncorrected|{_IS}not {_DONE})"
+    r"|(?:uncorrected|not corrected|no correction|without correction) for attenuation)"
+)
+_UNTOLD = re.compile(r"(?:n ?a|nan|null|unknown|unspecified|not (?:known|stated|specified))?")
 
 
 def words_of(told: Mapping[str, Any]) -> tuple[str, ...]:
@@ -136,6 +153,9 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
         found.append(f"cut anew out of another image ({', '.join(words_of(told))})")
     if str(told.get("LossyImageCompression") or "") == "01":
         found.append("its pixels were compressed with losses, as its header says")
+    attenuation = _attenuation(told)
+    if attenuation and not any(attenuation) and "ATTN" not in (told.get("CorrectedImage") or ()):
+        found.append("whether it was corrected for attenuation is unknown")
     return found
 
 
@@ -148,15 +168,27 @@ def _unfit_pet(told: Mapping[str, Any]) -> str | None:
         return "not used: a projection, as its header says (SeriesType)"
     if "GATED" in listed:
         return "not used: gated, as its header says (SeriesType): its frames are no times"
-    method = told.get("AttenuationCorrectionMethod") or told.get("AttenuationCorrection") or ""
+    stated = _attenuation(told)
     corrected = told.get("CorrectedImage") or ()
     corrected = [corrected] if isinstance(corrected, str) else list(map(str, corrected))
-    attenuated = "ATTN" in corrected
-    no_method = re.fullmatch(r"(?i)\W*(none|no|nac|uncorrected|not corrected)\W*", str(method))
-    if no_method or (corrected and not attenuated and not method):
-        said = f"CorrectedImage {', '.join(corrected)}" if corrected else f"{method}"
-        return f"not used: not corrected for attenuation, as its header says ({said})"
-    return None
+    denied = next((text for text in stated if _denies_attenuation(text)), None)
+    if denied is None and corrected and "ATTN" not in corrected and not any(stated):
+        denied = f"CorrectedImage {', '.join(corrected)}"
+    return denied and f"not used: not corrected for attenuation, as its header says ({denied})"
+
+
+def _attenuation(told: Mapping[str, Any]) -> list[str]:
+    """What is stated of attenuation correction; empty texts where that is unknown."""
+    stated = [told.get(key, ()) for key in _ATTENUATION]
+    texts = ["" if value in (None, []) else str(value) for value in stated if value != ()]
+    return ["" if _UNTOLD.fullmatch(_plain(text).strip()) else text for text in texts]
+
+
+def _denies_attenuation(text: str) -> bool:
+    """Whether a text says that there was no correction, and not that there was none of scatter."""
+    parts = [_plain(part).strip() for part in re.split(r"[,;|()\n]|\. ", text)]
+    parts = [part for part in parts if part] or [""]
+    return bool(_DENIES.fullmatch(parts[0])) or any(map(_DENIES_BY_NAME.fullmatch, parts))
 
 
 def variant_rank(told: Mapping[str, Any], description: str) -> tuple[int, ...]:

@@ -15,10 +15,12 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from relad.cohort import dicom_kind
 from relad.cohort.series import SeriesTable
 from relad.errors import DataError, ReladError
 from relad.fileio import read_json
 from relad.steps.ingest import ingest
+from tests.helpers import bids_tree
 from tests.helpers.loni import (
     MINUTE,
     SETTINGS,
@@ -121,6 +123,57 @@ def test_localisers_and_transmission_scans_are_told_by_their_headers(tmp_path: P
     write_pet(pet / "loni", A, 1, "AV1451", change=setting(CountsSource="TRANSMISSION"))
     with pytest.raises(ReladError, match="not used: a transmission scan"):
         ingested(pet, "AV1451", modality="PET")
+
+
+#: Words of sidecars for PET that was corrected for attenuation, was not, and may have been.
+CORRECTED = (
+    "[137Cs]transmission scan-based", "CT-based", "measured,68Ge transmission", "AC", "ATTN", True,
+    "CT, no scatter correction", "CT (NAC available)", "MR-AC (Dixon)", "10-min transmission",
+    "CT-based, scatter not corrected", "attenuation and scatter corrected", "measured, not smooth",
+)  # fmt: skip
+UNCORRECTED = (
+    "none", "NAC", "not corrected", "no attenuation correction", "Not performed", "not applied",
+    "No AC", "false", False, ["NONE"], "no scatter or attenuation correction", "AC: off", 0,
+    "attenuation correction was not applied", "PET is not attenuation-corrected", "No (PET/MR)",
+    "CT acquired, AC not performed", "Not corrected for attenuation", "without AC", "non-AC",
+)  # fmt: skip
+UNKNOWN = ("n/a", "", "[]", [], None, "unknown", "not stated", " ")
+
+
+@pytest.mark.parametrize(
+    ("told", "used", "noted"),
+    [
+        *((text, True, False) for text in CORRECTED),
+        *((text, False, False) for text in UNCORRECTED),
+        *((text, True, True) for text in UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("key", ["AttenuationCorrection", "AttenuationCorrectionMethod"])
+def test_attenuation_correction_is_told_in_free_text(key: str, told, used, noted):
+    sidecar = {"Modality": "PT", key: told}
+    reason = dicom_kind.unfit(sidecar, "PET")
+    assert (reason is None) == used
+    assert used or f"not corrected for attenuation, as its header says ({told})" in reason
+    assert any("attenuation is unknown" in note for note in dicom_kind.remarks(sidecar)) == noted
+
+
+def test_what_else_a_header_says_of_attenuation_counts_where_its_method_is_unknown():
+    method = {"AttenuationCorrectionMethod": "n/a"}
+    assert dicom_kind.remarks({**method, "CorrectedImage": ["DECY", "ATTN"]}) == []
+    assert dicom_kind.remarks({**method, "AttenuationCorrection": "CT"}) == []
+    assert dicom_kind.unfit({**method, "CorrectedImage": ["DECY"]}, "PET") is not None
+    assert dicom_kind.unfit({**method, "AttenuationCorrection": False}, "PET") is not None
+    assert dicom_kind.remarks({}) == []
+
+
+def test_pet_of_unknown_attenuation_correction_is_kept_with_a_note(tmp_path: Path):
+    told = {**bids_tree.PET, "AttenuationCorrection": "n/a"}
+    bids_tree.session(tmp_path / "in", "01", None, told)
+    bids_tree.session(tmp_path / "in", "02", None, {**told, "AttenuationCorrection": False})
+    ingest(tmp_path / "in", tmp_path / "bids", bids_tree.SETTINGS)
+    rows = table(tmp_path / "bids")
+    assert "attenuation is unknown" in rows["sub-01/pet/sub-01_pet.nii.gz"]["note"]
+    assert rows["sub-02/pet/sub-02_pet.nii.gz"]["status"] == "dropped"
 
 
 def test_a_contrast_agent_that_a_part_of_the_slices_states(tmp_path: Path):
