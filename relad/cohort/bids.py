@@ -20,6 +20,7 @@ from relad.cohort.adni import Entry
 from relad.cohort.dicom import parse_moment
 from relad.cohort.dicom_planes import zone_of
 from relad.cohort.dicom_series import Series
+from relad.cohort.frame_times import decay_corrected
 from relad.errors import DataError
 from relad.fileio import write_json, write_table, write_text
 from relad.status import Kind
@@ -71,6 +72,8 @@ _UNKNOWN_AS: dict[str, Any] = {
 }
 
 _NUCLIDE = "TracerRadionuclide"
+#: Bq/mL, as sidecars spell it (``BQML``, ``Bq/cm3``, ``Bq mL^-1``), without what is no letter.
+_ACTIVITY = re.compile(r"(bq|becquerels?)(per)?(ml|cc|cm3|millilit(er|re)s?)1?")
 _CORRECTED_TO = "ImageDecayCorrectionTime"
 
 #: Identifiers and guesses of dcm2niix that do not belong in a dataset.
@@ -128,6 +131,11 @@ def pet_sidecar(
         its own sidecar tells.
     ligand
         The configured tracer's name.
+
+    Raises
+    ------
+    DataError
+        Where it does not tell in words of BIDS whether it is corrected for decay.
     """
     sidecar = image_sidecar(entry, converted)
     if series is not None:
@@ -149,6 +157,9 @@ def pet_sidecar(
     nuclide = dicom_pet.nuclide(str(sidecar.get(_NUCLIDE)))
     if nuclide:
         sidecar[_NUCLIDE] = nuclide
+    yes = decay_corrected(sidecar)
+    if yes is not None:
+        sidecar["ImageDecayCorrected"] = yes
     for key in PET_REQUIRED:
         if sidecar.get(key) in (None, "", "n/a", []):
             applies = not (key == _CORRECTED_TO and sidecar.get("ImageDecayCorrected") is False)
@@ -175,7 +186,7 @@ def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
     units = str(sidecar["Units"])
     if units == UNKNOWN:
         notes.append("units unknown")
-    elif re.sub(r"[\W_]", "", units).lower() not in ("bqml", "bqcc"):
+    elif not is_activity(units):
         raise DataError(f"its units are {units}, not Bq/mL", hint="convert it to Bq/mL")
     for key in ("FrameTimesStart", "FrameDuration"):
         values = sidecar[key]
@@ -184,6 +195,11 @@ def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
         if values != UNKNOWN and len(values) != frames:
             raise DataError(f"its {key} has {len(values)} entries for {frames} frames")
     return notes
+
+
+def is_activity(units: str) -> bool:
+    """Whether a sidecar's units are Bq/mL, in whatever spelling."""
+    return bool(_ACTIVITY.fullmatch(re.sub(r"[\W_]", "", units).lower()))
 
 
 def untold_times(sidecar: Mapping[str, Any]) -> list[str]:

@@ -69,8 +69,10 @@ def check_sidecar(told: Mapping[str, Any], window_min: Sequence[float]) -> list[
     Raises
     ------
     DataError
-        Where times are no numbers or contradict each other.
+        Where times are no numbers or contradict each other, or ``ImageDecayCorrected`` is no
+        boolean.
     """
+    decay_corrected(told)
     lists = [_numbers(told, key) for key in _LISTS]
     injection, begin = (_numbers(told, key) for key in ("InjectionStart", "ScanStart"))
     starts, durations = lists
@@ -103,6 +105,26 @@ def check_sidecar(told: Mapping[str, Any], window_min: Sequence[float]) -> list[
             f"(they last from {first:g} to {last:g} min, where its times are in s)"
         )
     return notes
+
+
+def decay_corrected(told: Mapping[str, Any]) -> bool | None:
+    """Whether a sidecar says that its frames are corrected for decay; None where it does not say.
+
+    BIDS has a boolean; the words true and false are read as such.
+
+    Raises
+    ------
+    DataError
+        Where it is something else, of which nobody knows how it was meant.
+    """
+    key = "ImageDecayCorrected"
+    value = told.get(key)
+    word = value.strip().lower() if isinstance(value, str) else value
+    if isinstance(value, bool) or word in ("true", "false"):
+        return value is True or word == "true"
+    if word in (None, "", "n/a", "unknown", []):
+        return None
+    raise DataError(f"its {key} is neither true nor false ({value!r})", hint="write one of them")
 
 
 def _numbers(told: Mapping[str, Any], key: str) -> list[float] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from relad.cohort.frame_times import decay_corrected
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.cohort.sources.bids import segmentation_of
@@ -290,7 +291,7 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     if len(injections) != 1:
         raise DataError(f"its sidecar states {len(injections)} times of injection")
     (injection,) = injections
-    if count > 1 and meta.get("ImageDecayCorrected") is False:
+    if decay_corrected(meta) is False and count > 1:
         raise DataError("its frames are not corrected for decay, so they cannot be averaged")
     starts = [start - injection for start in starts]
     if min(durations) <= 0:

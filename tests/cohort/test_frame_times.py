@@ -9,6 +9,7 @@ import pytest
 
 from relad.cohort.frame_times import check_sidecar
 from relad.errors import DataError
+from relad.fileio import read_json
 from relad.steps.ingest import ingest
 from tests.helpers.bids_tree import PET, SETTINGS, session, table, write_image
 
@@ -26,6 +27,7 @@ WINDOW = (80, 100)
         ({"FrameDuration": [300, 0]}, "a frame of no duration"),
         ({"FrameDuration": [5100, 5400]}, "lasts into frame 2"),
         ({"FrameTimesStart": [5100, 4800]}, "lasts into frame 2"),
+        *(({"ImageDecayCorrected": w}, "is neither true nor false") for w in ("no", 0, 1, [True])),
         ({"FrameTimesStart": [0, 300]}, "counted from the scan's start other frames would be"),
     ],
 )
@@ -55,6 +57,23 @@ def test_a_sidecar_that_cannot_be_right_is_refused(told: dict, said: str):
 def test_what_may_be_right_is_a_note(told: dict, said: str | None):
     notes = check_sidecar({**PET, **told}, WINDOW)
     assert (notes == []) if said is None else any(re.search(said, note) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"), [("false", False), (" False", False), ("True", True), ("n/a", "unknown")]
+)
+def test_decay_correction_in_plain_words_is_read(tmp_path: Path, told, meant):
+    session(tmp_path / "in", "01", None, {**PET, "ImageDecayCorrected": told})
+    ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
+    (file,) = (tmp_path / "out").rglob("*_pet.json")
+    assert read_json(file)["ImageDecayCorrected"] == meant
+
+
+def test_decay_correction_in_other_words_is_a_reason(tmp_path: Path):
+    session(tmp_path / "in", "01", None, {**PET, "ImageDecayCorrected": "no"})
+    ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
+    reason = table(tmp_path / "out")["sub-01/pet/sub-01_pet.nii.gz"]["reason"]
+    assert "its ImageDecayCorrected is neither true nor false ('no')" in reason
 
 
 @pytest.mark.parametrize("label", ["acq-postgad", "acq-localizer", "rec-masked", "chunk-1"])

@@ -192,6 +192,8 @@ def test_frames_that_cover_too_little_of_the_window_are_refused() -> None:
         ({"FrameDuration": [300.0] * 5}, "5 durations for 6 frames"),
         ({"FrameTimesStart": [t - 4500 for t in META["FrameTimesStart"]]}, "no frame lies within"),
         ({"ImageDecayCorrected": False}, "not corrected for decay"),
+        ({"ImageDecayCorrected": "False"}, "not corrected for decay"),
+        ({"ImageDecayCorrected": 0}, "ImageDecayCorrected is neither true nor false"),
         ({"FrameDuration": [0.0] * 6}, "duration of 0 s"),
     ],
 )
