@@ -27,6 +27,10 @@ _DRUGS = "RadiopharmaceuticalInformationSequence"
 HALF_LIFE_S = {"F18": 6586.2, "C11": 1223.4}
 
 
+#: By symbol or name, and no other that begins alike, such as Cu.
+_ELEMENT = "(c(?:arbon)?|n(?:itrogen)?|o(?:xygen)?|f(?:luor(?:ine)?)?)"
+
+
 def _drug(header: pydicom.Dataset) -> pydicom.Dataset:
     return item(header, _DRUGS)
 
@@ -130,11 +134,11 @@ def nuclide_of(header: pydicom.Dataset) -> str:
 
 def nuclide(text: str) -> str:
     """``F18`` where DICOM's code means ``^18^Fluorine``, and others write 18F or F-18."""
-    match = re.fullmatch(r"\W*(\d+)\W*([CNOF])[a-z]*\W*", text)
+    match = re.fullmatch(rf"(?i)\W*(\d+)\W*{_ELEMENT}\W*", text)
     if match:
-        return match[2] + match[1]
-    match = re.fullmatch(r"\W*([CNOF])[a-z]*\W*(\d+)\W*", text)
-    return match[1] + match[2] if match else ""
+        return match[2][0].upper() + match[1]
+    match = re.fullmatch(rf"(?i)\W*{_ELEMENT}\W*(\d+)\W*", text)
+    return match[1][0].upper() + match[2] if match else ""
 
 
 def frame_starts(series: Series) -> list[datetime] | None:

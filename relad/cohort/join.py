@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from relad.cohort.bids import is_activity
 from relad.cohort.choice import DAY_S, injection_clock
-from relad.cohort.dicom_pet import HALF_LIFE_S
+from relad.cohort.dicom_pet import DECAY_TOLERANCE, HALF_LIFE_S
 from relad.errors import DataError
 from relad.status import SIMULATED_KEY
 
@@ -48,17 +50,20 @@ def joined(first: Voxels, second: Voxels) -> Voxels:
     Raises
     ------
     DataError
-        Where their grids or units differ, or no common decay correction is known.
+        Where their grids, units or radionuclides differ, or no common decay correction is known.
     """
     one, other = first.sidecar, second.sidecar
     _check_grids(first, second)
-    if one["Units"] != other["Units"]:
-        raise DataError(f"its units are {other['Units']}, not {one['Units']}")
+    units = [str(run["Units"]) for run in (one, other)]
+    if units[0] != units[1] and not all(map(is_activity, units)):
+        raise DataError(f"its units are {units[1]}, not {units[0]}")
+    half_life = _half_life(one, other)
     later = (injection_clock(other) - other["InjectionStart"]) - (
         injection_clock(one) - one["InjectionStart"]
     )
     later -= DAY_S * round(later / DAY_S)  # of the second's TimeZero after the first's
-    data = np.concatenate([first.data, second.data * np.float32(_decay(one, other, later))], axis=3)
+    factor = np.float32(_decay(one, other, later, half_life))
+    data = np.concatenate([first.data, second.data * factor], axis=3)
     starts = [*one["FrameTimesStart"], *(start + later for start in other["FrameTimesStart"])]
     durations = [*one["FrameDuration"], *other["FrameDuration"]]
     order = sorted(range(len(starts)), key=starts.__getitem__)
@@ -89,19 +94,37 @@ def _check_grids(first: Voxels, second: Voxels) -> None:
         raise DataError("its grid lies elsewhere")
 
 
-def _decay(one: dict[str, Any], other: dict[str, Any], later: float) -> float:
+def _half_life(one: dict[str, Any], other: dict[str, Any]) -> float | None:
+    """Half-life (s) of the nuclide of both; None where neither tells it.
+
+    Of one injection both have one: two are a mistake in a sidecar, and which is right is not told.
+    """
+    nuclides = [str(run.get("TracerRadionuclide") or "") for run in (one, other)]
+    masses = [re.search(r"\d+", nuclide) for nuclide in nuclides]  # however an element is spelt
+    if all(masses) and masses[0][0] != masses[1][0]:
+        raise DataError(f"its radionuclide is {nuclides[1]}, not {nuclides[0]}")
+    told = [
+        HALF_LIFE_S.get(nuclide) or run.get("RadionuclideHalfLife")
+        for nuclide, run in zip(nuclides, (one, other), strict=True)
+    ]
+    known = [t for t in told if isinstance(t, int | float) and t > 0]
+    if len(known) == 2 and not math.isclose(*known, rel_tol=DECAY_TOLERANCE):
+        raise DataError(f"its half-life is {known[1]:g} s, not {known[0]:g} s")
+    return known[0] if known else None
+
+
+def _decay(
+    one: dict[str, Any], other: dict[str, Any], later: float, half_life: float | None
+) -> float:
     """Factor that brings the second run's decay correction to the first's moment."""
     corrected = [sidecar["ImageDecayCorrected"] for sidecar in (one, other)]
     to = [sidecar["ImageDecayCorrectionTime"] for sidecar in (one, other)]
-    half_life = HALF_LIFE_S.get(str(one.get("TracerRadionuclide"))) or one.get(
-        "RadionuclideHalfLife"
-    )
     numbers = all(isinstance(moment, int | float) for moment in to)
     if corrected != [True, True] or not numbers:
         raise DataError("the moments that they are decay corrected to are not known")
     apart = to[1] + later - to[0]
     if abs(apart) < 1e-3:
         return 1.0
-    if not isinstance(half_life, int | float) or not half_life > 0:
+    if half_life is None:
         raise DataError("its half-life is not known")
     return math.exp(math.log(2) / half_life * apart)

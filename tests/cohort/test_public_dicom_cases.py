@@ -13,6 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
+from relad.cohort import dicom_pet
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.steps.ingest import ingest
@@ -630,11 +631,36 @@ def test_runs_that_each_count_from_their_own_start_are_joined_in_time(tmp_path: 
 
 
 @pytest.mark.parametrize(
+    "second",
+    [
+        *({"Units": text} for text in ("BQML", "Becquerel/ml", "bq/cm3", "Bq mL^-1", "Bq/cc ")),
+        *({"TracerRadionuclide": text} for text in ("18F", "^18^Fluorine", "f-18", "unknown")),
+    ],
+)
+def test_runs_that_spell_one_thing_differently_are_joined(tmp_path: Path, second: dict):
+    write_runs(tmp_path / "source", {**OWN_ZERO, **second})
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    assert sidecar(tmp_path)["FrameTimesStart"] == [4800, 5100, 5400, 5700]
+
+
+@pytest.mark.parametrize(
+    ("text", "nuclide"),
+    [("[18F]", "F18"), ("^11^Carbon", "C11"), ("fluorine-18", "F18"), ("o15", "O15")]
+    + [(text, "") for text in ("Cu-64", "64Cu", "unknown", "F", "")],
+)
+def test_a_radionuclide_is_told_from_others_that_begin_alike(text: str, nuclide: str):
+    assert dicom_pet.nuclide(text) == nuclide
+
+
+@pytest.mark.parametrize(
     ("second", "said"),
     [
         ({"ImageDecayCorrected": False}, "decay corrected to are not known"),
         ({"ImageDecayCorrectionTime": "unknown"}, "decay corrected to are not known"),
         ({"Units": "unknown"}, "its units are unknown"),
+        ({"TracerRadionuclide": "C11"}, "its radionuclide is C11, not F18"),
+        ({"TracerRadionuclide": "Cu-64"}, "its radionuclide is Cu-64, not F18"),
+        ({"TracerRadionuclide": None, "RadionuclideHalfLife": 1223.4}, "half-life is 1223.4 s"),
     ],
 )
 def test_runs_that_cannot_be_joined_say_why(tmp_path: Path, second: dict, said: str):
