@@ -11,6 +11,7 @@ from typing import Any
 
 from relad.cohort.adni import Entry, iso_date
 from relad.errors import DataError
+from relad.fileio import beside, read_json
 
 Row = dict[str, Any]
 
@@ -106,6 +107,16 @@ class Contents:
     segmentations: dict[str, tuple[Path, Path]] = field(default_factory=dict)
     strays: dict[str, str] = field(default_factory=dict)
     simulated: bool = False
+
+
+def sidecar_beside(file: Path) -> dict[str, Any]:
+    """The sidecar beside a NIfTI; empty where it is none, as its conversion will say."""
+    path = beside(file, ".json")
+    try:
+        told = read_json(path) if path.is_file() else {}
+    except DataError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def day_of(entry: Entry, other: str, what: str) -> tuple[str, str | None]:

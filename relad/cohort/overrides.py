@@ -13,15 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 
 from pydicom import Dataset
 from pydicom import Sequence as Items
 
-from relad.cohort.adni import Entry
+from relad.cohort import dicom
 from relad.cohort.bids import UNKNOWN
 from relad.cohort.choice import DAY_S
 from relad.cohort.dicom_series import Series
-from relad.cohort.images import Candidate, Row
+from relad.cohort.images import Candidate, Row, sidecar_beside
+from relad.cohort.series import modality_of
 from relad.errors import DataError, ReladError
 from relad.fileio import beside, read_json
 from relad.study.settings import IngestOverride, Tracer
@@ -65,7 +68,7 @@ def apply(
     found: dict[int, dict[str, IngestOverride]] = defaultdict(dict)
     for override in overrides:
         _check(override, tracers)
-        matched = [i for i, one in enumerate(candidates) if _is_of(override, one)]
+        matched = [i for i, one in enumerate(candidates) if _is_of(override, one, tracers)]
         if not matched:
             about = "a PET" if override.key != "kind" else "an image"
             raise ReladError(
@@ -98,18 +101,36 @@ def _names(override: IngestOverride) -> str:
     return f"series {override.series}" if override.series else f"subject {override.subject}"
 
 
-def _is_of(override: IngestOverride, candidate: Candidate) -> bool:
+def _is_of(override: IngestOverride, candidate: Candidate, tracers: Mapping[str, Tracer]) -> bool:
     entry = candidate.entry
-    if override.key != "kind" and not _is_pet(candidate.kind, entry):
-        return False
     if override.series is not None:
-        return fnmatchcase(entry.image_id, override.series)
-    label = str(override.subject)
-    return fnmatchcase(entry.ptid, label) or fnmatchcase(bids_label(entry.ptid), label)
+        named = fnmatchcase(entry.image_id, override.series)
+    else:
+        label = str(override.subject)
+        named = fnmatchcase(entry.ptid, label) or fnmatchcase(bids_label(entry.ptid), label)
+    return named and (override.key == "kind" or _is_pet(candidate, tracers))
 
 
-def _is_pet(kind: str | None, entry: Entry) -> bool:
-    return kind == "PET" or entry.modality.strip().upper() in ("PET", "PT")
+def _is_pet(candidate: Candidate, tracers: Mapping[str, Tracer]) -> bool:
+    """Whether an image is a PET; its files are asked where the source has no modality of it."""
+    entry = candidate.entry
+    modality = entry.modality.strip()
+    if candidate.kind is None and not modality:
+        modality = modality_of(_header(candidate.files), entry.description, tracers)
+    return candidate.kind == "PET" or modality.upper() in ("PET", "PT")
+
+
+def _header(files: Sequence[Path]) -> Mapping[str, Any]:
+    """What files say of their modality, the first of them that can be read."""
+    if not files[0].name.lower().endswith(".dcm"):
+        return sidecar_beside(files[0])
+    for file in files:
+        try:
+            with dicom.readable(file.name):
+                return {"Modality": dicom.read_header(file)[0].get("Modality")}
+        except DataError:
+            continue
+    return {"Modality": "PT"}  # it will be dropped for what is wrong with it, and the rest goes on
 
 
 def _with(candidate: Candidate, found: Mapping[str, IngestOverride]) -> Candidate:

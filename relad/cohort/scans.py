@@ -33,12 +33,12 @@ from relad.cohort import (
     overrides,
 )
 from relad.cohort.choice import Checked
-from relad.cohort.images import Candidate, Row, day_of, row
+from relad.cohort.images import Candidate, Row, day_of, row, sidecar_beside
 from relad.cohort.integrity import Checksums
 from relad.cohort.join import Voxels
-from relad.cohort.series import Product, SeriesTable, tracer_of, tracers_in
+from relad.cohort.series import Product, SeriesTable, modality_of, tracer_of
 from relad.errors import DataError, ReladError, refuse_machine_failure
-from relad.fileio import beside, read_json, write_json
+from relad.fileio import beside, write_json
 from relad.imaging.headers import check_grid
 from relad.imaging.nifti import save_nifti
 from relad.status import SIMULATED_KEY, Kind, is_simulated, says_simulated
@@ -101,9 +101,8 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     if all(file.name.lower().endswith(".dcm") for file in files):
         series = dicom_series.read_series(files, entry.image_id)
     if not entry.modality:  # not every table of the archive's has a column for it
-        named = "PET" if tracers_in(entry.description, rules.tracers) else "MRI"
-        stated = str(series.header.get("Modality") or "") if series else ""
-        entry = replace(entry, modality=stated or named)
+        header = series.header if series else sidecar_beside(files[0])
+        entry = replace(entry, modality=modality_of(header, entry.description, rules.tracers))
         candidate = replace(candidate, entry=entry)
     kind = candidate.kind or rules.series.kind_of(entry.modality, entry.description)
     told = candidate.sidecar
@@ -122,7 +121,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         raise DataError(f"{len(files)} files where one NIfTI image is one", file=entry.image_id)
     candidate = overrides.put_right(candidate, series, rules.tracers)
     if series is None:  # a sidecar beside it, and what its source merged of others
-        told = {**_sidecar_beside(files[0]), **candidate.sidecar}
+        told = {**sidecar_beside(files[0]), **candidate.sidecar}
     labels = " ".join(candidate.labels)
     if "kind" not in candidate.put_right:
         wrong = rules.series.refusal(entry.modality, labels) or dicom_kind.unfit(told, kind)
@@ -166,16 +165,6 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         simulated,
         [note for note in notes if note],
     )
-
-
-def _sidecar_beside(file: Path) -> dict[str, Any]:
-    """The sidecar beside a NIfTI; empty where it is none, as its conversion will say."""
-    path = beside(file, ".json")
-    try:
-        told = read_json(path) if path.is_file() else {}
-    except DataError:
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def _dated(candidate: Candidate, header: Mapping[str, Any]) -> tuple[Candidate, str]:

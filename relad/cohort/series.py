@@ -141,6 +141,11 @@ def tracers_in(text: str, tracers: Mapping[str, Tracer]) -> list[str]:
     ]
 
 
+def modality_of(told: Mapping[str, Any], description: str, tracers: Mapping[str, Tracer]) -> str:
+    """Modality that a header or sidecar states; else PET where a description names a tracer."""
+    return str(told.get("Modality") or "") or ("PET" if tracers_in(description, tracers) else "MRI")
+
+
 def tracer_of(description: str, header: str, tracers: Mapping[str, Tracer]) -> str:
     """Tracer id of a PET, by its description, else by the radiopharmaceutical in its header.
 

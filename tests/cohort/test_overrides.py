@@ -16,7 +16,7 @@ from relad.steps.ingest import ingest
 from relad.study import config
 from relad.study.settings import IngestOverride, IngestSettings, of_job, typed
 from tests.helpers import bids_tree
-from tests.helpers.loni import A, B, csv_row, table, write_csv, write_mri, write_pet
+from tests.helpers.loni import A, B, csv_row, folder, table, write_csv, write_mri, write_pet
 from tests.helpers.settings import ingest_settings, study, tracer
 
 TRACERS = {"tau": tracer("AV1451"), "amyloid": tracer("AV45")}
@@ -103,6 +103,38 @@ def test_a_series_can_be_left_out_and_the_later_entry_holds(loni, tmp_path) -> N
     assert rows["I1"]["reason"] == "not used: the log says so"
     assert "kind set to none" in rows["I1"]["note"], "dropped, and still noted"
     assert rows["I11"]["status"] == "kept"
+
+
+def test_where_a_table_has_no_modality_the_files_tell_what_is_a_pet(tmp_path: Path) -> None:
+    """LONI's table of all images has no such column."""
+    root = tmp_path / "loni"
+    write_mri(root, A, 1, "MPRAGE")
+    write_pet(root, A, 2, "Dynamic", drug="Flortaucipir AV1451")
+    told = {"Modality": "PT", **bids_tree.PET}
+    for image, text, beside in ((3, "Coreg", told), (4, "FLAIR", {"Modality": "MR"})):
+        stem = folder(root, B, text, f"I{image}") / f"x_I{image}"
+        shape = (8, 9, 10, 2) if text == "Coreg" else (8, 9, 10)
+        bids_tree.write_image(stem.with_name(f"{stem.name}.nii.gz"), shape)
+        bids_tree.write_json(stem.with_name(f"{stem.name}.json"), beside)
+    rows = [(1, A, "MPRAGE"), (2, A, "Dynamic"), (3, B, "Coreg"), (4, B, "FLAIR")]
+    lines = [f"{image},{ptid},v1,2020-02-03,{text}" for image, ptid, text in rows]
+    head = "image_id,subject_id,image_visit,image_date,image_description"
+    (tmp_path / "c.csv").write_text("\n".join([head, *lines]))
+    every = (override("tracer", "amyloid", subject="*"), override("injection", "9:55", series="I*"))
+    got = run(root, tmp_path / "bids", *every)
+    noted = {name for name, row in got.items() if "by ingest.overrides" in (row["note"] or "")}
+    assert noted == {"I2", "I3"}
+    assert {name: (row["status"], row["tracer"]) for name, row in got.items()} == {
+        "I1": ("kept", None), "I2": ("kept", "amyloid"),
+        "I3": ("kept", "amyloid"), "I4": ("kept", None),
+    }  # fmt: skip
+    for file in root.rglob("*_I2.dcm"):
+        file.write_bytes(file.read_bytes()[:100])
+    # A damaged scan is dropped for what is wrong with it and does not take the cohort down.
+    row = run(root, tmp_path / "again", override("tracer", "tau", series="I2"))["I2"]
+    assert row["status"] == "dropped" and "tracer set to tau" in row["note"]
+    with pytest.raises(ReladError, match="series I1 is not a PET of the source"):
+        run(root, tmp_path / "third", override("tracer", "tau", series="I1"))
 
 
 def test_a_modality_is_not_put_right(loni, tmp_path) -> None:
