@@ -203,7 +203,7 @@ def write_json(path: str | Path, data: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))  # some editors mark UTF-8
     except FileNotFoundError:
         raise ReladError("no such file", file=path) from None
     except (ValueError, RecursionError) as error:  # of the encoding, and of JSON
@@ -292,11 +292,27 @@ def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, st
                 rows.append({k: (None if v in (None, "", "n/a") else v) for k, v in row.items()})
     except FileNotFoundError:
         raise ReladError("no such table", file=path) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not a readable table ({_no_utf8(path) or error})",
+            file=path,
+            hint="save it in the encoding UTF-8",
+        ) from None
+    except csv.Error as error:
         raise DataError(f"not a readable table ({error})", file=path) from None
     if lacking := [column for column in needs if column not in (reader.fieldnames or ())]:
         raise DataError(f"lacks the columns {', '.join(lacking)}", file=path)
     return rows
+
+
+def _no_utf8(path: Path) -> str | None:
+    """The first line of a text that is no UTF-8, in words."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return f"line {number} is not UTF-8: byte 0x{line[error.start]:02x}"
+    return None
 
 
 def beside(image: Path, suffix: str) -> Path:

@@ -223,6 +223,17 @@ def test_unreadable_json_and_table_are_named(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
+def test_the_line_that_is_no_utf8_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes("a\tb\n1\té\n2\tü\n".encode().replace("ü".encode(), b"\xfc"))
+    with pytest.raises(DataError, match=r"line 3 is not UTF-8: byte 0xfc\) -- save it in .* UTF-8"):
+        read_table(tmp_path / "a.tsv")
+
+
+def test_a_marked_utf8_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": "é"}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == {"a": "é"}
+
+
 def test_json_comes_back(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"b": [1, "é"], "a": None})
     assert read_json(tmp_path / "a.json") == {"b": [1, "é"], "a": None}

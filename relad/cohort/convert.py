@@ -184,7 +184,7 @@ def read_nifti(file: Path) -> Image:
     path, sidecar = beside(file, ".json"), {}
     if path.exists():
         try:
-            sidecar = json.loads(path.read_text(encoding="utf-8"))
+            sidecar = json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             refuse_machine_failure(error, path)
             raise DataError(f"not a readable sidecar ({error})", file=path.name) from None

@@ -122,13 +122,17 @@ class SeriesTable:
         return fitting[-1] if fitting else self._products[0][1]
 
 
+#: Nothing of a longer name stands before it; a radionuclide may, in one word (``18FAV45``).
+_BEFORE_LETTERS = r"(?:(?<![a-z])|(?<=(?<!\d)18f)|(?<=(?<!\d)11c))"
+
+
 def _spelling(name: str) -> re.Pattern[str]:
     """A tracer's name as descriptions spell it: ``AV1451`` also as ``AV-1451`` or ``18F_AV 1451``.
 
     A name inside a longer one does not count: ``PBR`` is not found in ``PBR28``.
     """
     parts = re.findall(r"[a-z]+|\d+", name.lower())
-    before = r"(?<![a-z])" if parts[0].isalpha() else r"(?<!\d)"
+    before = _BEFORE_LETTERS if parts[0].isalpha() else r"(?<!\d)"
     return re.compile(before + r"[\W_]*".join(parts) + r"(?![a-z0-9])")
 
 

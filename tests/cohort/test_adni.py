@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from relad.cohort import adni
 from relad.cohort.collection import find_collections, read_collections
-from relad.cohort.series import SeriesTable, tracer_of
+from relad.cohort.series import SeriesTable, tracer_of, tracers_in
 from relad.errors import DataError, ReladError
+from relad.study.paths import REPOSITORY
 from tests.helpers.loni import HEADER, csv_row, write_csv
 from tests.helpers.settings import ingest_settings, tracer
 
@@ -110,6 +112,24 @@ def test_descriptions_of_images_that_are_not_used(description, modality):
 )
 def test_the_tracer_is_found_in_the_description_or_in_the_header(description, header, tracer):
     assert tracer_of(description, header, TRACERS) == tracer
+
+
+KNOWN = yaml.safe_load((REPOSITORY / "config" / "tracers.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("ligand", KNOWN)
+@pytest.mark.parametrize("form", ["{}", "[18F]{}", "18F{}", "18f-{}", "F18{}", "Brain 11C{} AC"])
+def test_every_ligand_is_known_with_its_radionuclide_in_one_word(ligand: str, form: str):
+    entries = {name: tracer(name, aliases=one["aliases"]) for name, one in KNOWN.items()}
+    tracers = ingest_settings(entries).tracers
+    for name in (ligand, *KNOWN[ligand]["aliases"]):
+        if name[0].isalpha():
+            assert tracers_in(form.format(name), tracers) == [ligand]
+
+
+@pytest.mark.parametrize("text", ["118FAV45", "x18FAV45F", "FAV45", "CPBR28", "111CPBR28"])
+def test_a_name_within_a_longer_word_is_none(text: str):
+    assert tracers_in(text, TRACERS) == []
 
 
 @pytest.mark.parametrize(
