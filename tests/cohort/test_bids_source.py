@@ -50,6 +50,31 @@ def test_a_dataset_without_sessions_is_copied_and_completed(tmp_path: Path):
     assert (pair["status"], pair["gap_days"]) == ("paired", None)
 
 
+def test_a_person_whom_the_table_names_twice_differently_is_told(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", None, PET)
+    lines = ["participant_id\tage\tsex", "sub-01\t70\tF", "sub-02\t60\tM", "sub-02\t60.0\tm"]
+    lines += ["sub-01\t71\tF", "sub-01\t70\tM", "sub-03\tn/a\tF", "sub-03\t50\tF"]
+    (source / "participants.tsv").write_text("\n".join(lines))
+    ingest(source, out, SETTINGS)
+    told = {r["subject"]: r["reason"] for r in read_table(out / "ingest.tsv") if not r["image_id"]}
+    assert told == {
+        "01": "participants.tsv: names sub-01 in 3 rows, of age 70, 71 and sex F, M: "
+        "the first is used",
+        "03": "participants.tsv: names sub-03 in 2 rows, of age n/a, 50: the first is used",
+    }
+    assert read_table(out / "participants.tsv")[0]["age"] == "70"
+
+
+def test_a_sidecar_that_an_editor_marked_as_utf8_is_read(tmp_path: Path):
+    folder = session(tmp_path / "in", "01", None, PET)
+    for sidecar in folder.rglob("*_pet.json"):
+        sidecar.write_text(sidecar.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
+    (file,) = (tmp_path / "out").rglob("*_pet.json")
+    assert read_json(file)["FrameTimesStart"] == PET["FrameTimesStart"]
+
+
 def test_sessions_runs_and_tracers_each_have_a_row(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     m00 = session(source, "01", "m00", PET)

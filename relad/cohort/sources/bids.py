@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from relad.cohort.adni import DESCRIBING, Entry, iso_date, suffix_of, walk
-from relad.cohort.images import Candidate, Contents, row
+from relad.cohort.images import Candidate, Contents, Row, row
 from relad.errors import DataError, ReladError
-from relad.fileio import beside, read_json, read_table
+from relad.fileio import beside, is_number, read_json, read_table
 from relad.status import Kind
 
 NEEDS, TAKES = ("path",), ("checksums",)
@@ -73,7 +73,7 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
     images, others = _files(source, closed)
     if not images:
         raise ReladError("holds no image in a folder sub-*", file=source)
-    contents.people = _people(source)
+    contents.people = _people(source, contents.rows)
     description = source / "dataset_description.json"
     if description.is_file():
         told = str(read_json(description)).upper().replace(Kind.HYBRID.note, "")
@@ -251,24 +251,40 @@ class _Sidecars:
         return self._dates[key]
 
 
-def _people(source: Path) -> dict[str, dict[str, str | None]]:
-    """Age, sex and group of participants.tsv, whose further columns BIDS leaves free."""
+def _people(source: Path, rows: list[Row]) -> dict[str, dict[str, str | None]]:
+    """Age, sex and group of participants.tsv, whose further columns BIDS leaves free.
+
+    Of a person's rows the first holds; where others tell something else, ``rows`` gets a row.
+    """
     table = source / "participants.tsv"
-    people: dict[str, dict[str, str | None]] = {}
+    told: dict[str, list[dict[str, str | None]]] = defaultdict(list)
     for line in read_table(table) if table.is_file() else ():
         label = (line.get("participant_id") or "").removeprefix("sub-")
         if not _SUBJECT.fullmatch(f"sub-{label}"):
             continue  # nobody's row; a folder of such a name is reported
         cells = {key.strip().lower(): value for key, value in line.items() if key}
-        people.setdefault(
-            label,
+        told[label].append(
             {
                 "age": cells.get("age"),
                 "sex": cells.get("sex") or cells.get("gender"),
                 "group": cells.get("group") or cells.get("diagnosis"),
-            },
+            }
         )
-    return people
+    for label, lines in told.items():
+        if differing := [one for key in lines[0] if (one := _differing(key, lines))]:
+            rows.append(row(Entry("", label, description=table.name), 0, reason=(
+                f"{table.name}: names sub-{label} in {len(lines)} rows, of "
+                f"{' and '.join(differing)}: the first is used"
+            )))  # fmt: skip
+    return {label: lines[0] for label, lines in told.items()}
+
+
+def _differing(key: str, lines: Sequence[Mapping[str, str | None]]) -> str:
+    """What a person's rows tell of a key, where it is not one thing; empty where it is."""
+    values: dict[float | str, str] = {}
+    for text in (line[key] or "n/a" for line in lines):
+        values.setdefault(float(text) if is_number(text) else text.casefold(), text)
+    return f"{key} {', '.join(values.values())}" if len(values) > 1 else ""
 
 
 def segmentation_of(root: Path, inside: Path) -> tuple[Path, Path] | None:
