@@ -30,6 +30,10 @@ spans both), of T1w and FLAIR the magnitude, a 3D scan before slices, and MP2RAG
 after other T1w; then original before processed (what the scanner corrected for distortion first),
 by date and image id, or by run. A scan with a contrast agent is not used.
 
+Brain masks and label images of a BIDS dataset's derivatives go along with the T1w that was kept
+where their names (run, acq, ...) are its own, or where it is the only one of its session that they
+fit; where there are some and none is of it, it has a note.
+
 OUT is written whole: it appears when all is done, and replaces an earlier dataset of that name. A
 run that was killed is taken up again where it was: the subjects it had finished are kept beside
 OUT, as long as source and settings are the same.
