@@ -47,7 +47,10 @@ _PARTICIPANTS = {
     "group": {"Description": "diagnostic group, as the source states it"},
     "applied": {"Description": "whether the model was applied", "Levels": {"yes": "", "no": ""}},
     "reason": {"Description": "why it was not"},
-    "warnings": {"Description": "in what the person differs from whom the model was trained on"},
+    "warnings": {
+        "Description": "what to look at in the scans, and in what the person differs from whom the "
+        "model was trained on"
+    },
 }
 
 
@@ -85,7 +88,7 @@ class Applied:
     pet
         Tracer -> its synthetic PET.
     warnings
-        See :mod:`relad.prediction.strangers`.
+        What to look at in the scans, and see :mod:`relad.prediction.strangers`.
     told
         ``age``, ``sex`` and ``group``, where they are known.
     """

@@ -1,13 +1,14 @@
 """One person's raw scans, wherever they lie: NIfTI files, DICOM series, or a folder of BIDS.
 
-They are checked and converted by the code of `relad ingest`, so that a person comes to a model as
-the people of its study came.
+They are chosen, checked and converted by the code of `relad ingest`, so that a person comes to a
+model as the people of its study came.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ import numpy as np
 
 from relad.cohort import convert, dicom, scans
 from relad.cohort.adni import Entry
-from relad.cohort.images import Candidate
+from relad.cohort.images import Candidate, Row
 from relad.cohort.series import SeriesTable
 from relad.cohort.sources import bids
 from relad.errors import DataError, ReladError
+from relad.fileio import scratch_folder
 from relad.imaging.nifti import load_nifti
 from relad.registration.inputs import Session, scanner_of, sidecar
 from relad.status import Modality
-from relad.study.settings import Tracer
+from relad.study.config import load_settings
+from relad.study.settings import IngestSettings, Tracer
 
+#: Of a file that the user names; what it would be refused for is told (:func:`_told_of_name`).
 _NO_TABLE = {"rules": [], "pet_products": []}
 
 
@@ -42,12 +46,18 @@ class Given:
         Label of a BIDS folder.
     session
         BIDS label, where the scans lie in sessions.
+    simulated
+        Whether the source says that all its scans are.
+    left_out
+        Images of the source that were not used, each with the reason of `relad ingest`.
     """
 
     images: dict[str, Candidate]
     told: dict[str, Any] = field(default_factory=dict)
     subject: str = "one"
     session: str | None = None
+    simulated: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -67,11 +77,14 @@ class Person:
         See :class:`Given`; the age is that of the DICOM header where nothing else tells one.
     scanner
         That the T1w names.
+    notes
+        What `relad ingest` would note of the scans.
     """
 
     scans: Session
     told: dict[str, Any]
     scanner: str | None
+    notes: list[str]
 
 
 def find(
@@ -147,7 +160,10 @@ def _bids_root(path: Path) -> Path | None:
 
 
 def _of_bids(root: Path, subject: str | None, session: str | None, wanted: set[str]) -> Given:
-    """Scans of one person of a dataset: the earliest session that has all that is wanted."""
+    """Scans of one person of a dataset: the earliest session that has all that is wanted.
+
+    Of a session what `relad ingest` keeps of it.
+    """
     contents = bids.read(root)
     labels = sorted({c.entry.ptid for c in contents.candidates if c.kind == Modality.T1W})
     if subject is None and len(labels) > 1:
@@ -155,21 +171,65 @@ def _of_bids(root: Path, subject: str | None, session: str | None, wanted: set[s
             f"holds {len(labels)} people", file=root, hint=f"choose one by --subject {labels[0]}"
         )
     label = subject or (labels[0] if labels else None)
-    visits: dict[str, dict[str, Candidate]] = {}
-    for c in sorted(contents.candidates, key=lambda c: c.rank):
+    of = f"sub-{label}" + (f", ses-{session}" if session else "") if label else "anybody"
+    visits: dict[str, list[Candidate]] = defaultdict(list)
+    for c in contents.candidates:
         if c.entry.ptid == label and c.kind in wanted and session in (None, c.session):
-            visits.setdefault(c.session or "", {}).setdefault(str(c.kind), c)
-    visits = {name: images for name, images in visits.items() if Modality.T1W in images}
-    if not visits:
-        of = f"sub-{label}" + (f", ses-{session}" if session else "") if label else "anybody"
+            visits[c.session or ""].append(c)
+    with_t1w = {n: v for n, v in visits.items() if any(c.kind == Modality.T1W for c in v)}
+    if not with_t1w:
         raise ReladError(
             f"holds no T1w of {of}", file=root, hint=f"there is {', '.join(labels) or 'nobody'}"
         )
-    name, images = min(
-        visits.items(),
-        key=lambda v: (len(wanted - v[1].keys()), v[1][Modality.T1W].entry.acq_date or "9", v[0]),
+    table = SeriesTable(load_settings(None, IngestSettings).ingest.series)
+    rules = scans.Rules(table, {}, simulated=contents.simulated)
+    found: list[tuple[tuple[int, str, str], str, dict[str, Candidate]]] = []
+    dropped: list[Row] = []
+    for name, candidates in sorted(with_t1w.items(), key=lambda v: _order(wanted, v[0], v[1])):
+        images, rows = _kept(candidates, rules)
+        dropped += rows
+        if Modality.T1W in images:
+            found.append((_order(wanted, name, list(images.values())), name, images))
+        if wanted <= images.keys():
+            break  # no later one is before it
+    _, name, images = min(found, key=lambda f: f[0], default=((), "", {}))
+    left_out = {row["image_id"]: _reason(row) for row in dropped}
+    for kind in sorted({Modality.T1W, *wanted} - images.keys(), reverse=True):
+        refused = [c.entry.image_id for v in visits.values() for c in v if c.kind == kind]
+        if why := [left_out[i] for i in refused if i in left_out]:
+            raise DataError(f"no {kind} of {of} can be used: {'; '.join(why)}", file=root)
+    return Given(
+        images,
+        dict(contents.people.get(str(label), {})),
+        str(label),
+        name or None,
+        contents.simulated,
+        tuple(left_out.values()),
     )
-    return Given(images, dict(contents.people.get(str(label), {})), str(label), name or None)
+
+
+def _order(wanted: set[str], name: str, images: Sequence[Candidate]) -> tuple[int, str, str]:
+    """Sort key of a session: what it lacks, the day of its T1w, its label."""
+    days = [c.entry.acq_date or "9" for c in images if c.kind == Modality.T1W]
+    return len(wanted - {str(c.kind) for c in images}), min(days), name
+
+
+def _kept(
+    candidates: Sequence[Candidate], rules: scans.Rules
+) -> tuple[dict[str, Candidate], list[Row]]:
+    """What `relad ingest` keeps of a session's images, by modality, and rows of the others."""
+    task = scans.Task(candidates[0].entry.ptid, tuple(candidates), rules)
+    with scratch_folder("relad-predict-") as scratch:  # only what converts is kept
+        rows = scans.ingest_subject(task, scratch).rows
+    by_id = {c.entry.image_id: c for c in candidates}
+    kept = {r["kind"]: by_id[r["image_id"]] for r in rows if r["status"] == "kept"}
+    return kept, [r for r in rows if r["status"] != "kept"]
+
+
+def _reason(row: Row) -> str:
+    """A row's image and why it was dropped."""
+    name = row["image_id"].rpartition("/")[2]
+    return f"{row['image_id']}: {row['reason'].removeprefix(f'{name}: ')}"
 
 
 def _candidate(path: Path, kind: str) -> Candidate:
@@ -187,14 +247,44 @@ def _candidate(path: Path, kind: str) -> Candidate:
         raise ReladError(
             "is neither NIfTI nor DICOM", file=path, hint="give .nii, .nii.gz or DICOM"
         )
-    patient = ""
+    patient, described = "", None
     if _is_dicom(files[0]):
         try:
             header, _ = dicom.read_header(files[0])
             patient = str(header.get("PatientID") or "")
+            described = str(header.get("SeriesDescription") or "")
         except DataError as error:
             raise DataError(error.what, file=files[0]) from None
-    return Candidate(Entry(path.name, patient, description=kind), files, None, kind)
+    entry, notes = Entry(path.name, patient, description=kind), _told_of_name(path, kind, described)
+    return Candidate(entry, files, None, kind, notes=notes)
+
+
+def _told_of_name(path: Path, kind: str, described: str | None) -> tuple[str, ...]:
+    """Note on a scan of whose name `relad ingest` knows that it should not be used.
+
+    The user's choice holds nevertheless: names say many things.
+
+    Parameters
+    ----------
+    path
+        That the user gave.
+    kind
+        What it was given as.
+    described
+        Description in the header of DICOM; None for a NIfTI, whose file's name stands for it (of a
+        BIDS name acq, rec and ce).
+    """
+    table = SeriesTable(load_settings(None, IngestSettings).ingest.series)
+    if described is not None:
+        wrong = table.contradiction("MR", described, kind) if described else None
+    else:
+        entities, _ = bids.parse(path.name)
+        said = [f"{key}-{entities[key]}" for key in ("acq", "rec", "ce") if key in entities]
+        named = " ".join(said) if "sub" in entities else path.name.partition(".nii")[0]
+        wrong = table.refusal("MR", named)
+    return (
+        (f"`relad ingest` would not use it: {wrong.removeprefix('not used: ')}",) if wrong else ()
+    )
 
 
 def _is_dicom(file: Path) -> bool:
@@ -212,7 +302,8 @@ def convert_all(
     DataError
         Where one cannot be used, or two are one image.
     """
-    rules = scans.Rules(SeriesTable(_NO_TABLE), tracers)
+    rules = scans.Rules(SeriesTable(_NO_TABLE), tracers, simulated=given.simulated)
+    notes: list[str] = []
     root, told = scratch / "scans", dict(given.told)
     made: dict[str, Path] = {}
     for name, candidate in given.images.items():
@@ -221,6 +312,7 @@ def convert_all(
             checked = scans.check(_with_endings(candidate, scratch / f"dicom-{name}"), rules)
             voxels = scans.convert_image(checked, None)
             made[name] = root / scans.write_image(checked, voxels, subject, root, None)
+            notes += [f"{name} {where.name}: {note}" for note in checked.notes]
         except DataError as error:
             named = Path(error.file or where)
             if named.is_absolute() and named.is_file():
@@ -239,7 +331,7 @@ def convert_all(
                 hint="give the FLAIR of that visit",
             )
     session = Session(given.session, made[Modality.T1W], made.get(Modality.FLAIR), {}, mask)
-    return Person(session, told, scanner_of(sidecar(session.t1w)))
+    return Person(session, told, scanner_of(sidecar(session.t1w)), notes)
 
 
 def _named(candidate: Candidate) -> Path:

@@ -8,6 +8,9 @@ how its people were preprocessed; this person's native scans go the same way, by
 brain, registration, quality gates. Then the model draws --samples samples, whose mean is the PET.
 --t1 and --flair are NIfTI files or folders of one DICOM series each; --t1 may also be a BIDS folder
 (a dataset with --subject, or its sub-LABEL or ses-LABEL folder), of which the FLAIR is taken too.
+Of several images of a kind in it the one is taken that `relad ingest` keeps; what is left out is
+told with its reason. A scan that you name yourself is taken: where its name or description tells of
+a contrast agent and the like, that is a warning; what its header says is refused as by ingest.
 
 OUT becomes a BIDS derivative dataset: PET in SUVR in the space of the T1w and in MNI, the standard
 deviation of its samples, SUVR of regions as a table, pictures, and sub-LABEL.html, one page with
@@ -146,6 +149,8 @@ def _run(model: Model, args: argparse.Namespace) -> None:
         args.t1, args.flair, record.inputs, subject=args.subject, session=args.session
     )
     record.require_inputs(found.images)
+    for one in found.left_out:
+        print(f"relad predict: left out: {one}", file=sys.stderr)
     if args.age is not None:
         found.told["age"] = args.age
     subject = args.subject or found.subject
@@ -229,7 +234,7 @@ def predict(
         grid = settings.grid
         refuse_swapped(mri, record.inputs, atlas.grid_affine(grid.shape, grid.voxel_mm))
         age = person.told.get("age")
-        warnings = warnings_of(record, status, person.scanner, age, mri, brain)
+        warnings = [*person.notes, *warnings_of(record, status, person.scanner, age, mri, brain)]
         for warning in warnings:
             print(f"relad predict: warning: {warning}", file=sys.stderr)
         pet = {t: model.synthesize(subject, t, mri, brain, sampling, seed) for t in tracers}
@@ -253,6 +258,7 @@ def predict(
                 "kind": kind,
                 "model": record.about(),
                 "inputs": sources,
+                "left_out": list(given.left_out),
                 "sampling": sampled,
                 "warnings": warnings,
                 "status": status.as_dict(),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 
 from relad import cli
 from relad.fileio import read_json, write_json, write_table
@@ -100,6 +101,34 @@ def predict(model: Path, out: Path, *words: str | Path) -> int:
 def of_person(root: Path, tracer: str = "tau") -> list[str | Path]:
     scans = root / "scans"
     return ["--t1", scans / "T1w.nii.gz", "--flair", scans / "FLAIR.nii.gz", "--tracer", tracer]
+
+
+def series(
+    tmp: Path, name: str, patient: str, modality: str = "MR", count: int = 3, description: str = ""
+) -> Path:
+    """A small DICOM series."""
+    folder = tmp / name
+    folder.mkdir()
+    uid = pydicom.uid.generate_uid()
+    for number in range(count):
+        meta = pydicom.dataset.FileMetaDataset()
+        meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+        meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        data = pydicom.Dataset()
+        data.file_meta = meta
+        data.Modality, data.PatientID, data.SeriesInstanceUID = modality, patient, uid
+        data.SeriesDescription = description
+        data.Rows = data.Columns = 8
+        data.BitsAllocated = data.BitsStored = 16
+        data.SamplesPerPixel, data.PixelRepresentation = 1, 0
+        data.PhotometricInterpretation, data.PixelSpacing = "MONOCHROME2", [1, 1]
+        data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        data.ImagePositionPatient = [0, 0, float(number)]
+        data.InstanceNumber = number + 1
+        data.PixelData = np.arange(64, dtype=np.uint16).tobytes()
+        data.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    return folder
 
 
 def write_bids(root: Path, folder: Path, *labels: str) -> Path:

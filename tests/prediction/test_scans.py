@@ -5,13 +5,25 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from relad.errors import ReladError
+from relad.errors import DataError, ReladError
 from relad.fileio import write_json
+from relad.imaging.nifti import save_nifti
 from relad.prediction import scans
+from relad.registration.inputs import sidecar
+from relad.steps.ingest import ingest
+from tests.helpers.predictions import series
+from tests.helpers.settings import ingest_settings
 
 BOTH = ("T1w", "FLAIR")
+
+
+def image(file: Path) -> Path:
+    data = np.random.default_rng(len(file.name)).normal(100, 10, (12, 12, 12))
+    save_nifti(file, data.astype(np.float32), np.diag([3.0, 3, 3, 1]))
+    return file
 
 
 def add(root: Path, label: str, session: str | None, *kinds: str, day: str | None = None) -> None:
@@ -20,7 +32,7 @@ def add(root: Path, label: str, session: str | None, *kinds: str, day: str | Non
     folder.mkdir(parents=True)
     for kind in kinds:
         stem = "_".join([*parts, kind])
-        (folder / f"{stem}.nii.gz").touch()
+        image(folder / f"{stem}.nii.gz")
         if day:
             write_json(folder / f"{stem}.json", {"AcquisitionDateTime": f"{day}T10:00:00"})
 
@@ -67,3 +79,115 @@ def test_the_only_person_needs_no_name(dataset: Path):
 def test_the_person_of_the_folder_is_nobody_else(dataset: Path):
     with pytest.raises(ReladError, match="is of sub-A, and --subject says B"):
         scans.find(dataset / "sub-A", None, BOTH, subject="B")
+
+
+#: name -> files of a person, each with its sidecar (None: it is damaged) and why it is left out.
+VARIANTS = {
+    "label": {"acq-GAD_T1w": ({}, "(contrast agent)"), "acq-mprage_T1w": ({}, None)},
+    "entity": {"ce-gad_T1w": ({}, "with a contrast agent"), "run-01_T1w": ({}, None)},
+    "header": {
+        "acq-a_T1w": ({"ContrastBolusAgent": "Gadovist"}, "agent (Gadovist)"),
+        "acq-b_T1w": ({}, None),
+    },
+    "slices": {
+        "acq-axial_T1w": ({"MRAcquisitionType": "2D"}, "another T1w"),
+        "acq-mprage_T1w": ({}, None),
+    },
+    "mp2rage": {"acq-mp2rage_UNIT1": ({}, "another T1w"), "acq-mprage_T1w": ({}, None)},
+    "computed": {
+        "acq-a_T1w": ({"ImageType": ["DERIVED", "PRIMARY", "T1 MAP"]}, "a map of T1"),
+        "acq-b_T1w": ({}, None),
+    },
+    "parts": {
+        "echo-1_T1w": ({}, "one part or echo"),
+        "part-imag_T1w": ({}, "one part or echo"),
+        "part-mag_T1w": ({}, None),
+    },
+    "damaged": {"acq-a_T1w": (None, "cannot be read"), "acq-b_T1w": ({}, None)},
+    "flair": {
+        "T1w": ({}, None),
+        "acq-post_FLAIR": ({}, "(contrast agent)"),
+        "run-2_FLAIR": ({}, None),
+    },
+}
+
+
+@pytest.mark.parametrize("files", VARIANTS.values(), ids=VARIANTS)
+def test_of_several_images_that_is_taken_which_ingest_keeps(tmp_path: Path, files: dict):
+    root = tmp_path / "bids"
+    for name, (told, _) in files.items():
+        file = root / "sub-A" / "anat" / f"sub-A_{name}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image(file) if told is not None else file.write_bytes(b"x" * 500)
+        write_json(file.with_name(f"sub-A_{name}.json"), told or {})
+    given = scans.find(root, None, ("T1w", "FLAIR"))
+    reasons = {name: reason for name, (_, reason) in files.items()}
+    good = {f"sub-A_{name}.nii.gz" for name, reason in reasons.items() if reason is None}
+    assert set(given.names.values()) == good
+    left_out = {told.split(": ")[0]: told for told in given.left_out}
+    for name, reason in reasons.items():
+        told = left_out.pop(f"sub-A/anat/sub-A_{name}.nii.gz", None)
+        assert (told is None) == (reason is None)
+        assert told is None or (reason in told and told.count(name) == 1)
+    assert not left_out
+    rows = ingest(root, tmp_path / "ingested", ingest_settings({}))
+    assert {Path(r["image_id"]).name for r in rows if r["status"] == "kept"} == good
+
+
+def test_a_person_without_a_scan_to_use_is_refused_with_every_reason(tmp_path: Path):
+    root = tmp_path / "bids"
+    add(root, "A", None, "acq-GAD_T1w", "ce-x_T1w", "T1w", "acq-post_FLAIR")
+    with pytest.raises(DataError, match=r"bids: no FLAIR of sub-A can be used: .*\(contrast agent"):
+        scans.find(root, None, BOTH)
+    (root / "sub-A/anat/sub-A_T1w.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"no T1w of sub-A can .*\(contrast agent\); .*ce-x_T1w"):
+        scans.find(root, None, BOTH)
+
+
+def test_a_session_whose_scan_cannot_be_used_is_passed_over(dataset: Path):
+    file = dataset / "sub-A/ses-middle/anat/sub-A_ses-middle_FLAIR.json"
+    write_json(file, {"ContrastBolusAgent": "Gadovist"})
+    assert found(dataset, subject="A") == ("late", {f"sub-A_ses-late_{kind}" for kind in BOTH})
+    (said,) = scans.find(dataset, None, BOTH, subject="A").left_out
+    assert "ses-middle_FLAIR.nii.gz: not used: acquired with a contrast agent (Gadovist)" in said
+    with pytest.raises(DataError, match="no FLAIR of sub-A, ses-middle can be used"):
+        scans.find(dataset, None, BOTH, subject="A", session="middle")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("sub-post_ses-gad_T1w", None),
+        ("sub-A_acq-GAD_T1w", "'acq-GAD' (contrast agent)"),
+        ("sub-A_ce-x_T1w", "'ce-x' (contrast agent)"),
+        ("t1_post_km", "'t1_post_km' (contrast agent)"),
+        ("t1_pre_contrast", None),
+    ],
+)
+def test_a_named_file_is_taken_and_what_ingest_would_refuse_is_told(tmp_path, name, told):
+    given = scans.find(image(tmp_path / f"{name}.nii.gz"), None, ("T1w",))
+    notes = scans.convert_all(given, "one", {}, tmp_path / "made", None).notes
+    said = [f"T1w {name}.nii.gz: `relad ingest` would not use it: {told}"] if told else []
+    assert [note for note in notes if "ingest" in note] == said
+
+
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        ("T1 MPRAGE SAG", ()),
+        ("", ()),
+        ("t1_mprage_post_KM", "'t1_mprage_post_KM' (contrast agent), as its header describes it"),
+        ("t2_flair", "is listed as a T1w, but its header describes it as 't2_flair', a FLAIR"),
+    ],
+)
+def test_so_it_is_with_the_description_of_dicom(tmp_path: Path, described: str, said: str):
+    folder = series(tmp_path, "a", "Ann", description=described)
+    notes = scans.find(folder, None, ("T1w",)).images["T1w"].notes
+    assert notes == ((f"`relad ingest` would not use it: {said}",) if said else ())
+
+
+def test_a_dataset_that_is_simulated_marks_its_scans(dataset: Path, tmp_path: Path):
+    write_json(dataset / "dataset_description.json", {"Name": "x", "Description": "SIMULATED"})
+    given = scans.find(dataset / "sub-B", None, ("T1w",))
+    made = scans.convert_all(given, "one", {}, tmp_path / "made", None).scans.t1w
+    assert sidecar(made)["Simulated"] is True

@@ -163,3 +163,24 @@ def test_a_bids_folder_in_place_of_files(root, done, tmp_path, registered_at_onc
     assert pet(tmp_path / "out", "tau", MNI).read_bytes() == pet(done, "tau", MNI).read_bytes()
     warnings = read_json(tmp_path / "out" / "prediction.json")["warnings"]
     assert any(warning.startswith("Age 45 years") for warning in warnings)
+
+
+def test_what_is_left_out_and_what_ingest_would_note_is_told(
+    root, tmp_path, registered_at_once, capsys
+):
+    folder = write_bids(root, tmp_path / "bids", SUBJECT)
+    anat = folder / f"sub-{SUBJECT}" / "anat"
+    shutil.copy(anat / f"sub-{SUBJECT}_T1w.nii.gz", anat / f"sub-{SUBJECT}_acq-GAD_T1w.nii.gz")
+    told = read_json(anat / f"sub-{SUBJECT}_T1w.json")
+    write_json(
+        anat / f"sub-{SUBJECT}_T1w.json", told | {"ImageType": ["DERIVED", "PRIMARY", "MPR"]}
+    )
+    words = ["--t1", folder, "--tracer", "tau", *QUICK[:-2]]
+    assert predict(root / "no-tspo", tmp_path / "out", *words) == 0
+    out, said = read_json(tmp_path / "out" / "prediction.json"), capsys.readouterr().err
+    assert out["inputs"]["T1w"] == f"sub-{SUBJECT}_T1w.nii.gz"
+    (left_out,) = out["left_out"]
+    assert "acq-GAD_T1w.nii.gz: not used: " in left_out
+    assert f"relad predict: left out: {left_out}\n" in said
+    assert any("cut anew out of another image" in warning for warning in out["warnings"])
+    assert "cut anew out of another image" in said

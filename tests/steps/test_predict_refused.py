@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 import torch
 
@@ -16,7 +15,7 @@ from relad.prediction.record import Record
 from relad.status import SubjectStatus
 from relad.steps import predict as step
 from tests.helpers import predictions
-from tests.helpers.predictions import QUICK, of_person, predict, write_bids
+from tests.helpers.predictions import QUICK, of_person, predict, series, write_bids
 from tests.helpers.registered import SUBJECT
 
 
@@ -40,31 +39,6 @@ def image(tmp: Path, data: np.ndarray, name: str = "x.nii.gz") -> Path:
 def text(tmp: Path, name: str, content: bytes = b"no image") -> Path:
     (tmp / name).write_bytes(content)
     return tmp / name
-
-
-def series(tmp: Path, name: str, patient: str, modality: str = "MR", count: int = 3) -> Path:
-    """A small DICOM series."""
-    folder = tmp / name
-    folder.mkdir()
-    uid = pydicom.uid.generate_uid()
-    for number in range(count):
-        meta = pydicom.dataset.FileMetaDataset()
-        meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-        meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
-        meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-        data = pydicom.Dataset()
-        data.file_meta = meta
-        data.Modality, data.PatientID, data.SeriesInstanceUID = modality, patient, uid
-        data.Rows = data.Columns = 8
-        data.BitsAllocated = data.BitsStored = 16
-        data.SamplesPerPixel, data.PixelRepresentation = 1, 0
-        data.PhotometricInterpretation, data.PixelSpacing = "MONOCHROME2", [1, 1]
-        data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        data.ImagePositionPatient = [0, 0, float(number)]
-        data.InstanceNumber = number + 1
-        data.PixelData = np.arange(64, dtype=np.uint16).tobytes()
-        data.save_as(folder / f"{number}.dcm", enforce_file_format=True)
-    return folder
 
 
 NOISE = np.random.default_rng(0).normal(100, 10, (30, 30, 30)).astype(np.float32)
