@@ -31,6 +31,10 @@ _PIXEL_ELEMENTS = {0x0008: "f4", 0x0009: "f8", 0x0010: None}
 _ITEM, _END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 
 
+class MediaDirectoryError(DataError):
+    """A file is the directory of a medium (DICOMDIR), as stands beside the images of a CD."""
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Where a file's pixels are and how they are stored.
@@ -84,12 +88,18 @@ def read_header(path: Path) -> tuple[pydicom.Dataset, Pixels]:
     Raises
     ------
     DataError
-        Where the file cannot be read, is not DICOM, holds no image, or ends too early.
+        Where the file cannot be read, is not DICOM, holds no image, or ends too early; a
+        :class:`MediaDirectoryError` where it lists others.
     """
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # values out of DICOM's norm are frequent and harmless
             header = pydicom.dcmread(file, stop_before_pixels=True)
+            if _lists_others(header.file_meta):
+                raise MediaDirectoryError(
+                    "is the directory of a medium and no image", file=path.name,
+                    hint="give the folder of a series",
+                )  # fmt: skip
             start, size = file.tell(), os.fstat(file.fileno()).st_size
             element = file.read(12)
             syntax = header.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
@@ -137,6 +147,19 @@ def read_header(path: Path) -> tuple[pydicom.Dataset, Pixels]:
             f"holds {length} bytes of pixels where its header tells of {needed}", file=path.name
         )
     return header, pixels
+
+
+def is_media_directory(path: Path) -> bool:
+    """Whether a file is the directory of a medium; what cannot be read is none."""
+    try:
+        return _lists_others(pydicom.filereader.read_file_meta_info(path))
+    except Exception as error:  # as of read_header, which tells what is wrong with it
+        refuse_machine_failure(error, path)
+        return False
+
+
+def _lists_others(meta: pydicom.Dataset) -> bool:
+    return meta.get("MediaStorageSOPClassUID") == pydicom.uid.MediaStorageDirectoryStorage
 
 
 def _check_one_of_each(header: pydicom.Dataset, path: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 
 from relad.cohort.adni import PTID
-from relad.cohort.dicom import item, number, read_header, readable
+from relad.cohort.dicom import MediaDirectoryError, item, number, read_header, readable
 from relad.cohort.dicom_kind import agent_of
 from relad.cohort.dicom_planes import (
     Plane,
@@ -252,7 +252,7 @@ def read_series(files: Sequence[Path], where: str) -> Series:
     Parameters
     ----------
     files
-        DICOM files of one image, in any order.
+        DICOM files of one image, in any order; a medium's directory among them is passed over.
     where
         Name of the series for messages that concern no single file.
 
@@ -265,7 +265,10 @@ def read_series(files: Sequence[Path], where: str) -> Series:
     planes: list[Plane] = []
     numbers: list[int] = []
     for file in sorted(files):
-        header, pixels = read_header(file)
+        try:
+            header, pixels = read_header(file)
+        except MediaDirectoryError:
+            continue
         with readable(file.name):
             if first is None:
                 first = header

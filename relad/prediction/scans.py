@@ -237,7 +237,8 @@ def _candidate(path: Path, kind: str) -> Candidate:
         raise ReladError("no such file or folder", file=path)
     files = (path,)
     if path.is_dir():
-        files = tuple(f for f in sorted(path.rglob("*")) if f.is_file() and _is_dicom(f))
+        found = (f for f in sorted(path.rglob("*")) if f.is_file() and _is_dicom(f))
+        files = tuple(f for f in found if not dicom.is_media_directory(f))
         if not files:
             raise ReladError(
                 "holds neither a DICOM series nor a BIDS dataset", file=path,
@@ -254,7 +255,7 @@ def _candidate(path: Path, kind: str) -> Candidate:
             patient = str(header.get("PatientID") or "")
             described = str(header.get("SeriesDescription") or "")
         except DataError as error:
-            raise DataError(error.what, file=files[0]) from None
+            raise DataError(error.what, file=files[0], hint=error.hint) from None
     entry, notes = Entry(path.name, patient, description=kind), _told_of_name(path, kind, described)
     return Candidate(entry, files, None, kind, notes=notes)
 

@@ -8,7 +8,7 @@ import pytest
 
 from relad.cohort import dicom_series
 from relad.errors import DataError
-from tests.helpers.loni import SLICES, A, write_mri, write_pet
+from tests.helpers.loni import SLICES, A, write_media_directory, write_mri, write_pet
 
 
 def notes(files: list[Path]) -> list[str]:
@@ -70,3 +70,12 @@ def test_temporal_positions_against_time_are_a_note_and_within_a_frame_a_reason(
 
     with pytest.raises(DataError, match="holds planes of several temporal positions"):
         dicom_series.read_series(write_pet(tmp_path / "b", A, 1, "x", change=mixed), "I1")
+
+
+def test_the_directory_of_a_medium_is_no_part_of_a_series(tmp_path: Path):
+    files = write_mri(tmp_path, A, 1, "MPRAGE")
+    directory = write_media_directory(files[0].with_name("0.dcm"))
+    series = dicom_series.read_series([directory, *files], "I1")
+    assert set(series.files) == set(files) and notes([*files, directory]) == notes(files)
+    with pytest.raises(DataError, match="I1: has no files"):
+        dicom_series.read_series([directory], "I1")

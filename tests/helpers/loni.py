@@ -295,3 +295,17 @@ def good_subject(loni: Path, ptid: str, first: int) -> list[dict]:
         csv_row(str(first + 1), ptid, "Axial T2-FLAIR"),
         csv_row(first + 2, ptid, "AV-1451 Dynamic", "PET", **{"Acq Date": "2/17/2020"}),
     ]
+
+
+def write_media_directory(file: Path) -> Path:
+    """The DICOMDIR of a CD, which lists one patient."""
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    data, patient = pydicom.Dataset(), pydicom.Dataset()
+    data.file_meta, data.FileSetID = meta, "CD"
+    patient.DirectoryRecordType, patient.PatientID = "PATIENT", "Ann"
+    data.DirectoryRecordSequence = [patient]
+    data.save_as(file, enforce_file_format=True)
+    return file

@@ -14,6 +14,7 @@ from relad.imaging.nifti import save_nifti
 from relad.prediction import scans
 from relad.registration.inputs import sidecar
 from relad.steps.ingest import ingest
+from tests.helpers.loni import write_media_directory
 from tests.helpers.predictions import series
 from tests.helpers.settings import ingest_settings
 
@@ -191,3 +192,16 @@ def test_a_dataset_that_is_simulated_marks_its_scans(dataset: Path, tmp_path: Pa
     given = scans.find(dataset / "sub-B", None, ("T1w",))
     made = scans.convert_all(given, "one", {}, tmp_path / "made", None).scans.t1w
     assert sidecar(made)["Simulated"] is True
+
+
+def test_the_directory_of_a_cd_is_passed_over(tmp_path: Path):
+    folder = series(tmp_path, "a", "Ann")
+    directory = write_media_directory(folder / "DICOMDIR")
+    given = scans.find(folder, None, ("T1w",))
+    assert [file.name for file in given.images["T1w"].files] == ["0.dcm", "1.dcm", "2.dcm"]
+    with pytest.raises(DataError, match="DICOMDIR: is the directory of a medium and no image -- "):
+        scans.find(directory, None, ("T1w",))
+    for file in given.images["T1w"].files:
+        file.unlink()
+    with pytest.raises(ReladError, match="holds neither a DICOM series nor"):
+        scans.find(folder, None, ("T1w",))
