@@ -15,6 +15,9 @@ from relad.fileio import beside, read_json
 
 Row = dict[str, Any]
 
+#: Key of a sidecar: a person said what the image is, whatever its header says, and why.
+PUT_RIGHT_KEY = "SourceKindPutRight"
+
 INGEST_COLUMNS = (
     "image_id",
     "subject",

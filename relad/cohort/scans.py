@@ -33,7 +33,7 @@ from relad.cohort import (
     overrides,
 )
 from relad.cohort.choice import Checked
-from relad.cohort.images import Candidate, Row, day_of, row, sidecar_beside
+from relad.cohort.images import PUT_RIGHT_KEY, Candidate, Row, day_of, row, sidecar_beside
 from relad.cohort.integrity import Checksums
 from relad.cohort.join import Voxels
 from relad.cohort.series import Product, SeriesTable, modality_of, tracer_of
@@ -247,6 +247,8 @@ def convert_image(image: Checked, ligand: str | None) -> Voxels:
             )
         sidecar = bids.image_sidecar(entry, told)
     image.notes += integrity.remarks(data)
+    if "kind" in candidate.put_right:
+        sidecar[PUT_RIGHT_KEY] = candidate.put_right_note
     sidecar[SIMULATED_KEY] = image.simulated
     return Voxels(data, made.affine, sidecar)
 

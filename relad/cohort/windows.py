@@ -14,6 +14,8 @@ def frames_inside(
 ) -> tuple[list[int], float]:
     """Frames that lie inside a window by half at least, and the share of it that they cover.
 
+    What several frames cover counts once.
+
     Parameters
     ----------
     starts, durations
@@ -22,9 +24,14 @@ def frames_inside(
         First and last minute after the injection.
     """
     low, high = (60.0 * minute for minute in window_min)
-    inside = [
-        max(0.0, min(start + length, high) - max(start, low))
+    parts = [
+        (max(start, low), min(start + length, high))
         for start, length in zip(starts, durations, strict=True)
     ]
+    inside = [max(0.0, end - begin) for begin, end in parts]
     indices = [i for i, s in enumerate(inside) if s > 0 and s >= MIN_SHARE * durations[i]]
-    return indices, sum(inside[i] for i in indices) / (high - low)
+    covered, reached = 0.0, low
+    for begin, end in sorted(parts[i] for i in indices):
+        covered += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return indices, covered / (high - low)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from relad.cohort.frame_times import decay_corrected
+from relad.cohort.dicom_kind import unfit
+from relad.cohort.frame_times import check_sidecar, decay_corrected
+from relad.cohort.images import PUT_RIGHT_KEY
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
 from relad.cohort.sources.bids import segmentation_of
@@ -229,7 +231,7 @@ class Frames:
 
 
 def check_tracer(meta: Mapping[str, Any], tracer: str, tracers: Mapping[str, Tracer]) -> None:
-    """Refuse a PET whose sidecar says that it is an MRI, or of another of the tracers.
+    """Refuse a PET whose sidecar says what `relad ingest` refuses, or another of the tracers.
 
     Raises
     ------
@@ -238,6 +240,9 @@ def check_tracer(meta: Mapping[str, Any], tracer: str, tracers: Mapping[str, Tra
     """
     if meta.get("Modality") == "MR":
         raise DataError("is an MRI and no PET, as its sidecar says (Modality)")
+    wrong = None if PUT_RIGHT_KEY in meta else unfit(meta, "PET")
+    if wrong:
+        raise DataError(wrong)
     named = str(meta.get("TracerName", ""))
     told = tracers_in(named, tracers)
     if told and tracer not in told:
@@ -273,8 +278,8 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     Raises
     ------
     DataError
-        Where the sidecar lacks timing, disagrees with the image, or the frames inside cover less
-        than half of the window.
+        Where the sidecar lacks timing, disagrees with the image or itself, or the frames inside
+        cover less than half of the window.
     """
     if not meta:
         raise DataError(
@@ -296,6 +301,7 @@ def choose_frames(meta: Mapping[str, Any], count: int, window_min: Sequence[floa
     starts = [start - injection for start in starts]
     if min(durations) <= 0:
         raise DataError("its sidecar states a frame duration of 0 s")
+    check_sidecar(meta, window_min)
     indices, covered = frames_inside(starts, durations, window_min)
     first, last = starts[0] / 60, (starts[-1] + durations[-1]) / 60
     scan = f"(the scan runs from {first:.1f} to {last:.1f} min)"

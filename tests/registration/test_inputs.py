@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from relad.cohort.frame_times import check_sidecar
 from relad.cohort.pairing import PAIR_COLUMNS
+from relad.cohort.windows import frames_inside
 from relad.errors import DataError
 from relad.fileio import write_json, write_table
-from relad.registration.inputs import choose_frames, choose_session, durations
+from relad.registration.inputs import (
+    check_tracer,
+    choose_frames,
+    choose_session,
+    durations,
+    sidecar,
+)
+from relad.steps.ingest import ingest
 from relad.study.settings import OwnLabels
+from tests.helpers import bids_tree
 from tests.helpers.settings import ingest_settings, tracer
 
 TRACERS = ingest_settings(
@@ -200,6 +210,56 @@ def test_frames_that_cover_too_little_of_the_window_are_refused() -> None:
 def test_pet_that_cannot_be_timed_is_refused(change: dict, word: str) -> None:
     with pytest.raises(DataError, match=word):
         choose_frames({**META, **change}, 6, (80, 100))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"FrameTimesStart": [4800.0 + 60 * k for k in range(6)]}, "lasts into frame 2"),
+        ({"FrameTimesStart": META["FrameTimesStart"][::-1]}, "lasts into frame 2"),
+        ({"ScanStart": 3000.0 + 4500}, "counted from the scan's start other frames would be used"),
+        ({"ScanStart": [float("nan")]}, "its ScanStart is not a number"),
+    ],
+)
+def test_times_that_ingest_refuses_are_refused(change: dict, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        check_sidecar({**META, **change}, (80, 100))
+    with pytest.raises(DataError, match=said):
+        choose_frames({**META, **change}, 6, (80, 100))
+    assert choose_frames({**META, "ScanStart": 4500}, 6, (80, 100)).indices == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({"AttenuationCorrection": "none"}, "not corrected for attenuation"),
+        ({"SeriesType": ["GATED", "IMAGE"]}, "gated"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, "a projection"),
+    ],
+)
+def test_a_pet_that_ingest_refuses_is_refused(meta: dict, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        check_tracer(meta, "tau", TRACERS)
+    check_tracer({"AttenuationCorrection": "CT"}, "tau", TRACERS)
+
+
+def test_what_a_person_put_right_in_ingest_is_not_refused_after_it(tmp_path) -> None:
+    source = tmp_path / "source"
+    pet = {**bids_tree.PET, "AttenuationCorrection": "none"}
+    bids_tree.session(source, "A", None, pet)
+    say = {"series": "*_pet.nii.gz", "key": "kind", "value": "PET", "why": "the log", "who": "XY"}
+    tau = {"tau": tracer("AV1451")}
+    rows = ingest(source, tmp_path / "bids", ingest_settings(tau, overrides=[say]))
+    (kept,) = [r["output"] for r in rows if r["kind"] == "PET" and r["status"] == "kept"]
+    told = sidecar(tmp_path / "bids" / kept)
+    assert told["AttenuationCorrection"] == "none"
+    check_tracer(told, "tau", TRACERS)
+
+
+def test_what_two_frames_cover_counts_once() -> None:
+    assert frames_inside([4800, 4860, 4920], [300] * 3, (80, 100)) == ([0, 1, 2], 420 / 1200)
+    assert frames_inside([4920, 4800, 4800], [300, 300, 1200], (80, 100)) == ([0, 1, 2], 1)
+    assert frames_inside([4700, 5000, 5900], [300] * 3, (80, 100)) == ([0, 1], 500 / 1200)
 
 
 def test_an_image_without_sidecar_says_so() -> None:
