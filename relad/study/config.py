@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cache
 from importlib.metadata import EntryPoint
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,14 @@ DEFAULT = REPOSITORY / "config" / "config.yaml"
 SCHEMAS = REPOSITORY / "workflow" / "schemas"
 #: Ligands whose windows and reference regions are known; a study's own entries go before them.
 TRACERS = REPOSITORY / "config" / "tracers.yaml"
+#: Regions in which every study is measured (of relad.imaging.atlas, which needs more than YAML).
+REGIONS = (
+    *("brain", "medial_temporal", "lateral_temporal", "frontal", "anterior_cingulate"),
+    *("posterior_cingulate_precuneus", "parietal", "occipital", "sensorimotor", "hippocampus"),
+    *("amygdala", "basal_ganglia", "thalamus", "cerebral_white", "superior_cerebellar_grey"),
+    *("inferior_cerebellar_grey", "cerebellar_white", "brainstem", "cortex", "braak_1_3"),
+    *("braak_4", "braak_5_6", "temporal_meta", "amyloid_cortex"),
+)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -46,12 +55,13 @@ def check(data: Any, schema: str | Mapping[str, Any], *, file: str | Path) -> No
     """Check ``data`` against a schema; the error names the key.
 
     ``schema`` is the name of ``workflow/schemas/<schema>.schema.yaml``, or one of parts, of which
-    keys may be missing.
+    keys may be missing. ``ascending`` of a schema wants every number above the one before it.
     """
     import jsonschema
 
+    kind = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"ascending": _descents})
     whole = isinstance(schema, str)
-    validator = jsonschema.Draft202012Validator(read_schema(schema) if whole else schema)
+    validator = kind(read_schema(schema) if whole else schema)
     errors = validator.iter_errors(data)
     error = jsonschema.exceptions.best_match(
         e for e in errors if whole or e.validator != "required"
@@ -68,6 +78,15 @@ def check(data: Any, schema: str | Mapping[str, Any], *, file: str | Path) -> No
             hint=f"known keys: {', '.join(known)}",
         )
     raise ReladError(f"at {where}: {error.message}", file=file)
+
+
+def _descents(_: Any, wanted: bool, data: Any, __: Any) -> Iterator[Any]:
+    """Errors of the keyword ``ascending``; what is no number is the business of others."""
+    import jsonschema
+
+    numbers = isinstance(data, list) and all(isinstance(one, int | float) for one in data)
+    if wanted and numbers and not all(a < b for a, b in pairwise(data)):
+        yield jsonschema.ValidationError(f"{data} does not ascend: the lower number goes first")
 
 
 def fill_defaults(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
@@ -490,6 +509,7 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     hint="name the label image and its table there, or for all tracers under atlas",
                 )
         config["tracers"][name] = entry
+        _require_regions(name, entry, config["segmentation"]["regions"], file=file)
     for cohort, place in config["cohorts"].items():
         own = place["psf"]
         unknown = sorted(set(own) - set(config["tracers"]))
@@ -508,6 +528,23 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     file=file,
                     hint="the target of harmonisation is the coarsest scanner's resolution",
                 )
+
+
+def _require_regions(
+    tracer: str, entry: Mapping[str, Any], own: Mapping[str, Any], *, file: str | Path
+) -> None:
+    """Refuse regions of a tracer's tables in which nothing would be measured."""
+    cut = entry.get("positivity")
+    named = [("regions", region) for region in entry.get("regions", ())]
+    named += [("positivity.region", cut["region"])] if cut else []
+    known = [*REGIONS, *own]
+    for key, region in named:
+        if region not in known:
+            raise ReladError(
+                f"at tracers.{tracer}.{key}: {region!r} is no region",
+                file=file,
+                hint=f"known: {', '.join(known)}; a further one: segmentation.regions",
+            )
 
 
 def _require_real_people(tracer: str, cohorts: Mapping[str, Any], *, file: str | Path) -> None:

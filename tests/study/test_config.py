@@ -14,6 +14,7 @@ import pytest
 from relad.data import scaling
 from relad.errors import ReladError
 from relad.imaging.atlas import REFERENCE_REGIONS
+from relad.results.metrics import regions
 from relad.status import Modality
 from relad.study import config
 from relad.study.paths import REPOSITORY
@@ -581,6 +582,76 @@ def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReladError, match=r"broken\.yaml: not valid YAML") as error:
         config.load(tmp_path / "broken.yaml")
     assert "\n" not in str(error.value)
+
+
+def ranges(schema: Any, root: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Places of two numbers, a start and an end, that a schema knows; ``*`` for any name."""
+    ref = schema.get("$ref", "#")
+    if ref.startswith("#/$defs/"):
+        schema = {**root["$defs"][ref.removeprefix("#/$defs/")], **schema}
+    if schema.get("minItems") == schema.get("maxItems") == 2:
+        yield ()
+    parts = dict(schema.get("properties", {}))
+    if isinstance(schema.get("additionalProperties"), dict):
+        parts["*"] = schema["additionalProperties"]
+    for name, part in parts.items():
+        yield from ((name, *rest) for rest in ranges(part, root))
+
+
+RANGES = [
+    (file.name.partition(".")[0], place)
+    for file in SCHEMAS
+    for place in ranges(config.read_yaml(file), config.read_yaml(file))
+]
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"), RANGES, ids=lambda at: at if isinstance(at, str) else ".".join(at)
+)
+@pytest.mark.parametrize("value", [[100, 80], [3, 3], [2.5, -1]], ids=str)
+def test_a_range_that_runs_backwards_is_refused(schema: str, place: tuple, value: list) -> None:
+    data = config.read_yaml(config.DEFAULT if schema == "config" else config.TRACERS)
+    inside = [("tau" if schema == "config" else "AV45") if name == "*" else name for name in place]
+    part = data
+    for name in inside[:-1]:
+        part = part.setdefault(name, {})
+    part[inside[-1]] = value
+    with pytest.raises(ReladError, match=rf"x\.yaml: at {'.'.join(inside)}: ") as error:
+        config.check(data, schema, file="x.yaml")
+    assert f"{value} does not ascend: the lower number goes first" in str(error.value)
+    part[inside[-1]] = sorted({min(value), 400})
+    config.check(data, schema, file="x.yaml")
+
+
+def test_ranges_are_of_windows_and_of_volumes() -> None:
+    assert {place[-1] for _, place in RANGES} == {"frames_min", "suvr_window", "brain_volume_ml"}
+
+
+def test_a_steps_own_settings_are_checked_alike(tmp_path: Path) -> None:
+    whole = plain(of_job("qc", config.load()))
+    whole["qc"]["brain_volume_ml"] = [2200, 800]
+    with pytest.raises(ReladError, match=r"at qc\.brain_volume_ml: .* does not ascend"):
+        config.load_settings(write(tmp_path / "x.json", whole), OF_STEP["qc"])
+
+
+@pytest.mark.parametrize(
+    ("key", "entry"),
+    [
+        ("positivity.region", {"positivity": {"region": "cortx", "suvr": 1, "source": "a"}}),
+        ("regions", {"regions": ["cortex", "cortx"]}),
+    ],
+)
+def test_a_region_that_there_is_not_is_refused(raw: dict[str, Any], key: str, entry: dict) -> None:
+    raw["tracers"]["tau"] |= entry
+    with pytest.raises(ReladError, match=rf"at tracers\.tau\.{key}: 'cortx' is no region") as error:
+        config.resolve(raw)
+    assert "amyloid_cortex" in str(error.value)
+    raw["segmentation"] = {"regions": {"cortx": ["Left-Cerebral-Cortex"]}}
+    config.resolve(raw)
+
+
+def test_regions_are_those_that_are_measured() -> None:
+    assert list(config.REGIONS) == list(regions(()))
 
 
 # --- schemas ------------------------------------------------------------------------------------
