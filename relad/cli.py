@@ -153,8 +153,14 @@ def folders_of(given: Sequence[Path]) -> list[Path]:
     for path in given:
         if not path.is_dir():
             raise ReladError("no such folder", file=path)
-        inside = [path] if path.name.startswith("sub-") else sorted(path.glob("sub-*"))
+        inside = [path]
+        if not path.name.startswith("sub-"):
+            inside = [folder for folder in sorted(path.glob("sub-*")) if folder.is_dir()]
         if not inside:
-            raise ReladError("holds no subject's folder (sub-*)", file=path)
+            hint = "it is one person's: rename it sub-LABEL"
+            raise ReladError(
+                "holds no subject's folder (sub-*)", file=path,
+                hint=hint if (path / "status.json").is_file() else None,
+            )  # fmt: skip
         found += inside
     return found

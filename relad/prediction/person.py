@@ -111,7 +111,7 @@ def warnings_of(
         "brain_volume_ml": status.numbers.get("brain_volume_ml"),
     }
     found = seen.measures(row, mri, mask, record.inputs)
-    return strangers.warnings(record, status.kind, scanner, found)
+    return strangers.warnings(record, status.kind, scanner, found, age)
 
 
 def _number(value: object) -> float | None:

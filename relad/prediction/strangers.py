@@ -47,7 +47,11 @@ def interval(measure: str, seen: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def warnings(
-    record: Record, kind: Kind, scanner: str | None, measures: Mapping[str, float]
+    record: Record,
+    kind: Kind,
+    scanner: str | None,
+    measures: Mapping[str, float],
+    age: object = None,
 ) -> list[str]:
     """Say in what a person differs from whom a model was trained on, and what nobody can tell.
 
@@ -61,6 +65,8 @@ def warnings(
         That the T1w names.
     measures
         Of the person, see :func:`relad.data.seen.measures`.
+    age
+        As it is told, where that is no number: "89+" of those whom a rule forbids to tell apart.
 
     Returns
     -------
@@ -89,8 +95,9 @@ def warnings(
             said.append(f"{_told(name, value)}; of the {people} training people {least} to {most}.")
     if "age" in seen and "age" not in measures:
         low, high = interval("age", seen["age"])
+        given = f"given as {str(age)!r}, which is no number of years" if age else "not given"
         said.append(
-            f"The person's age is not given; the training people were {_short(low)} to "
+            f"The person's age is {given}; the training people were {_short(low)} to "
             f"{_short(high)} years old."
         )
     return said

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -238,12 +239,23 @@ def _row(
         "reason": reason,
         "override": status.override["note"] if status.override else None,
         "group": person.get("group"),
-        "age": person.get("age"),
+        "age": _age(status.subject, person.get("age")),
         "sex": person.get("sex"),
         "tracers": None if reason else ",".join(have) or None,
         "scanner": person.get("scanner"),
         "brain_volume_ml": status.numbers.get("brain_volume_ml"),
     }
+
+
+def _age(subject: str, told: str | None) -> str | None:
+    """Age in years; None, and said, where it is told in words such as "89+"."""
+    try:
+        known = told is None or math.isfinite(float(told))
+    except ValueError:
+        known = False
+    if not known:
+        print(f"sub-{subject}: age {told!r} is no number of years: unknown", file=sys.stderr)
+    return told if known else None
 
 
 def _own_regions(

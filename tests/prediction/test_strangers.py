@@ -52,6 +52,10 @@ def test_nothing_is_said_of_one_of_them():
             {"measures": {"brain_volume_ml": 1600.0}},
             "age is not given; the training people were 60",
         ),
+        (
+            {"measures": {"brain_volume_ml": 1600.0}, "age": "89+"},
+            "age is given as '89+', which is no number of years; the training people were 60",
+        ),
     ],
 )
 def test_each_difference_is_said_once(changed, said):

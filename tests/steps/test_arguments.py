@@ -57,6 +57,11 @@ def test_folders_that_hold_nobody(tmp_path, capsys) -> None:
     words = ["qc", tmp_path / "out"]
     refused(capsys, "none: no such folder", *words, tmp_path / "none")
     refused(capsys, "holds no subject's folder (sub-*)", *words, tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "sub-01_flicker.jpg").touch()
+    (tmp_path / "one" / "status.json").touch()
+    said = "one: holds no subject's folder (sub-*) -- it is one person's: rename it sub-LABEL"
+    refused(capsys, said, *words, tmp_path / "one")
     assert not (tmp_path / "out").exists(), "no page of nobody"
     refused(capsys, "no such folder", "enroll", tmp_path / "none", tmp_path / "x.tsv",
             "--cohort", "sim-train")  # fmt: skip

@@ -130,6 +130,16 @@ def test_suvr_comes_back_and_everybody_has_a_row(cohort, tmp_path):
     assert data.subjects[2]["age"] == 62
 
 
+def test_an_age_in_words_is_unknown_and_said(cohort, tmp_path, capsys):
+    """HIPAA lets nobody of 90 years or more be told apart: 89+."""
+    table = cohort[1] / "participants.tsv"
+    table.write_text(table.read_text().replace("sub-S1\t61", "sub-S1\t89+"))
+    assert pack(tmp_path / "packed", cohort) == 0
+    assert "sub-S1: age '89+' is no number of years: unknown\n" in capsys.readouterr().err
+    ages = {row["subject"]: row["age"] for row in PackedDataset(tmp_path / "packed").subjects}
+    assert ages["S1"] is None and ages["S2"] == 62
+
+
 def test_brain_that_a_pet_does_not_show_is_not_known(cohort, tmp_path):
     assert pack(tmp_path / "whole", cohort) == 0
     seen = np.ones(SHAPE, bool)

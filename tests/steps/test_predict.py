@@ -184,3 +184,13 @@ def test_what_is_left_out_and_what_ingest_would_note_is_told(
     assert f"relad predict: left out: {left_out}\n" in said
     assert any("cut anew out of another image" in warning for warning in out["warnings"])
     assert "cut anew out of another image" in said
+
+
+def test_an_age_in_words_is_told_as_it_is(root, tmp_path, registered_at_once):
+    """HIPAA lets nobody of 90 years or more be told apart: 89+."""
+    folder = write_bids(root, tmp_path / "bids", SUBJECT)
+    (folder / "participants.tsv").write_text(f"participant_id\tage\nsub-{SUBJECT}\t89+\n")
+    words = ["--t1", folder, "--tracer", "tau", *QUICK[:-2]]
+    assert predict(root / "no-tspo", tmp_path / "out", *words) == 0
+    warnings = read_json(tmp_path / "out" / "prediction.json")["warnings"]
+    assert sum("age is given as '89+'" in warning for warning in warnings) == 1
