@@ -39,7 +39,13 @@ from relad.study.settings import RegisterSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bids", metavar="BIDS", type=Path, help="BIDS dataset")
+    parser.add_argument(
+        "bids",
+        metavar="BIDS",
+        type=Path,
+        help="dataset of `relad ingest`, which chooses among a session's images: of several T1w or "
+        "FLAIR the first by name is taken",
+    )
     parser.add_argument("out", metavar="OUT", type=Path, help="folder of this subject")
     parser.add_argument("--subject", metavar="LABEL", required=True, help="without sub-")
     add_settings(parser)
