@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from relad import __version__
 from relad.cohort import dicom_pet
@@ -199,7 +200,7 @@ def check_pet_sidecar(sidecar: Mapping[str, Any], frames: int) -> list[str]:
 
 def is_activity(units: str) -> bool:
     """Whether a sidecar's units are Bq/mL, in whatever spelling."""
-    return bool(_ACTIVITY.fullmatch(re.sub(r"[\W_]", "", units).lower()))
+    return bool(_ACTIVITY.fullmatch(re.sub(r"[\W_]", "", normalize("NFKC", units)).lower()))
 
 
 def untold_times(sidecar: Mapping[str, Any]) -> list[str]:

@@ -64,21 +64,30 @@ _CONTRAST = (
 _NO_AGENT = re.compile(r"(?i)\W*(no(ne)?|n/?a|nil|0*\.?0*|without|unknown|false|no contrast)?\W*")
 #: Statements of attenuation correction: BIDS has it in free text, and some put a boolean there.
 _ATTENUATION = ("AttenuationCorrectionMethod", "AttenuationCorrection")
-_NAMED = r"(?:(?:attenuation|atten|attn|att)(?: corr(?:ection|ected)?)?|ac)"
+_NAMED = (
+    r"(?:(?:attenuation|atten|attn|att)(?: (?:and|or|nor) \w+)?(?: corr(?:ections?|ected))?"
+    r"|(?:ct|mr)? ?ac)"
+)
+_WHAT = r"(?:(?:the|of|pet|data|images?|scans?) )*"
+_IS = r"(?:(?:there )?(?:was|were|is|are|has|have)(?: been)? )?"
 _DONE = r"(?:done|made|used|applied|performed|corrected)"
-_IS = r"(?:(?:was|were|is|are|has been|have been) )?"
+_NOT = r"not(?: been)?"
 #: What denies it where it is said first, as a whole, and where it is said of attenuation by name.
 _DENIES = re.compile(
-    rf"none|no|nil|nac|false|off|0|uncorrected|no correction|without(?: correction)?"
-    rf"|{_IS}not {_DONE}"
+    rf"(?:none|no|without)(?: corrections?)?(?: {_IS}{_DONE})?|nil|nac|false|off|0|uncorrected"
+    rf"|{_WHAT}{_IS}{_NOT} {_DONE}"
 )
 _DENIES_BY_NAME = re.compile(
-    rf"(?:(?:the )?(?:pet|data|images?|scans?) )?{_IS}"
-    rf"(?:(?:no|non|not|without|un) (?:\w+ (?:and|or|nor) )?(?:any )?{_NAMED}(?: {_IS}{_DONE})?"
-    rf"|{_NAMED} (?:none|no|nil|off|false|uncorrected|{_IS}not {_DONE})"
-    r"|(?:uncorrected|not corrected|no correction|without correction) for attenuation)"
+    rf"{_WHAT}{_IS}(?:(?:no|non|neither|without|un|{_NOT}) (?:\w+ (?:and|or|nor) )?(?:any )?"
+    rf"{_NAMED}(?: {_IS}{_DONE})?(?: recon(?:struction)?| images?)?"
+    rf"|{_NAMED} (?:none|no|nil|off|false|uncorrected|{_IS}{_NOT} {_DONE})|non?ac"
+    rf"|(?:uncorrected|{_NOT} corrected|(?:no|without) corrections?)"
+    r" for (?:\w+ (?:and|or|nor) )?attenuation(?: (?:and|or|nor) \w+)?)"
 )
-_UNTOLD = re.compile(r"(?:n ?a|nan|null|unknown|unspecified|not (?:known|stated|specified))?")
+_UNTOLD = re.compile(
+    r"(?:n ?a|nan|null|unknown|unspecified|missing|tbd"
+    r"|not (?:known|stated|specified|available|applicable|reported|given))?"
+)
 
 
 def words_of(told: Mapping[str, Any]) -> tuple[str, ...]:

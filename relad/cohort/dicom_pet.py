@@ -18,7 +18,8 @@ from relad.cohort.frame_times import SAME_TIME_S, gaps
 from relad.cohort.windows import frames_inside
 from relad.errors import DataError
 
-#: Decay factors may differ from those of one reference time by this share (headers round).
+#: Decay factors may differ from those of one reference time, and half-lives of one nuclide from
+#: each other, by this share (headers round).
 DECAY_TOLERANCE = 0.02
 #: So long before the injection a scan may begin (min); earlier, one of the two is wrong.
 MINUTES_BEFORE = 10
@@ -27,8 +28,8 @@ _DRUGS = "RadiopharmaceuticalInformationSequence"
 HALF_LIFE_S = {"F18": 6586.2, "C11": 1223.4}
 
 
-#: By symbol or name, and no other that begins alike, such as Cu.
-_ELEMENT = "(c(?:arbon)?|n(?:itrogen)?|o(?:xygen)?|f(?:luor(?:ine)?)?)"
+#: By symbol or name (fluorine's is often misspelt), and no other that begins alike, such as Cu.
+_ELEMENT = "(c(?:arbon)?|n(?:itrogen)?|o(?:xygen)?|f(?:l[uo][a-z]*)?)"
 
 
 def _drug(header: pydicom.Dataset) -> pydicom.Dataset:

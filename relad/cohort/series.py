@@ -122,8 +122,9 @@ class SeriesTable:
         return fitting[-1] if fitting else self._products[0][1]
 
 
-#: Nothing of a longer name stands before it; a radionuclide may, in one word (``18FAV45``).
-_BEFORE_LETTERS = r"(?:(?<![a-z])|(?<=(?<!\d)18f)|(?<=(?<!\d)11c))"
+#: Nothing of a longer name stands before it; a radionuclide may, in one word (``18FAV45``). But
+#: ``18FPIB`` is FPIB, flutemetamol.
+_BEFORE_LETTERS = r"(?:(?<![a-z])|(?<=(?<!\d)18f)(?!pib)|(?<=(?<!\d)11c))"
 
 
 def _spelling(name: str) -> re.Pattern[str]:

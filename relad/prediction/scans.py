@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +182,7 @@ def _of_bids(root: Path, subject: str | None, session: str | None, wanted: set[s
         raise ReladError(
             f"holds no T1w of {of}", file=root, hint=f"there is {', '.join(labels) or 'nobody'}"
         )
-    table = SeriesTable(load_settings(None, IngestSettings).ingest.series)
-    rules = scans.Rules(table, {}, simulated=contents.simulated)
+    rules = scans.Rules(_series(), {}, simulated=contents.simulated)
     found: list[tuple[tuple[int, str, str], str, dict[str, Candidate]]] = []
     dropped: list[Row] = []
     for name, candidates in sorted(with_t1w.items(), key=lambda v: _order(wanted, v[0], v[1])):
@@ -206,6 +206,12 @@ def _of_bids(root: Path, subject: str | None, session: str | None, wanted: set[s
         contents.simulated,
         tuple(left_out.values()),
     )
+
+
+@cache
+def _series() -> SeriesTable:
+    """Rules of labels that relad comes with: a person of no study has none of a study's own."""
+    return SeriesTable(load_settings(None, IngestSettings).ingest.series)
 
 
 def _order(wanted: set[str], name: str, images: Sequence[Candidate]) -> tuple[int, str, str]:
@@ -275,7 +281,7 @@ def _told_of_name(path: Path, kind: str, described: str | None) -> tuple[str, ..
         Description in the header of DICOM; None for a NIfTI, whose file's name stands for it (of a
         BIDS name acq, rec and ce).
     """
-    table = SeriesTable(load_settings(None, IngestSettings).ingest.series)
+    table = _series()
     if described is not None:
         wrong = table.contradiction("MR", described, kind) if described else None
     else:

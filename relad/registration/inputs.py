@@ -13,7 +13,7 @@ from relad.cohort.frame_times import check_sidecar, decay_corrected
 from relad.cohort.images import PUT_RIGHT_KEY
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
-from relad.cohort.sources.bids import segmentation_of
+from relad.cohort.sources.bids import in_own_space, made_of, segmentation_of
 from relad.cohort.windows import MIN_SHARE, frames_inside
 from relad.errors import DataError
 from relad.fileio import beside, read_object
@@ -160,15 +160,17 @@ def _choose(bids: Path, subject: str, tracers: Mapping[str, Tracer]) -> Session:
 def _session(
     bids: Path, folder: Path, t1w: Path, flair: Path | None, pets: dict[str, Path]
 ) -> Session:
-    """Complete a session by its name and by the brain mask of the derivatives."""
+    """Complete a session by its name and by the derivatives' brain mask of its T1w."""
     inside = folder.relative_to(bids)
     masks = sorted(bids.glob(f"derivatives/*/{inside}/anat/*_desc-brain_mask.nii.gz"))
+    images = [file.name for file in (folder / "anat").glob("*_T1w.nii*")]
+    own = made_of([mask for mask in masks if in_own_space(mask)], images)
     return Session(
         name=folder.name.removeprefix("ses-") if folder.name.startswith("ses-") else None,
         t1w=t1w,
         flair=flair,
         pets=pets,
-        brain_mask=masks[0] if masks else None,
+        brain_mask=own.get(t1w.name),
     )
 
 
@@ -242,7 +244,7 @@ def check_tracer(meta: Mapping[str, Any], tracer: str, tracers: Mapping[str, Tra
         raise DataError("is an MRI and no PET, as its sidecar says (Modality)")
     wrong = None if PUT_RIGHT_KEY in meta else unfit(meta, "PET")
     if wrong:
-        raise DataError(wrong)
+        raise DataError(wrong, hint="where that is wrong, ingest.overrides puts its kind right")
     named = str(meta.get("TracerName", ""))
     told = tracers_in(named, tracers)
     if told and tracer not in told:

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 
 from relad.errors import ReladError
@@ -65,6 +66,6 @@ def mentions(files: Iterable[Path], folder: Path) -> list[str]:
 
 def mentioned(file: Path) -> list[Made]:
     """Files that comments of a page or of LaTeX (``% made of ...``) name."""
-    text = file.read_text(encoding="utf-8")
-    entries = [{"sha256": sha, "path": path} for sha, path in _MENTION.findall(text)]
+    text = file.read_text(encoding="utf-8", errors="replace")
+    entries = [{"sha256": sha, "path": unescape(path)} for sha, path in _MENTION.findall(text)]
     return found(entries, file.parent)

@@ -21,6 +21,12 @@ from statsmodels.stats.power import TTestPower
 #: Fewer subjects than this, and an interval says little; tables and figures then warn.
 FEW_SUBJECTS = 6
 
+
+def too_few(n: int) -> str:
+    """What to say of intervals over so few subjects; nothing where they are enough."""
+    return f"With n = {n} the intervals are too rough" if n < FEW_SUBJECTS else ""
+
+
 #: Up to so many subjects the distribution of the signed ranks is counted, as scipy's test does.
 _COUNTED = 50
 

@@ -55,6 +55,7 @@ def test_a_person_whom_the_table_names_twice_differently_is_told(tmp_path: Path)
     session(source, "01", None, PET)
     lines = ["participant_id\tage\tsex", "sub-01\t70\tF", "sub-02\t60\tM", "sub-02\t60.0\tm"]
     lines += ["sub-01\t71\tF", "sub-01\t70\tM", "sub-03\tn/a\tF", "sub-03\t50\tF"]
+    lines += ["sub-04\tnan\tF", "sub-04\tNaN\tF"]
     (source / "participants.tsv").write_text("\n".join(lines))
     ingest(source, out, SETTINGS)
     told = {r["subject"]: r["reason"] for r in read_table(out / "ingest.tsv") if not r["image_id"]}
@@ -330,6 +331,11 @@ def test_masks_of_derivatives_go_along(tmp_path: Path):
         # of the only one that there is
         (("acq-a_run-2",), ("",), ""),
         (("acq-a_run-2",), ("acq-a",), "acq-a"),
+        (
+            ("acq-a",),
+            ("acq-a_mod-T1w_method-hdbet_space-orig",),
+            "acq-a_mod-T1w_method-hdbet_space-orig",
+        ),
         (("ce-gad", "run-2"), ("",), ""),
     ],
 )

@@ -634,6 +634,7 @@ def test_runs_that_each_count_from_their_own_start_are_joined_in_time(tmp_path: 
     "second",
     [
         *({"Units": text} for text in ("BQML", "Becquerel/ml", "bq/cm3", "Bq mL^-1", "Bq/cc ")),
+        *({"Units": text} for text in ("Bq mL⁻¹", "Bq/cm³")),
         *({"TracerRadionuclide": text} for text in ("18F", "^18^Fluorine", "f-18", "unknown")),
     ],
 )
@@ -646,6 +647,7 @@ def test_runs_that_spell_one_thing_differently_are_joined(tmp_path: Path, second
 @pytest.mark.parametrize(
     ("text", "nuclide"),
     [("[18F]", "F18"), ("^11^Carbon", "C11"), ("fluorine-18", "F18"), ("o15", "O15")]
+    + [("Flourine-18", "F18"), ("18Fluoride", "F18"), ("F18", "F18")]
     + [(text, "") for text in ("Cu-64", "64Cu", "unknown", "F", "")],
 )
 def test_a_radionuclide_is_told_from_others_that_begin_alike(text: str, nuclide: str):

@@ -130,14 +130,20 @@ CORRECTED = (
     "[137Cs]transmission scan-based", "CT-based", "measured,68Ge transmission", "AC", "ATTN", True,
     "CT, no scatter correction", "CT (NAC available)", "MR-AC (Dixon)", "10-min transmission",
     "CT-based, scatter not corrected", "attenuation and scatter corrected", "measured, not smooth",
+    "CTAC", "not corrected for scatter", "no scatter correction", "CT; no correction for motion",
 )  # fmt: skip
 UNCORRECTED = (
     "none", "NAC", "not corrected", "no attenuation correction", "Not performed", "not applied",
     "No AC", "false", False, ["NONE"], "no scatter or attenuation correction", "AC: off", 0,
     "attenuation correction was not applied", "PET is not attenuation-corrected", "No (PET/MR)",
     "CT acquired, AC not performed", "Not corrected for attenuation", "without AC", "non-AC",
+    "none applied", "no correction was applied", "No corrections applied", "Data not corrected",
+    "No attenuation or scatter correction", "not corrected for attenuation or scatter", "NoAC",
+    "not corrected for scatter and attenuation", "neither attenuation nor scatter correction",
+    "PET images not attenuation corrected", "Images have not been corrected for attenuation",
+    "nonAC", "non AC reconstruction", "no CTAC", "no MRAC", "There was no attenuation correction",
 )  # fmt: skip
-UNKNOWN = ("n/a", "", "[]", [], None, "unknown", "not stated", " ")
+UNKNOWN = ("n/a", "", "[]", [], None, "unknown", "not stated", " ", "N.A.", "not applicable", "TBD")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relad.cohort.images import PUT_RIGHT_KEY
 from relad.errors import DataError, ReladError
 from relad.fileio import write_json
 from relad.imaging.nifti import save_nifti
@@ -143,6 +144,18 @@ def test_a_person_without_a_scan_to_use_is_refused_with_every_reason(tmp_path: P
     (root / "sub-A/anat/sub-A_T1w.nii.gz").unlink()
     with pytest.raises(DataError, match=r"no T1w of sub-A can .*\(contrast agent\); .*ce-x_T1w"):
         scans.find(root, None, BOTH)
+
+
+def test_what_a_person_put_right_in_ingest_is_not_refused_after_it(tmp_path: Path):
+    root = tmp_path / "bids"
+    add(root, "A", None, "T1w")
+    agent = {"ContrastBolusAgent": "Gadovist"}
+    write_json(root / "sub-A/anat/sub-A_T1w.json", agent)
+    with pytest.raises(DataError, match=r"no T1w of sub-A can be used: .*Gadovist"):
+        scans.find(root, None, ("T1w",))
+    write_json(root / "sub-A/anat/sub-A_T1w.json", {**agent, PUT_RIGHT_KEY: "by A. Person"})
+    given = scans.find(root, None, ("T1w",))
+    assert scans.convert_all(given, "one", {}, tmp_path / "made", None).scans.t1w.is_file()
 
 
 def test_a_session_whose_scan_cannot_be_used_is_passed_over(dataset: Path):

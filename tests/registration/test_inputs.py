@@ -127,6 +127,25 @@ def test_a_dataset_without_sessions(tmp_path) -> None:
     assert choose_session(tmp_path, "S1", TRACERS).brain_mask is not None
 
 
+@pytest.mark.parametrize(
+    ("masks", "used"),
+    [
+        (("acq-a_space-MNI152_desc-brain", "acq-a_desc-brain"), "acq-a_desc-brain"),
+        (("acq-b_desc-brain",), None),  # of the other T1w
+        (("desc-brain",), None),  # of either
+    ],
+)
+def test_the_mask_is_that_of_the_t1w(tmp_path, masks, used) -> None:
+    for name in ("acq-a_T1w", "acq-b_T1w"):
+        scan(tmp_path, "bl", name)
+    folder = tmp_path / "derivatives" / "tool" / "sub-S1" / "ses-bl" / "anat"
+    folder.mkdir(parents=True)
+    for name in masks:
+        (folder / f"sub-S1_ses-bl_{name}_mask.nii.gz").touch()
+    found = choose_session(tmp_path, "S1", TRACERS).brain_mask
+    assert (found and found.name) == (used and f"sub-S1_ses-bl_{used}_mask.nii.gz")
+
+
 def own_labels(bids: Path, own: OwnLabels = DERIVATIVES) -> list[str | None]:
     """Label image and table that are chosen for S1, relative to the dataset."""
     session = choose_session(bids, "S1", TRACERS, own)

@@ -258,6 +258,10 @@ def test_a_page_or_paper_of_other_tables_is_refused(study, tmp_path, capsys, nam
     assert crate(own, tmp_path / "crate") == 2
     told = f"{name}: was made of main.csv, which has changed since -- make it again: relad {step}"
     assert told in capsys.readouterr().err and not (tmp_path / "crate").exists()
+    (results / name).write_text(re.sub(r".*made of [0-9a-f]{64} .*\n", "", before.decode()))
+    assert crate(own, tmp_path / "crate") == 2
+    told = f"{name}: does not say what it was made of -- make it again: relad {step}"
+    assert told in capsys.readouterr().err
 
 
 def test_what_names_people_or_folders_of_this_machine_stays(study, tmp_path, capsys):
@@ -278,11 +282,13 @@ def test_what_relad_did_not_make_stays_and_is_named(study, tmp_path, capsys):
     results = own.root / "results"
     (results / "tables/main.table.json").unlink()
     write_text(results / "paper/mine.tex", "our draft")
+    with (results / "paper/references.bib").open("ab") as file:
+        file.write("% Müller".encode("latin-1"))
     assert crate(own, tmp_path / "crate") == 0
     told = capsys.readouterr().err
     root = read_json(tmp_path / "crate/ro-crate-metadata.json")["@graph"][1]
     for name in [f"tables/main.{form}" for form in SUFFIXES[TABLE]]:
-        assert f"results/{name}: no record beside it says what it was made of" in told
+        assert f"results/{name}: no record beside it says what relad made it of" in told
         assert not (tmp_path / "crate" / name).exists()
     assert "paper/mine.tex: is not of the skeleton that relad wrote" in told
     assert "mine.tex" in root["description"] and not (tmp_path / "crate/paper/mine.tex").exists()

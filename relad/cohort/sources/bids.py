@@ -5,6 +5,7 @@ Source: BIDS 1.10, "Common principles" (file names, inheritance) and "Positron E
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,8 +30,9 @@ _USED = {
 _IMAGE = (".nii", ".nii.gz")
 _SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
-#: Entities that tell what was made of an image; all others tell which image it is.
-_MADE = {"sub", "ses", "space", "cohort", "res", "den", "label", "desc", "hemi", "atlas", "seg"}
+#: Entities that tell images of a session apart (BIDS 1.10, anat); all others of a derivative's name
+#: tell what was made of one, and pipelines have some of their own.
+_APART = {"task", "acq", "ce", "rec", "dir", "run", "echo", "flip", "inv", "mt", "part", "chunk"}
 #: Keys that hold the date of a scan, the standard's own first.
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "ScanDate", "SourceAcquisitionDate")
 
@@ -283,7 +285,8 @@ def _differing(key: str, lines: Sequence[Mapping[str, str | None]]) -> str:
     """What a person's rows tell of a key, where it is not one thing; empty where it is."""
     values: dict[float | str, str] = {}
     for text in (line[key] or "n/a" for line in lines):
-        values.setdefault(float(text) if is_number(text) else text.casefold(), text)
+        number = float(text) if is_number(text) else math.nan
+        values.setdefault(number if math.isfinite(number) else text.casefold(), text)
     return f"{key} {', '.join(values.values())}" if len(values) > 1 else ""
 
 
@@ -308,7 +311,7 @@ def _labels_in(root: Path, inside: Path) -> list[tuple[Path, Path]]:
     for image in sorted(root.glob(f"derivatives/*/{inside.as_posix()}/anat/*_dseg.nii.gz")):
         entities, _ = parse(image.name)
         table = _names_of(image, root / "derivatives")
-        if entities.get("space") not in (None, "T1w", "orig") or "hemi" in entities or not table:
+        if not in_own_space(image) or "hemi" in entities or not table:
             continue
         order = ("aparcaseg", "aseg")
         desc = entities.get("desc", "")
@@ -348,10 +351,10 @@ def _assign(contents: Contents, source: Path) -> None:
             t1ws[person].append(candidate.entry.image_id)
     masks, labels = _masks(source), _segmentations(source)
     for person, images in t1ws.items():
-        own = _owned(masks.get(person, ()), images)
+        own = made_of(masks.get(person, ()), images)
         contents.masks |= own
         tables = dict(labels.get(person, ()))
-        labelled = _owned(list(tables), images)
+        labelled = made_of(list(tables), images)
         contents.segmentations |= {image: (f, tables[f]) for image, f in labelled.items()}
         for image in images:
             notes = [
@@ -366,7 +369,12 @@ def _assign(contents: Contents, source: Path) -> None:
                 contents.strays[image] = "; ".join(notes)
 
 
-def _owned(files: Sequence[Path], images: Sequence[str]) -> dict[str, Path]:
+def in_own_space(file: Path) -> bool:
+    """Whether a file of derivatives lies in the space of the image that it was made of."""
+    return parse(file.name)[0].get("space") in (None, "T1w", "orig")
+
+
+def made_of(files: Sequence[Path], images: Sequence[str]) -> dict[str, Path]:
     """Image -> the first of a session's files of derivatives that was made of it.
 
     Derivatives keep the entities of their source. One that lacks some is of the only image that
@@ -386,7 +394,7 @@ def _owned(files: Sequence[Path], images: Sequence[str]) -> dict[str, Path]:
 def _which(name: str) -> set[tuple[str, str]]:
     """Entities of a name that tell which of a session's images it, or its source, is."""
     entities = parse(name)[0].items()
-    return {(k, v.lstrip("0") if v.isdigit() else v) for k, v in entities if k not in _MADE}
+    return {(k, v.lstrip("0") if v.isdigit() else v) for k, v in entities if k in _APART}
 
 
 def _stray(what: str, image: str, found: Sequence[Path], ending: str) -> str:
@@ -413,7 +421,7 @@ def _masks(source: Path) -> dict[tuple[str, str | None], list[Path]]:
     """Brain masks that other programs left in derivatives, by session."""
     masks: dict[tuple[str, str | None], list[Path]] = defaultdict(list)
     for file in sorted(source.glob("derivatives/*/sub-*/**/anat/*_desc-brain_mask.nii.gz")):
-        entities, _ = parse(file.name)
-        if entities.get("space") in (None, "T1w", "orig"):
+        if in_own_space(file):
+            entities, _ = parse(file.name)
             masks[entities.get("sub", ""), entities.get("ses")].append(file)
     return masks

@@ -81,7 +81,7 @@ def contents(results: Path, *, images: bool) -> Contents:
     told = {form for origin in found for form in origin.forms}
     for file in _made(results):
         if file not in told:
-            study.left[file] = "no record beside it says what it was made of: make it again"
+            study.left[file] = "no record beside it says what relad made it of"
     # Of every single run: a simulated model makes what is shown of real people simulated, not them.
     faces = images or all(kind is Kind.SIMULATED for _, kind in kinds_told(study.runs))
     why = "shows images of people (--images takes it along)"
@@ -106,22 +106,26 @@ def contents(results: Path, *, images: bool) -> Contents:
         _add(study, [report])
     paper = results / paths.paper().relative_to(paths.RESULTS)
     written = sorted([*paper.glob("*.tex"), *paper.glob("*.bib")])
+    if (numbers := paper / PAPER[0]).is_file():
+        _require_current(numbers, "paper")
     ours = [file for file in written if file.name in PAPER]
-    for file in ours:
-        _require_current(file, "paper")
     _add(study, ours)
     own = (file for file in written if file.name not in PAPER)
     study.left |= dict.fromkeys(own, "is not of the skeleton that relad wrote")
     if (settings := results / "settings").is_dir():  # a run's record has its own
-        study.left[settings] = "settings of jobs name people, and folders of this machine"
+        study.left[settings] = "settings of jobs name people and who looked at them"
     for file in _workflow():
         study.files[WORKFLOW / file.relative_to(paths.REPOSITORY / WORKFLOW)] = file
     return study
 
 
 def _require_current(file: Path, step: str) -> None:
-    """Refuse a page or a paper of tables and figures that are others now."""
-    for made in mentioned(file):
+    """Refuse a page or paper of tables and figures that are others now, or that are not told."""
+    told = mentioned(file)
+    if not told:
+        what = "does not say what it was made of"
+        raise ReladError(what, file=file, hint=f"make it again: relad {step}")
+    for made in told:
         if error := made.changed(f"make it again: relad {step}"):
             what = f"was made of {made.path.name}, which {error.what}"
             raise ReladError(what, file=file, hint=error.hint)

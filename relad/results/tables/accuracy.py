@@ -15,7 +15,7 @@ from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS, metrics_in
 from relad.results.scores import mean_over_tracers
 from relad.results.sentences import found_at_most
-from relad.results.statistics import FEW_SUBJECTS, mean_interval
+from relad.results.statistics import mean_interval, too_few
 from relad.results.study import Study
 from relad.results.tables.ceiling import (
     HEADER,
@@ -188,8 +188,8 @@ def _caption(result: Result, rows: pd.DataFrame, study: Study) -> str:
     }
     if of_group and updates:  # all alike, or they would not be compared
         sentences.append(f"Trained for {updates.pop():,} updates each")
-    if counts.min() < FEW_SUBJECTS:
-        sentences.append(f"With n = {counts.min()} the intervals are too rough")
+    if rough := too_few(counts.min()):
+        sentences.append(rough)
     return ". ".join(sentences) + "."
 
 

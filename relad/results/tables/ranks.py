@@ -8,7 +8,7 @@ import pandas as pd
 from relad.results.decisions import OF_RIGHT_VALUES, compared
 from relad.results.intervals import ends
 from relad.results.metrics import METRICS
-from relad.results.statistics import FEW_SUBJECTS, bootstrap_ranks
+from relad.results.statistics import bootstrap_ranks, too_few
 from relad.results.study import Study
 from relad.results.tables.accuracy import metrics_note
 from relad.results.tables.rendering import Cell, Table, with_interval
@@ -69,8 +69,7 @@ def ranks_table(study: Study, result: Result) -> Table | None:
         ]
     )
     cohorts = rows.groupby("cohort", sort=False)["n"].first()
-    few = cohorts.min()
-    rough = f" With n = {few} the resamples are too few." if few < FEW_SUBJECTS else ""
+    rough = f" {told}." if (told := too_few(cohorts.min())) else ""
     return Table(
         name=result.name,
         caption=(

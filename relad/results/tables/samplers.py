@@ -9,7 +9,7 @@ import pandas as pd
 from relad.errors import ReladError
 from relad.results.metrics import METRICS
 from relad.results.scores import mean_over_tracers, require_tested_alike
-from relad.results.statistics import FEW_SUBJECTS
+from relad.results.statistics import too_few
 from relad.results.study import Study
 from relad.results.tables.accuracy import (
     interval_note,
@@ -100,8 +100,8 @@ def sampler_table(study: Study, result: Result) -> Table | None:
         metrics_note(result, study.settings, study.settings.tracers),
         "Bold: best mean per cohort and method",
     ]
-    if counts[0] < FEW_SUBJECTS:
-        sentences.append(f"With n = {counts[0]} the intervals are too rough")
+    if rough := too_few(counts[0]):
+        sentences.append(rough)
     return Table(
         name=result.name,
         caption=". ".join(sentences) + ".",

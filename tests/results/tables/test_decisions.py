@@ -78,14 +78,14 @@ def test_ranks_follow_the_errors_of_the_methods(study):
 
 
 def test_ranks_of_few_people_say_so(study, tmp_path):
-    assert ranks_table(study, RANKS).caption.endswith("With n = 4 the resamples are too few.")
+    assert ranks_table(study, RANKS).caption.endswith("With n = 4 the intervals are too rough.")
     every = [
         score(method=m, subject=f"S{i}", metric=k, value=0.1 * i + 0.01 * len(m))
         for k in RANKS.metrics
         for i in range(6)
         for m in ("rela", "unet")
     ]
-    assert "too few" not in ranks_table(scores_of(tmp_path, *every), RANKS).caption
+    assert "too rough" not in ranks_table(scores_of(tmp_path, *every), RANKS).caption
 
 
 def test_shares_of_ranks_sum_to_one(study):
