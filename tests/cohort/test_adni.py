@@ -117,11 +117,15 @@ def test_the_tracer_is_found_in_the_description_or_in_the_header(description, he
 KNOWN = yaml.safe_load((REPOSITORY / "config" / "tracers.yaml").read_text(encoding="utf-8"))
 
 
+def known_tracers():
+    entries = {name: tracer(name, aliases=one["aliases"]) for name, one in KNOWN.items()}
+    return ingest_settings(entries).tracers
+
+
 @pytest.mark.parametrize("ligand", KNOWN)
 @pytest.mark.parametrize("form", ["{}", "[18F]{}", "18F{}", "18f-{}", "F18{}", "Brain 11C{} AC"])
 def test_every_ligand_is_known_with_its_radionuclide_in_one_word(ligand: str, form: str):
-    entries = {name: tracer(name, aliases=one["aliases"]) for name, one in KNOWN.items()}
-    tracers = ingest_settings(entries).tracers
+    tracers = known_tracers()
     for name in (ligand, *KNOWN[ligand]["aliases"]):
         if name[0].isalpha() and (form, name.lower()) != ("18F{}", "pib"):  # that is flutemetamol
             assert tracers_in(form.format(name), tracers) == [ligand]
@@ -131,7 +135,7 @@ def test_every_ligand_is_known_with_its_radionuclide_in_one_word(ligand: str, fo
     "text", ["118FAV45", "x18FAV45F", "FAV45", "CPBR28", "111CPBR28", "18FPIB"]
 )
 def test_a_name_within_a_longer_word_is_none(text: str):
-    assert tracers_in(text, TRACERS) == []
+    assert tracers_in(text, known_tracers()) == []
 
 
 @pytest.mark.parametrize(

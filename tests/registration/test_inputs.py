@@ -131,6 +131,7 @@ def test_a_dataset_without_sessions(tmp_path) -> None:
     ("masks", "used"),
     [
         (("acq-a_space-MNI152_desc-brain", "acq-a_desc-brain"), "acq-a_desc-brain"),
+        (("acq-a_space-MNI152_desc-brain",), None),  # in another space
         (("acq-b_desc-brain",), None),  # of the other T1w
         (("desc-brain",), None),  # of either
     ],
