@@ -163,7 +163,7 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
     if str(told.get("LossyImageCompression") or "") == "01":
         found.append("its pixels were compressed with losses, as its header says")
     attenuation = _attenuation(told)
-    if attenuation and not any(attenuation) and "ATTN" not in (told.get("CorrectedImage") or ()):
+    if attenuation and not any(attenuation) and "ATTN" not in _corrections(told):
         found.append("whether it was corrected for attenuation is unknown")
     return found
 
@@ -178,12 +178,17 @@ def _unfit_pet(told: Mapping[str, Any]) -> str | None:
     if "GATED" in listed:
         return "not used: gated, as its header says (SeriesType): its frames are no times"
     stated = _attenuation(told)
-    corrected = told.get("CorrectedImage") or ()
-    corrected = [corrected] if isinstance(corrected, str) else list(map(str, corrected))
+    corrected = _corrections(told)
     denied = next((text for text in stated if _denies_attenuation(text)), None)
     if denied is None and corrected and "ATTN" not in corrected and not any(stated):
         denied = f"CorrectedImage {', '.join(corrected)}"
     return denied and f"not used: not corrected for attenuation, as its header says ({denied})"
+
+
+def _corrections(told: Mapping[str, Any]) -> list[str]:
+    """What a header says that an image was corrected for."""
+    corrected = told.get("CorrectedImage") or ()
+    return [corrected] if isinstance(corrected, str) else list(map(str, corrected))
 
 
 def _attenuation(told: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from relad.cohort.adni import Entry, iso_date
+from relad.cohort.derivatives import Derivatives
 from relad.errors import DataError
 from relad.fileio import beside, read_json
 
@@ -92,12 +93,8 @@ class Contents:
         Rows of ingest.tsv for everything else.
     people
         Subject's id in the source -> ``{age, sex, group}``, also of subjects without images.
-    masks
-        Brain masks of derivatives, by the image id of the T1w that each was made of.
-    segmentations
-        Label images of derivatives with the tables of their names, likewise.
-    strays
-        Image id of a T1w -> a note on what of its session's derivatives is not known to be of it.
+    derivatives
+        What other programs made of each T1w, by its image id.
     simulated
         Whether the source says that all of its scans are; each scan may say so too.
     """
@@ -106,9 +103,7 @@ class Contents:
     candidates: list[Candidate] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     people: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    masks: dict[str, Path] = field(default_factory=dict)
-    segmentations: dict[str, tuple[Path, Path]] = field(default_factory=dict)
-    strays: dict[str, str] = field(default_factory=dict)
+    derivatives: Derivatives = field(default_factory=Derivatives)
     simulated: bool = False
 
 

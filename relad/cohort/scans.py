@@ -123,7 +123,8 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     if series is None:  # a sidecar beside it, and what its source merged of others
         told = {**sidecar_beside(files[0]), **candidate.sidecar}
     labels = " ".join(candidate.labels)
-    if "kind" not in candidate.put_right and PUT_RIGHT_KEY not in told:
+    put_right = "kind" in candidate.put_right or (series is None and PUT_RIGHT_KEY in told)
+    if not put_right:
         wrong = rules.series.refusal(entry.modality, labels) or dicom_kind.unfit(told, kind)
         if wrong:
             raise DataError(wrong)

@@ -19,6 +19,7 @@ import numpy as np
 from relad.cohort import convert, dicom, scans
 from relad.cohort.adni import Entry
 from relad.cohort.images import Candidate, Row
+from relad.cohort.names import parse
 from relad.cohort.series import SeriesTable
 from relad.cohort.sources import bids
 from relad.errors import DataError, ReladError
@@ -285,7 +286,7 @@ def _told_of_name(path: Path, kind: str, described: str | None) -> tuple[str, ..
     if described is not None:
         wrong = table.contradiction("MR", described, kind) if described else None
     else:
-        entities, _ = bids.parse(path.name)
+        entities, _ = parse(path.name)
         said = [f"{key}-{entities[key]}" for key in ("acq", "rec", "ce") if key in entities]
         named = " ".join(said) if "sub" in entities else path.name.partition(".nii")[0]
         wrong = table.refusal("MR", named)

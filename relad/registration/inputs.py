@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from relad.cohort import derivatives
 from relad.cohort.dicom_kind import unfit
 from relad.cohort.frame_times import check_sidecar, decay_corrected
 from relad.cohort.images import PUT_RIGHT_KEY
 from relad.cohort.pairing import unpaired, visit_of
 from relad.cohort.series import tracers_in
-from relad.cohort.sources.bids import in_own_space, made_of, segmentation_of
 from relad.cohort.windows import MIN_SHARE, frames_inside
 from relad.errors import DataError
 from relad.fileio import beside, read_object
@@ -121,8 +121,8 @@ def _with_labels(session: Session, bids: Path, subject: str, own: OwnLabels) -> 
 
     labels, table = file(own.labels), file(own.table)
     if labels is None:
-        found = segmentation_of(bids, session.t1w.parent.parent.relative_to(bids))
-        labels, beside_it = found or (None, None)
+        found = _derivatives(bids, session.t1w).labels
+        labels, beside_it = found.get(session.t1w.name, (None, None))
         table = table or beside_it
     if labels is not None and table is None:
         table = table_beside(labels)
@@ -161,17 +161,19 @@ def _session(
     bids: Path, folder: Path, t1w: Path, flair: Path | None, pets: dict[str, Path]
 ) -> Session:
     """Complete a session by its name and by the derivatives' brain mask of its T1w."""
-    inside = folder.relative_to(bids)
-    masks = sorted(bids.glob(f"derivatives/*/{inside}/anat/*_desc-brain_mask.nii.gz"))
-    images = [file.name for file in (folder / "anat").glob("*_T1w.nii*")]
-    own = made_of([mask for mask in masks if in_own_space(mask)], images)
     return Session(
         name=folder.name.removeprefix("ses-") if folder.name.startswith("ses-") else None,
         t1w=t1w,
         flair=flair,
         pets=pets,
-        brain_mask=own.get(t1w.name),
+        brain_mask=_derivatives(bids, t1w).masks.get(t1w.name),
     )
+
+
+def _derivatives(bids: Path, t1w: Path) -> derivatives.Derivatives:
+    """What other programs made of the T1ws of a session."""
+    t1ws = [file.name for file in sorted(t1w.parent.glob("*_T1w.nii*"))]
+    return derivatives.of_session(bids, t1w.parent.parent.relative_to(bids), t1ws)
 
 
 def _seconds(meta: Mapping[str, Any], key: str) -> list[float]:

@@ -68,13 +68,18 @@ def read_evaluation(metrics: Path) -> Evaluation:
         return Evaluation(metrics, told, synthesized, packed, dict(made_of["images"]))
 
 
+def is_outside(file: Path, crate: Path | None) -> bool:
+    """Whether somebody reads in a crate, and a file is not of it, whatever lies there."""
+    return crate is not None and not file.resolve().is_relative_to(crate)
+
+
 def left_behind(dataset: Path, crate: Path | None = None) -> ReladError | None:
     """What is wrong where a crate has not more than ``dataset.json`` of a packed cohort; else None.
 
     ``crate``: where somebody reads in one; by default where the file itself lies in one.
     """
     folder = dataset.resolve().parent
-    if crate is not None and not folder.is_relative_to(crate):
+    if is_outside(dataset, crate):
         told = "was packed outside of the study's results, of which this is a crate"
     elif (folder.parents[1] / paths.CRATE).is_file() and not (folder / "subjects.tsv").is_file():
         told = "is all that a crate holds of a packed cohort"

@@ -17,7 +17,7 @@ in rows whose sampler is that of one sample: ddim-25 beside ddim-25x8. --image-o
 out, for a study of samplers that has them from a run of their own.
 
 The mean SUVR of the synthetic and of the real image (suvr, suvr_true) is taken in the brain and in
-every region of the atlas and their composites (relad/imaging/atlas.py). A region, of the atlas or a
+every region of the atlas and their composites (relad/study/regions.py). A region, of the atlas or a
 person's own, of which less than half lies in that mask has no rows: stderr and OUT.json say of whom
 (regions_absent).
 

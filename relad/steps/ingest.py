@@ -55,7 +55,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from relad.cli import add_settings, whole_number
-from relad.cohort import adni, bids, convert, overrides
+from relad.cohort import adni, bids, convert, derivatives, overrides
 from relad.cohort.images import INGEST_COLUMNS, Contents, Row
 from relad.cohort.integrity import Checksums
 from relad.cohort.pairing import PAIR_COLUMNS, pair
@@ -218,15 +218,16 @@ def _copy_derivatives(contents: Contents, kept: Sequence[Row], root: Path) -> No
 
     A T1w to which none of its session's is known to belong is given a note.
     """
+    own = contents.derivatives
     for t1w in (r for r in kept if r["kind"] == "T1w"):
         image, session = t1w["image_id"], t1w["session"]
-        if stray := contents.strays.get(image):
+        if stray := own.strays.get(image):
             t1w["note"] = "; ".join(filter(None, (t1w["note"], stray)))
-        labels, table = contents.segmentations.get(image, (None, None))
+        labels, table = own.labels.get(image, (None, None))
         for file, ending in (
-            (contents.masks.get(image), "desc-brain_mask.nii.gz"),
-            (labels, "dseg.nii.gz"),
-            (table, "dseg.tsv"),
+            (own.masks.get(image), derivatives.MASK),
+            (labels, derivatives.LABELS),
+            (table, derivatives.TABLE),
         ):
             if file is None:
                 continue

@@ -20,6 +20,7 @@ from relad.errors import ReladError
 from relad.fileio import read_object, read_table
 from relad.study import catalogue, plugins, subjects
 from relad.study.paths import REPOSITORY
+from relad.study.regions import COMPOSITES, REGIONS
 from relad.study.sampling import of_method
 from relad.study.settings import of_fold, typed
 
@@ -29,14 +30,6 @@ DEFAULT = REPOSITORY / "config" / "config.yaml"
 SCHEMAS = REPOSITORY / "workflow" / "schemas"
 #: Ligands whose windows and reference regions are known; a study's own entries go before them.
 TRACERS = REPOSITORY / "config" / "tracers.yaml"
-#: Regions in which every study is measured (of relad.imaging.atlas, which needs more than YAML).
-REGIONS = (
-    *("brain", "medial_temporal", "lateral_temporal", "frontal", "anterior_cingulate"),
-    *("posterior_cingulate_precuneus", "parietal", "occipital", "sensorimotor", "hippocampus"),
-    *("amygdala", "basal_ganglia", "thalamus", "cerebral_white", "superior_cerebellar_grey"),
-    *("inferior_cerebellar_grey", "cerebellar_white", "brainstem", "cortex", "braak_1_3"),
-    *("braak_4", "braak_5_6", "temporal_meta", "amyloid_cortex"),
-)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -537,7 +530,7 @@ def _require_regions(
     cut = entry.get("positivity")
     named = [("regions", region) for region in entry.get("regions", ())]
     named += [("positivity.region", cut["region"])] if cut else []
-    known = [*REGIONS, *own]
+    known = [catalogue.BRAIN, *REGIONS, *COMPOSITES, *own]
     for key, region in named:
         if region not in known:
             raise ReladError(

@@ -23,6 +23,7 @@ from torch import Tensor
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
 from relad.fileio import whole_folder, write_json
+from relad.imaging.labels import sha256_of
 from relad.methods.method import build
 from relad.status import Kind, Modality
 from relad.study import paths, provenance
@@ -127,7 +128,9 @@ def convert(checkpoint: Path, out: Path, tracers: Sequence[str]) -> None:
     parameters = sum(p.numel() for p in method.generator.parameters())
     with whole_folder(out, mark=paths.TRAINING_RECORD) as folder:
         save_model(folder / paths.WEIGHTS, method.generator.state_dict(), scaling)
-        write_json(folder / paths.TRAINING_RECORD, record(checkpoint, tracers, parameters))
+        told = record(checkpoint, tracers, parameters)
+        told["weights_sha256"] = sha256_of(folder / paths.WEIGHTS)
+        write_json(folder / paths.TRAINING_RECORD, told)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

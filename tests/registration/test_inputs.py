@@ -143,6 +143,9 @@ def test_the_mask_is_that_of_the_t1w(tmp_path, masks, used) -> None:
     folder.mkdir(parents=True)
     for name in masks:
         (folder / f"sub-S1_ses-bl_{name}_mask.nii.gz").touch()
+    other = tmp_path / "derivatives" / "tool" / "sub-S1" / "ses-m12" / "anat"
+    other.mkdir(parents=True)
+    (other / "sub-S1_ses-m12_acq-a_desc-brain_mask.nii.gz").touch()  # of another session
     found = choose_session(tmp_path, "S1", TRACERS).brain_mask
     assert (found and found.name) == (used and f"sub-S1_ses-bl_{used}_mask.nii.gz")
 
@@ -152,6 +155,17 @@ def own_labels(bids: Path, own: OwnLabels = DERIVATIVES) -> list[str | None]:
     session = choose_session(bids, "S1", TRACERS, own)
     files = session.segmentation, session.segmentation_table
     return [str(file.relative_to(bids)) if file else None for file in files]
+
+
+@pytest.mark.parametrize(("acq", "used"), [("acq-a_", True), ("acq-b_", False), ("", False)])
+def test_labels_are_those_of_the_t1w(tmp_path, acq, used) -> None:
+    for name in ("acq-a_T1w", "acq-b_T1w"):
+        scan(tmp_path, "bl", name)
+    anat = tmp_path / "derivatives" / "tool" / "sub-S1" / "ses-bl" / "anat"
+    anat.mkdir(parents=True)
+    for ending in ("nii.gz", "tsv"):
+        (anat / f"sub-S1_ses-bl_{acq}dseg.{ending}").touch()
+    assert (own_labels(tmp_path) != [None, None]) == used
 
 
 def test_labels_of_derivatives_are_those_that_a_table_names(tmp_path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
 from relad.errors import ReladError
 from relad.fileio import read_json, write_json
 from relad.results import origin
+from relad.results.hashed import mentioned, mentions, told
 from relad.status import Kind
 
 
@@ -57,3 +60,17 @@ def test_a_record_of_another_tables_forms_is_none(fake, tmp_path) -> None:
     write_json(tmp_path / "ranks.table.json", record | {"made": record["made"][:2]})
     with pytest.raises(ReladError, match="not the forms of ranks"):
         origin.read(tmp_path / "ranks.csv")
+
+
+def test_what_a_text_mentions_is_read_as_it_was_written(tmp_path) -> None:
+    """Whatever the folder is called, and however the rest of the text is encoded."""
+    file = tmp_path / "a & b's" / "main.csv"
+    file.parent.mkdir()
+    file.write_text("1")
+    (words,) = mentions([file], tmp_path)
+    (tmp_path / "page.html").write_text(f"<!-- {html.escape(words)} -->\n<p>% made of it</p>\n")
+    (tmp_path / "numbers.tex").write_bytes(f"% {words}\n% Müller\n".encode("latin-1"))
+    for text in ("page.html", "numbers.tex"):
+        (made,) = mentioned(tmp_path / text)
+        assert (made.path, made.changed("")) == (file, None)
+        assert made.sha256 == told([file], tmp_path)[0]["sha256"]

@@ -14,8 +14,11 @@ from relad import cli
 from relad.errors import ReladError
 from relad.fileio import read_json, read_table, write_json, write_table
 from relad.results import origin
+from relad.results.paper import writing
 from relad.results.paper.bibliography import CITED, keys_of
+from relad.results.paper.tex import filled
 from relad.results.paper.writing import cells, subject_counts
+from relad.results.runs import runs_behind
 from relad.study.paths import REPOSITORY
 from relad.study.sampling import Sampling
 from tests.helpers.fake_study import SAMPLED, FakeStudy, accept, amend
@@ -155,6 +158,31 @@ def test_what_is_fitted_in_one_pass_has_no_batches_and_no_validation(study, tmp_
     assert paper(own) == 0
     assert not re.search("batches|validation subjects|weights", text(own, "methods.tex"))
     assert r"\newcommand{\BatchSize}{none}" in text(own, "numbers.tex")
+
+
+def test_folds_that_were_run_are_counted(study, tmp_path):
+    """Of three folds two."""
+    own = study.copy(tmp_path / "own")
+    file = own.packed("study") / "subjects.tsv"
+    rows = read_table(file)
+    for number, row in enumerate(rows):
+        row["fold"] = str(number % 3)
+    write_table(file, rows, list(rows[0]))
+    amend(own.model("unet") / "train.json", fold=1)
+    amend(own.packed("study") / "dataset.json", folds=3)
+    accept(own.root / "results")
+    facts = cohorts_told(own)
+    assert (
+        facts == "cross-validated in 3 folds by subject, of which 2 were run and tested 4 subjects"
+    )
+
+
+def cohorts_told(study: FakeStudy) -> str:
+    """What the text says of the folds, of the records alone: no test need agree with them."""
+    origins = [origin.read(study.root / "results/tables/main.csv")]
+    facts = writing._facts(runs_behind(origins), origins)["text"]
+    told = filled("methods.tex.j2", cited=CITED, **facts)
+    return re.search(r"cross-validated in .*? subjects", told)[0]
 
 
 def test_who_was_left_out_is_told_with_where_the_reason_stands(study, tmp_path):

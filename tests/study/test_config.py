@@ -13,11 +13,11 @@ import pytest
 
 from relad.data import scaling
 from relad.errors import ReladError
-from relad.imaging.atlas import REFERENCE_REGIONS
 from relad.results.metrics import regions
 from relad.status import Modality
 from relad.study import config
 from relad.study.paths import REPOSITORY
+from relad.study.regions import COMPOSITES, REFERENCE_REGIONS, REGIONS
 from relad.study.sampling import SAMPLERS, of_method
 from relad.study.settings import OF_STEP, RegisterSettings, of_job, plain
 from tests.helpers.settings import members
@@ -651,7 +651,7 @@ def test_a_region_that_there_is_not_is_refused(raw: dict[str, Any], key: str, en
 
 
 def test_regions_are_those_that_are_measured() -> None:
-    assert list(config.REGIONS) == list(regions(()))
+    assert ["brain", *REGIONS, *COMPOSITES] == list(regions(()))
 
 
 # --- schemas ------------------------------------------------------------------------------------

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from relad.cohort import derivatives
 from relad.cohort.adni import DESCRIBING, Entry, iso_date, suffix_of, walk
 from relad.cohort.images import Candidate, Contents, Row, row
+from relad.cohort.names import ENTITY, parse
 from relad.errors import DataError, ReladError
 from relad.fileio import beside, is_number, read_json, read_table
-from relad.status import Kind
+from relad.status import Kind, Modality
 
 NEEDS, TAKES = ("path",), ("checksums",)
 
@@ -29,10 +31,6 @@ _USED = {
 }
 _IMAGE = (".nii", ".nii.gz")
 _SUBJECT = re.compile(r"sub-[a-zA-Z0-9]+")
-_ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9]+)")
-#: Entities that tell images of a session apart (BIDS 1.10, anat); all others of a derivative's name
-#: tell what was made of one, and pipelines have some of their own.
-_APART = {"task", "acq", "ce", "rec", "dir", "run", "echo", "flip", "inv", "mt", "part", "chunk"}
 #: Keys that hold the date of a scan, the standard's own first.
 _DATES = ("AcquisitionDateTime", "AcquisitionDate", "ScanDate", "SourceAcquisitionDate")
 
@@ -51,13 +49,6 @@ def is_bids(source: Path) -> bool:
     if (source / "dataset_description.json").is_file():
         return True
     return any(source.glob("sub-*/anat/sub-*")) or any(source.glob("sub-*/ses-*/*/sub-*"))
-
-
-def parse(name: str) -> tuple[dict[str, str], str]:
-    """Entities and suffix of a file name: ``sub-01_run-2_T1w.nii.gz`` -> ({sub, run}, T1w)."""
-    *parts, suffix = name.split(".")[0].split("_")
-    matches = (_ENTITY.fullmatch(part) for part in parts)
-    return {m[1]: m[2] for m in matches if m}, suffix
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
@@ -104,8 +95,21 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
         where = folder.relative_to(source)
         entry = Entry("", where.parts[0].removeprefix("sub-"), description=where.as_posix())
         contents.rows.append(row(entry, 0, reason=f"{where}: cannot be entered ({why})"))
-    _assign(contents, source)
+    for (label, session), t1ws in _t1ws(contents.candidates).items():
+        inside = Path(f"sub-{label}", *([f"ses-{session}"] if session else []))
+        contents.derivatives |= derivatives.of_session(source, inside, t1ws)
     return contents
+
+
+def _t1ws(candidates: Sequence[Candidate]) -> dict[tuple[str, str | None], list[str]]:
+    """Images of each person's sessions that may be the T1w, those that never can left out."""
+    found: dict[tuple[str, str | None], list[str]] = defaultdict(list)
+    for candidate in candidates:
+        name = Path(candidate.entry.image_id).name
+        person = candidate.entry.ptid, candidate.session
+        if candidate.kind == Modality.T1W and not _ruled_out(name, parse(name)[0], *person):
+            found[person].append(candidate.entry.image_id)
+    return found
 
 
 def _files(
@@ -137,7 +141,7 @@ def _candidate(source: Path, file: Path, sidecars: _Sidecars) -> Candidate:
     inside = file.relative_to(source)
     entities, suffix = parse(file.name)
     kind, modality = _USED.get(suffix, (None, ""))
-    folders = dict(_ENTITY.fullmatch(p).groups() for p in inside.parts[:-1] if _ENTITY.fullmatch(p))
+    folders = dict(ENTITY.fullmatch(p).groups() for p in inside.parts[:-1] if ENTITY.fullmatch(p))
     subject, session = folders.get("sub", ""), folders.get("ses")
     sidecar: dict[str, Any] = {}
     day, problem = "", _ruled_out(file.name, entities, subject, session)
@@ -288,140 +292,3 @@ def _differing(key: str, lines: Sequence[Mapping[str, str | None]]) -> str:
         number = float(text) if is_number(text) else math.nan
         values.setdefault(number if math.isfinite(number) else text.casefold(), text)
     return f"{key} {', '.join(values.values())}" if len(values) > 1 else ""
-
-
-def segmentation_of(root: Path, inside: Path) -> tuple[Path, Path] | None:
-    """Label image in the space of a session's T1w, of derivatives, and the table of its names.
-
-    Of several, FreeSurfer's ``desc-aparcaseg`` goes first, then its ``desc-aseg``, then by name.
-
-    Parameters
-    ----------
-    root
-        Dataset whose folder ``derivatives`` is searched.
-    inside
-        The session's folder, relative to it.
-    """
-    return next(iter(_labels_in(root, inside)), None)
-
-
-def _labels_in(root: Path, inside: Path) -> list[tuple[Path, Path]]:
-    """Label images of a session with their tables, in the order of :func:`segmentation_of`."""
-    found = []
-    for image in sorted(root.glob(f"derivatives/*/{inside.as_posix()}/anat/*_dseg.nii.gz")):
-        entities, _ = parse(image.name)
-        table = _names_of(image, root / "derivatives")
-        if not in_own_space(image) or "hemi" in entities or not table:
-            continue
-        order = ("aparcaseg", "aseg")
-        desc = entities.get("desc", "")
-        found.append((order.index(desc) if desc in order else len(order), image, table))
-    return [(image, table) for _, image, table in sorted(found)]
-
-
-def _names_of(image: Path, derivatives: Path) -> Path | None:
-    """Table of an image's labels: of those nearest above it, the one whose name says most."""
-    entities, suffix = parse(image.name)
-    for folder in image.relative_to(derivatives).parents:
-        tables = [
-            (len(theirs), table)
-            for table in sorted((derivatives / folder).glob("*dseg.tsv"))
-            for theirs, end in [parse(table.name)]
-            if end == suffix
-            and theirs.items() <= entities.items()
-            # Narrower than inheritance: names of tissues are none of FreeSurfer's regions.
-            and theirs.get("desc") == entities.get("desc")
-        ]
-        if tables:
-            return max(tables)[1]
-    return None
-
-
-def _assign(contents: Contents, source: Path) -> None:
-    """Give brain masks and label images of derivatives to the T1w that each was made of.
-
-    Of several of one T1w the first goes. Where a session has some and none of them is a T1w's,
-    that T1w has a note.
-    """
-    t1ws: dict[tuple[str, str | None], list[str]] = defaultdict(list)
-    for candidate in contents.candidates:
-        name = Path(candidate.entry.image_id).name
-        person = candidate.entry.ptid, candidate.session
-        if candidate.kind == "T1w" and not _ruled_out(name, parse(name)[0], *person):
-            t1ws[person].append(candidate.entry.image_id)
-    masks, labels = _masks(source), _segmentations(source)
-    for person, images in t1ws.items():
-        own = made_of(masks.get(person, ()), images)
-        contents.masks |= own
-        tables = dict(labels.get(person, ()))
-        labelled = made_of(list(tables), images)
-        contents.segmentations |= {image: (f, tables[f]) for image, f in labelled.items()}
-        for image in images:
-            notes = [
-                _stray(what, image, found, ending)
-                for what, found, given, ending in (
-                    ("brain mask", masks.get(person), own, "desc-brain_mask.nii.gz"),
-                    ("label image", list(tables), labelled, "dseg.nii.gz"),
-                )
-                if found and image not in given
-            ]
-            if notes:
-                contents.strays[image] = "; ".join(notes)
-
-
-def in_own_space(file: Path) -> bool:
-    """Whether a file of derivatives lies in the space of the image that it was made of."""
-    return parse(file.name)[0].get("space") in (None, "T1w", "orig")
-
-
-def made_of(files: Sequence[Path], images: Sequence[str]) -> dict[str, Path]:
-    """Image -> the first of a session's files of derivatives that was made of it.
-
-    Derivatives keep the entities of their source. One that lacks some is of the only image that
-    it fits; a T1w goes before an MP2RAGE's image of the same entities.
-    """
-    owned: dict[str, Path] = {}
-    told = {image: _which(Path(image).name) for image in images}
-    for file in files:
-        which = _which(file.name)
-        fitting = [image for image in images if which <= told[image]]
-        same = sorted((i for i in fitting if told[i] == which), key=lambda i: "_T1w." not in i)
-        if same or len(fitting) == 1:
-            owned.setdefault((same or fitting)[0], file)
-    return owned
-
-
-def _which(name: str) -> set[tuple[str, str]]:
-    """Entities of a name that tell which of a session's images it, or its source, is."""
-    entities = parse(name)[0].items()
-    return {(k, v.lstrip("0") if v.isdigit() else v) for k, v in entities if k in _APART}
-
-
-def _stray(what: str, image: str, found: Sequence[Path], ending: str) -> str:
-    """Say that none of the files of derivatives that there are is known to be of a T1w."""
-    names = ", ".join(file.name for file in found[:3]) + (", ..." if len(found) > 3 else "")
-    stem = Path(image).name.rpartition("_")[0]
-    return (
-        f"no {what} of derivatives was used: none is named as made of this T1w ({names}); "
-        f"name its own {stem}_{ending}"
-    )
-
-
-def _segmentations(source: Path) -> dict[tuple[str, str | None], list[tuple[Path, Path]]]:
-    """Label images that other programs left in derivatives, by session."""
-    found = {}
-    for folder in sorted(source.glob("derivatives/*/sub-*/**/anat")):
-        inside = folder.parent.relative_to(source / "derivatives").parts[1:]
-        entities, _ = parse("_".join([*inside, "dseg"]))
-        found[entities.get("sub", ""), entities.get("ses")] = _labels_in(source, Path(*inside))
-    return found
-
-
-def _masks(source: Path) -> dict[tuple[str, str | None], list[Path]]:
-    """Brain masks that other programs left in derivatives, by session."""
-    masks: dict[tuple[str, str | None], list[Path]] = defaultdict(list)
-    for file in sorted(source.glob("derivatives/*/sub-*/**/anat/*_desc-brain_mask.nii.gz")):
-        if in_own_space(file):
-            entities, _ = parse(file.name)
-            masks[entities.get("sub", ""), entities.get("ses")].append(file)
-    return masks

@@ -10,7 +10,7 @@ from relad.errors import ReladError
 from relad.results import origin as origins
 from relad.results.hashed import mentioned
 from relad.results.origin import Origin
-from relad.results.paper.writing import NAMES as PAPER
+from relad.results.paper import writing
 from relad.results.runs import Run, kinds_told, runs_behind
 from relad.status import Kind
 from relad.study import catalogue, paths
@@ -106,11 +106,11 @@ def contents(results: Path, *, images: bool) -> Contents:
         _add(study, [report])
     paper = results / paths.paper().relative_to(paths.RESULTS)
     written = sorted([*paper.glob("*.tex"), *paper.glob("*.bib")])
-    if (numbers := paper / PAPER[0]).is_file():
+    if (numbers := paper / writing.NUMBERS).is_file():
         _require_current(numbers, "paper")
-    ours = [file for file in written if file.name in PAPER]
+    ours = [file for file in written if file.name in writing.NAMES]
     _add(study, ours)
-    own = (file for file in written if file.name not in PAPER)
+    own = (file for file in written if file not in ours)
     study.left |= dict.fromkeys(own, "is not of the skeleton that relad wrote")
     if (settings := results / "settings").is_dir():  # a run's record has its own
         study.left[settings] = "settings of jobs name people and who looked at them"

@@ -15,7 +15,7 @@ from relad.errors import ReladError
 from relad.fileio import read_json, read_table
 from relad.imaging.labels import sha256_of
 from relad.results.origin import Origin
-from relad.results.runs import Evaluation, left_behind, read_evaluation
+from relad.results.runs import Evaluation, is_outside, left_behind, read_evaluation
 from relad.status import SubjectStatus
 from relad.study import paths
 
@@ -74,8 +74,8 @@ def runs_of(rows: pd.DataFrame, origin: Origin) -> list[Ran]:
 
 def _add_packed(ran: Ran) -> None:
     made = ran.evaluation.packed
-    if ran.crate is not None and not made.path.resolve().is_relative_to(ran.crate):
-        return  # whatever lies there is another's
+    if is_outside(made.path, ran.crate):
+        return
     problem = made.changed("pack the cohort again, and run what follows")
     if made.path.is_file():
         ran.packed = read_json(made.path)

@@ -26,8 +26,10 @@ from relad.results.verdict import verdicts
 from relad.status import note_of
 from relad.study.catalogue import TABLE
 
+#: The file that tells what the paper was made of.
+NUMBERS = "numbers.tex"
 #: Files of a paper; all else in its folder is somebody's own.
-NAMES = ("numbers.tex", "verdict.tex", "methods.tex", "results.tex", "references.bib", "paper.tex")
+NAMES = (NUMBERS, "verdict.tex", "methods.tex", "results.tex", "references.bib", "paper.tex")
 #: Columns of a table by which one of its numbers is named, where it has them.
 _NAMED_BY = ("family", "cohort", "tracer", "method", "reference", "region", "group", "metric")
 #: Columns of a table of decisions that tell how it decided.
