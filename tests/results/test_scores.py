@@ -145,7 +145,9 @@ def test_what_no_table_shows_is_refused_rather_than_left_out(tmp_path, column):
 
 @pytest.mark.parametrize("value", ["", "many", "nan"])
 def test_a_value_that_is_no_number_is_refused(tmp_path, value):
-    with pytest.raises(ReladError, match=rf"metrics\.csv: value '{value}' is not a number"):
+    with pytest.raises(
+        ReladError, match=rf"metrics\.csv: value '{value}' is not a number -- run `relad"
+    ):
         scores_of(tmp_path, score(value=value))
 
 

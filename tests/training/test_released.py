@@ -15,6 +15,7 @@ from relad import cli
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
 from relad.fileio import read_json
+from relad.imaging.labels import sha256_of
 from relad.methods.as_released import ReleasedRelADiffusion
 from relad.methods.synthesis import load_model
 from relad.training import released
@@ -87,6 +88,7 @@ def test_the_model_answers_as_the_released_network(network, tmp_path, tracers):
     method, _, info = load_model(tmp_path / "model", torch.device("cpu"))
     assert isinstance(method, ReleasedRelADiffusion)
     assert info["tracers"] == tracers and info["kind"] == "real"
+    assert info["weights_sha256"] == sha256_of(tmp_path / "model" / "model.safetensors")
     random = torch.Generator().manual_seed(1)
     x = torch.randn(2, 3, 12, 16, 8, generator=random)
     t = torch.tensor([3, 900])
