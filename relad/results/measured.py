@@ -57,7 +57,7 @@ def read_measured(files: Iterable[Path]) -> list[Measured]:
         cohort = _cohort(file)
         if not record.exists() or cohort is None:
             continue
-        told: dict[str, Any] = read_object(record, needs=("made_of", "provenance"))
+        told: dict[str, Any] = read_object(record)
         if told.get("table_sha256") not in (None, sha256_of(file)):
             raise DataError(
                 f"has other rows than were measured, by {record.name} beside it",

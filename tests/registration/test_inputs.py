@@ -266,7 +266,10 @@ def test_times_that_ingest_refuses_are_refused(change: dict, said: str) -> None:
 @pytest.mark.parametrize(
     ("meta", "said"),
     [
-        ({"AttenuationCorrection": "none"}, "not corrected for attenuation"),
+        (
+            {"AttenuationCorrection": "none"},
+            "for attenuation.* -- .*ingest.overrides",
+        ),
         ({"SeriesType": ["GATED", "IMAGE"]}, "gated"),
         ({"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, "a projection"),
     ],

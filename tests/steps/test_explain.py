@@ -499,6 +499,8 @@ def test_a_cell_that_is_none_or_several_is_refused_with_what_there_is(
         (lambda s: s.metrics("study", "unet").with_suffix(".json").unlink(), "no such file"),
         (lambda s: write_json(s.metrics("study", "unet").with_suffix(".json"),
                               {"made_of": 3, "provenance": 1}), "is no record of `relad evaluate`"),
+        (lambda s: write_json(s.metrics("study", "unet").with_suffix(".json"), {"provenance": 1}),
+         "(KeyError: 'made_of') -- run `relad evaluate` again"),
     ],
 )  # fmt: skip
 def test_a_table_whose_rows_are_not_what_they_were_is_refused(own, capsys, spoil, said):
