@@ -8,6 +8,7 @@ temporary names is removed by whoever writes the same next, which is one process
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -313,6 +314,12 @@ def _no_utf8(path: Path) -> str | None:
         except UnicodeDecodeError as error:
             return f"line {number} is not UTF-8: byte 0x{line[error.start]:02x}"
     return None
+
+
+def sha256_of(file: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def beside(image: Path, suffix: str) -> Path:

@@ -7,7 +7,6 @@ index, name and colour).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -102,7 +101,3 @@ def indices(known: Mapping[str, int], names: Iterable[str], *, file: Path) -> di
             hint=f"it has {', '.join(list(known)[:_LISTED])}{' …' if len(known) > _LISTED else ''}",
         )
     return {name: known[name] for name in names}
-
-
-def sha256_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -23,9 +23,10 @@ from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
 from relad.errors import DataError, ReladError
+from relad.fileio import sha256_of
 from relad.imaging import atlas
 from relad.imaging.atlas import SHAPE, VOXEL_MM
-from relad.imaging.labels import indices, read_labels, read_names, sha256_of
+from relad.imaging.labels import indices, read_labels, read_names
 from relad.imaging.resample import SIGMA_PER_VOXEL, grid_points
 
 #: Least share of a label image's voxels that must lie in the template's brain, dilated by 10 mm.

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relad.errors import DataError, ReladError
-from relad.fileio import content_of, read_json
-from relad.imaging.labels import sha256_of
+from relad.fileio import content_of, read_json, sha256_of
 from relad.status import Kind
 from relad.study.paths import TRAINING_RECORD, WEIGHTS
 from relad.study.settings import PreprocessSettings, Tracer, TrainedMethod, typed

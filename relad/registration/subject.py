@@ -13,8 +13,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from relad.errors import DataError, MachineError
-from relad.fileio import no_room, scratch_folder, write_json
-from relad.imaging.labels import sha256_of
+from relad.fileio import no_room, scratch_folder, sha256_of, write_json
 from relad.imaging.nifti import load_nifti, save_nifti
 from relad.imaging.resample import grid_points
 from relad.imaging.segmentation import Segmentation

@@ -10,7 +10,7 @@ from html import unescape
 from pathlib import Path
 
 from relad.errors import ReladError
-from relad.imaging.labels import sha256_of
+from relad.fileio import sha256_of
 
 
 @dataclass(frozen=True)

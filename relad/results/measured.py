@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relad.errors import DataError, ReladError
-from relad.fileio import content_of, read_object
-from relad.imaging.labels import sha256_of
+from relad.fileio import content_of, read_object, sha256_of
 from relad.study.catalogue import CEILING
 
 

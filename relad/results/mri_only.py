@@ -20,6 +20,7 @@ from relad.data.window import to_suvr
 from relad.imaging import atlas
 from relad.results.discrimination import youden_cut
 from relad.results.metrics import is_covered, mask_of
+from relad.study.regions import REGIONS
 from relad.study.settings import Positivity
 
 #: Fewest training people of either class: fewer leave no fold to choose the penalty on.
@@ -31,17 +32,17 @@ _INNER_FOLDS, _INVERSE_PENALTIES = 5, (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 def features(dataset: PackedDataset) -> np.ndarray:
     """Features (N, 2 + R * M) of the subjects of a packed cohort; NaN where one is not known."""
     labels = np.zeros(dataset.shape, np.int64)
-    for number, region in enumerate(atlas.REGIONS, start=1):
+    for number, region in enumerate(REGIONS, start=1):
         labels[atlas.region_mask(region, dataset.shape, dataset.affine)] = number
     rows = []
     for index, row in enumerate(dataset.subjects):
         brain = np.asarray(dataset.mask[index])
         inside = labels[brain]
-        count = np.bincount(inside, minlength=len(atlas.REGIONS) + 1)[1:]
+        count = np.bincount(inside, minlength=len(REGIONS) + 1)[1:]
         means = []
         for modality in range(len(dataset.modalities)):
             volume = np.asarray(dataset.mri[index, modality], dtype=np.float64)[brain]
-            total = np.bincount(inside, volume, minlength=len(atlas.REGIONS) + 1)[1:]
+            total = np.bincount(inside, volume, minlength=len(REGIONS) + 1)[1:]
             means.append(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
         person = [row["age"], row["brain_volume_ml"]]
         known = [np.nan if value is None else value for value in person]

@@ -51,9 +51,8 @@ from nibabel.affines import voxel_sizes
 from relad.data.dataset import PackedDataset
 from relad.data.window import to_suvr, width
 from relad.errors import DataError, ReladError
-from relad.fileio import write_json, write_table
+from relad.fileio import sha256_of, write_json, write_table
 from relad.imaging.grid import require_same_grid
-from relad.imaging.labels import sha256_of
 from relad.imaging.nifti import load_nifti
 from relad.results.hashed import told
 from relad.results.metrics import METRICS, MIN_COVERED, compare, is_covered, mask_of, regions

@@ -35,8 +35,7 @@ from relad.data.batches import (
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import write_json
-from relad.imaging.labels import sha256_of
+from relad.fileio import sha256_of, write_json
 from relad.locks import sole_writer
 from relad.methods.method import Method, build
 from relad.study import paths, plugins, provenance

@@ -22,8 +22,7 @@ from torch import Tensor
 
 from relad.data.scaling import Scaling
 from relad.errors import ReladError
-from relad.fileio import whole_folder, write_json
-from relad.imaging.labels import sha256_of
+from relad.fileio import sha256_of, whole_folder, write_json
 from relad.methods.method import build
 from relad.status import Kind, Modality
 from relad.study import paths, provenance

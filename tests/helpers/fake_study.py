@@ -16,8 +16,7 @@ from scipy import ndimage
 from relad.cli import main
 from relad.data.dataset import SUBJECT_COLUMNS
 from relad.data.window import to_unit
-from relad.fileio import read_json, write_json, write_table
-from relad.imaging.labels import sha256_of
+from relad.fileio import read_json, sha256_of, write_json, write_table
 from relad.imaging.nifti import save_nifti
 from relad.results.scores import COLUMNS
 from relad.results.study import Study

@@ -9,8 +9,7 @@ import pytest
 
 from relad.cli import main
 from relad.errors import ReladError
-from relad.fileio import read_json, read_table, write_json, write_table
-from relad.imaging.labels import sha256_of
+from relad.fileio import read_json, read_table, sha256_of, write_json, write_table
 from relad.results.scores import COLUMNS
 from relad.results.study import Study
 from relad.study.catalogue import FIGURE, RESULTS, SUFFIXES, TABLE

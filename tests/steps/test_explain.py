@@ -16,9 +16,8 @@ from scipy import stats
 
 from relad import cli
 from relad.data.dataset import PackedDataset
-from relad.fileio import read_json, read_table, write_json, write_table, write_text
+from relad.fileio import read_json, read_table, sha256_of, write_json, write_table, write_text
 from relad.imaging import atlas
-from relad.imaging.labels import sha256_of
 from relad.results import origin
 from relad.results.discrimination import youden_cut
 from relad.results.explain.cell import choose, made_again, metric_rows, same, subject_values

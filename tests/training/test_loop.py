@@ -14,8 +14,7 @@ from relad.compute.devices import choose_device
 from relad.data.batches import BatchSampler, Volumes, in_batches
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import read_table
-from relad.imaging.labels import sha256_of
+from relad.fileio import read_table, sha256_of
 from relad.methods.diffusion.preconditioning import PowerSpectrum
 from relad.methods.synthesis import load_model
 from relad.study.paths import REPOSITORY

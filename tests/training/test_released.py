@@ -14,8 +14,7 @@ import torch
 from relad import cli
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import read_json
-from relad.imaging.labels import sha256_of
+from relad.fileio import read_json, sha256_of
 from relad.methods.as_released import ReleasedRelADiffusion
 from relad.methods.synthesis import load_model
 from relad.training import released

@@ -14,6 +14,7 @@ from typing import Any
 
 from relad import __version__
 from relad.cli import STEPS
+from relad.fileio import sha256_of
 from relad.results.crate.contents import WORKFLOW, Contents
 from relad.results.runs import Run, kinds_of, read_evaluation
 from relad.status import note_of
@@ -222,7 +223,7 @@ def _action(study: Contents, run: Run) -> dict[str, Any]:
 def _slug(study: Contents, file: Path) -> str:
     place = study.place(file)
     if place is None:  # told from another of this name by what it says, not by whose folder it is
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        digest = sha256_of(file)[:8]
         return f"{file.parent.name}-{file.stem}-{digest}"
     return "-".join(place.with_suffix("").parts)
 

@@ -12,8 +12,7 @@ import pandas as pd
 
 from relad.data.dataset import PackedDataset
 from relad.errors import ReladError
-from relad.fileio import read_json, read_table
-from relad.imaging.labels import sha256_of
+from relad.fileio import read_json, read_table, sha256_of
 from relad.results.origin import Origin
 from relad.results.runs import Evaluation, is_outside, left_behind, read_evaluation
 from relad.status import SubjectStatus

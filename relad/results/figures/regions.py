@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from relad.imaging import atlas
 from relad.results.figures import style
 from relad.results.regional import known_regions
 from relad.results.study import Study
 from relad.results.tables.regions import region_rows
 from relad.study.catalogue import BRAIN, Result
+from relad.study.regions import REGIONS
 
 #: Bias in % at which the colours end, at least and at most; larger ones are drawn as overflow.
 _LEAST, _MOST = 5.0, 40.0
@@ -67,7 +67,7 @@ def _cells(
         text = "-" if np.isnan(value) else f"{value:z.0f}" if limit > 1 else f"{value:z.1f}"
         dark = abs(value) > style.DARK_CELL * limit
         ax.text(column, row, text, color="white" if dark else "black", **style.CELL)
-    parts = [region in atlas.REGIONS for region in regions]
+    parts = [region in REGIONS for region in regions]
     for row in np.flatnonzero(np.diff(parts)):  # the brain, the atlas, its unions and others
         ax.axhline(row + 0.5, **style.BETWEEN_CELLS)
     ax.tick_params(length=0)

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from relad.errors import DataError
-from relad.imaging import atlas
 from relad.results.metrics import detail, ensemble, regional, voxelwise
 from relad.study.catalogue import BRAIN
+from relad.study.regions import COMPOSITES, REGIONS
 
 
 class Better(Enum):
@@ -81,7 +81,7 @@ class Metric:
         What a caption must say of it, see :meth:`said`.
     regions
         Where it is taken: :data:`BRAIN`, the subject's brain mask, or regions of
-        :data:`relad.imaging.atlas.REGIONS` and :data:`relad.imaging.atlas.COMPOSITES` inside it.
+        :data:`relad.study.regions.REGIONS` and :data:`relad.study.regions.COMPOSITES` inside it.
     in_own_regions
         Whether it is also taken in every region of people's own segmentations.
     in_mm
@@ -126,7 +126,7 @@ _FINITE = (-sys.float_info.max, sys.float_info.max)
 _ROUNDING = 1e-6
 
 #: Where the mean SUVR is taken beside the brain, in everybody.
-ANATOMY = (*atlas.REGIONS, *atlas.COMPOSITES)
+ANATOMY = (*REGIONS, *COMPOSITES)
 #: Least share of a region, of the atlas or their own, that must lie in a person's brain mask; below
 #: it, the person does not have the region: a mean over what is left would be that of another one.
 MIN_COVERED = 0.5
@@ -288,7 +288,8 @@ def is_covered(
     if region == BRAIN:
         return True
     mask = _whole(region, brain, affine, own)
-    return bool(mask.any() and brain[mask].mean() >= MIN_COVERED)
+    size = np.count_nonzero(mask)
+    return bool(size and np.count_nonzero(mask & brain) / size >= MIN_COVERED)
 
 
 def mask_of(
@@ -325,6 +326,8 @@ def _whole(
     """A region wherever it lies, see :func:`mask_of`."""
     if own and region in own:
         return own[region]
+    from relad.imaging import atlas  # tables need the names of metrics alone
+
     return atlas.region_mask(region, brain.shape, affine)
 
 

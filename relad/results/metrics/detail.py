@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy
 
 from relad.errors import DataError
 from relad.results.metrics.separable import along_x, filter_of
@@ -108,7 +108,7 @@ def spectral_ratio(
     """
     prediction, truth = checked(prediction, truth, mask, data_range)
     *axes, half = zip(truth.shape, voxel_mm, strict=True)  # real images have half a spectrum
-    axes = [*(fft.fftfreq(n, d) for n, d in axes), fft.rfftfreq(*half)]
+    axes = [*(scipy.fft.fftfreq(n, d) for n, d in axes), scipy.fft.rfftfreq(*half)]
     k = np.sqrt(sum(np.square(axis) for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
     low, high = band
     kept = (k >= low) & (k < high)
@@ -118,7 +118,7 @@ def spectral_ratio(
     if _constant(truth, mask):
         return math.nan
     powers = [
-        np.square(fft.irfftn(fft.rfftn(image) * kept, s=image.shape)[mask]).sum()
+        np.square(scipy.fft.irfftn(scipy.fft.rfftn(image) * kept, s=image.shape)[mask]).sum()
         for image in extended(mask, prediction, truth)
     ]
     return float(powers[0] / powers[1])
@@ -144,7 +144,9 @@ def extended(mask: np.ndarray, *images: np.ndarray) -> list[np.ndarray]:
 def _nearest_inside(mask: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Flat index of the voxel inside that is nearest to each, in voxels: a grid's are cubes."""
     inside = np.frombuffer(mask, dtype=bool).reshape(shape)
-    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(
+        ~inside, return_distances=False, return_indices=True
+    )
     return np.ravel_multi_index(tuple(nearest), shape)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
+import scipy
 
 from relad.errors import DataError
 
@@ -100,7 +100,7 @@ def coverage(samples: np.ndarray, truth: np.ndarray, *, level: float) -> float:
     """
     samples, truth = _checked(samples, truth, least=2)
     count = len(samples)
-    wide = special.stdtrit(count - 1, (1 + level) / 2) * math.sqrt(1 + 1 / count)
+    wide = scipy.special.stdtrit(count - 1, (1 + level) / 2) * math.sqrt(1 + 1 / count)
     mean, variance = _moments(samples)
     return float(np.mean(np.abs(mean - truth) <= wide * np.sqrt(variance)))
 

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 
 @lru_cache(maxsize=64)
 def filter_of(voxels: int, sigma: float, radius: int, mode: str, order: int = 0) -> np.ndarray:
     """Matrix (n, n) of SciPy's ``gaussian_filter1d`` along an axis of n voxels."""
     unit = np.eye(voxels)
-    return ndimage.gaussian_filter1d(unit, sigma, axis=0, order=order, mode=mode, radius=radius)
+    return scipy.ndimage.gaussian_filter1d(
+        unit, sigma, axis=0, order=order, mode=mode, radius=radius
+    )
 
 
 def along_x(matrix: np.ndarray, image: np.ndarray) -> np.ndarray:

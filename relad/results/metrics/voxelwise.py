@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from relad.errors import DataError
 from relad.imaging.psnr import psnr_of
@@ -67,7 +67,7 @@ def ssim(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray, data_range
         Where an axis is shorter than the window.
     """
     prediction, truth = _fit_for_windows(prediction, truth, mask, data_range)
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]  # beyond it no window sees anything
+    box = scipy.ndimage.find_objects(mask.astype(np.uint8))[0]  # beyond it no window sees anything
     prediction, truth, mask = prediction[box], truth[box], mask[box]
     window = [filter_of(n, SSIM_SIGMA, SSIM_TAPS // 2, "constant") for n in mask.shape]
     inside = mask.astype(np.float64)

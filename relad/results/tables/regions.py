@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from relad.imaging import atlas
 from relad.results.agreement import MIN_CORRELATED, agreement
 from relad.results.intervals import ends, with_ends
 from relad.results.regional import (
@@ -25,6 +24,7 @@ from relad.results.study import Study
 from relad.results.tables.rendering import NOT_AVAILABLE, Cell, Table, with_interval
 from relad.status import Kind, note_of
 from relad.study.catalogue import Result
+from relad.study.regions import COMPOSITES
 
 COLUMNS = (
     *("cohort", "tracer", "region", "method", "sampler", "n", "suvr_true", "suvr"),
@@ -151,8 +151,8 @@ def _caption(study: Study, result: Result, rows: pd.DataFrame, shown: Iterable[s
     ]
     own = [name for name in study.settings.segmentation.regions if name in shown]
     made = [
-        f"{region} is {', '.join(atlas.COMPOSITES[region])}"
-        for region in atlas.COMPOSITES
+        f"{region} is {', '.join(COMPOSITES[region])}"
+        for region in COMPOSITES
         if region in shown and region not in own
     ]
     seen = set(rows["region"])
