@@ -7,7 +7,8 @@ training fold; learning rates follow the method's own course over all updates, a
 where the limit is exceeded. PSNR is taken in the brain, in packed units, of a synthesis by the
 generator's last weights with the method's sampler. A method that cannot do this cannot do more.
 CycleGAN, whose losses know no pairs, is told no more here than that this is the one PET there is;
-FICD and RelA in the paper's settings are sampled from noise in many steps.
+what its losses do hold to this PET, what comes back of it by way of the MRI that it makes, has a
+line of its own. FICD and RelA in the paper's settings are sampled from noise in many steps.
 
 OUT receives overfit.json and the table, overfit.md, after every method. Started again, it
 continues with the methods that are not in them, and with those whose code has changed.
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from baselines.cyclegan import CycleGAN
 from benchmarks import report
 from benchmarks.contestants import contestant, described, make
 from benchmarks.machine import banner, describe
@@ -37,13 +40,14 @@ from relad.data.batches import Volumes, input_channels
 from relad.data.dataset import PackedDataset
 from relad.data.scaling import Scaling
 from relad.fileio import write_text
-from relad.methods.method import Method
+from relad.methods.method import Method, class_of
 from relad.study import config
 from relad.study.fingerprints import fingerprint
 from relad.study.sampling import Sampling
 from relad.training.validation import psnr
 
 FOLD, SEED = 0, 0
+THERE_AND_BACK = ", PET by way of MRI"
 
 
 def overfit(
@@ -79,9 +83,15 @@ def overfit(
 
 
 def row(
-    name: str, data: PackedDataset, settings: Mapping[str, Any], device: torch.device, options: Any
+    name: str,
+    data: PackedDataset,
+    settings: Mapping[str, Any],
+    device: torch.device,
+    options: Any,
+    *,
+    there_and_back: bool = False,
 ) -> dict[str, Any]:
-    """One method's line of the table."""
+    """One method's line of the table; of CycleGAN also that of PET made of MRI made of PET."""
     who = contestant(name, settings)
     channels = input_channels(data, who.entry.inputs)
     pairs = data.pairs(FOLD, "train")
@@ -91,14 +101,20 @@ def row(
     method = make(who, device=device)
     method.prepare([batch])  # all the data there are
 
-    def judge() -> float:
-        method.eval()
+    @torch.no_grad()
+    def image() -> Tensor:
+        if there_and_back:
+            return method.to_pet(method.to_mri(batch.pet, batch), batch)
         random = [
             generator_for("validation", name, k, device=device) for k in range(len(batch.pet))
         ]
-        y = method.synthesize(
+        return method.synthesize(
             batch.condition, sampling=Sampling(who.sampler, who.steps), random=random
         )
+
+    def judge() -> float:
+        method.eval()
+        y = image()
         method.train()
         pet = scaling.to_pet(y.float(), batch.tracer, batch.mask)
         return psnr(pet[0], volumes.pet(pairs[0]), batch.mask[0])
@@ -110,7 +126,7 @@ def row(
     )
     updates, value = seen[-1]
     return {
-        "method": name,
+        "method": f"{name}{THERE_AND_BACK}" if there_and_back else name,
         "parameters": f"{sum(p.numel() for p in method.generator.parameters()):,}",
         "untrained (dB)": "" if untrained is None else f"{untrained:.1f}",
         f"updates to {options.limit:g} dB": updates if value > options.limit else "not reached",
@@ -155,9 +171,13 @@ def main(argv: list[str] | None = None) -> int:
         rows: list[dict[str, Any]] = []
         told = ""
         for name in names:
-            code = fingerprint(contestant(name, settings).entry.class_.partition(":")[0])
-            one = parts(f"{name} ({code})", partial(row, name, data, settings, device, args))
-            rows.append(one)
+            entry = contestant(name, settings).entry
+            code = fingerprint(entry.class_.partition(":")[0])
+            one = partial(row, name, data, settings, device, args)
+            rows.append(parts(f"{name} ({code})", one))
+            if issubclass(class_of(name, entry), CycleGAN):
+                other = partial(one, there_and_back=True)
+                rows.append(parts(f"{name}{THERE_AND_BACK} ({code})", other))
             told = f"{banner(data.kind)}{about['machine']['summary']}.\n\n{report.table(rows)}"
             write_text(args.out / "overfit.md", told)
         return told

@@ -6,14 +6,15 @@ import pytest
 import torch
 import yaml
 
+from baselines.cyclegan import CycleGAN
 from baselines.template import MeanTemplate
 from benchmarks import overfit
 from relad.methods.method import Method
 from relad.study.paths import REPOSITORY
 
 
-def overfitted(packed, out, *names: str, copies: int = 1) -> int:
-    settings = str(REPOSITORY / "config" / "test.yaml")
+def overfitted(packed, out, *names: str, copies: int = 1, study: str = "test.yaml") -> int:
+    settings = str(REPOSITORY / "config" / study)
     given = [str(packed), str(out), "--updates", "4", "--every", "2", "--limit", "5"]
     given += ["--copies", str(copies)]
     return overfit.main([*given, "--methods", *names, "--settings", settings])
@@ -75,12 +76,37 @@ def test_a_method_looks_at_the_pair_before_it_is_taught(packed, tmp_path, monkey
 
 
 def test_every_method_of_the_study_is_tried(packed, tmp_path, monkeypatch):
-    monkeypatch.setattr(overfit, "row", lambda name, *_: {"method": name})
+    def named(name, *_, there_and_back=False):
+        return {"method": name + overfit.THERE_AND_BACK * there_and_back}
+
+    monkeypatch.setattr(overfit, "row", named)
     settings = ["--settings", str(REPOSITORY / "config" / "config.yaml")]
     assert overfit.main([str(packed), str(tmp_path), *settings]) == 0
     table = (tmp_path / "overfit.md").read_text().strip().splitlines()[4:]
     methods = yaml.safe_load((REPOSITORY / "config" / "methods.yaml").read_text())
-    assert [line.strip("| ") for line in table] == list(methods)
+    back = [m for name in methods for m in (name, name + overfit.THERE_AND_BACK)]
+    expected = [m for m in back if m in methods or m.startswith("cyclegan,")]
+    assert [line.strip("| ") for line in table] == expected
+
+
+def test_what_cyclegan_holds_to_the_pet_is_what_comes_back_of_it(packed, tmp_path, monkeypatch):
+    class Still(CycleGAN):
+        def update(self, batch, *, progress, random):
+            return {}
+
+        def to_mri(self, pet, batch):
+            return pet.expand_as(batch.mri)
+
+        def to_pet(self, mri, batch):
+            assert not torch.equal(mri, batch.mri), "not of the person's own MRI"
+            return mri[:, :1]
+
+    monkeypatch.setattr(overfit, "make", lambda who, device: Still(inputs=4, tracers=3, blocks=1))
+    assert overfitted(packed, tmp_path, "cyclegan", study="config.yaml") == 0
+    table = (tmp_path / "overfit.md").read_text().strip().splitlines()[4:]
+    one_way, back = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
+    assert one_way[0] == "cyclegan" and float(one_way[4]) < 30
+    assert back[0] == "cyclegan, PET by way of MRI" and float(back[4]) > 100
 
 
 def test_learning_rates_follow_the_course_over_all_updates():
