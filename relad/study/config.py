@@ -30,6 +30,10 @@ DEFAULT = REPOSITORY / "config" / "config.yaml"
 SCHEMAS = REPOSITORY / "workflow" / "schemas"
 #: Ligands whose windows and reference regions are known; a study's own entries go before them.
 TRACERS = REPOSITORY / "config" / "tracers.yaml"
+_WHOLE = (
+    "give a study's whole configuration; one that changes single values of config/config.yaml, as "
+    "config/long.yaml does, goes to `snakemake --configfile` alone"
+)
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -70,7 +74,8 @@ def check(data: Any, schema: str | Mapping[str, Any], *, file: str | Path) -> No
             file=file,
             hint=f"known keys: {', '.join(known)}",
         )
-    raise ReladError(f"at {where}: {error.message}", file=file)
+    partial = schema == "config" and error.validator == "required" and not error.absolute_path
+    raise ReladError(f"at {where}: {error.message}", file=file, hint=_WHOLE if partial else None)
 
 
 def _descents(_: Any, wanted: bool, data: Any, __: Any) -> Iterator[Any]:

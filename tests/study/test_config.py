@@ -80,8 +80,14 @@ def test_a_batch_that_processes_cannot_share_is_refused(raw: dict[str, Any]) -> 
 
 def test_missing_key_is_named(raw: dict[str, Any]) -> None:
     del raw["training"]["updates"]
-    with pytest.raises(ReladError, match="at training: 'updates' is a required property"):
+    with pytest.raises(ReladError, match="at training: 'updates' is a required property") as told:
         config.resolve(raw)
+    assert told.value.hint is None
+
+
+def test_a_configuration_that_changes_single_values_is_told_where_it_belongs() -> None:
+    with pytest.raises(ReladError, match=r"is a required property -- .* `snakemake --configfile`"):
+        config.load(REPOSITORY / "config" / "long.yaml")
 
 
 @pytest.mark.parametrize(
