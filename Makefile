@@ -37,10 +37,10 @@ demo: $(STAMP)
 	@echo "Simulated data (digital phantoms, no patients). Made just now, or found up to date:"
 	@ls results/tables/*.csv results/figures/*.png results/report.html
 
-# Two more processes than there are cores: some tests wait for Snakemake, or for a cluster of their own,
+# One more process than there are cores: some tests wait for Snakemake, or for a cluster of their own,
 # and these come first (tests/conftest.py).
 test: $(STAMP)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 2)) --dist loadfile \
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $$(($$(nproc) + 1)) --dist loadfile \
 	  --no-loadscope-reorder
 
 lint: $(STAMP)
