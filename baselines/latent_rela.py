@@ -28,11 +28,10 @@ from relad.compute.randomness import randn
 from relad.data.batch import Batch, Condition
 from relad.errors import ReladError
 from relad.methods.diffusion import samplers
-from relad.methods.losses.relativistic import Values
 from relad.methods.networks.blocks import groups, pad_to_multiple, space_to_depth
 from relad.methods.networks.unet3d import UNet3d
 from relad.methods.parameters import require_whole, require_widths, require_within, section
-from relad.methods.reladiff import RelADiffusion
+from relad.methods.reladiff import Critic, RelADiffusion
 from relad.shapes import Float, Index, Scalar, Volume
 from relad.study.sampling import Sampling
 
@@ -255,8 +254,9 @@ class LatentRelA(RelADiffusion):
         """Everywhere: latents beyond the brain are predicted, too."""
         return torch.ones((), dtype=batch.pet.dtype, device=batch.pet.device)
 
-    def critic(self, pet: Volume, batch: Batch, t: Index) -> Values:
-        return super().critic(batch.in_brain(pet), batch, t)
+    def critic(self, batch: Batch, t: Index) -> Critic:
+        d = super().critic(batch, t)
+        return lambda pet: d(batch.in_brain(pet))
 
     @torch.no_grad()
     def synthesize(

@@ -21,7 +21,7 @@ from relad.methods.losses.relativistic import critic
 from relad.methods.networks.patch_discriminator import PatchDiscriminator
 from relad.methods.networks.released_unet import ReleasedUNet
 from relad.methods.parameters import require_whole, section
-from relad.methods.reladiff import RelADiffusion
+from relad.methods.reladiff import Critic, RelADiffusion
 from relad.shapes import Index, Scalar, Volume
 
 
@@ -129,7 +129,12 @@ class ReleasedRelADiffusion(RelADiffusion):
         return x0_hat.clamp(-1.0, 1.0) if self.clamp else x0_hat
 
     def penalty(
-        self, x: Volume, batch: Batch, t: Index, random: torch.Generator | None = None
+        self,
+        x: Volume,
+        batch: Batch,
+        t: Index,
+        random: torch.Generator | None = None,
+        d: Critic | None = None,
     ) -> Scalar:
         values = []
         for i in range(len(x)):  # one by one, as released; without batch norm it is all the same

@@ -16,7 +16,7 @@ this is `baselines.ddpm` to the bit. What the published release does otherwise:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ from relad.methods.parameters import (
 )
 from relad.shapes import Float, Index, PerSample, Scalar, Volume
 
+Critic = Callable[[Volume], Values]
 #: What a loss or a norm that may underflow is divided by at least.
 TINY = torch.finfo(torch.float32).eps
 
@@ -167,10 +168,15 @@ class RelADiffusion(ConditionalDiffusion):
     def set_extra_state(self, state: Tensor) -> None:
         self.discriminator_updates = int(state)
 
-    def critic(self, pet: Volume, batch: Batch, t: Index) -> Values:
-        """D of PET given the batch's MRI and tracer, and t: one value per sample, or per patch."""
-        logits = self.discriminator(pet, batch.mri, batch.tracer, t).to(pet.dtype)
-        return critic(logits, self.critic_reduction)
+    def critic(self, batch: Batch, t: Index) -> Critic:
+        """D given the batch's MRI and tracer, and t: PET -> a value per sample, or per patch."""
+        given = self.discriminator.conditions(batch.mri, batch.tracer, t)
+
+        def d(pet: Volume) -> Values:
+            logits = self.discriminator.judge(pet, given).to(pet.dtype)
+            return critic(logits, self.critic_reduction)
+
+        return d
 
     def constrained(self, x0_hat: Volume) -> Volume:
         """What the L1 and D see of x0_hat: all of it, as clamped voxels would have no gradient."""
@@ -197,9 +203,10 @@ class RelADiffusion(ConditionalDiffusion):
             loss = loss + self.lambda_l1 * log["l1"]
         if adversarial:
             self.discriminator.requires_grad_(False)
+            d = self.critic(batch, t)
             with torch.no_grad():
-                real = self.critic(x0, batch, t)
-            each = w * per_sample(self.loss_g(self.critic(fake, batch, t), real))
+                real = d(x0)
+            each = w * per_sample(self.loss_g(d(fake), real))
             log["adversarial"] = each.mean()
             strength, log["adversarial_share"] = self.strength(
                 loss, log["adversarial"], x0_hat, self.free(batch)
@@ -239,12 +246,13 @@ class RelADiffusion(ConditionalDiffusion):
     ) -> dict[str, Tensor]:
         """One step of D on the truth and on the detached clean prediction."""
         log = {}
-        of_fake, of_real = self.critic(fake, batch, t), self.critic(batch.pet, batch, t)
+        d = self.critic(batch, t)
+        of_fake, of_real = d(fake), d(batch.pet)
         loss = log["discriminator"] = self.loss_d(of_fake, of_real).mean()
         log["discriminator_accuracy"] = (of_real > of_fake).to(loss.dtype).mean()
         if self.gamma > 0 and self.discriminator_updates % self.penalty_every == 0:
             gamma = self.annealed(self.gamma, self.gamma_end, progress)
-            r1, r2 = (self.penalty(x, batch, t, random) for x in (batch.pet, fake))
+            r1, r2 = (self.penalty(x, batch, t, random, d) for x in (batch.pet, fake))
             log["penalty"] = 0.5 * gamma * (r1 + r2)
             # Tells whether gamma binds at all. The loss of a D that has won underflows to 0.
             log["penalty_ratio"] = log["penalty"] / loss.clamp(min=TINY)
@@ -257,10 +265,18 @@ class RelADiffusion(ConditionalDiffusion):
         return log
 
     def penalty(
-        self, x: Volume, batch: Batch, t: Index, random: torch.Generator | None = None
+        self,
+        x: Volume,
+        batch: Batch,
+        t: Index,
+        random: torch.Generator | None = None,
+        d: Critic | None = None,
     ) -> Scalar:
-        """R1 (x real) or R2 (x synthetic) of D given the batch's MRI and tracer, and t."""
-        return gradient_penalty(lambda x: self.critic(x, batch, t), x, random)
+        """R1 (x real) or R2 (x synthetic) of D given the batch's MRI and tracer, and t.
+
+        ``d`` is what :meth:`critic` gave of these, where it is there already.
+        """
+        return gradient_penalty(d or self.critic(batch, t), x, random)
 
     def annealed(self, start: float, end: float | None, progress: float) -> float:
         """A setting of the adversary at ``progress``; constant where it has no ``end``."""

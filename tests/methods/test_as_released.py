@@ -57,7 +57,7 @@ def test_penalty_over_three_axes_is_160_times_too_small_at_the_releases_width():
     assert right.item() / wrong.item() == pytest.approx(160.0, rel=1e-5)
     x = b.pet.clone().requires_grad_(True)
     model = released()
-    (gradient,) = torch.autograd.grad(model.critic(x, b, t_of(b)).sum(), x)
+    (gradient,) = torch.autograd.grad(model.critic(b, t_of(b))(x).sum(), x)
     as_written = gradient.square().sum(dim=[1, 2, 3]).mean()  # what the release computes
     assert wrong.item() == pytest.approx(as_written.item(), rel=1e-5)
 
@@ -73,7 +73,7 @@ def test_summing_logits_in_the_penalty_alone_is_the_number_of_patches_squared():
     assert wrong.item() / right.item() == pytest.approx(patches**2, rel=1e-4)
     # ... while the loss still averages them
     mean = model.discriminator(b.pet, b.mri, b.tracer, t_of(b)).flatten(1).mean(1)
-    torch.testing.assert_close(model.critic(b.pet, b, t_of(b)), mean)
+    torch.testing.assert_close(model.critic(b, t_of(b))(b.pet), mean)
 
 
 def test_patches_at_full_size_are_those_of_the_release():
@@ -97,10 +97,10 @@ def test_batch_norm_mixes_samples_in_the_loss_and_not_in_the_penalty():
     t = t_of(b)
     for error in (True, False):
         model = released(batch_norm=error)
-        first = [model.critic(x.pet, x, t)[0] for x in (b, other)]
+        first = [model.critic(x, t)(x.pet)[0] for x in (b, other)]
         assert torch.equal(*first) != error, "the first sample's value depends on the second"
         # the penalty is of single samples: other logits than those that the loss sees
-        in_loss = gradient_penalty(lambda x, m=model: m.critic(x, b, t), b.pet)
+        in_loss = gradient_penalty(model.critic(b, t), b.pet)
         same = model.penalty(b.pet, b, t).item() == pytest.approx(in_loss.item(), rel=1e-4)
         assert same != error
 
@@ -128,7 +128,7 @@ def test_clamp_leaves_the_denoising_loss_as_it_is():
 def test_without_its_errors_the_penalty_is_the_exact_one():
     b = batch()
     model = released()
-    exact = gradient_penalty(lambda x: model.critic(x, b, t_of(b)), b.pet)
+    exact = gradient_penalty(model.critic(b, t_of(b)), b.pet)
     torch.testing.assert_close(model.penalty(b.pet, b, t_of(b)), exact)
 
 

@@ -289,7 +289,7 @@ def test_the_log_stays_finite_when_the_discriminator_has_won():
             p.mul_(10.0)
     b, t = batch(), torch.tensor([5, 900])
     with torch.no_grad():  # move each sample to where D finds it false
-        up, down = (method.critic(b.pet + shift, b, t) for shift in (3.0, -3.0))
+        up, down = (method.critic(b, t)(b.pet + shift) for shift in (3.0, -3.0))
     shift = torch.where(up < down, 3.0, -3.0)[:, None, None, None, None]
     log = method.update_discriminator(b.pet + shift, b, t, 0.5, RANDOM)
     assert log["discriminator"] == 0 and log["penalty"] > 0
@@ -343,7 +343,7 @@ def test_the_logged_share_is_that_of_the_gradients_at_the_clean_prediction():
     method = rela(lambda_adv=2.0, **terms)
     b, t = batch(), torch.tensor([300, 800])
     x0_hat = (b.pet + 0.3).requires_grad_(True)
-    fake, real = method.critic(x0_hat, b, t), method.critic(b.pet, b, t)
+    fake, real = method.critic(b, t)(x0_hat), method.critic(b, t)(b.pet)
     adversarial = torch.nn.functional.softplus(real - fake).mean()
     of_adversary = torch.autograd.grad(adversarial, x0_hat)[0] * b.mask
     of_adversary = of_adversary.flatten(1).norm(dim=1)
@@ -352,7 +352,7 @@ def test_the_logged_share_is_that_of_the_gradients_at_the_clean_prediction():
     of_denoising = snr * 2 * 0.3 / voxels.sqrt() / len(voxels)  # 0.3 off in every voxel
     loss = method.denoising_loss(x0_hat, b, t)
     strength, share = method.strength(
-        loss, method.loss_g(method.critic(x0_hat, b, t), real).mean(), x0_hat, b.mask
+        loss, method.loss_g(method.critic(b, t)(x0_hat), real).mean(), x0_hat, b.mask
     )
     expected = (2 * of_adversary / (2 * of_adversary + of_denoising)).mean()
     torch.testing.assert_close(share, expected)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,7 +52,7 @@ class PatchDiscriminator(nn.Module):
         require_kinds(PatchDiscriminator, {"mri": mri, "tracer": tracer, "time": time})
         require_widths(channels=channels)
         require_whole(1, stem=stem)
-        self.sees_mri = mri
+        self.sees_mri = mri and mri_channels > 0
         self.stem = stem
         self.multiple = stem * 2 ** (len(channels) - 1)
         in_channels = (1 + mri_channels * mri) * stem**3
@@ -84,15 +83,38 @@ class PatchDiscriminator(nn.Module):
         t: Index,
     ) -> Float[Tensor, "b 1 i j k"]:
         """Patch logits of PET under its conditions."""
-        x = torch.cat([pet, mri], dim=1) if self.sees_mri else pet
-        x, _ = pad_to_multiple(x, self.multiple)  # logits have no voxel grid to crop back to
-        h = self.first(space_to_depth(x, self.stem))
+        return self.judge(pet, self.conditions(mri, tracer, t))
+
+    def conditions(
+        self, mri: Float[Tensor, "b m x y z"], tracer: Index, t: Index
+    ) -> Float[Tensor, "_ c _ _ _"]:
+        """What the conditions add to the first layer's features, alike for every PET.
+
+        The first layer is linear in PET and MRI side by side, so that its part of the MRI, the
+        greatest of D's costs, need not be computed again for each PET that is judged under it.
+        """
+        added = self.first.bias[None, :, None, None, None]
+        if self.sees_mri:
+            added = self._first(mri, self.first.weight[:, self.stem**3 :], self.first.bias)
         if self.tracer is not None:
-            h = h + self.tracer(tracer)[..., None, None, None]
+            added = added + self.tracer(tracer)[..., None, None, None]
         if self.time is not None:
-            embedding = time_embedding(t, self.time[0].in_features).to(pet.dtype)
-            h = h + self.time(embedding)[..., None, None, None]
+            embedding = time_embedding(t, self.time[0].in_features).to(mri.dtype)
+            added = added + self.time(embedding)[..., None, None, None]
+        return added
+
+    def judge(
+        self, pet: Volume, conditions: Float[Tensor, "_ c _ _ _"]
+    ) -> Float[Tensor, "b 1 i j k"]:
+        """Patch logits of PET under what :meth:`conditions` gave."""
+        h = self._first(pet, self.first.weight[:, : self.stem**3]) + conditions
         h = F.leaky_relu(h, 0.2)
         for level in self.levels:
             h = F.leaky_relu(level(h), 0.2)
         return self.last(h)
+
+    def _first(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The first convolution of some of its channels."""
+        x, _ = pad_to_multiple(x, self.multiple)  # logits have no voxel grid to crop back to
+        stride, padding = self.first.stride, self.first.padding
+        return F.conv3d(space_to_depth(x, self.stem), weight, bias, stride, padding)

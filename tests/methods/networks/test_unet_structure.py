@@ -92,12 +92,18 @@ def test_a_new_unet_answers_zero_and_its_blocks_hand_through():
         assert torch.equal(of_level[0](h, embedding), h)
 
 
+@pytest.mark.parametrize("mri_channels", [2, 0])
+@pytest.mark.parametrize("seen", [True, False])
 @pytest.mark.parametrize("time", [True, False])
-def test_discriminator_is_convolutions_with_leaky_activations(time):
+def test_discriminator_is_convolutions_with_leaky_activations(time, seen, mri_channels):
     torch.manual_seed(0)
-    network = awake(PatchDiscriminator(2, tracers=3, channels=(8, 12), stem=2, time=time))
-    pet, mri = torch.randn(2, 1, 8, 4, 12).double(), torch.randn(2, 2, 8, 4, 12).double()
-    h = network.first(folded(torch.cat([pet, mri], dim=1), 2))
+    network = PatchDiscriminator(
+        mri_channels, tracers=3, channels=(8, 12), stem=2, time=time, mri=seen
+    )
+    network = awake(network)
+    pet = torch.randn(2, 1, 8, 4, 12).double()
+    mri = torch.randn(2, mri_channels, 8, 4, 12).double()
+    h = network.first(folded(torch.cat([pet, mri], dim=1) if seen else pet, 2))
     h = h + network.tracer.weight[TRACER][..., None, None, None]
     if time:
         h = h + network.time(embedded(T, 16))[..., None, None, None]
