@@ -206,12 +206,12 @@ class RelADiffusion(ConditionalDiffusion):
             d = self.critic(batch, t)
             with torch.no_grad():
                 real = d(x0)
-            log["adversarial"] = (w * per_sample(self.loss_g(d(fake), real))).mean()
-            slope, log["adversarial_share"] = self.slope(
+            each = w * per_sample(self.loss_g(d(fake), real))
+            log["adversarial"] = each.mean()
+            strength, log["adversarial_share"] = self.strength(
                 loss, log["adversarial"], x0_hat, self.free(batch)
             )
-            # All of L_G reaches G through x0_hat: its gradient there is all that G needs of it.
-            loss = (slope * x0_hat).sum()
+            loss = loss + (strength * each).mean()
             self.discriminator.requires_grad_(True)
         self.descend("generator", loss)
         return {name: value.detach() for name, value in log.items()}
@@ -220,30 +220,26 @@ class RelADiffusion(ConditionalDiffusion):
         """Where x0_hat follows G: outside of what the PET shows of the brain it is set."""
         return batch.mask
 
-    def slope(
+    def strength(
         self,
         others: Scalar,
         adversarial: Scalar,
         x0_hat: Float[Tensor, "b c x y z"],
         free: Tensor,
-    ) -> tuple[Float[Tensor, "b c x y z"], Scalar]:
-        """Gradient of L_G at x0_hat, and the adversary's share of it, by norms.
+    ) -> tuple[PerSample, Scalar]:
+        """lambda_adv of each sample, and the adversary's share of the gradient norms at x0_hat.
 
-        The adversary enters with lambda_adv of each sample, whose gradient is that of the batch
-        mean, as samples do not mix in D. Norms are over the voxels where x0_hat is ``free``; D's
-        gradient elsewhere reaches nothing.
+        Norms are over the voxels where x0_hat is ``free``; D's gradient elsewhere reaches nothing.
         """
-        slopes = [
-            torch.autograd.grad(term, x0_hat, retain_graph=True)[0] * free
+        of_others, of_adversary = (
+            (torch.autograd.grad(term, x0_hat, retain_graph=True)[0] * free).flatten(1).norm(dim=1)
             for term in (others, adversarial)
-        ]
-        of_others, of_adversary = (slope.flatten(1).norm(dim=1) for slope in slopes)
+        )
         strength = torch.full_like(of_others, self.lambda_adv)
         if self.balance:
             strength = strength * of_others / of_adversary.clamp(min=TINY)
-        slope = slopes[0] + strength[:, None, None, None, None] * slopes[1]
         of_adversary = strength * of_adversary
-        return slope, (of_adversary / (of_others + of_adversary).clamp(min=TINY)).mean()
+        return strength, (of_adversary / (of_others + of_adversary).clamp(min=TINY)).mean()
 
     def update_discriminator(
         self, fake: Volume, batch: Batch, t: Index, progress: float, random: torch.Generator
