@@ -92,6 +92,19 @@ def test_penalty_is_lazy_and_can_be_left_out():
     assert not any("penalty" in log for log in train(rela(adversary_from=0.0, gamma=0.0)))
 
 
+def test_the_part_of_the_mri_is_computed_once_for_all_pet_in_each_step_of_d_and_g():
+    method, computed = rela(adversary_from=0.0, lambda_adv=1.0, penalty_every=1), []
+    conditions = method.discriminator.conditions
+
+    def counted(*given):
+        computed.append(all(p.requires_grad for p in method.discriminator.parameters()))
+        return conditions(*given)
+
+    method.discriminator.conditions = counted
+    assert "penalty" in train(method, 1)[0]
+    assert computed == [True, False], "of D while it learns, of D as it is then while G does"
+
+
 def test_generator_step_leaves_the_discriminator_alone_and_the_reverse():
     method = rela(adversary_from=0.0)
     generator = [p.clone() for p in method.generator.parameters()]

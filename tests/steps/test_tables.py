@@ -28,13 +28,18 @@ def tables(study: FakeStudy) -> Path:
     return study.root / "tables"
 
 
-def test_tables_need_no_drawing_and_no_metrics_library():
-    code = (
-        "import sys, relad.steps.tables, relad.results.tables.accuracy;"
-        "print([m for m in ('matplotlib', 'seaborn', 'skimage', 'torch') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("module", "beside"),
+    [
+        ("steps.tables", {"matplotlib", "seaborn", "scipy.ndimage"}),
+        ("steps.figures", {"scipy.ndimage"}),
+        ("results.tables.accuracy", {"matplotlib", "seaborn"}),
+    ],
+)
+def test_results_start_without_what_other_steps_need(module, beside):
+    code = f"import sys, relad.{module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert not {"nibabel", "pydicom", "skimage", "torch", *beside} & set(done.stdout.split())
 
 
 def test_every_table_has_three_forms(tables):
