@@ -179,8 +179,8 @@ def _counted_only(parts: Parts, costs: Costs, steps: Mapping[str, int], failed: 
     return f"""# Training and sampling on a GPU
 
 **Nothing was measured on a GPU yet.** What follows was counted from shapes alone by
-`python -m benchmarks.gpu OUT --device cpu --only count`; the same command without `--only`, on a
-machine with a GPU, measures the rest.
+`python -m benchmarks.gpu OUT --device cpu --only count` with the methods of config/adni.yaml;
+`python -m benchmarks.gpu OUT`, on a machine with a GPU, measures the rest.
 
 {failed}## Against the release's step
 
@@ -221,8 +221,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, default=510, help="seconds, see above")
     parser.add_argument("--seconds", type=float, default=5, help="of timing per method and size")
     parser.add_argument("--small", type=parse_size, default=SMALL, help="size for the agreement")
-    add_settings(parser)
-    parser.set_defaults(settings=str(REPOSITORY / "config" / "adni.yaml"))
+    add_settings(parser, REPOSITORY / "config" / "adni.yaml")
     started = time.monotonic()
     status = run(parser.parse_args(argv))
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)

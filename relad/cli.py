@@ -48,7 +48,7 @@ STEPS: dict[str, str] = {
     "coregister": "register one image of a person to another, rigidly",
     "preprocess": "one person's scans to MNI and SUVR, without Snakemake",
     "predict": "one person's PET from their own scans, by a trained model",
-    "metrics": "PSNR, SSIM and MAE of one image against another",
+    "metrics": "every metric of one image against another",
     "doctor": "tell what a study lacks on this machine, and the remedy",
     "check-method": "tell whether a method keeps the protocol, and what to mend",
 }
@@ -122,14 +122,16 @@ def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     return read
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The option that every configurable step has."""
+def add_settings(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
+    """The option that every configurable step has; without a default it is the default study."""
+    name = "config.yaml" if default is None else default.name
     parser.add_argument(
         "--settings",
         metavar="FILE",
         type=Path,
+        default=default,
         help="a study's configuration (.yaml), or the part of it that this step reads, resolved "
-        "(.json); default: config/config.yaml of this repository",
+        f"(.json); default: config/{name} of this repository",
     )
 
 

@@ -1,7 +1,7 @@
 """Register one subject's scans.
 
-Reads one session of BIDS/sub-LABEL, the earliest with T1w, FLAIR and PET, or else the most complete
-one, and writes to OUT:
+Reads the scans of BIDS/sub-LABEL that pairs.tsv of `relad ingest` pairs, or else those of the most
+complete session, the earliest of several, and writes to OUT:
 
 - T1w and FLAIR corrected for the bias field (N4), on their own grids
 - the brain mask on the T1w grid, by registration.brain_extraction: yours, if there is

@@ -12,10 +12,11 @@ training, checkpoint.pt lies beside them. SIGTERM, SIGINT and SIGUSR1 store a ch
 exit status is then 75 (of torchrun itself 1), and the same command continues.
 
 With training.processes in the settings so many processes share the training, each with a GPU of its
-own where there are GPUs, and the result is the same up to rounding. Started as that many tasks of
+own where there are GPUs, and the result is the same up to rounding; training.batch_size must be a
+multiple of them. Started as that many tasks of
 SLURM (srun), each of these is one of them. Where torchrun starts this command, it decides:
 
-    torchrun --nproc-per-node 4 -m relad train PACKED OUT --method rela --fold 0
+    torchrun --nproc-per-node 2 -m relad train PACKED OUT --method rela --fold 0
 """
 
 from __future__ import annotations
