@@ -29,7 +29,7 @@ class Agreement:
         Subjects.
     bias, bias_percent
         Mean of synthetic minus real, in the unit of the values; mean of the same relative to each
-        subject's real value, in %, None where one of these is 0.
+        subject's real value, in %, None where one of these is not above 0.
     limits
         Limits of agreement, bias -/+ 1.96 standard deviations of the differences (Bland & Altman,
         Lancet 327, 1986).
@@ -72,7 +72,7 @@ def agreement(synthetic: np.ndarray, real: np.ndarray, *, level: float) -> Agree
     return Agreement(
         n=n,
         bias=bias,
-        bias_percent=float(100 * np.mean(difference / real)) if real.all() else None,
+        bias_percent=float(100 * np.mean(difference / real)) if (real > 0).all() else None,
         limits=limits,
         ccc=concordance(synthetic, real),
         icc=icc_a1(np.stack([synthetic, real], axis=1)),

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from relad.errors import ReladError
 from relad.results.metrics import METRICS, Better
-from relad.results.scores import file_of, mean_over_tracers
+from relad.results.scores import mean_over_tracers
 from relad.results.statistics import (
     PairedComparison,
     detectable,
@@ -147,7 +146,6 @@ def against_first(study: Study, result: Result, methods: list[str]) -> Iterator[
             table = _by_method(of, metric, methods)
             if methods[0] not in table or len(table.columns) < 2:
                 continue
-            _require_finite(study, table, metric, str(cohort))
             seeds = pd.DataFrame(
                 [_by_method(p[p["cohort"] == cohort], metric, methods).mean() for p in parts]
             )
@@ -286,32 +284,6 @@ def _family(
         if verdict in FIRM and of is None:
             verdict = Verdict.ONE_TRAINING
         yield replace(decision, verdict=verdict)
-
-
-def _require_finite(study: Study, table: pd.DataFrame, metric: str, cohort: str) -> None:
-    """Refuse to compare methods, of subjects (rows) by methods, of which one has no finite value.
-
-    Raises
-    ------
-    ReladError
-        Naming the method and the first such subject.
-    """
-    rows = study.scores
-    for method in table:
-        if not np.isfinite(table[method]).all():
-            subject = table.index[~np.isfinite(table[method])][0]
-            raise ReladError(
-                f"{metric} of {method} is infinite for subject {subject} of {cohort}, so that it "
-                "cannot be compared",
-                file=file_of(
-                    rows[
-                        (rows["method"] == method)
-                        & (rows["cohort"] == cohort)
-                        & (rows["subject"] == subject)
-                    ]
-                ),
-                hint="look at its image: is it the true one, or without any structure?",
-            )
 
 
 def verdict_of(decision: Decision, level: float) -> Verdict:

@@ -41,7 +41,7 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     Parameters
     ----------
     scores
-        Rows of both metrics, of one region.
+        Rows of both metrics, of one region, and the ``file`` that they stand in.
     keys
         Columns that tell a subject's value, ``subject`` last. Rows of other folds and seeds are of
         other models: their sums are taken.
@@ -58,18 +58,22 @@ def pseudo_values(scores: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     run = [*keys, "fold", "seed"]
     both = scores.pivot_table(index=run, columns="metric", values="value", observed=True)
     both = both.reindex(columns=[RATIO, ERROR]).dropna(subset=[RATIO])
-    if both[ERROR].isna().any():
-        raise ReladError(
-            f"no {ERROR} beside {RATIO}, which is averaged by it: {both.index[0]}",
-            hint="give the whole METRICS.csv of `relad evaluate`",
-        )
-    if not np.isfinite(both).all(axis=None):
-        odd = both.index[~np.isfinite(both).all(axis=1)][0]
-        raise ReladError(
-            f"{RATIO} or {ERROR} is infinite and cannot be averaged: "
-            + ", ".join(f"{key} {value}" for key, value in zip(run, odd, strict=True)),
-            hint="the mean of that person's samples is the true image: look at both",
-        )
+    for wrong, what, hint in (
+        (
+            both[ERROR].isna(),
+            f"no {ERROR} beside {RATIO}, which is averaged by it",
+            "give the whole METRICS.csv of `relad evaluate`",
+        ),
+        (
+            ~np.isfinite(both).all(axis=1),
+            f"{RATIO} or {ERROR} is infinite and cannot be averaged",
+            "the mean of that person's samples is the true image: look at both",
+        ),
+    ):
+        for odd in both.index[wrong][:1]:
+            told = ", ".join(f"{key} {value}" for key, value in zip(run, odd, strict=True))
+            mine = scores[(scores[run] == list(odd)).all(axis=1)]
+            raise ReladError(f"{what}: {told}", file=mine["file"].iloc[0], hint=hint)
     error = 10 ** (-both[ERROR] / 10)
     parts = pd.DataFrame({"spread": both[RATIO] ** 2 * error, "error": error})
     of = parts.groupby(level=list(keys), observed=True).sum()

@@ -14,6 +14,7 @@ from relad.results.metrics import regions
 from relad.results.scores import file_of
 from relad.results.study import Study
 from relad.study.catalogue import BRAIN, Result
+from relad.study.regions import REGIONS
 from relad.study.settings import ComparedTracer, Positivity
 
 #: The two values of a region: of the synthetic image and of the real one.
@@ -24,6 +25,8 @@ GROUPS = {"positive": True, "negative": False}
 ONE_EACH = "each model tested one person, so that it may be one image for everybody"
 #: What is said of those whom :func:`left_out` names.
 LEFT_OUT = "Left out, since their brain mask holds too little of the region"
+#: Regions with one SUVR in everybody from which an image is one for everybody, see :func:`alike`.
+_TELLING = 2
 #: Region shown of a ligand that has none of its own in the configuration.
 _SHOWN = ("cortex",)
 
@@ -84,7 +87,7 @@ def regional_values(study: Study, result: Result, methods: Sequence[str]) -> pd.
         return pd.DataFrame(columns=["cohort", "tracer", "method", "subject", "region", *PAIR])
     found = pd.concat(parts, ignore_index=True)
     _require_all_methods(study, result, methods, found)
-    _require_one_truth(found)
+    _require_one_truth(study, found)
     return found
 
 
@@ -109,7 +112,7 @@ def _require_all_methods(
             )
 
 
-def _require_one_truth(found: pd.DataFrame) -> None:
+def _require_one_truth(study: Study, found: pd.DataFrame) -> None:
     """Refuse methods that were held against different real PET of one subject."""
     keys = ["cohort", "tracer", "region", "subject"]
     of = found.groupby(keys, observed=True)["suvr_true"]
@@ -122,9 +125,11 @@ def _require_one_truth(found: pd.DataFrame) -> None:
             & (found["subject"] == subject)
         ]
         told = ", ".join(f"{m} {v:.4f}" for m, v in methods[["method", "suvr_true"]].to_numpy())
+        last = study.scores["method"] == methods["method"].iloc[-1]
         raise ReladError(
             f"the real {tracer} SUVR of subject {subject} ({cohort}, {region}) differs between "
             f"methods: {told}",
+            file=file_of(study.scores[last & (study.scores["cohort"] == cohort)]),
             hint="evaluate all of them on one packed cohort",
         )
 
@@ -183,11 +188,12 @@ def alike(study: Study) -> dict[tuple[str, str, str], bool | None]:
     """Whether a method's image is the same for everybody, such as the mean template's.
 
     Told by the rows themselves: by the models (fold and seed) that were tested on at least two
-    people, all of whom then have one and the same SUVR, to the last digit, in some region. Such a
-    region lies wholly in everybody's brain mask; elsewhere the masks alone give a template some
-    spread. An SUVR of 1 does not tell: images that are divided by their own reference region have
-    it there. Where each model was tested on one person, those of the method's other tracers and
-    cohorts tell.
+    people, all of whom then have one and the same SUVR, to the last digit, in two regions of the
+    atlas or more (or in the only one that was measured). Such regions lie wholly in everybody's
+    brain mask; elsewhere the masks alone give a template some spread. A single region may be
+    constant for another reason, and so may any at 1 or 0: where images are divided by their own
+    reference region, or cut off. Where each model was tested on one person, those of the method's
+    other tracers and cohorts tell.
 
     Returns
     -------
@@ -195,10 +201,12 @@ def alike(study: Study) -> dict[tuple[str, str, str], bool | None]:
     """
     scores = study.scores[study.scores["metric"] == "suvr"]
     keys = ["cohort", "tracer", "method", "fold", "seed", "sampler"]
-    of = scores.groupby([*keys, "region"], observed=True)["value"].agg(["count", "min", "max"])
+    parts = scores[scores["region"].isin(REGIONS)]  # none of which is part of another
+    of = parts.groupby([*keys, "region"], observed=True)["value"].agg(["count", "min", "max"])
     same = (of["max"] - of["min"]) <= ROUNDING * of["max"].abs()
-    same &= (of["max"] - 1).abs() > ROUNDING
-    by_model = same[of["count"] > 1].groupby(level=keys, observed=True).any()
+    same &= ((of["max"] - 1).abs() > ROUNDING) & (of["max"] != 0)
+    models = same[of["count"] > 1].groupby(level=keys, observed=True)
+    by_model = models.sum() >= models.size().clip(upper=_TELLING)
     here = by_model.groupby(level=keys[:3], observed=True).all().to_dict()
     anywhere = by_model.groupby(level="method", observed=True).all().to_dict()
     rows = scores[keys[:3]].drop_duplicates().itertuples(index=False, name=None)

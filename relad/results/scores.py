@@ -261,7 +261,7 @@ def subject_values(
     ------
     ReladError
         Where one method was sampled in two ways, or was tested on other tracers, subjects, folds or
-        seeds than another: their means cannot be compared.
+        seeds than another: their means cannot be compared; or where a value is infinite.
     """
     chosen = scores[scores["cohort"].isin(cohorts) & scores["method"].isin(methods)]
     chosen = chosen[chosen["region"] == region]
@@ -279,6 +279,7 @@ def subject_values(
             chosen = chosen.drop(of.index[of["sampler"] != samplers[0]])
     for cohort, of in chosen.groupby("cohort", observed=True):
         require_tested_alike(of, metrics, str(cohort))
+    _require_finite(chosen)
     keys = ["cohort", "data", "tracer", "method", "sampler", "subject"]
     means = chosen.groupby([*keys, "metric"], observed=True)["value"].mean()
     table = means.unstack("metric")
@@ -286,6 +287,23 @@ def subject_values(
         ratios = chosen[chosen["metric"] == RATIO]
         table[RATIO] = pseudo_values(pd.concat([ratios, errors]), keys)
     return table.reindex(columns=list(metrics)).reset_index()
+
+
+def _require_finite(scores: pd.DataFrame) -> None:
+    """Refuse rows of which one is infinite: no mean over subjects has a meaning with it.
+
+    Raises
+    ------
+    ReladError
+        Naming the method, the person and the table.
+    """
+    for row in scores[~np.isfinite(scores["value"].astype(float))].head(1).itertuples():
+        raise ReladError(
+            f"{row.metric} of {row.method} is infinite for subject {row.subject} of {row.cohort} "
+            f"({row.tracer}), so that it cannot be compared",
+            file=row.file,
+            hint="look at its image: is it the true one, or without any structure?",
+        )
 
 
 def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: str) -> None:
@@ -318,12 +336,14 @@ def require_tested_alike(scores: pd.DataFrame, metrics: Sequence[str], cohort: s
                 )
             if metric in by_metric:
                 tested[method, sampler, metric] = by_metric[metric]
-    (first, sampling, _), expected = next(iter(tested.items()))
+    (first, sampling, of), expected = next(iter(tested.items()))
     for (method, sampler, metric), found in tested.items():
         if found != expected:
             one, other = method, first
-            if method == first and sampler != sampling:
+            if method == first:
                 one, other = f"{method} by {sampler}", f"by {sampling}"
+                if sampler == sampling:
+                    one, other = method, f"{method} ({of})"
             test = min(found ^ expected)
             without = (first, sampling) if test in found else (method, sampler)
             known = list(scores[tests].drop_duplicates().itertuples(index=False, name=None))

@@ -41,7 +41,8 @@ def sentence(decision: Decision, study: Study) -> str:
     level = 1 - evaluation.interval
     if decision.verdict is Verdict.ONE_TRAINING:
         here = sentence(replace(decision, verdict=verdict_of(decision, level)), study)
-        return f"{here.removesuffix('.')}: as each was trained once, which does not tell methods."
+        here = here.removesuffix(".")
+        return f"In the one training of each, {here}; of the methods this tells nothing."
     target = metric.better.target
     of = "difference" if target is None else f"difference of the distances from {target:g}"
     shown = f"{of} {estimate(test.difference, test.interval)}, n = {test.n}, "
@@ -56,7 +57,7 @@ def sentence(decision: Decision, study: Study) -> str:
     if decision.verdict is Verdict.ALIKE:
         alike = f"are alike in {metric.label}: they differ"
         if target is not None:
-            alike = f"are equally far from {target:g} in {metric.label}: their distances differ"
+            alike = f"are alike in their distance from {target:g} in {metric.label}: it differs"
         return f"{method} and {reference} {alike} by less than {within}, {how})."
     if decision.verdict is Verdict.OPEN:
         could = (

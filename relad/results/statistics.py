@@ -4,7 +4,10 @@ The unit is always the subject: values of one subject (seeds, models of several 
 before they come here, and slices or tracers are never counted as independent observations.
 
 Test, estimate, interval and equivalence of a paired comparison are one family, that of Wilcoxon's
-signed ranks: the interval holds exactly the differences that the test does not refuse.
+signed ranks: the interval holds exactly the differences that the test does not refuse. So the test
+counts means of pairs of differences as the interval does, and subjects whom two methods serve alike
+speak for no difference; Wilcoxon's own test leaves them out, and would refuse a difference of 0
+that is the estimate.
 """
 
 from __future__ import annotations
@@ -15,8 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
-from statsmodels.stats.power import TTestPower
+from scipy import optimize, stats
 
 #: Fewer subjects than this, and an interval says little; tables and figures then warn.
 FEW_SUBJECTS = 6
@@ -24,7 +26,9 @@ FEW_SUBJECTS = 6
 
 def too_few(n: int) -> str:
     """What to say of intervals over so few subjects; nothing where they are enough."""
-    return f"With n = {n} the intervals are too rough" if n < FEW_SUBJECTS else ""
+    if n >= FEW_SUBJECTS:
+        return ""
+    return f"With n = {n} " + ("the intervals are too rough" if n > 1 else "there is no interval")
 
 
 #: Up to so many subjects the distribution of the signed ranks is counted, as scipy's test does.
@@ -85,7 +89,7 @@ class PairedComparison:
     interval
         Of that difference; None where so few subjects have none of this level.
     p
-        Two-sided p value, exact where the sample allows it; 1 if no subject differs.
+        Two-sided p value, exact up to 50 subjects; 1 if no subject differs.
     effect
         Matched-pairs rank-biserial correlation in [-1, 1]: positive where the first is larger.
     smallest_p
@@ -127,12 +131,11 @@ def paired_comparison(
     difference = _paired(first, second)
     n = len(difference)
     nonzero = difference[difference != 0]
-    if nonzero.size == 0:
-        p, effect = 1.0, 0.0
-    else:
-        p = float(stats.wilcoxon(nonzero).pvalue)
+    effect = 0.0
+    if nonzero.size:
         ranks = stats.rankdata(np.abs(nonzero))
         effect = float((np.sign(nonzero) * ranks).sum() / ranks.sum())
+    p = min(1.0, 2 * min(_p_above(difference), _p_above(-difference)))
     estimate, interval = hodges_lehmann(difference, level=level)
     spread = float(difference.std(ddof=1)) if n > 1 else 0.0
     return PairedComparison(n, estimate, interval, p, effect, min(1.0, 2.0 ** (1 - n)), spread)
@@ -181,19 +184,39 @@ def _means_of_pairs(d: np.ndarray) -> np.ndarray:
     return (d[..., one] + d[..., other]) / 2
 
 
+def _p_above(differences: np.ndarray) -> float:
+    """One-sided p value of differences that are not above 0: of the means of pairs that are not."""
+    n = len(differences)
+    against = int((_means_of_pairs(differences) <= 0).sum())
+    if n > _COUNTED:
+        middle, deviation = _moments(n)
+        return float(stats.norm.cdf((against + 0.5 - middle) / deviation))
+    return float(_cumulative(n)[against])
+
+
 def _refused(n: int, tail: float) -> int:
     """How many values of the signed-rank statistic, from 0 up, have a probability within a tail."""
-    top = n * (n + 1) // 2
     if n > _COUNTED:
-        deviation = math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(0, math.floor(top / 2 - 0.5 + stats.norm.ppf(tail) * deviation) + 1)
-    chance = np.zeros(top + 1)
+        middle, deviation = _moments(n)
+        return max(0, math.floor(middle - 0.5 + stats.norm.ppf(tail) * deviation) + 1)
+    # Probabilities are whole multiples of 2^-n: what rounding adds to a sum of them is far less.
+    return int(np.searchsorted(_cumulative(n), tail * (1 + 1e-9), side="right"))
+
+
+def _moments(n: int) -> tuple[float, float]:
+    """Mean and standard deviation of the signed-rank statistic of n subjects."""
+    return n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+
+
+@cache
+def _cumulative(n: int) -> np.ndarray:
+    """(n (n + 1) / 2 + 1,) chance of a signed-rank statistic of n subjects of at most 0, 1, ..."""
+    chance = np.zeros(n * (n + 1) // 2 + 1)
     chance[0] = 1
     for rank in range(1, n + 1):  # the sign of each rank is a coin
         chance[rank:] = (chance[rank:] + chance[:-rank]) / 2
         chance[:rank] /= 2
-    # Probabilities are whole multiples of 2^-n: what rounding adds to a sum of them is far less.
-    return int(np.searchsorted(np.cumsum(chance), tail * (1 + 1e-9), side="right"))
+    return np.cumsum(chance)
 
 
 def equivalence_p(
@@ -214,12 +237,7 @@ def equivalence_p(
     if not 0 < margin < math.inf:
         raise ValueError(f"a margin of {margin} is not above 0")
     difference = _paired(first, second)
-    sides = ((difference + margin, "greater"), (difference - margin, "less"))
-    tests = [
-        stats.wilcoxon(shifted[shifted != 0], alternative=side).pvalue if shifted.any() else 1.0
-        for shifted, side in sides
-    ]
-    return float(max(tests))
+    return max(_p_above(margin + difference), _p_above(margin - difference))
 
 
 def detectable(spread: float, n: int, *, level: float, power: float) -> float:
@@ -253,14 +271,29 @@ def detectable(spread: float, n: int, *, level: float, power: float) -> float:
 def _detectable(n: int, level: float, power: float) -> float:
     """As :func:`detectable`, of differences whose spread is 1."""
     if n > SIMULATED:
-        solved = TTestPower().solve_power(nobs=n * _EFFICIENCY, alpha=level, power=power)
-        return float(np.squeeze(solved))
+        return t_detectable(n * _EFFICIENCY, level=level, power=power)
     drawn = np.random.default_rng(n).normal(size=(_STUDIES, n))
     # A study shows a difference that lifts the lower end of its interval above 0, see
     # hodges_lehmann: by more than that end lies below 0 where there is no difference.
     end = _refused(n, level / 2) - 1
     lower = np.partition(_means_of_pairs(drawn), end, axis=1)[:, end]
     return float(np.quantile(-lower, power))
+
+
+def t_detectable(n: float, *, level: float, power: float) -> float:
+    """Smallest mean that a two-sided t test of n values shows, in standard deviations of these."""
+    edge = stats.t.isf(level / 2, n - 1)
+
+    # On its own side: at the power of a study the other one adds nothing, and there SciPy's
+    # noncentral t is NaN now and then. With few values and a small level statsmodels' solve_power
+    # returns an end of its bracket, and says nothing.
+    def lacking(mean: float) -> float:
+        return float(stats.nct.sf(edge, n - 1, mean * math.sqrt(n))) - power
+
+    enough = 1.0
+    while lacking(enough) < 0:
+        enough *= 2
+    return float(optimize.brentq(lacking, 0.0, enough))
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

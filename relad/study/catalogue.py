@@ -159,6 +159,10 @@ _FOREST = (
     "the margin that does not matter. Filled where the corrected tests decide. Of a metric with a "
     "right value it is the difference of the distances from it."
 )
+#: What table and figure of ranks say of themselves.
+OF_THESE_TRAININGS = (
+    "Ranks place what was trained here; how far other trainings would differ, the decisions tell"
+)
 _DECISIONS = "relad.results.tables.decisions:decisions_table"
 _REGIONS = "Regional SUVR by method"
 _REGIONS_CAPTION = (
@@ -408,7 +412,7 @@ RESULTS = (
         "relad.results.figures.ranks:draw",
         "How firmly the subjects place each method",
         "Ranks over resamples of the subjects; a blob's area is the share of resamples in which "
-        "the method has the rank (Wiesenfarth et al. 2021).",
+        f"the method has the rank (Wiesenfarth et al. 2021). {OF_THESE_TRAININGS}.",
         metrics=_DECISIVE,
     ),
     Result(
@@ -417,9 +421,9 @@ RESULTS = (
         "relad.results.figures.plane:draw",
         "Error against blur",
         "Every method and sampling in the plane of distortion and perception (Blau & Michaeli "
-        "2018): a mean of samples has the least error and is blurred, one sample (open marker, "
-        "joined to its mean) has the truth's detail and twice the squared error. Mean over "
-        "subjects of their means over tracers, with intervals.",
+        "2018): of samples that were drawn as the truth is, the mean would have the least error "
+        "and be blurred, and each one (open marker, joined to its mean) the truth's detail and "
+        "twice the squared error. Mean over subjects of their means over tracers, with intervals.",
         metrics=("mae", "spectral_high"),
         single_samples=True,
     ),

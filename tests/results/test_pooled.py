@@ -24,7 +24,7 @@ def rows_of(scans, **columns) -> list[dict]:
         error = np.square(samples.mean(axis=0) - truth).mean()
         values = {"spread_skill": spread_skill(samples, truth), "psnr": psnr_of(error, 4.0)}
         of = {"subject": f"S{i:03}", "sampler": "ddim-25x8", **columns}
-        found += [score(metric=m, value=v, **of) for m, v in values.items()]
+        found += [score(metric=m, value=v, file="m.csv", **of) for m, v in values.items()]
     return found
 
 
@@ -101,7 +101,8 @@ def test_one_subject_has_its_own_ratio():
 
 def test_without_the_error_it_is_refused():
     rows = pd.DataFrame(rows_of(calibrated(np.random.default_rng(3), 3, 0.0)))
-    with pytest.raises(ReladError, match="no psnr beside spread_skill"):
+    told = r"m\.csv: no psnr beside spread_skill.* subject S000, fold 0, seed 0"
+    with pytest.raises(ReladError, match=told):
         pseudo_values(rows[rows["metric"] != "psnr"], KEYS)
 
 
@@ -111,5 +112,7 @@ def test_what_is_infinite_is_refused_with_the_person(metric, place):
     rows = rows_of(calibrated(rng, 3, 0.5), cohort="sim", tracer="tau", method="rela")
     assert rows[2 + place]["metric"] == metric
     rows[2 + place]["value"] = np.inf
-    with pytest.raises(ReladError, match=r"infinite and cannot be averaged: .*subject S001"):
+    with pytest.raises(
+        ReladError, match=r"m\.csv: .*infinite and cannot be averaged: .*subject S001"
+    ):
         pseudo_values(pd.DataFrame(rows), KEYS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -46,9 +45,12 @@ def test_a_number_keeps_its_last_digit(tmp_path):
     assert scores_of(tmp_path, score(value=repr(exact))).scores["value"].item() == exact
 
 
-def test_infinite_psnr_survives(tmp_path):
-    rows = [score(subject=s, seed=seed, value="inf") for s in "AB" for seed in (0, 1)]
-    assert list(values(tmp_path, *rows)["psnr"]) == [math.inf, math.inf]
+@pytest.mark.parametrize(("metric", "value"), [("psnr", "inf"), ("spectral_high", "-inf")])
+def test_what_has_no_mean_is_refused_with_person_and_table(tmp_path, metric, value):
+    rows = [score(subject=s, metric=metric, value=v) for s, v in (("A", 1.0), ("B", value))]
+    told = rf"metrics\.csv: {metric} of unet is infinite for subject B of study \(tau\)"
+    with pytest.raises(ReladError, match=told):
+        subject_values(scores_of(tmp_path, *rows).scores, ["study"], METHODS, [metric], BRAIN)
 
 
 def test_seeds_are_averaged_within_a_subject_before_subjects(tmp_path):
@@ -272,7 +274,7 @@ def test_a_table_without_rows_is_refused_unless_its_record_says_why(tmp_path):
 
 def test_a_metric_that_lacks_a_subject_is_not_compared(tmp_path):
     rows = [score(subject=s, metric=m, value=0.5) for s in "AB" for m in METRICS]
-    with pytest.raises(ReladError, match=r"unet \(mae\) and unet .*: B"):
+    with pytest.raises(ReladError, match=r"unet \(mae\) and unet \(psnr\) .*: B"):
         subject_values(scores_of(tmp_path, *rows[:-1]).scores, ["study"], METHODS, METRICS, BRAIN)
 
 

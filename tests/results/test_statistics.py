@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from relad.results.statistics import (
     _detectable,
@@ -18,6 +19,7 @@ from relad.results.statistics import (
     holm,
     mean_interval,
     paired_comparison,
+    t_detectable,
 )
 
 
@@ -63,6 +65,34 @@ def test_wilcoxon_by_enumeration_of_signs():
     result = paired_comparison(difference, np.zeros(6))
     assert result.p == pytest.approx(min(1, p))
     assert result.effect == pytest.approx((2 * observed - ranks.sum()) / ranks.sum())
+
+
+@pytest.mark.parametrize("n", [6, 13, 50, 51, 80])
+@pytest.mark.parametrize("shift", [0.0, 0.4, -0.9])
+def test_p_is_that_of_scipy_where_nobody_is_served_alike(n, shift):
+    difference = np.random.default_rng(n).normal(shift, 1.0, n)
+    expected = stats.wilcoxon(difference, method="exact" if n <= 50 else "approx", correction=True)
+    assert paired_comparison(difference, np.zeros(n)).p == pytest.approx(expected.pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [12, 21, 60, 80])
+@pytest.mark.parametrize("equal", [0.0, 0.3, 0.75])
+def test_what_is_refused_is_what_the_interval_does_not_hold(n, equal):
+    """Ties and subjects whom both serve alike included, and the estimate never is refused."""
+    rng = np.random.default_rng(n)
+    for _ in range(200):
+        difference = rng.normal(0.3, 1.0, n).round(1) * (rng.random(n) >= equal)
+        found = paired_comparison(difference, np.zeros(n), level=0.95)
+        low, high = found.interval
+        assert (found.p <= 0.05) == (not low <= 0 <= high)
+        assert found.p > 0.05 or found.difference != 0
+
+
+def test_where_most_are_served_alike_the_rest_decides_nothing():
+    """Six of 21 differ, all one way: Wilcoxon's own test, of the six alone, has p = 0.031."""
+    difference = np.r_[np.zeros(15), 0.5 + np.arange(6)]
+    found = paired_comparison(difference, np.zeros(21))
+    assert (found.difference, found.p, found.effect) == (0.0, 1.0, 1.0)
 
 
 def test_identical_methods_do_not_differ():
@@ -182,6 +212,20 @@ def test_a_planted_difference_is_found_as_often_as_promised(n, family):
         against <= max(s for s, each in zip(statistics, p, strict=True) if each <= level)
     )
     assert found == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 2.6, 19])
+@pytest.mark.parametrize("family", [1, 2, 3, 5, 8, 12])
+def test_the_power_of_a_t_test_by_the_integral_over_its_spread(freedom, family):
+    """Where two or three trainings need tens of standard errors, as elsewhere."""
+    level, n = 0.05 / family, freedom + 1
+    found = t_detectable(n, level=level, power=0.8)
+    spread = np.sqrt(stats.chi2.ppf((np.arange(100_000) + 0.5) / 100_000, freedom) / freedom)
+    edge = stats.t.isf(level / 2, freedom) * spread
+    assert stats.norm.sf(edge - found * np.sqrt(n)).mean() == pytest.approx(0.8, abs=1e-3)
+    if freedom == 19:
+        solved = TTestPower().solve_power(nobs=n, alpha=level, power=0.8)
+        assert found == pytest.approx(float(solved), rel=1e-5)
 
 
 def test_power_is_simulated_once_for_a_family_and_the_same_every_time():

@@ -67,12 +67,12 @@ def test_trainings_without_any_spread(difference, p):
     assert found.detectable(level=0.05, power=0.8) == 0
 
 
-@pytest.mark.parametrize("folds", [2, 4, 5])
+@pytest.mark.parametrize("folds", [2, 3, 4, 5])
 @pytest.mark.parametrize("home", [True, False], ids=["home", "elsewhere"])
 def test_where_methods_are_the_same_and_their_models_are_not(folds, home):
     """Models differ by 0.4 dB, people by 0.5: 95 % intervals hold the truth, those of people not.
 
-    Elsewhere, with two models alone, the sum's degrees of freedom are of too sure a guess.
+    Elsewhere, with two or three models, they hold it more often than they say.
     """
     rng = np.random.default_rng(1)
     misses = misses_people = 0
@@ -89,17 +89,19 @@ def test_where_methods_are_the_same_and_their_models_are_not(folds, home):
         if k < FEWER:
             misses_people += stats.wilcoxon(np.nanmean(differences, axis=1)).pvalue <= 0.05
     assert misses_people / FEWER > 0.15
-    assert misses / REPEATS == pytest.approx(0.05, abs=0.015) or (
-        not home and folds == 2 and misses / REPEATS < 0.13
-    )
+    few = not home and folds <= 3
+    assert misses / REPEATS == pytest.approx(0.05, abs=0.015) or (few and misses / REPEATS < 0.05)
 
 
-def test_a_planted_difference_is_found_as_often_as_promised():
+@pytest.mark.parametrize(("folds", "family"), [(2, 1), (2, 7), (3, 4), (4, 8), (5, 1)])
+def test_a_planted_difference_is_found_as_often_as_promised(folds, family):
     rng = np.random.default_rng(2)
-    spread = 0.3
-    promised = OverTrainings(5, 0.0, spread / math.sqrt(5), 4).detectable(level=0.05, power=0.8)
+    spread, level = 0.3, 0.05 / family
+    error = OverTrainings(folds, 0.0, spread / math.sqrt(folds), folds - 1)
+    promised = error.detectable(level=level, power=0.8)
     found = sum(
-        over_trainings(at_home(promised + rng.normal(0, spread, 5), np.zeros((5, 2)))).p <= 0.05
+        over_trainings(at_home(promised + rng.normal(0, spread, folds), np.zeros((folds, 2)))).p
+        <= level
         for _ in range(REPEATS)
     )
     # The promise is of the true spread: that which is measured differs from it.

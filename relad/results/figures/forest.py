@@ -58,7 +58,7 @@ def draw(study: Study, result: Result) -> Figure | None:
         ax.xaxis.set_major_locator(style.few_ticks())
         ax.set_xlabel(style.difference_label(metric))
         style.name_lines(ax, labels)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(lines) - 0.5, -0.5)  # from the top, half a line beside the outermost
     level = f"no {100 * study.settings.evaluation.interval:g}% interval"
     n = dict.fromkeys(
         f"{d.cohort}, n = {d.comparison.n}"

@@ -140,7 +140,14 @@ _SPECTRAL = (
 )
 
 METRICS = {
-    "psnr": Metric("PSNR (dB)", voxelwise.psnr, Better.HIGHER, decimals=2, in_own_regions=True),
+    "psnr": Metric(
+        "PSNR (dB)",
+        voxelwise.psnr,
+        Better.HIGHER,
+        decimals=2,
+        in_own_regions=True,
+        possible=(-sys.float_info.max, math.inf),
+    ),
     "ssim": Metric(
         "SSIM (3D)",
         voxelwise.ssim,
@@ -263,7 +270,7 @@ def require_possible(metric: str, value: float, file: str | Path | None = None) 
     low, high = METRICS[metric].possible
     if not low - _ROUNDING <= value <= high + _ROUNDING:
         allowed = f"{low:g} to {high:g}" if high <= 1 else f"{low:g} and more"
-        of_finite = high == sys.float_info.max and not math.isfinite(value)
+        of_finite = sys.float_info.max in (-low, high) and not math.isfinite(value)
         why = "images are finite" if of_finite else f"it lies outside of {allowed}"
         raise DataError(
             f"{metric} of {value:g} cannot be, {why}",

@@ -98,8 +98,8 @@ def spectral_ratio(
 
     Returns
     -------
-    1 where both hold as much; below 1 where the prediction is blurred, above 1 where it has noise
-    or detail that the truth has not. NaN where the truth is constant.
+    1 where both hold as much; below 1 where the prediction is blurred, 0 where it is constant,
+    above 1 where it has noise or detail that the truth has not. NaN where the truth is constant.
 
     Raises
     ------
@@ -117,6 +117,8 @@ def spectral_ratio(
         raise DataError(f"a grid of {size} mm holds no frequency of {low:g} to {high:g} cycles/mm")
     if _constant(truth, mask):
         return math.nan
+    if _constant(prediction, mask):
+        return 0.0  # of which the transforms would make the power of their rounding
     powers = [
         np.square(scipy.fft.irfftn(scipy.fft.rfftn(image) * kept, s=image.shape)[mask]).sum()
         for image in extended(mask, prediction, truth)

@@ -255,11 +255,12 @@ def _gains(study: Study, result: Result) -> Iterator[str]:
         for cohort in dict.fromkeys(d.cohort for d in found):
             of = {d.method: d for d in found if d.cohort == cohort}
             base = values.loc[(values["cohort"] == cohort) & (values["method"] == floor), "psnr"]
-            counted = max(d.over.trainings if d.over else 1 for d in of.values())
+            trainings = sorted({d.over.trainings if d.over else 1 for d in of.values()})
+            counted = " or ".join(map(str, trainings))
             yield (
                 f"{cohort}: mean PSNR over tracers, Hodges-Lehmann difference relative to "
                 f"{study.label(floor)} ({base.mean():.2f} dB), n = {len(base)} subjects and "
-                f"{counted} training{'s' if counted > 1 else ''} of each, "
+                f"{counted} training{'s' if trainings != [1] else ''} of each, "
                 f"Wilcoxon's test with Holm's correction, level {level:.2g}"
             )
             longest = max(len(study.label(method)) for method in of)

@@ -104,6 +104,7 @@ def _caption(study: Study, result: Result, rows: pd.DataFrame) -> str:
         "those in other folds than the person's, so that there is none where one fold alone was "
         "tested; for people elsewhere, of all. What is so by construction has no interval",
         f"{LABELS[MRI_ONLY]}: age, brain volume, and mean T1w and FLAIR of every region of the "
-        "atlas, standardised, L2 penalty and cut chosen inside the training fold",
+        "atlas, standardised, L2 penalty and cut chosen inside the training fold, of which it is "
+        "fitted on all people; methods choose their weights on some of them",
     ]
     return ". ".join(sentences) + "."

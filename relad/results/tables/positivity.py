@@ -10,6 +10,7 @@ from relad.errors import ReladError
 from relad.results.intervals import ends, with_ends
 from relad.results.metrics import METRICS
 from relad.results.regional import GROUPS, positive, regional_values
+from relad.results.scores import file_of
 from relad.results.statistics import mean_interval
 from relad.results.study import Study
 from relad.results.tables.downstream import counted, kinds_of_suvr
@@ -49,6 +50,7 @@ def positivity_rows(study: Study, result: Result) -> pd.DataFrame:
                 raise ReladError(
                     f"no {' and '.join(_BRAIN)} of {first['method']} for subject "
                     f"{first['subject']}, {tracer}, though a SUVR",
+                    file=file_of(study.scores[study.scores["method"] == first["method"]]),
                     hint="run `relad evaluate` again for it",
                 )
             of["bias"] = of["suvr"] - of["suvr_true"]

@@ -13,7 +13,7 @@ from relad.results.study import Study
 from relad.results.tables.accuracy import metrics_note
 from relad.results.tables.rendering import Cell, Table, with_interval
 from relad.status import Kind, note_of
-from relad.study.catalogue import Result
+from relad.study.catalogue import OF_THESE_TRAININGS, Result
 
 #: Resamples of the subjects, and the seed of their draws.
 REPEATS, SEED = 2000, 0
@@ -76,7 +76,7 @@ def ranks_table(study: Study, result: Result) -> Table | None:
             f"{result.title}: {'; '.join(f'{c}, n = {n} subjects' for c, n in cohorts.items())}. "
             f"Mean rank [{100 * level:g}% of {REPEATS:,} resamples of the subjects] and the share "
             "of them in which the method is first; a subject's value is the mean over seeds and "
-            f"tracers; {OF_RIGHT_VALUES}. "
+            f"tracers; {OF_RIGHT_VALUES}. {OF_THESE_TRAININGS}. "
             f"{metrics_note(result, study.settings, study.settings.tracers)}." + rough
         ),
         warning=note_of(map(Kind, rows["data"])),

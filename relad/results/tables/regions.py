@@ -71,7 +71,7 @@ def region_rows(study: Study, result: Result) -> pd.DataFrame:
                 interval = None
                 notes.append(f"r without interval: {ONE_EACH}")
             if told.bias_percent is None:
-                notes.append("no bias in %: a real SUVR is 0")
+                notes.append("no bias in %: a real SUVR is not above 0")
             if lack := absent.get((cohort, tracer, region)):
                 notes.append(f"absent in {', '.join(lack)}")
             of_bias = mean_interval(of["suvr"] - of["suvr_true"], level=level)

@@ -164,6 +164,13 @@ def test_blur_lowers_and_noise_raises_the_high_band_in_a_brain(brain):
     assert spectral_ratio(noisy, truth, brain, voxel_mm=VOXEL, band=band) > 1.1
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0, 1.234])
+def test_a_constant_image_has_no_power_whatever_rounding_makes_of_it(images, brain, value):
+    constant = np.where(brain, value, 0.0)
+    for band in BANDS.values():
+        assert spectral_power(constant, images[1], brain, voxel_mm=VOXEL, band=band) == -math.inf
+
+
 def test_a_constant_truth_has_no_detail_to_compare(images, brain):
     constant = np.where(brain, 1.0, 0.0)
     assert math.isnan(hfen(images[0], constant, brain))

@@ -96,17 +96,34 @@ def test_one_image_for_everybody_has_no_correlation_and_says_so(study, tmp_path)
     assert written["template"]["r"] is None and NO_PERSON in written["template"]["note"]
 
 
-def test_a_template_is_known_by_the_region_that_lies_in_every_brain(tmp_path) -> None:
-    """Of each fold another template, and at the brain's edge some spread: r would be -0.9."""
+def test_a_template_is_known_by_the_regions_that_lie_in_every_brain(tmp_path) -> None:
+    """Of each fold another template, and at the brain's edge some spread: r would be -0.9.
+
+    One region may be constant for another reason.
+    """
     fold = {"D": 1, "E": 1}
     edge = {"A": 1.60, "B": 1.61, "C": 1.59, "D": 1.31, "E": 1.30}
     deep = {"A": 1.6, "B": 1.6, "C": 1.6, "D": 1.3, "E": 1.3}
     rows = pairs("template", edge, "thalamus", fold=fold)
     inside = pairs("template", deep, "hippocampus", fold=fold)
-    (tmp_path / "both").mkdir()
-    assert row_of(study_of(tmp_path, *rows), "template")["r"] < -0.7
-    row = row_of(study_of(tmp_path / "both", *rows, *inside), "template")
+    more = pairs("template", deep, "amygdala", fold=fold)
+    for name in ("none", "one", "two"):
+        (tmp_path / name).mkdir()
+    assert row_of(study_of(tmp_path / "none", *rows), "template")["r"] < -0.7
+    assert row_of(study_of(tmp_path / "one", *rows, *inside), "template")["r"] < -0.7
+    row = row_of(study_of(tmp_path / "two", *rows, *inside, *more), "template")
     assert row["r"] is None and row["note"] == f"r {NO_PERSON}"
+
+
+@pytest.mark.parametrize("value", [1.2, 0.0])
+def test_a_region_that_one_method_has_the_same_in_everybody_is_no_template(tmp_path, value) -> None:
+    """Cut off at 0, say; composites are made of the same voxels, and tell nothing more."""
+    same = dict.fromkeys(TRUE, value)
+    constant = ("hippocampus", "braak_1_3", *(("amygdala",) if value == 0 else ()))
+    rows = [row for region in constant for row in pairs("unet", same, region)]
+    study = study_of(tmp_path, *pairs("unet", UNET, "thalamus"), *rows)
+    row = row_of(study, "unet")
+    assert row["r"] > 0.9 and row["note"] == ""
 
 
 def test_a_constant_of_one_fold_alone_is_no_template(tmp_path) -> None:
@@ -126,18 +143,21 @@ def test_images_divided_by_their_own_reference_are_of_people(tmp_path) -> None:
     assert pd.isna(of_reference["r"]) and of_reference["note"].startswith("r none")
 
 
-def test_a_real_suvr_of_0_has_no_bias_in_percent_and_says_so(tmp_path) -> None:
+@pytest.mark.parametrize("value", [0.0, -0.015])
+def test_a_real_suvr_that_is_not_above_0_has_no_bias_in_percent(tmp_path, value) -> None:
     """Nor does it end the figure, which shows that there is none."""
     rows = pairs("unet", UNET, "thalamus")
     for row in rows:
         if (row["subject"], row["metric"]) == ("A", "suvr_true"):
-            row["value"] = 0.0
+            row["value"] = value
     study = study_of(tmp_path, *rows)
     row = row_of(study, "unet")
-    assert pd.isna(row["bias_percent"]) and row["note"] == "no bias in %: a real SUVR is 0"
+    assert (
+        pd.isna(row["bias_percent"]) and row["note"] == "no bias in %: a real SUVR is not above 0"
+    )
     assert np.isfinite(row["bias"])
     (line,) = regions_table(study, REGIONS).groups[0]
-    assert line[8].text == "n/a" and line[7].text.startswith("+0.120 [")
+    assert line[8].text == "n/a" and line[7].text.startswith(f"{0.12 - value / 5:+.3f} [")
     figure = regions.draw(study, entry("figure", "regions"))
     assert figure.axes[0].texts[0].get_text() == "-"
     plt.close(figure)
