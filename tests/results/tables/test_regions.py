@@ -139,8 +139,11 @@ def test_images_divided_by_their_own_reference_are_of_people(tmp_path) -> None:
     study = study_of(tmp_path, *rows)
     row = row_of(study, "unet")
     assert row["r"] > 0.9 and row["note"] == ""
-    of_reference = row_of(study, "unet", "hippocampus")
-    assert pd.isna(of_reference["r"]) and of_reference["note"].startswith("r none")
+    (tmp_path / "alone").mkdir()
+    alone = study_of(tmp_path / "alone", *pairs("unet", own, "hippocampus"))
+    for of in (study, alone):
+        of_reference = row_of(of, "unet", "hippocampus")
+        assert pd.isna(of_reference["r"]) and of_reference["note"] == "r none: no spread"
 
 
 @pytest.mark.parametrize("value", [0.0, -0.015])
