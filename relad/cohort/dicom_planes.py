@@ -30,6 +30,8 @@ from relad.errors import DataError
 
 #: No PET takes longer.
 LONGEST = timedelta(hours=12)
+#: Stands for the day of times whose date was removed.
+NO_DAY = "19000101"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,12 @@ def zone_of(header: pydicom.Dataset) -> timedelta | None:
     return next((zone for text in told if (zone := offset_of(text)) is not None), None)
 
 
+def day_of(header: pydicom.Dataset) -> str:
+    """Date of a scan, the most direct first; :data:`NO_DAY` where all were removed."""
+    keys = ("AcquisitionDate", "SeriesDate", "StudyDate")
+    return str(next((header.get(key) for key in keys if header.get(key)), NO_DAY))
+
+
 def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
     """Planes of one file: one if classic, one per frame if enhanced."""
     zone = zone_of(header)
@@ -90,13 +98,12 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
                 f"holds {pixels.planes} planes and does not tell where each lies",
                 file=pixels.file.name,
             )
-        day = header.get("AcquisitionDate") or header.get("SeriesDate")
         slope, intercept = _scale(header, (header,), header)
         yield Plane(
             position=values(header.get("ImagePositionPatient")),
             orientation=values(header.get("ImageOrientationPatient"), 6),
             spacing=values(header.get("PixelSpacing"), 2),
-            acquired=moment_of(day, header.get("AcquisitionTime"))
+            acquired=moment_of(day_of(header), header.get("AcquisitionTime"))
             or parse_moment(header.get("AcquisitionDateTime"), zone),
             duration_s=seconds(header.get("ActualFrameDuration")) or None,
             reference_s=seconds(header.get("FrameReferenceTime")),
@@ -184,6 +191,22 @@ def activity_map(groups: Sequence[Any]) -> Any:
 
 def integer(value: Any) -> int | None:
     return None if value in (None, "") else int(value)
+
+
+def undated(planes: Sequence[Plane], notes: list[str], where: str) -> None:
+    """Note that dates were removed from times of day, which tell how far they lie apart.
+
+    Raises
+    ------
+    DataError
+        Where dates were removed from a part of the planes.
+    """
+    days = [p.acquired.strftime("%Y%m%d") for p in planes if p.acquired]
+    count = days.count(NO_DAY)
+    if 0 < count < len(days):
+        raise DataError(f"{count} of {len(planes)} planes state no date", file=where)
+    if count:
+        notes.append("its dates were removed; its times of day were taken as of one day")
 
 
 def past_midnight(planes: list[Plane], notes: list[str]) -> list[Plane]:

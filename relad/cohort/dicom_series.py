@@ -24,6 +24,7 @@ from relad.cohort.dicom_planes import (
     magnitude,
     past_midnight,
     planes_of,
+    undated,
     without_copies,
 )
 from relad.errors import DataError
@@ -282,6 +283,7 @@ def read_series(files: Sequence[Path], where: str) -> Series:
     notes: list[str] = []
     with readable(where):
         if first.get("Modality") == "PT":
+            undated(planes, notes, where)
             planes = past_midnight(planes, notes)
         distinct = without_copies(planes, notes)
         planes = magnitude(distinct, notes)

@@ -146,7 +146,10 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
             with dicom.readable(files[0].name):
                 times = bids.pet_times(series)
                 if not product.averaged:
-                    notes += dicom_pet.check_times(series, window, entry.image_id)
+                    processed = product.rank > 0
+                    notes += dicom_pet.check_times(
+                        series, window, entry.image_id, processed=processed
+                    )
                 notes.append(_check_decay(series, entry.image_id, product))
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
         notes.append("an MP2RAGE that does not say that it is the uniform image")
