@@ -142,6 +142,9 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         times = told
         if series is None and not product.averaged:
             notes += frame_times.check_sidecar(told, window)
+            listed = [told.get(key) for key in ("FrameTimesStart", "FrameDuration")]
+            count = max(len(found) if isinstance(found, list) else 1 for found in listed)
+            notes += frame_times.decay_remarks(told, count)
         elif series is not None:
             with dicom.readable(files[0].name):
                 times = bids.pet_times(series)
@@ -150,6 +153,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
                     notes += dicom_pet.check_times(
                         series, window, entry.image_id, processed=processed
                     )
+                    notes += frame_times.decay_remarks(times, len(series.frames))
                 notes.append(_check_decay(series, entry.image_id, product))
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
         notes.append("an MP2RAGE that does not say that it is the uniform image")

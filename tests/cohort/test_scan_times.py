@@ -180,6 +180,34 @@ def test_runs_whose_joined_values_would_be_infinite_are_not_joined():
         join.joined(first, second)
 
 
+@pytest.mark.parametrize(
+    ("correction", "frames", "noted"),
+    [
+        ("NONE", 3, "its frames are not corrected for decay, so they cannot be averaged"),
+        (None, 3, "whether its frames are corrected for decay is unknown"),
+        ("NONE", 1, None),
+        ("START", 3, None),
+    ],
+)
+def test_frames_without_decay_correction_are_a_note(tmp_path: Path, correction, frames, noted):
+    change = setting(DecayCorrection=correction)
+    write_pet(tmp_path / "loni", A, 1, "AV1451", frames=frames, change=change)
+    assert ingested(tmp_path, "AV1451")["I1"]["note"] == noted
+
+
+def test_of_two_bids_pet_the_one_that_can_be_averaged_is_used(tmp_path: Path):
+    folder = bids_tree.session(tmp_path / "source", "01", None) / "pet"
+    for name, corrected in (("a", False), ("b", True)):
+        told = {**bids_tree.PET, "ImageDecayCorrected": corrected}
+        bids_tree.write_image(folder / f"sub-01_rec-{name}_pet.nii.gz", (8, 9, 10, 2))
+        bids_tree.write_json(folder / f"sub-01_rec-{name}_pet.json", told)
+    ingest(tmp_path / "source", tmp_path / "bids", bids_tree.SETTINGS)
+    rows = bids_tree.table(tmp_path / "bids")
+    first, second = (rows[f"sub-01/pet/sub-01_rec-{name}_pet.nii.gz"] for name in "ab")
+    assert (first["status"], second["status"]) == ("dropped", "kept")
+    assert first["note"] == "its frames are not corrected for decay, so they cannot be averaged"
+
+
 # --- times of which a part was removed
 
 
