@@ -145,6 +145,7 @@ def pet_sidecar(
         for key in ("TimeZero", "ScanStart", "InjectionStart", "ImageDecayCorrectionTime"):
             sidecar.pop(key, None)
         sidecar.update(pet_times(series))
+        sidecar["Units"] = "Bq/mL"  # as all PET is that came as DICOM; else it was refused
         if not any(sidecar.get("DecayCorrectionFactor") or ()):
             sidecar.pop("DecayCorrectionFactor", None)  # zeros where the header has no factor
         named = dicom_pet.radiopharmaceutical(series.header)

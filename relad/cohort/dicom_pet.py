@@ -12,7 +12,13 @@ import numpy as np
 import pydicom
 
 from relad.cohort.dicom import item, moment_of, number, offset_of, parse_moment
-from relad.cohort.dicom_planes import activity_map, day_of, zone_of
+from relad.cohort.dicom_planes import (
+    activity_map,
+    activity_per_count,
+    day_of,
+    in_counts,
+    zone_of,
+)
 from relad.cohort.dicom_series import Frame, Series
 from relad.cohort.frame_times import SAME_TIME_S, gaps
 from relad.cohort.windows import frames_inside
@@ -103,6 +109,8 @@ def units(header: pydicom.Dataset) -> str:
         item(header, "PerFrameFunctionalGroupsSequence"),
     )
     if not header.get("Units") and activity_map(groups) is not None:
+        return "BQML"
+    if in_counts(header) and activity_per_count(header) is not None:
         return "BQML"
     mappings = (item(group, "RealWorldValueMappingSequence") for group in groups)
     codes = (item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue") for mapping in mappings)
@@ -256,6 +264,8 @@ def check_times(
                 f"neighbours {_clock(counts[0][0])}",
                 file=where,
             )
+    if in_counts(series.header):
+        notes.append("its counts were taken to Bq/mL by Philips' private factor (7053,1009)")
     if all(p.slope is None for frame in series.frames for p in frame.planes):
         notes.append("states no RescaleSlope: stored values were taken as Bq/mL")
     starts = frame_starts(series)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from relad.cohort import join
 from relad.errors import DataError, ReladError
@@ -16,6 +18,7 @@ from tests.helpers import bids_tree
 from tests.helpers.loni import (
     MINUTE,
     SETTINGS,
+    SLICES,
     A,
     clock,
     csv_row,
@@ -23,6 +26,7 @@ from tests.helpers.loni import (
     table,
     values,
     write_csv,
+    write_enhanced_pet,
     write_pet,
 )
 
@@ -233,3 +237,93 @@ def test_dates_that_were_removed_from_a_part_of_the_planes_are_a_reason(tmp_path
     write_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
     with pytest.raises(ReladError, match="6 of 18 planes state no date"):
         ingested(tmp_path, "AV1451")
+
+
+# --- times in other elements
+
+
+@pytest.mark.parametrize(("late", "told"), [(0, True), (60 * MINUTE, False)])
+def test_the_date_and_time_of_each_acquisition_tell_frames_apart(tmp_path: Path, late, told):
+    """Where their AcquisitionTime is one for all; an hour later it is another clock's."""
+
+    def change(data, k, frame):
+        began = BEGIN + late + 5 * MINUTE * frame
+        setting(
+            AcquisitionTime=clock(BEGIN),
+            AcquisitionDateTime="20200203" + clock(began),
+            FrameReferenceTime=None,
+        )(data, k, frame)
+
+    write_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
+    note = ingested(tmp_path, "AV1451")["I1"]["note"]
+    starts = sidecar(tmp_path)["FrameTimesStart"]
+    if told:
+        assert note.endswith("its AcquisitionDateTime times the frames")
+        assert starts == [80 * MINUTE, 85 * MINUTE, 90 * MINUTE]
+    else:
+        assert (note, starts) == ("frame times unknown", "unknown")
+
+
+@pytest.mark.parametrize("where", ["PerFrame", "Shared"])
+def test_what_classic_headers_told_is_read_of_legacy_converted_pet(tmp_path: Path, where: str):
+    """``where`` stands what all frames have in common."""
+
+    def change(group, k, frame):
+        (content,) = group.FrameContentSequence
+        del content.FrameAcquisitionDateTime, content.FrameAcquisitionDuration
+        old = Dataset()
+        old.AcquisitionDate, old.AcquisitionTime = "20200203", clock(BEGIN + 5 * MINUTE * frame)
+        old.DecayFactor = 1.016 * 2 ** (300 * frame / HALF_LIFE)
+        if where == "PerFrame":
+            old.ActualFrameDuration = 5 * MINUTE * 1000
+        group.UnassignedPerFrameConvertedAttributesSequence = [old]
+
+    file = write_enhanced_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
+    data, shared = pydicom.dcmread(file), Dataset()
+    shared.Units, shared.DecayCorrection = data.Units, "START"
+    if where == "Shared":
+        shared.ActualFrameDuration = 5 * MINUTE * 1000
+    groups = data.SharedFunctionalGroupsSequence[0]
+    groups.UnassignedSharedConvertedAttributesSequence = [shared]
+    del data.Units
+    data.save_as(file)
+    row = ingested(tmp_path, "AV1451")["I1"]
+    told = sidecar(tmp_path)
+    assert told["FrameTimesStart"] == [80 * MINUTE, 85 * MINUTE]
+    assert told["FrameDuration"] == [300, 300]
+    assert (told["ImageDecayCorrected"], told["ImageDecayCorrectionTime"]) == (True, 80 * MINUTE)
+    np.testing.assert_allclose(
+        values(tmp_path / "bids" / row["output"])[..., 1], expected(1, 1) * 0.75, rtol=1e-4
+    )
+
+
+def test_factors_of_each_frames_own_start_are_refused_of_legacy_converted_pet(tmp_path: Path):
+    def change(group, k, frame):
+        old = Dataset()
+        old.DecayFactor = 1.016
+        group.UnassignedPerFrameConvertedAttributesSequence = [old]
+
+    write_enhanced_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
+    with pytest.raises(ReladError, match="its decay factors refer to different times"):
+        ingested(tmp_path, "AV1451")
+
+
+@pytest.mark.parametrize("date", ["20200203", "20190102"])  # shifted, and the others not
+def test_the_moment_of_an_enhanced_pets_decay_correction(tmp_path: Path, date: str):
+    file = write_enhanced_pet(tmp_path / "loni", A, 1, "AV1451")
+    data = pydicom.dcmread(file)
+    data.DecayCorrected, data.DecayCorrectionDateTime = "YES", date + clock(INJECTED)
+    data.save_as(file)
+    ingested(tmp_path, "AV1451")
+    assert sidecar(tmp_path)["ImageDecayCorrectionTime"] == 0
+
+
+def test_a_leap_second_is_the_next_minutes_start(tmp_path: Path):
+    def change(data, k, frame):
+        if frame == 0:
+            data.AcquisitionTime = "142960"
+
+    files = write_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
+    assert len(files) == 3 * SLICES
+    assert ingested(tmp_path, "AV1451")["I1"]["note"] is None
+    assert sidecar(tmp_path)["FrameTimesStart"][0] == 80 * MINUTE
