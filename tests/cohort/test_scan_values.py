@@ -60,6 +60,7 @@ def test_padding_becomes_blank(tmp_path: Path, stored: str, header: dict):
     right[:, -2:] = right[:, :-2].min()
     np.testing.assert_array_equal(values(tmp_path / "bids" / row["output"]), right)
     assert "120 voxels of padding (PixelPaddingValue) were made blank" in row["note"]
+    assert "after dcm2niix" not in row["note"]
 
 
 def test_padding_of_a_pet_with_values_below_zero_becomes_zero(tmp_path: Path):
@@ -74,6 +75,18 @@ def test_padding_of_a_pet_with_values_below_zero_becomes_zero(tmp_path: Path):
     got = values(tmp_path / "bids" / row["output"])
     assert not got[:, -2:].any()
     assert got.min() == -3 * 1.0
+
+
+def test_an_image_of_padding_and_one_value_is_empty(tmp_path: Path):
+    def change(data, k, frame):
+        plane = np.full_like(voxels(1)[k], 7)
+        plane[:2] = 9000
+        data.PixelPaddingValue = 9000
+        data.PixelData = plane.tobytes()
+
+    write_mri(tmp_path / "loni", A, 1, "MPRAGE", change=change)
+    with pytest.raises(ReladError, match="the image is empty"):
+        ingested(tmp_path, "MPRAGE", "MRI")
 
 
 @pytest.mark.parametrize("value", [0, 5000, None])
