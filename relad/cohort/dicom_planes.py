@@ -199,7 +199,7 @@ def _scale(
         factor = activity_per_count(header)
         if factor is None:
             raise DataError(
-                "its units are counts (CNTS), and no factor takes them to Bq/mL",
+                "its units are CNTS, not Bq/mL, and it states no factor that takes them there",
                 file=where,
                 hint="export it in Bq/mL, or with Philips' private elements (7053,1009)",
             )

@@ -142,7 +142,9 @@ def test_counts_that_nothing_takes_to_activity_are_refused(tmp_path: Path, facto
             block.add_new(0x09, "DS", told)
 
     write_pet(tmp_path / "loni", A, 1, "AV1451", change=change)
-    with pytest.raises(ReladError, match="no factor takes them to Bq/mL -- export it in Bq/mL, or"):
+    with pytest.raises(
+        ReladError, match="no factor that takes them there -- export it in Bq/mL, or"
+    ):
         ingested(tmp_path, "AV1451", "PET")
 
 
