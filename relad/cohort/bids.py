@@ -145,6 +145,7 @@ def pet_sidecar(
         for key in ("TimeZero", "ScanStart", "InjectionStart", "ImageDecayCorrectionTime"):
             sidecar.pop(key, None)
         sidecar.update(pet_times(series))
+        sidecar["Units"] = "Bq/mL"  # as all PET is that came as DICOM; else it was refused
         if not any(sidecar.get("DecayCorrectionFactor") or ()):
             sidecar.pop("DecayCorrectionFactor", None)  # zeros where the header has no factor
         named = dicom_pet.radiopharmaceutical(series.header)
@@ -226,13 +227,15 @@ def pet_times(series: Series) -> dict[str, Any]:
     correction = str(header.get("DecayCorrection", "")).strip().upper()
     corrected: dict[str, tuple[bool | str, float | str]] = {
         "ADMIN": (True, after_zero(injected)),
-        "START": (True, after_zero(dicom_pet.series_start(header))),
+        "START": (True, after_zero(dicom_pet.series_start(series))),
         "NONE": (False, "n/a"),
     }
     is_corrected, corrected_to = corrected.get(correction, (UNKNOWN, UNKNOWN))
     if not correction:  # an enhanced PET states whether, and to which moment
         yes = {"YES": True, "NO": False}.get(str(header.get("DecayCorrected", "")).strip().upper())
         moment = parse_moment(header.get("DecayCorrectionDateTime"), zone_of(header))
+        if moment is not None and starts:  # one date may have been shifted and not the other
+            moment = dicom_pet.on_day_of(starts[0], moment)
         if yes is not None:
             is_corrected, corrected_to = yes, after_zero(moment) if yes else "n/a"
     return {

@@ -9,6 +9,7 @@ from typing import Any
 
 from relad.cohort.adni import iso_date
 from relad.cohort.dicom_series import Series
+from relad.cohort.frame_times import decay_corrected
 from relad.cohort.images import Candidate
 from relad.cohort.series import Product
 from relad.cohort.windows import MIN_SHARE, frames_inside
@@ -59,7 +60,8 @@ def preference(image: Checked, window_min: Sequence[float]) -> tuple[Any, ...]:
 
     Of PET: frames that cover the tracer's window (the more of it the better, then the less
     processed), then averages made before, then scans whose frames nothing times, then those that
-    miss the window. Of MRI as :func:`relad.cohort.dicom_kind.variant_rank` has it.
+    miss the window or whose frames, not corrected for decay, cannot be averaged. Of MRI as
+    :func:`relad.cohort.dicom_kind.variant_rank` has it.
     """
     rank = image.candidate.rank
     if image.kind != "PET":
@@ -71,7 +73,9 @@ def preference(image: Checked, window_min: Sequence[float]) -> tuple[Any, ...]:
     if covered is None:
         return (2, 0.0, product, *rank)
     missed = 0.0 if covered >= WHOLE else round(1 - covered, 1)
-    return (0 if covered >= MIN_SHARE else 3, missed, product, *rank)
+    frames = len(_timed(image.times)[0])
+    usable = covered >= MIN_SHARE and not (frames > 1 and decay_corrected(image.times) is False)
+    return (0 if usable else 3, missed, product, *rank)
 
 
 def coverage(images: Sequence[Checked], window_min: Sequence[float]) -> float | None:

@@ -197,7 +197,11 @@ def _checked(image: nib.Nifti1Image, where: str, sidecar: dict[str, Any]) -> Ima
     """Refuse what has too many dimensions or an empty frame."""
     data = np.asarray(image.dataobj)
     if data.ndim not in (3, 4):
-        raise DataError(f"has {data.ndim} dimensions", file=where)
+        raise DataError(
+            f"has {data.ndim} dimensions",
+            file=where,
+            hint="give an image of 3, or of 4 whose last is time",
+        )
     check_frames(data, where)
     return Image(data, image.affine, sidecar)
 

@@ -49,6 +49,8 @@ class Pixels:
         Shape; a classic file has one plane.
     lowest, highest
         What the stored bits can hold; None for floats.
+    padding
+        Least and greatest stored value that stand for no image; None where none does.
     """
 
     file: Path
@@ -59,6 +61,7 @@ class Pixels:
     columns: int
     lowest: int | None
     highest: int | None
+    padding: tuple[int, int] | None = None
 
 
 @contextmanager
@@ -187,9 +190,30 @@ def _pixels(header: pydicom.Dataset, path: Path, start: int, dtype: np.dtype | N
     lowest, highest = 0, (1 << bits) - 1
     if header.get("PixelRepresentation"):
         lowest, highest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    padding = _padding(header)
     if dtype is not None and dtype.kind == "f":
-        lowest = highest = None
-    return Pixels(path, start, dtype, planes, rows, columns, lowest, highest)
+        lowest = highest = padding = None
+    return Pixels(path, start, dtype, planes, rows, columns, lowest, highest, padding)
+
+
+def _padding(header: pydicom.Dataset) -> tuple[int, int] | None:
+    """Stored values of padding; None where there is none, or a 0 alone, which is blank anyway.
+
+    Source: DICOM PS3.3, C.7.5.1.1.2 (Pixel Padding Value and Range Limit).
+    """
+    value = header.get("PixelPaddingValue")
+    if value in (None, ""):
+        return None
+    limit = header.get("PixelPaddingRangeLimit")
+    allocated = 1 << int(header.get("BitsAllocated", 16))
+    signed = bool(header.get("PixelRepresentation"))
+
+    def stored(value: int) -> int:
+        value %= allocated  # some write the bits of the other sign
+        return value - allocated if signed and value >= allocated // 2 else value
+
+    ends = sorted(stored(int(end)) for end in (value, value if limit in (None, "") else limit))
+    return None if ends == [0, 0] else (ends[0], ends[1])
 
 
 def _check_fragments(file: BinaryIO, size: int, path: Path) -> None:
@@ -257,7 +281,12 @@ def parse_moment(text: Any, zone: timedelta | None = None) -> datetime | None:
     if len(whole) < 12 or not whole.isdigit():
         return None
     try:
-        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
+        leap = whole[12:14] == "60"  # a leap second, which DICOM's times may have
+        moment = datetime.strptime(
+            whole[:12] + ("59" if leap else whole[12:14].ljust(2, "0")), "%Y%m%d%H%M%S"
+        )
+        if leap:
+            moment += timedelta(seconds=1)
         digits = fraction[:6]
         if digits.isdigit():
             moment += timedelta(microseconds=int(digits.ljust(6, "0")))

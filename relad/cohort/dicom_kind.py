@@ -60,6 +60,15 @@ _CONTRAST = (
     "ContrastBolusVolume",
     "ContrastBolusTotalDose",
 )
+#: How an agent was given; a header that has these and names none may just have left it out.
+_GIVEN = (
+    "ContrastBolusRoute",
+    "ContrastBolusStartTime",
+    "ContrastBolusStopTime",
+    "ContrastFlowRate",
+    "ContrastFlowDuration",
+    "ContrastBolusIngredientConcentration",
+)
 #: What stands for no contrast agent where a form wanted a word.
 _NO_AGENT = re.compile(r"(?i)\W*(no(ne)?|n/?a|nil|0*\.?0*|without|unknown|false|no contrast)?\W*")
 #: Statements of attenuation correction: BIDS has it in free text, and some put a boolean there.
@@ -124,8 +133,9 @@ def agent_of(told: Mapping[str, Any]) -> str:
         text = " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
         if not _NO_AGENT.fullmatch(text):
             return text if "Volume" not in key and "Dose" not in key else f"{text} ml"
-    for item in told.get("ContrastBolusAgentSequence") or ():
-        return str(item.get("CodeMeaning") or item.get("ContrastBolusAgent") or "not named")
+    for key in ("ContrastBolusAgentSequence", "ContrastBolusIngredientCodeSequence"):
+        for item in told.get(key) or ():
+            return str(item.get("CodeMeaning") or item.get("ContrastBolusAgent") or "not named")
     return ""
 
 
@@ -162,10 +172,17 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
         found.append(f"cut anew out of another image ({', '.join(words_of(told))})")
     if str(told.get("LossyImageCompression") or "") == "01":
         found.append("its pixels were compressed with losses, as its header says")
+    given = [f"{key} {told.get(key)}" for key in _GIVEN if _is_given(told.get(key))]
+    if given and told.get("Modality") != "PT" and not agent_of(told):
+        found.append(f"a contrast agent may have been given, though none is named ({given[0]})")
     attenuation = _attenuation(told)
     if attenuation and not any(attenuation) and "ATTN" not in _corrections(told):
         found.append("whether it was corrected for attenuation is unknown")
     return found
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and not _NO_AGENT.fullmatch(str(value))
 
 
 def _unfit_pet(told: Mapping[str, Any]) -> str | None:
@@ -180,6 +197,8 @@ def _unfit_pet(told: Mapping[str, Any]) -> str | None:
     stated = _attenuation(told)
     corrected = _corrections(told)
     denied = next((text for text in stated if _denies_attenuation(text)), None)
+    if str(told.get("AttenuationCorrected") or "").strip().upper() == "NO":  # of an enhanced PET
+        denied = "AttenuationCorrected NO"
     if denied is None and corrected and "ATTN" not in corrected and not any(stated):
         denied = f"CorrectedImage {', '.join(corrected)}"
     return denied and f"not used: not corrected for attenuation, as its header says ({denied})"

@@ -12,8 +12,14 @@ import numpy as np
 import pydicom
 
 from relad.cohort.dicom import item, moment_of, number, offset_of, parse_moment
-from relad.cohort.dicom_planes import activity_map, zone_of
-from relad.cohort.dicom_series import Series
+from relad.cohort.dicom_planes import (
+    activity_map,
+    activity_per_count,
+    day_of,
+    in_counts,
+    zone_of,
+)
+from relad.cohort.dicom_series import Frame, Series
 from relad.cohort.frame_times import SAME_TIME_S, gaps
 from relad.cohort.windows import frames_inside
 from relad.errors import DataError
@@ -65,9 +71,13 @@ def injections(header: pydicom.Dataset, scan_start: datetime | None) -> dict[str
             moments = dict(reversed(moments.items()))
         for name, moment in moments.items():
             if moment is not None:
-                days = round((scan_start - moment) / timedelta(days=1))
-                found[name + of] = moment + timedelta(days=days)
+                found[name + of] = on_day_of(scan_start, moment)
     return found
+
+
+def on_day_of(scan: datetime, moment: datetime) -> datetime:
+    """A moment on the day that brings it closest to the scan."""
+    return moment + timedelta(days=round((scan - moment) / timedelta(days=1)))
 
 
 def injection(header: pydicom.Dataset, scan_start: datetime | None) -> datetime | None:
@@ -78,7 +88,7 @@ def injection(header: pydicom.Dataset, scan_start: datetime | None) -> datetime 
 def scan_start(series: Series) -> datetime | None:
     """Start of the first frame, else of the series."""
     starts = frame_starts(series)
-    return starts[0] if starts else series_start(series.header)
+    return starts[0] if starts else series_start(series)
 
 
 def radiopharmaceutical(header: pydicom.Dataset) -> str:
@@ -100,15 +110,55 @@ def units(header: pydicom.Dataset) -> str:
     )
     if not header.get("Units") and activity_map(groups) is not None:
         return "BQML"
+    if in_counts(header) and activity_per_count(header) is not None:
+        return "BQML"
     mappings = (item(group, "RealWorldValueMappingSequence") for group in groups)
     codes = (item(mapping, "MeasurementUnitsCodeSequence").get("CodeValue") for mapping in mappings)
     code = next(filter(None, codes), "")
     return str(header.get("Units") or code).strip().upper().replace("/", "")
 
 
-def series_start(header: pydicom.Dataset) -> datetime | None:
-    """Reference of decay correction to START and of FrameReferenceTime: the series' own time."""
-    return moment_of(header.get("SeriesDate"), header.get("SeriesTime"))
+def series_start(series: Series) -> datetime | None:
+    """Start of the acquisition, which decay correction to START and FrameReferenceTime refer to.
+
+    That is SeriesTime, on the day closest to the scan: of two dates one may have been shifted. A
+    SeriesTime after the first plane was acquired is that of post-processing; the acquisition then
+    began as long before the first frame as its FrameReferenceTime says, else with it.
+
+    Sources: DICOM PS3.3, C.8.9.1.1.5 (Decay Correction); QIBA's vendor-neutral pseudo-code for SUV
+    (https://qibawiki.rsna.org/index.php/Standardized_Uptake_Value_(SUV)).
+    """
+    stated, first = _series_time(series), _first_acquired(series)
+    if stated is None or not _made_after(stated, first):
+        return stated if stated is None or first is None else on_day_of(first, stated)
+    frame = series.frames[0]
+    before = (frame.reference_s or 0.0) - _mean_after(frame, half_life_of(series.header))
+    return first - timedelta(seconds=before if before > _allowed(series) else 0.0)
+
+
+def _series_time(series: Series) -> datetime | None:
+    """SeriesTime on its own date, else on that of the scan."""
+    header = series.header
+    return moment_of(header.get("SeriesDate") or day_of(header), header.get("SeriesTime"))
+
+
+def _first_acquired(series: Series) -> datetime | None:
+    return min((frame.start for frame in series.frames if frame.start), default=None)
+
+
+def _made_after(stated: datetime | None, first: datetime | None) -> bool:
+    """Whether a SeriesTime is later than a plane's acquisition."""
+    if stated is None or first is None:
+        return False
+    # By its date, or on the scan's day where its date was shifted to an earlier one.
+    return any(
+        (m - first).total_seconds() > SAME_TIME_S for m in (stated, on_day_of(first, stated))
+    )
+
+
+def _allowed(series: Series) -> float:
+    """Difference (s) of two statements of when frames began; headers round."""
+    return max(SAME_TIME_S, 0.05 * max(frame.duration_s or 0.0 for frame in series.frames))
 
 
 def half_life_of(header: pydicom.Dataset) -> float:
@@ -159,7 +209,7 @@ def frame_starts(series: Series) -> list[datetime] | None:
 
 def _by_reference(series: Series) -> list[datetime] | None:
     """Start of every frame, from FrameReferenceTime; None where it does not tell."""
-    reference = series_start(series.header)
+    reference = series_start(series)
     half_life = half_life_of(series.header)
     if reference is None:
         return None
@@ -167,22 +217,32 @@ def _by_reference(series: Series) -> list[datetime] | None:
     for frame in series.frames:
         if frame.reference_s is None or frame.duration_s is None:
             return None
-        shift = frame.duration_s / 2
-        if half_life > 0 and frame.duration_s > 0:
-            rate = math.log(2) / half_life
-            x = rate * frame.duration_s
-            shift = math.log(x / -math.expm1(-x)) / rate
+        shift = _mean_after(frame, half_life)
         out.append(reference + timedelta(seconds=frame.reference_s - shift))
     return out if len(set(out)) == len(out) else None
 
 
-def check_times(series: Series, window_min: Sequence[float], where: str) -> list[str]:
+def _mean_after(frame: Frame, half_life: float) -> float:
+    """Time (s) of a frame's mean count rate after its start."""
+    length = frame.duration_s or 0.0
+    if not half_life > 0 or not length > 0:
+        return length / 2
+    rate = math.log(2) / half_life
+    x = rate * length
+    return math.log(x / -math.expm1(-x)) / rate
+
+
+def check_times(
+    series: Series, window_min: Sequence[float], where: str, *, processed: bool = False
+) -> list[str]:
     """Compare what a header states twice of its times: the injection, and when frames began.
 
     Parameters
     ----------
     window_min
         The tracer's first and last minute after the injection.
+    processed
+        Whether the series was computed from another; one frame's times may then stand in all.
 
     Returns
     -------
@@ -204,6 +264,8 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
                 f"neighbours {_clock(counts[0][0])}",
                 file=where,
             )
+    if in_counts(series.header):
+        notes.append("its counts were taken to Bq/mL by Philips' private factor (7053,1009)")
     if all(p.slope is None for frame in series.frames for p in frame.planes):
         notes.append("states no RescaleSlope: stored values were taken as Bq/mL")
     starts = frame_starts(series)
@@ -216,28 +278,26 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
         return notes
     seconds = [(start - starts[0]).total_seconds() for start in starts]
     notes += gaps(seconds, durations, lambda second: _clock(starts[0] + timedelta(seconds=second)))
-    begin = series_start(series.header)
-    correction = str(series.header.get("DecayCorrection", "")).strip().upper()
-    late = (begin - min(starts)).total_seconds() if begin else 0.0
-    if correction == "START" and late > SAME_TIME_S:
-        notes.append(
-            f"it is corrected for decay to its start, {_clock(begin)} (SeriesTime), which is after "
-            f"its first frame began, {_clock(min(starts))}"
-        )
+    notes += _late_series(series, starts)
     found = injections(series.header, scan_start(series))
+    other = _by_acquisition(series, starts, processed)
+    begins = (
+        f"its first frame began at {_clock(other)} by AcquisitionTime, at {_clock(starts[0])} by "
+        "SeriesTime and FrameReferenceTime"
+    )
     if not found:
-        return notes
+        return notes + [begins] * (other is not None)
     (name, first), *others = found.items()
     after = [(start - first).total_seconds() for start in starts]
 
-    def contradiction(said: str, other: Sequence[float]) -> None:
+    def contradiction(said: str, other: Sequence[float], remedy: str) -> None:
         timed = None not in durations
         if timed and _inside(after, durations, window_min) != _inside(other, durations, window_min):
             raise DataError(
                 f"{said}, which choose other frames for {window_min[0]:g} to {window_min[1]:g} min "
                 "after injection",
                 file=where,
-                hint="which one is right only its site can tell: say it by ingest.overrides",
+                hint=f"which one is right only its site can tell: {remedy}",
             )
         notes.append(said)
 
@@ -247,23 +307,28 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
         notes.append(
             f"its injection ({stamp}) has an offset from UTC, its scan none: taken as one clock"
         )
-    for other, moment in others:
+    for second_name, moment in others:
         apart = (first - moment).total_seconds()
         if abs(apart) <= SAME_TIME_S:
             continue
         said = (
-            f"states two injection times, {_clock(first)} ({name}) and {_clock(moment)} ({other})"
+            f"states two injection times, {_clock(first)} ({name}) and {_clock(moment)} "
+            f"({second_name})"
         )
         # Local time beside a time in UTC: both are one moment, and the scan is on local time.
         if _in_another_zone(series.header, apart):
             notes.append(f"{said}; they are one in two time zones")
         else:
-            contradiction(said, [second + apart for second in after])
+            contradiction(said, [second + apart for second in after], "say it by ingest.overrides")
+    if other is not None:
+        late = (other - starts[0]).total_seconds()
+        contradiction(begins, [second + late for second in after], "put its headers right")
     moved = _moved_by_reference(series, starts)
     if moved is not None:
         contradiction(
             "states two times of its frames, by acquisition times and by frame reference times",
             [second + shift for second, shift in zip(after, moved, strict=True)],
+            "put its headers right",
         )
     if None not in durations and not _inside(after, durations, window_min):
         notes.append(
@@ -279,6 +344,38 @@ def check_times(series: Series, window_min: Sequence[float], where: str) -> list
     return notes
 
 
+def _late_series(series: Series, starts: Sequence[datetime]) -> list[str]:
+    """A note on a SeriesTime after the first frame began, where times are counted from it."""
+    stated, first = _series_time(series), _first_acquired(series)
+    correction = str(series.header.get("DecayCorrection", "")).strip().upper()
+    by_reference = [frame.start for frame in series.frames] != list(starts)
+    if _made_after(stated, first) and (correction == "START" or by_reference):
+        said = _clock(stated) if stated.date() == first.date() else f"{stated:%Y-%m-%d %H:%M:%S}"
+        return [
+            f"its SeriesTime, {said}, is after its first frame was acquired, {_clock(first)}, and "
+            f"was not used: its scan began at {_clock(series_start(series))}"
+        ]
+    late = (stated - min(starts)).total_seconds() if stated and first is None else 0.0
+    if correction == "START" and late > SAME_TIME_S:
+        return [
+            f"it is corrected for decay to its start, {_clock(stated)} (SeriesTime), which is "
+            f"after its first frame began, {_clock(min(starts))}"
+        ]
+    return []
+
+
+def _by_acquisition(series: Series, starts: Sequence[datetime], processed: bool) -> datetime | None:
+    """Another start of the first frame, by its AcquisitionTime; None where that tells the same.
+
+    It is compared where frames are told apart by FrameReferenceTime alone.
+    """
+    first = _first_acquired(series)
+    if first is None or [frame.start for frame in series.frames] == list(starts):
+        return None
+    apart = [abs((first - start).total_seconds()) for start in starts]
+    return None if min(apart if processed else apart[:1]) <= _allowed(series) else first
+
+
 def _moved_by_reference(series: Series, starts: Sequence[datetime]) -> list[float] | None:
     """How much later (s) than its start each frame begins by its FrameReferenceTime.
 
@@ -288,7 +385,7 @@ def _moved_by_reference(series: Series, starts: Sequence[datetime]) -> list[floa
     means, raw = _by_reference(series), [frame.reference_s for frame in series.frames]
     if means is None:
         return None
-    allowed = max(SAME_TIME_S, 0.05 * max(frame.duration_s or 0.0 for frame in series.frames))
+    allowed = _allowed(series)
     own = [(start - starts[0]).total_seconds() for start in starts]
     moved = []
     for seconds in ([(m - means[0]).total_seconds() for m in means], [r - raw[0] for r in raw]):

@@ -26,10 +26,13 @@ from relad.cohort.dicom import (
     values,
 )
 from relad.cohort.dicom_kind import IMAGINARY, PHASE, REAL, part_of
+from relad.cohort.frame_times import SAME_TIME_S
 from relad.errors import DataError
 
 #: No PET takes longer.
 LONGEST = timedelta(hours=12)
+#: Stands for the day of times whose date was removed.
+NO_DAY = "19000101"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Plane:
     ----------
     spacing
         Of its rows and of its columns in mm, in DICOM's order: down, then across.
+    stamped
+        AcquisitionDateTime of a classic file.
     temporal
         Number of its volume in time where the header counts them.
     part
@@ -65,6 +70,7 @@ class Plane:
     uid: str
     pixels: Pixels
     index: int
+    stamped: datetime | None = None
 
 
 def zone_of(header: pydicom.Dataset) -> timedelta | None:
@@ -79,6 +85,28 @@ def zone_of(header: pydicom.Dataset) -> timedelta | None:
     return next((zone for text in told if (zone := offset_of(text)) is not None), None)
 
 
+def day_of(header: pydicom.Dataset) -> str:
+    """Date of a scan, the most direct first; :data:`NO_DAY` where all were removed."""
+    days = (header.get(key) for key in ("AcquisitionDate", "SeriesDate", "StudyDate"))
+    stamped = str(header.get("AcquisitionDateTime") or "")[:8]
+    return str(next(filter(None, (*days, stamped)), NO_DAY))
+
+
+def _converted(group: Any) -> dict[str, Any]:
+    """What stood in the classic headers that an enhanced file was made of (legacy converted)."""
+    kinds = ("PerFrame", "Shared")
+    found = (item(group, f"Unassigned{kind}ConvertedAttributesSequence") for kind in kinds)
+    return {element.keyword: element.value for each in found for element in each}
+
+
+def complete(header: pydicom.Dataset) -> None:
+    """Add what stood in all classic headers that an enhanced file was made of, where it lacks."""
+    shared = item(header, "SharedFunctionalGroupsSequence")
+    for element in item(shared, "UnassignedSharedConvertedAttributesSequence"):
+        if element.tag not in header:
+            header.add(element)
+
+
 def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
     """Planes of one file: one if classic, one per frame if enhanced."""
     zone = zone_of(header)
@@ -90,14 +118,13 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
                 f"holds {pixels.planes} planes and does not tell where each lies",
                 file=pixels.file.name,
             )
-        day = header.get("AcquisitionDate") or header.get("SeriesDate")
-        slope, intercept = _scale(header, (header,), header)
+        slope, intercept = _scale(header, (header,), header, pixels.file.name)
+        stamped = parse_moment(header.get("AcquisitionDateTime"), zone)
         yield Plane(
             position=values(header.get("ImagePositionPatient")),
             orientation=values(header.get("ImageOrientationPatient"), 6),
             spacing=values(header.get("PixelSpacing"), 2),
-            acquired=moment_of(day, header.get("AcquisitionTime"))
-            or parse_moment(header.get("AcquisitionDateTime"), zone),
+            acquired=moment_of(day_of(header), header.get("AcquisitionTime")) or stamped,
             duration_s=seconds(header.get("ActualFrameDuration")) or None,
             reference_s=seconds(header.get("FrameReferenceTime")),
             temporal=integer(header.get("TemporalPositionIdentifier")),
@@ -109,6 +136,7 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
             uid=uid,
             pixels=pixels,
             index=0,
+            stamped=stamped,
         )
         return
     if len(groups) != pixels.planes:
@@ -122,8 +150,14 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
             return item(group, sequence) or item(shared, sequence)
 
         content = told("FrameContentSequence")
-        slope, intercept = _scale(told("PixelValueTransformationSequence"), (group, shared), header)
-        duration = seconds(content.get("FrameAcquisitionDuration")) or None
+        slope, intercept = _scale(
+            told("PixelValueTransformationSequence"), (group, shared), header, pixels.file.name
+        )
+        classic = {**_converted(shared), **_converted(group)}
+        day = classic.get("AcquisitionDate") or day_of(header)
+        length = content.get("FrameAcquisitionDuration") or classic.get("ActualFrameDuration")
+        duration = seconds(length) or None
+        factor = told("PETFrameCorrectionFactorsSequence").get("DecayFactor")
         middle = parse_moment(content.get("FrameReferenceDateTime"), zone)
         if middle and duration:  # the moment that stands for the whole frame
             middle -= timedelta(seconds=duration / 2)
@@ -131,13 +165,15 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
             position=values(told("PlanePositionSequence").get("ImagePositionPatient")),
             orientation=values(told("PlaneOrientationSequence").get("ImageOrientationPatient"), 6),
             spacing=values(told("PixelMeasuresSequence").get("PixelSpacing"), 2),
-            acquired=parse_moment(content.get("FrameAcquisitionDateTime"), zone) or middle,
+            acquired=parse_moment(content.get("FrameAcquisitionDateTime"), zone)
+            or middle
+            or moment_of(day, classic.get("AcquisitionTime")),
             duration_s=duration,
-            reference_s=None,
+            reference_s=seconds(classic.get("FrameReferenceTime")),
             temporal=integer(content.get("TemporalPositionIndex")),
             order=order,
             part=part_of(told("MRImageFrameTypeSequence") or header),
-            decay_factor=number(told("PETFrameCorrectionFactorsSequence").get("DecayFactor")),
+            decay_factor=number(factor or classic.get("DecayFactor")),
             slope=slope,
             intercept=intercept,
             uid=f"{uid}/{order}" if uid else "",
@@ -146,16 +182,28 @@ def planes_of(header: pydicom.Dataset, pixels: Pixels) -> Iterator[Plane]:
         )
 
 
-def _scale(rescale: Any, groups: Sequence[Any], header: Any) -> tuple[float | None, float | None]:
+def _scale(
+    rescale: Any, groups: Sequence[Any], header: Any, where: str
+) -> tuple[float | None, float | None]:
     """Slope and intercept of a plane; of PET whose units only its map to Bq/mL tells, the map's.
 
     Raises
     ------
     DataError
-        Where the map takes stored values to others than the plane's rescaling.
+        Where the map takes stored values to others than the plane's rescaling, or nothing tells
+        what counts are in Bq/mL.
     """
     slope, intercept = (number(rescale.get(f"Rescale{key}")) for key in ("Slope", "Intercept"))
     mapping = activity_map(groups) if header.get("Modality") == "PT" else None
+    if mapping is None and in_counts(header):
+        factor = activity_per_count(header)
+        if factor is None:
+            raise DataError(
+                "its units are CNTS, not Bq/mL, and it states no factor that takes them there",
+                file=where,
+                hint="export it in Bq/mL, or with Philips' private elements (7053,1009)",
+            )
+        return (1.0 if slope is None else slope) * factor, (intercept or 0.0) * factor
     if mapping is None:
         return slope, intercept
     mapped = number(mapping.get("RealWorldValueSlope"))
@@ -164,6 +212,7 @@ def _scale(rescale: Any, groups: Sequence[Any], header: Any) -> tuple[float | No
     if mapped is not None and not math.isclose(mapped, slope, rel_tol=1e-3):
         raise DataError(
             f"its RescaleSlope is {slope:g}, but its map to Bq/mL has the slope {mapped:g}",
+            file=where,
             hint="which one is right only its scanner can tell",
         )
     return slope, intercept
@@ -182,8 +231,51 @@ def activity_map(groups: Sequence[Any]) -> Any:
     return None
 
 
+def in_counts(header: Any) -> bool:
+    return header.get("Modality") == "PT" and str(header.get("Units")).strip().upper() == "CNTS"
+
+
+def activity_per_count(header: Any) -> float | None:
+    """Bq/mL of one rescaled count of Philips' scanners; None where the header does not tell.
+
+    Source: QIBA's vendor-neutral pseudo-code for SUV.
+    """
+    try:
+        factor = number(header.private_block(0x7053, "Philips PET Private Group")[0x09].value)
+    except KeyError:
+        return None
+    return factor if factor is not None and factor > 0 else None
+
+
 def integer(value: Any) -> int | None:
     return None if value in (None, "") else int(value)
+
+
+def undated(planes: Sequence[Plane], notes: list[str], where: str) -> None:
+    """Note that dates were removed from times of day, which tell how far they lie apart.
+
+    Raises
+    ------
+    DataError
+        Where dates were removed from a part of the planes.
+    """
+    days = [p.acquired.strftime("%Y%m%d") for p in planes if p.acquired]
+    count = days.count(NO_DAY)
+    if 0 < count < len(days):
+        raise DataError(f"{count} of {len(planes)} planes state no date", file=where)
+    if count:
+        notes.append("its dates were removed; its times of day were taken as of one day")
+
+
+def stamped(planes: list[Plane], notes: list[str]) -> list[Plane]:
+    """Take AcquisitionDateTime where one AcquisitionTime stands for all, and is the earliest."""
+    times, stamps = {p.acquired for p in planes}, {p.stamped for p in planes}
+    if len(times) > 1 or len(stamps) < 2 or None in times | stamps:
+        return planes
+    if abs((min(stamps) - times.pop()).total_seconds()) > SAME_TIME_S:
+        return planes
+    notes.append("its AcquisitionTime is one for all: its AcquisitionDateTime times the frames")
+    return [replace(p, acquired=p.stamped) for p in planes]
 
 
 def past_midnight(planes: list[Plane], notes: list[str]) -> list[Plane]:

@@ -20,10 +20,13 @@ from relad.cohort.dicom import MediaDirectoryError, item, number, read_header, r
 from relad.cohort.dicom_kind import agent_of
 from relad.cohort.dicom_planes import (
     Plane,
+    complete,
     integer,
     magnitude,
     past_midnight,
     planes_of,
+    stamped,
+    undated,
     without_copies,
 )
 from relad.errors import DataError
@@ -270,6 +273,7 @@ def read_series(files: Sequence[Path], where: str) -> Series:
         except MediaDirectoryError:
             continue
         with readable(file.name):
+            complete(header)
             if first is None:
                 first = header
             else:
@@ -282,7 +286,8 @@ def read_series(files: Sequence[Path], where: str) -> Series:
     notes: list[str] = []
     with readable(where):
         if first.get("Modality") == "PT":
-            planes = past_midnight(planes, notes)
+            undated(planes, notes, where)
+            planes = past_midnight(stamped(planes, notes), notes)
         distinct = without_copies(planes, notes)
         planes = magnitude(distinct, notes)
         frames = _frames(planes, where)
@@ -305,7 +310,11 @@ def _check_scales(planes: Sequence[Plane], where: str) -> None:
     intercepts = {p.intercept or 0.0 for p in planes}
     if len(intercepts) > 1:
         low, high = min(intercepts), max(intercepts)
-        raise DataError(f"its planes' RescaleIntercepts are {low:g} to {high:g}", file=where)
+        raise DataError(
+            f"its planes' RescaleIntercepts are {low:g} to {high:g}",
+            file=where,
+            hint="planes of one image have one zero; export it again from its scanner or archive",
+        )
 
 
 def _frame_notes(frames: Sequence[Frame]) -> list[str]:

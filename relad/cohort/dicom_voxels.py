@@ -55,9 +55,12 @@ def read(series: Series, where: str) -> tuple[Image, list[str]]:
     frames = [[_stored(plane) for plane in frame.planes] for frame in series.frames]
     decoded = all(plane is not None for frame in frames for plane in frame)
     affine = _affine(series)
+    padding = _padding(series, frames) if decoded else None
     notes = _mask(series, frames, where) if decoded else []
     own = _assemble(series, frames) if decoded else None
     if own is not None:
+        if padding is not None:
+            notes.append(_blank(own, padding))
         if not np.isfinite(own).all():
             raise DataError("its RescaleSlope takes values beyond all measure", file=where)
         _check_levels(series, own, where)
@@ -77,6 +80,9 @@ def read(series: Series, where: str) -> tuple[Image, list[str]]:
             raise DataError(f"after dcm2niix {differs}", file=where)
         notes.append("no decoder is here to compare its compressed voxels with dcm2niix's")
         return made, notes
+    if differs is None and padding is not None:  # which the converter leaves in
+        _check(own, where)
+        return Image(own, affine, made.sidecar), notes
     differs = differs or _compare(turned, own, is_philips_mri(series.header))
     if differs is None:
         return made, notes
@@ -155,6 +161,31 @@ def _decoded(pixels: Pixels) -> np.ndarray | None:
 _LAST: dict[Pixels, np.ndarray] = {}
 
 
+def _padding(series: Series, frames: list[list[np.ndarray]]) -> np.ndarray | None:
+    """Voxels (columns, rows, slices[, frames]) of padding; None where there is none.
+
+    Their stored values, which may exceed the bits that are stored, become 0.
+    """
+    padded = np.zeros((len(frames), *_grid(series)[::-1]), bool)
+    for t, (frame, arrays) in enumerate(zip(series.frames, frames, strict=True)):
+        for k, plane in enumerate(frame.planes):
+            if plane.pixels.padding is not None:
+                low, high = plane.pixels.padding
+                padded[t, k] = (arrays[k] >= low) & (arrays[k] <= high)
+                arrays[k] = np.where(padded[t, k], 0, arrays[k]).astype(arrays[k].dtype)
+    if not padded.any() or padded.all():
+        return None
+    voxels = padded.transpose(3, 2, 1, 0)
+    return voxels[..., 0] if len(series.frames) == 1 else voxels
+
+
+def _blank(data: np.ndarray, padding: np.ndarray) -> str:
+    """Take the signal out of padding: 0, or the least other value where all are greater."""
+    others = data[~padding]
+    data[padding] = np.clip(0, others.min(), others.max())
+    return f"{int(padding.sum())} voxels of padding (PixelPaddingValue) were made blank"
+
+
 def _mask(series: Series, frames: list[list[np.ndarray]], where: str) -> list[str]:
     """Cut values to the bits that the headers say are stored, and count those that had more.
 
@@ -177,8 +208,14 @@ def _mask(series: Series, frames: list[list[np.ndarray]], where: str) -> list[st
                 arrays[k].dtype
             )
     if count > MANY * sum(array.size for arrays in frames for array in arrays):
+        bits, high = (series.header.get(key) for key in ("BitsStored", "HighBit"))
+        shifted = None not in (bits, high) and high != bits - 1
+        which = f": {bits} bits that end at bit {high} (HighBit)" if shifted else ""
         raise DataError(
-            f"{count} values exceed the bits that its headers say are stored", file=where
+            f"{count} values exceed the bits that its headers say are stored{which}",
+            file=where,
+            hint="the headers are wrong, or the values are shifted; export it again from its "
+            "scanner or archive",
         )
     return [f"{count} values exceed the bits that its headers say are stored"] if count else []
 

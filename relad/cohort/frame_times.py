@@ -127,6 +127,16 @@ def decay_corrected(told: Mapping[str, Any]) -> bool | None:
     raise DataError(f"its {key} is neither true nor false ({value!r})", hint="write one of them")
 
 
+def decay_remarks(times: Mapping[str, Any], frames: int) -> list[str]:
+    """What a person should know of the decay correction of frames that are to be averaged."""
+    corrected = decay_corrected(times)
+    if frames < 2 or corrected:
+        return []
+    if corrected is None:
+        return ["whether its frames are corrected for decay is unknown"]
+    return ["its frames are not corrected for decay, so they cannot be averaged"]
+
+
 def _numbers(told: Mapping[str, Any], key: str) -> list[float] | None:
     """Numbers that a key states, also a single one; None where it states none.
 

@@ -17,6 +17,9 @@ from relad.status import SIMULATED_KEY
 
 #: Voxels of two runs may lie so far apart, as share of a voxel.
 _PLACE = 0.05
+#: A moment that frames are decay corrected to lies so near their scan, or the time from their
+#: injection to it (s); further away it is a mistake, by which voxels would be scaled.
+_NEAR_S = 3600.0
 #: Keys of dcm2niix that list a value per frame, and are of one run alone.
 _PER_FRAME = frozenset(
     {
@@ -63,7 +66,11 @@ def joined(first: Voxels, second: Voxels) -> Voxels:
     )
     later -= DAY_S * round(later / DAY_S)  # of the second's TimeZero after the first's
     factor = np.float32(_decay(one, other, later, half_life))
-    data = np.concatenate([first.data, second.data * factor], axis=3)
+    with np.errstate(over="ignore"):
+        scaled = second.data * factor
+    if np.isfinite(scaled).sum() < np.isfinite(second.data).sum():
+        raise DataError(f"its decay correction takes values beyond all measure ({factor:g} times)")
+    data = np.concatenate([first.data, scaled], axis=3)
     starts = [*one["FrameTimesStart"], *(start + later for start in other["FrameTimesStart"])]
     durations = [*one["FrameDuration"], *other["FrameDuration"]]
     order = sorted(range(len(starts)), key=starts.__getitem__)
@@ -122,9 +129,24 @@ def _decay(
     numbers = all(isinstance(moment, int | float) for moment in to)
     if corrected != [True, True] or not numbers:
         raise DataError("the moments that they are decay corrected to are not known")
+    _check_moment(one, f"{one['SourceImageID']}'s")
+    _check_moment(other, "its")
     apart = to[1] + later - to[0]
     if abs(apart) < 1e-3:
         return 1.0
     if half_life is None:
         raise DataError("its half-life is not known")
     return math.exp(math.log(2) / half_life * apart)
+
+
+def _check_moment(run: dict[str, Any], whose: str) -> None:
+    """Refuse a decay correction to a moment that belongs to no injection or scan."""
+    moment = run["ImageDecayCorrectionTime"]
+    frames = zip(run["FrameTimesStart"], run["FrameDuration"], strict=True)
+    first = min(run["InjectionStart"], *run["FrameTimesStart"]) - _NEAR_S
+    last = max(start + length for start, length in frames) + _NEAR_S
+    if not first <= moment <= last:
+        raise DataError(
+            f"{whose} ImageDecayCorrectionTime, {moment:g} s, is far from the injection "
+            f"({run['InjectionStart']:g} s) and the scan"
+        )

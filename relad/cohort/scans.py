@@ -142,11 +142,18 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         times = told
         if series is None and not product.averaged:
             notes += frame_times.check_sidecar(told, window)
+            listed = [told.get(key) for key in ("FrameTimesStart", "FrameDuration")]
+            count = max(len(found) if isinstance(found, list) else 1 for found in listed)
+            notes += frame_times.decay_remarks(told, count)
         elif series is not None:
             with dicom.readable(files[0].name):
                 times = bids.pet_times(series)
                 if not product.averaged:
-                    notes += dicom_pet.check_times(series, window, entry.image_id)
+                    processed = product.rank > 0
+                    notes += dicom_pet.check_times(
+                        series, window, entry.image_id, processed=processed
+                    )
+                    notes += frame_times.decay_remarks(times, len(series.frames))
                 notes.append(_check_decay(series, entry.image_id, product))
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
         notes.append("an MP2RAGE that does not say that it is the uniform image")
@@ -207,9 +214,21 @@ def _check_header(series: dicom_series.Series, candidate: Candidate, kind: str) 
     if kind == "PET":
         units = dicom_pet.units(header)
         if units != _BECQUEREL_PER_ML:
-            raise DataError(f"its units are {units or 'not stated'}, not Bq/mL", file=first)
+            raise DataError(
+                f"its units are {units or 'not stated'}, not Bq/mL",
+                file=first,
+                hint="export it from its scanner in Bq/mL (BQML)",
+            )
     elif len(series.frames) > 1:
-        raise DataError(f"holds {len(series.frames)} volumes where one is needed", file=first)
+        raise _several(len(series.frames), first)
+
+
+def _several(count: int, where: str) -> DataError:
+    return DataError(
+        f"holds {count} volumes where one is needed",
+        file=where,
+        hint="keep the one that is meant, as an image of its own",
+    )
 
 
 def convert_image(image: Checked, ligand: str | None) -> Voxels:
@@ -243,9 +262,7 @@ def convert_image(image: Checked, ligand: str | None) -> Voxels:
         image.notes += bids.untold_times(sidecar)
     else:
         if data.ndim != 3:
-            raise DataError(
-                f"holds {data.shape[3]} volumes where one is needed", file=files[0].name
-            )
+            raise _several(data.shape[3], files[0].name)
         sidecar = bids.image_sidecar(entry, told)
     image.notes += integrity.remarks(data)
     if "kind" in candidate.put_right:

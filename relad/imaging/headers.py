@@ -155,6 +155,7 @@ def orientation(header: nib.Nifti1Header, where: str, *, standard: bool = False)
             f"its voxel sizes {np.round(zooms, 3).tolist()} mm contradict its affine's "
             f"{np.round(edges, 3).tolist()} mm",
             file=where,
+            hint="one of them is wrong: convert it again from its DICOM, or put the header right",
         )
     cosines = (affine[:3, :3] / edges).T @ (affine[:3, :3] / edges) - np.eye(3)
     if not standard and np.abs(cosines).max() > _SQUARE:

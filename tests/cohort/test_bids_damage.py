@@ -115,7 +115,7 @@ def orientation_code_out_of_range(folder: Path) -> None:
     write_image(t1w_of(folder), sform_code=9)
 
 
-@bad("contradict its affine's")
+@bad("mm -- one of them is wrong")
 def voxel_sizes_of_another_image(folder: Path) -> None:
     write_image(t1w_of(folder), qform_code=0, pixdim=[1, 1, 1, 1, 1, 1, 1, 1])
 

@@ -15,11 +15,13 @@ RAW, COREGISTERED = Product("raw", 0, False), Product("co-registered", 1, False)
 AVERAGED = Product("averaged", 2, True)
 
 
-def pet(number: int, minutes: list[float] | None, product: Product = RAW, length=5.0) -> Checked:
+def pet(
+    number: int, minutes: list[float] | None, product: Product = RAW, length=5.0, **told
+) -> Checked:
     """A PET with frames that start so many minutes after the injection; None: not timed."""
-    times = {}
+    times = dict(told)
     if minutes is not None:
-        times = {
+        times |= {
             "TimeZero": "10:00:00",
             "InjectionStart": 0,
             "FrameTimesStart": [60 * m for m in minutes],
@@ -56,6 +58,16 @@ def test_more_of_the_window_goes_before_less_and_both_before_an_average():
 def test_a_scan_that_nothing_times_goes_after_an_average_and_before_one_that_misses():
     assert best(pet(1, None), pet(2, None, AVERAGED)) == "I2"
     assert best(pet(1, [0, 5]), pet(2, None)) == "I2"
+
+
+def test_frames_that_cannot_be_averaged_go_after_what_can_be_used():
+    undecayed = pet(1, [80, 85, 90, 95], ImageDecayCorrected=False)
+    assert best(undecayed, pet(2, [80, 85, 90, 95], COREGISTERED)) == "I2"
+    assert best(undecayed, pet(3, None, AVERAGED)) == "I3"
+    one = pet(1, [80], length=20.0, ImageDecayCorrected=False)  # is not averaged
+    assert best(one, pet(3, None, AVERAGED)) == "I1"
+    unknown = pet(1, [80, 85, 90, 95], ImageDecayCorrected="unknown")
+    assert best(unknown, pet(3, None, AVERAGED)) == "I1"
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,7 @@ def test_magnitude_and_phase_interleaved_in_an_enhanced_file(tmp_path: Path):
     ("key", "value", "said"),
     [
         ("CorrectedImage", ["DECY", "DTIM", "NORM"], "not corrected for attenuation"),
+        ("AttenuationCorrected", "NO", "not corrected for attenuation"),  # as enhanced PET has it
         ("SeriesType", ["STATIC", "REPROJECTION"], "a projection"),
         ("SeriesType", ["GATED", "IMAGE"], "gated"),
         ("ImageType", ["DERIVED", "SECONDARY", "MIP"], "a projection"),
@@ -425,6 +426,7 @@ def test_pet_that_its_header_tells_is_no_pet_to_use(tmp_path: Path, key, value, 
     ("key", "value", "agent"),
     [
         ("ContrastBolusAgent", "GADAVIST", True),
+        ("ContrastBolusIngredientCodeSequence", [Dataset()], True),
         ("ContrastBolusVolume", "7.5", True),
         ("ContrastBolusAgent", "NONE", False),
         ("ContrastBolusAgent", "", False),
@@ -439,6 +441,27 @@ def test_a_contrast_agent_is_told_by_the_header(tmp_path: Path, key, value, agen
         assert "contrast agent" in refused(tmp_path, (1, "MPRAGE", "MRI"))
     else:
         assert one_mri(tmp_path)["status"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("elements", "noted"),
+    [
+        ({"ContrastBolusRoute": "IV"}, "though none is named (ContrastBolusRoute IV)"),
+        ({"ContrastBolusStartTime": "081200"}, "(ContrastBolusStartTime 081200)"),
+        ({"ContrastFlowRate": "2"}, "(ContrastFlowRate 2"),
+        ({"ContrastBolusRoute": "", "ContrastFlowRate": "0"}, None),
+        ({"ContrastBolusRoute": "NONE", "ContrastFlowRate": None}, None),
+    ],
+)
+def test_how_an_unnamed_contrast_agent_was_given_is_a_note(tmp_path: Path, elements, noted):
+    def change(data, k, frame):
+        data.ContrastBolusAgent = ""
+        for key, value in elements.items():
+            setattr(data, key, value)
+
+    write_mri(tmp_path / "loni", A, 1, "MPRAGE", change=change)
+    note = one_mri(tmp_path)["note"]
+    assert (note is None) if noted is None else (noted in note)
 
 
 # --- when
