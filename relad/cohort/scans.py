@@ -126,6 +126,10 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     put_right = "kind" in candidate.put_right or (series is None and PUT_RIGHT_KEY in told)
     if not put_right:
         wrong = rules.series.refusal(entry.modality, labels) or dicom_kind.unfit(told, kind)
+        if series is None and kind != "PET":
+            said, other = _described(told, kind, entry.modality, rules.series)
+            wrong, note = wrong or said, other
+            notes.append(note or "")
         if wrong:
             raise DataError(wrong)
     notes += dicom_kind.remarks(told)
@@ -166,6 +170,26 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         simulated,
         [note for note in notes if note],
     )
+
+
+def _described(
+    told: Mapping[str, Any], kind: str, modality: str, series: SeriesTable
+) -> tuple[str | None, str | None]:
+    """Why an MRI's sidecar forbids to use it, by its description; a note of its protocol.
+
+    Some scanners call every series of an examination's protocol by its name, "BRAIN W/WO CONTRAST":
+    it decides only where there is no description.
+    """
+    wrong = {
+        key: series.refusal(modality, text) or series.contradiction(modality, text, kind)
+        for key in ("SeriesDescription", "ProtocolName")
+        if (text := str(told.get(key) or "").strip())
+    }
+    protocol = wrong.get("ProtocolName")
+    if "SeriesDescription" not in wrong:
+        return protocol, None
+    note = f"its ProtocolName is of no image to use ({protocol})" if protocol else None
+    return wrong["SeriesDescription"], note
 
 
 def _dated(candidate: Candidate, header: Mapping[str, Any]) -> tuple[Candidate, str]:

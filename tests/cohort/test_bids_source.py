@@ -339,6 +339,27 @@ def test_labels_may_hold_a_plus_and_nothing_else_is_dropped_in_silence(tmp_path:
     assert "m36+" in pair["t1w"]
 
 
+@pytest.mark.parametrize(
+    ("told", "reason", "note"),
+    [
+        ({"SeriesDescription": "AX T1 POST GAD"}, "(contrast agent)", None),
+        ({"SeriesDescription": "localizer", "ProtocolName": "Scout"}, "'localizer'", None),
+        ({"ProtocolName": "AAHead_Scout"}, "'AAHead_Scout'", None),
+        ({"SeriesDescription": "Ax FLAIR"}, "describes it as 'Ax FLAIR', a FLAIR", None),
+        ({"SeriesDescription": "MPRAGE", "ProtocolName": "BRAIN POST GAD"}, None, "BRAIN POST GAD"),
+        ({"SeriesDescription": "MPRAGE", "ProtocolName": "T1w"}, None, None),
+    ],
+)
+def test_a_sidecars_description_of_an_mri_counts(tmp_path: Path, told, reason, note):
+    source, out = tmp_path / "in", tmp_path / "out"
+    t1w = t1w_of(session(source, "01", None))
+    write_json(beside(t1w, ".json"), told)
+    ingest(source, out, SETTINGS)
+    row = table(out)[t1w.relative_to(source).as_posix()]
+    for expected, got in ((reason, row["reason"]), (note, row["note"])):
+        assert got is None if expected is None else expected in got
+
+
 @pytest.mark.parametrize("text", ["15/06/2018", "05/06/2018", "2018-06", "June 2018"])
 def test_a_date_that_is_not_isos_is_unknown_with_a_note(tmp_path: Path, text: str):
     source, out = tmp_path / "in", tmp_path / "out"
