@@ -188,7 +188,7 @@ def _described(
     protocol = wrong.get("ProtocolName")
     if "SeriesDescription" not in wrong:
         return protocol, None
-    note = f"its ProtocolName is of no image to use ({protocol})" if protocol else None
+    note = f"its ProtocolName is another image's ({protocol})" if protocol else None
     return wrong["SeriesDescription"], note
 
 
