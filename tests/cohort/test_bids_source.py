@@ -17,7 +17,7 @@ from relad.cohort.sources import bids as bids_source
 from relad.errors import ReladError
 from relad.fileio import beside, read_json, read_table
 from relad.status import is_simulated
-from relad.steps.ingest import ingest
+from relad.steps.ingest import guess_source, ingest
 from tests.helpers.bids_tree import PET, SETTINGS, session, t1w_of, table, write_image, write_json
 from tests.helpers.loni import SHARED as DATA
 from tests.helpers.settings import ingest_settings
@@ -162,6 +162,17 @@ def test_a_source_is_what_it_is_said_to_be(tmp_path: Path):
         ingest(tmp_path / "in", tmp_path / "out", SETTINGS, kind="packed")
     with pytest.raises(ReladError, match="no source 'xnat'"):
         ingest(tmp_path / "in", tmp_path / "out", SETTINGS, kind="xnat")
+
+
+def test_a_folder_of_pet_alone_is_a_dataset_and_one_above_it_is_named(tmp_path: Path):
+    source = tmp_path / "study" / "rawdata"
+    folder = session(source, "01", None, PET)
+    shutil.rmtree(folder / "anat")
+    assert guess_source(source) == "bids"
+    with pytest.raises(ReladError, match=r"study: is no BIDS dataset, but holds one -- .*rawdata"):
+        ingest(source.parent, tmp_path / "out", SETTINGS)
+    (source.parent / "collection.csv").write_text("")
+    assert guess_source(source.parent) == "loni"
 
 
 def test_images_that_are_no_raw_scan_are_not_taken(tmp_path: Path):

@@ -62,7 +62,8 @@ def is_bids(source: Path) -> bool:
     """Whether a folder is a BIDS dataset rather than a download from an archive."""
     if (source / "dataset_description.json").is_file():
         return True
-    return any(source.glob("sub-*/anat/sub-*")) or any(source.glob("sub-*/ses-*/*/sub-*"))
+    patterns = ("sub-*/anat/sub-*", "sub-*/pet/sub-*", "sub-*/ses-*/*/sub-*")
+    return any(any(source.glob(pattern)) for pattern in patterns)
 
 
 def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
