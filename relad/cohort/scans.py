@@ -152,6 +152,10 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
                 if not product.averaged:
                     notes += dicom_pet.check_times(series, window, entry.image_id)
                 notes.append(_check_decay(series, entry.image_id, product))
+                notes.append(_nuclide(dicom_pet.nuclide_of(series.header), rules.tracers[tracer]))
+        if series is None:
+            own = dicom_pet.nuclide(str(told.get("TracerRadionuclide") or ""))
+            notes.append(_nuclide(own, rules.tracers[tracer]))
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
         notes.append("an MP2RAGE that does not say that it is the uniform image")
     simulated = (
@@ -190,6 +194,15 @@ def _described(
         return protocol, None
     note = f"its ProtocolName is another image's ({protocol})" if protocol else None
     return wrong["SeriesDescription"], note
+
+
+def _nuclide(own: str, tracer: Tracer) -> str:
+    """A note where a PET's radionuclide is not the one with which its tracer's aliases have it."""
+    found = (re.findall(r"\[(\d+)([A-Z][a-z]?)\]", alias) for alias in tracer.aliases)
+    known = sorted({element + mass for one in found for mass, element in one})
+    if not own or not known or own in known:
+        return ""
+    return f"its radionuclide is {own}, but that of {tracer.ligand} is {' or '.join(known)}"
 
 
 def _dated(candidate: Candidate, header: Mapping[str, Any]) -> tuple[Candidate, str]:

@@ -19,6 +19,12 @@ OUT becomes a BIDS dataset with three tables at its root:
     pairs.tsv          for every PET the T1w and FLAIR that belong to it and the days between
                        them, or why there are none
 
+Of a BIDS dataset names are taken by the standard alone: sub-<label>, ses-<label> where there are
+sessions, then anat or pet; labels of letters, digits and (but for subjects) "+"; dates as
+YYYY-MM-DD. Another name is a reason, another date unknown with a note, and so are tables' names of
+files that are not there, people whom participants.tsv lacks, and what lies beside the subjects'
+folders under such a name.
+
 A damaged scan is dropped with the file's name; the rest of the cohort goes on. What dcm2niix made
 is compared with every plane's header; where they differ, the planes are read with pydicom instead,
 with a note. Times and dates that headers, folders and tables state differently are a note with

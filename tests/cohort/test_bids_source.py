@@ -371,6 +371,24 @@ def test_a_sidecars_description_of_an_mri_counts(tmp_path: Path, told, reason, n
         assert got is None if expected is None else expected in got
 
 
+@pytest.mark.parametrize(
+    ("aliases", "nuclide", "note"),
+    [
+        (["[11C]PiB"], "F18", "its radionuclide is F18, but that of PIB is C11"),
+        (["[11C]PiB"], "18F", "its radionuclide is F18, but that of PIB is C11"),
+        (["[11C]PiB"], "11C", None),
+        (["[11C]PiB"], "n/a", None),
+        (["PiB"], "F18", None),
+    ],
+)
+def test_a_radionuclide_that_is_not_the_ligands_is_a_note(tmp_path: Path, aliases, nuclide, note):
+    settings = ingest_settings({"amyloid": tracer_entry("PIB", aliases=aliases)})
+    told = {**PET, "TracerName": "PIB", "TracerRadionuclide": nuclide}
+    session(tmp_path / "in", "01", None, told)
+    ingest(tmp_path / "in", tmp_path / "out", settings)
+    assert table(tmp_path / "out")["sub-01/pet/sub-01_pet.nii.gz"]["note"] == note
+
+
 @pytest.mark.parametrize("text", ["15/06/2018", "05/06/2018", "2018-06", "June 2018"])
 def test_a_date_that_is_not_isos_is_unknown_with_a_note(tmp_path: Path, text: str):
     source, out = tmp_path / "in", tmp_path / "out"

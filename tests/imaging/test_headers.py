@@ -251,7 +251,7 @@ def test_names_that_are_not_what_they_say(tmp_path) -> None:
         (b"<!DOCTYPE html><html>", "it is a web page and no image -- download it again"),
         (b"\n<html>", "is a web page"),
         (b"PK\x03\x04" + bytes(40), "it is a zip archive and no image -- unpack it"),
-        (b"/annex/objects/MD5E-s1--a\n", "a pointer of git-annex and no image -- get the image: git"),
+        (b"/annex/objects/MD5E-s1--a\n", "it is a pointer of git-annex and no image"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS and no image"),
     ],
 )  # fmt: skip

@@ -121,7 +121,7 @@ def read(source: Path, collections: Sequence[Path] | None = None) -> Contents:
         listed = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
         contents.rows.append(row(entry, 0, reason=(
             f"{table.name}: names {len(names)} that are not beside it ({listed}), and their dates "
-            "are not read: a name is relative to the table's folder"
+            "are not read: write a file relative to the table's folder, a session as ses-<label>"
         )))  # fmt: skip
     for folder, why in closed:
         where = folder.relative_to(source)
