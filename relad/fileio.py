@@ -278,7 +278,8 @@ def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, st
     ReladError
         Where there is none, or it is something else.
     DataError
-        Where it is damaged, a row is longer than the header, or a column of ``needs`` is missing.
+        Where it is damaged, a row is longer than the header, a column stands twice or one of
+        ``needs`` is missing.
     """
     path, read = Path(path), 0
     try:

@@ -243,6 +243,14 @@ def test_a_table_that_would_lose_rows_or_cells_is_refused(tmp_path: Path, text, 
         read_table(tmp_path / "a.tsv")
 
 
+def test_a_cell_of_several_lines_is_of_spreadsheets_alone_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n1,"2\n3"\n')
+    assert read_table(tmp_path / "a.csv") == [{"a": "1", "b": "2\n3"}]
+    (tmp_path / "a.csv").write_text('a,b\n1,"2\n3,4\n')
+    with pytest.raises(DataError, match="line 2 holds a quotation mark that is not closed"):
+        read_table(tmp_path / "a.csv")
+
+
 def test_a_mark_within_a_cell_and_blanks_of_the_header_are_harmless(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('a \t b\n5" \t"x"\n')
     assert read_table(tmp_path / "a.tsv") == [{"a": '5" ', "b": "x"}]

@@ -14,7 +14,7 @@ import yaml
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _POWER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-_TEXT, _MERGED = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
 
 
 class MisreadError(yaml.MarkedYAMLError):
@@ -28,7 +28,7 @@ class Loader(yaml.SafeLoader):
         node = super().compose_mapping_node(anchor)
         first: dict[tuple[str, str], yaml.Node] = {}
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGED:
+            if not isinstance(key, yaml.ScalarNode):
                 continue
             before = first.setdefault((key.tag, key.value), key)
             if before is not key:

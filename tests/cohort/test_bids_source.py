@@ -338,7 +338,7 @@ def test_labels_may_hold_a_plus_and_nothing_else_is_dropped_in_silence(tmp_path:
     session(source, "01", "m36+", PET)
     for name in NOT_BIDS:
         write_image(source / "sub-01" / f"{name}.nii.gz")
-    write_json(source / "sub-01_ce-a-b_pet.json", {"Units": "SUV"})
+    write_json(source / "sub-01_ce-a-b_pet.json", {"AttenuationCorrection": "none"})
     ingest(source, out, SETTINGS)
     got = table(out)
     for name, reason in NOT_BIDS.items():
