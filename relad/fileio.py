@@ -278,19 +278,32 @@ def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, st
     ReladError
         Where there is none, or it is something else.
     DataError
-        Where it is damaged, a row is longer than the header, or a column of ``needs`` is missing.
+        Where it is damaged, a row is longer than the header, a column stands twice or one of
+        ``needs`` is missing.
     """
-    path = Path(path)
+    path, read = Path(path), 0
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+            names = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            if twice := {name for name in names if name and names.count(name) > 1}:
+                raise DataError(
+                    f"has more than one column {', '.join(sorted(twice))}", file=path,
+                    hint="leave one of each",
+                )  # fmt: skip
             rows = []
+            read = reader.line_num
             for row in reader:
                 if any(row.pop(None, ())):
                     raise DataError(
                         f"line {reader.line_num} has more cells than the header", file=path
                     )
+                # Two cells that begin so swallow the rows between them; BIDS has no such cell.
+                if path.suffix == ".tsv" and any("\n" in (v or "") for v in row.values()):
+                    raise csv.Error(f"a cell goes on to line {reader.line_num}")
                 rows.append({k: (None if v in (None, "", "n/a") else v) for k, v in row.items()})
+                read = reader.line_num
     except FileNotFoundError:
         raise ReladError("no such table", file=path) from None
     except UnicodeDecodeError as error:
@@ -300,7 +313,12 @@ def read_table(path: str | Path, needs: Iterable[str] = ()) -> list[dict[str, st
             hint="save it in the encoding UTF-8",
         ) from None
     except csv.Error as error:
-        raise DataError(f"not a readable table ({error})", file=path) from None
+        raise DataError(
+            f"not a readable table: line {read + 1} holds a quotation mark that "
+            f"is not closed ({error})",
+            file=path,
+            hint="close or remove it",
+        ) from None
     if lacking := [column for column in needs if column not in (reader.fieldnames or ())]:
         raise DataError(f"lacks the columns {', '.join(lacking)}", file=path)
     return rows

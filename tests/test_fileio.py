@@ -229,6 +229,33 @@ def test_the_line_that_is_no_utf8_is_named_with_what_to_do(tmp_path: Path) -> No
         read_table(tmp_path / "a.tsv")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('a\tb\n1\t2\n3\t"4\n5\t6\n', "line 3 holds a quotation mark that is not closed"),
+        ('a\tb\n3\t"4\n5\t6"\n', "line 2 holds a quotation mark that is not closed"),
+        ("a\tb\ta \n1\t2\t3\n", "has more than one column a"),
+    ],
+)
+def test_a_table_that_would_lose_rows_or_cells_is_refused(tmp_path: Path, text, said) -> None:
+    (tmp_path / "a.tsv").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_table(tmp_path / "a.tsv")
+
+
+def test_a_cell_of_several_lines_is_of_spreadsheets_alone_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('a,b\n1,"2\n3"\n')
+    assert read_table(tmp_path / "a.csv") == [{"a": "1", "b": "2\n3"}]
+    (tmp_path / "a.csv").write_text('a,b\n1,"2\n3,4\n')
+    with pytest.raises(DataError, match="line 2 holds a quotation mark that is not closed"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_a_mark_within_a_cell_and_blanks_of_the_header_are_harmless(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('a \t b\n5" \t"x"\n')
+    assert read_table(tmp_path / "a.tsv") == [{"a": '5" ', "b": "x"}]
+
+
 def test_a_marked_utf8_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": "é"}', encoding="utf-8-sig")
     assert read_json(tmp_path / "a.json") == {"a": "é"}

@@ -22,7 +22,8 @@ from relad.errors import ReladError, refuse_machine_failure
 PTID = re.compile(r"\d{3}_S_\d{4,}")
 _IMAGE_ID = re.compile(r"_I(\d+)\.(dcm|nii|nii\.gz)$", re.IGNORECASE)
 _IMAGE = (".dcm", ".nii", ".nii.gz")
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+#: Endings of files to be unpacked.
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 #: Files that describe images and stand for none.
 DESCRIBING = (".xml", ".json", ".csv", ".tsv", ".txt", ".pdf", ".md", ".log", ".html")
 
@@ -146,9 +147,9 @@ def find_series(source: Path, subjects: Iterable[str]) -> tuple[list[Found], lis
     for file in files:
         person = _person(source, file, known)
         suffix = suffix_of(file)
-        if suffix in DESCRIBING or (person is None and suffix not in (*_IMAGE, *_ARCHIVES)):
+        if suffix in DESCRIBING or (person is None and suffix not in (*_IMAGE, *ARCHIVES)):
             continue
-        if suffix in _ARCHIVES:
+        if suffix in ARCHIVES:
             packed = (person.name if person else None, file.parent, "is an archive: unpack it")
             others[packed].append(file)
         elif person is None:

@@ -126,6 +126,10 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     put_right = "kind" in candidate.put_right or (series is None and PUT_RIGHT_KEY in told)
     if not put_right:
         wrong = rules.series.refusal(entry.modality, labels) or dicom_kind.unfit(told, kind)
+        if series is None and kind != "PET":
+            said, other = _described(told, kind, entry.modality, rules.series)
+            wrong, note = wrong or said, other
+            notes.append(note or "")
         if wrong:
             raise DataError(wrong)
     notes += dicom_kind.remarks(told)
@@ -155,6 +159,10 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
                     )
                     notes += frame_times.decay_remarks(times, len(series.frames))
                 notes.append(_check_decay(series, entry.image_id, product))
+                notes.append(_nuclide(dicom_pet.nuclide_of(series.header), rules.tracers[tracer]))
+        if series is None:
+            own = dicom_pet.nuclide(str(told.get("TracerRadionuclide") or ""))
+            notes.append(_nuclide(own, rules.tracers[tracer]))
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
         notes.append("an MP2RAGE that does not say that it is the uniform image")
     simulated = (
@@ -173,6 +181,35 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         simulated,
         [note for note in notes if note],
     )
+
+
+def _described(
+    told: Mapping[str, Any], kind: str, modality: str, series: SeriesTable
+) -> tuple[str | None, str | None]:
+    """Why an MRI's sidecar forbids to use it, by its description; a note of its protocol.
+
+    Some scanners call every series of an examination's protocol by its name, "BRAIN W/WO CONTRAST":
+    it decides only where there is no description.
+    """
+    wrong = {
+        key: series.refusal(modality, text) or series.contradiction(modality, text, kind)
+        for key in ("SeriesDescription", "ProtocolName")
+        if (text := str(told.get(key) or "").strip())
+    }
+    protocol = wrong.get("ProtocolName")
+    if "SeriesDescription" not in wrong:
+        return protocol, None
+    note = f"its ProtocolName is another image's ({protocol})" if protocol else None
+    return wrong["SeriesDescription"], note
+
+
+def _nuclide(own: str, tracer: Tracer) -> str:
+    """A note where a PET's radionuclide is not the one with which its tracer's aliases have it."""
+    found = (re.findall(r"\[(\d+)([A-Z][a-z]?)\]", alias) for alias in tracer.aliases)
+    known = sorted({element + mass for one in found for mass, element in one})
+    if not own or not known or own in known:
+        return ""
+    return f"its radionuclide is {own}, but that of {tracer.ligand} is {' or '.join(known)}"
 
 
 def _dated(candidate: Candidate, header: Mapping[str, Any]) -> tuple[Candidate, str]:

@@ -18,8 +18,11 @@ KINDS = ("T1w", "FLAIR", "PET")
 _MODALITIES = {"MRI": "MRI", "MR": "MRI", "PET": "PET", "PT": "PET"}
 
 
-#: "+C", "C+", "Gd+" and the like, which would lose their sign.
-_WITH_AGENT = re.compile(r"(?<![a-z0-9])(?:\+ ?(?:c|gd|km|iv)|(?:c|gd|km|iv) ?\+)(?![a-z0-9])")
+#: "+C" (at a word's end too), "C+", "(C)", "i.v." and the like, which would lose their signs.
+_WITH_AGENT = re.compile(
+    r"(?:\+ ?(?:c|gd|km|iv)|(?<![a-z0-9])(?:c|gd|km|iv) ?\+|(?<![a-z0-9])i\.v\b\.?)(?![a-z0-9])"
+    r"|\((?:c|gd|km|iv)\)"
+)
 #: "C-" at a word's end.
 _WITHOUT_AGENT = re.compile(r"(?<![a-z0-9])(?:c|gd|km|iv)-(?=\s|$)")
 
@@ -27,7 +30,8 @@ _WITHOUT_AGENT = re.compile(r"(?<![a-z0-9])(?:c|gd|km|iv)-(?=\s|$)")
 def plain(text: str) -> str:
     """Lower case; every run of characters other than letters and digits becomes one space.
 
-    ``+C``, ``C+`` (``Gd``, ``KM``, ``IV`` likewise) is read as ``contrast``, ``C-`` as ``native``.
+    ``+C``, ``C+``, ``(C)`` (``Gd``, ``KM``, ``IV`` likewise) and ``i.v.`` are read as ``contrast``,
+    ``C-`` as ``native``.
     """
     text = _WITH_AGENT.sub(" contrast ", text.lower().replace("_", " "))
     return re.sub(r"[\W_]+", " ", _WITHOUT_AGENT.sub(" native ", text)).strip()
@@ -122,9 +126,8 @@ class SeriesTable:
         return fitting[-1] if fitting else self._products[0][1]
 
 
-#: Nothing of a longer name stands before it; a radionuclide may, in one word (``18FAV45``). But
-#: ``18FPIB`` is FPIB, flutemetamol.
-_BEFORE_LETTERS = r"(?:(?<![a-z])|(?<=(?<!\d)18f)(?!pib)|(?<=(?<!\d)11c))"
+#: Nothing of a longer name stands before it; a radionuclide may, in one word (``18FAV45``).
+_BEFORE_LETTERS = r"(?:(?<![a-z])|(?<=(?<!\d)18f)|(?<=(?<!\d)11c))"
 
 
 def _spelling(name: str) -> re.Pattern[str]:
@@ -137,12 +140,27 @@ def _spelling(name: str) -> re.Pattern[str]:
     return re.compile(before + r"[\W_]*".join(parts) + r"(?![a-z0-9])")
 
 
+#: Ligands whose names hold that of another: PiB with fluorine is flutemetamol, with a nitrile group
+#: (6-CN-PiB) another one yet; PBR06 is no PBR28.
+_LONGER = re.compile(
+    r"(?:18[\W_]*f|f[\W_]*18|(?<![a-z0-9])f|(?<![a-z])cn)[])}^\s_-]*pib"
+    r"|pbr[\W_]*(?:06|99|102|111|146|170)(?!\d)"
+)
+
+
 def tracers_in(text: str, tracers: Mapping[str, Tracer]) -> list[str]:
     """Ids of the configured tracers whose ligand or alias ``text`` names."""
+    whole = text.lower()
+    less = _LONGER.sub(" ", whole)
+
+    def named(name: str) -> bool:
+        held = whole if _LONGER.search(name.lower()) else less
+        return _spelling(name).search(held) is not None
+
     return [
         tracer
         for tracer, entry in tracers.items()
-        if any(_spelling(name).search(text.lower()) for name in (entry.ligand, *entry.aliases))
+        if any(map(named, (entry.ligand, *entry.aliases)))
     ]
 
 

@@ -56,17 +56,19 @@ def read_names(table: Path) -> dict[str, int]:
     Raises
     ------
     DataError
-        Where it is no such table, or gives one name two indices.
+        Where it is no such table, or gives a label no name or one name two indices.
     """
     rows = _rows(table)
     known: dict[str, int] = {}
     for index, name in rows:
+        if name is None:
+            raise DataError(f"the label {index} has no name", file=table, hint="give it one")
         try:
             number = int(float(index or "nan"))
         except ValueError as error:
             raise DataError(f"an index is not a number ({error})", file=table) from None
-        if known.setdefault(str(name), number) != number:
-            raise DataError(f"{name} has two indices, {known[str(name)]} and {number}", file=table)
+        if known.setdefault(name, number) != number:
+            raise DataError(f"{name} has two indices, {known[name]} and {number}", file=table)
     return known
 
 

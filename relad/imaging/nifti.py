@@ -16,6 +16,10 @@ from relad.imaging import headers
 
 #: FreeSurfer's formats, which state an orientation too.
 _FREESURFER = (".mgh", ".mgz")
+#: So many first bytes of a file tell what came in place of an image.
+_TOLD = 256
+_GZIP, _ANNEX = b"\x1f\x8b", b"annex/objects/"
+_GET = "get the image: git annex get"
 #: Where they say whether they do (goodRASFlag).
 _ORIENTED = slice(28, 30)
 
@@ -115,10 +119,14 @@ def read_whole(path: Path, where: str) -> bytes:
         Where it is not there, damaged, or has the name of another format.
     """
     name = path.name.lower()
-    if not path.exists():
+    if path.is_symlink() and not path.exists():
         # A link whose target is gone stands in the folder all the same.
-        what = "not readable: the link leads nowhere" if path.is_symlink() else "no such image"
-        raise DataError(what, file=where)
+        annexed = _ANNEX.decode() in path.readlink().as_posix()
+        raise DataError(
+            "not readable: the link leads nowhere", file=where, hint=_GET if annexed else None
+        )
+    if not path.exists():
+        raise DataError("no such image", file=where)
     if path.is_dir():
         raise DataError("is a folder where an image is needed", file=where)
     if not name.endswith((".nii", ".nii.gz", *_FREESURFER)):
@@ -127,19 +135,44 @@ def read_whole(path: Path, where: str) -> bytes:
         )
     try:
         packed = name.endswith((".gz", ".mgz"))
+        with path.open("rb") as stream:
+            _refuse_others(stream.read(_TOLD), where)
         with gzip.open(path) if packed else path.open("rb") as stream:
             return stream.read()
     except (OSError, EOFError, zlib.error) as error:
         refuse_machine_failure(error, where)
         said = getattr(error, "strerror", None) or " ".join(str(error).split())
         if said.startswith("Not a gzipped file"):
-            raise DataError("cannot be read: its name ends in .gz, but it is not packed",
-                            file=where) from None  # fmt: skip
+            with path.open("rb") as stream:
+                begins = stream.read(len(_GZIP)) == _GZIP
+            raise DataError(
+                "cannot be read: behind its packed content stand bytes of something else"
+                if begins
+                else "cannot be read: its name ends in .gz, but it is not packed",
+                file=where,
+                hint="fetch or convert the file again" if begins else None,
+            ) from None
         raise DataError(
             f"cannot be read: damaged or not readable ({said})",
             file=where,
             hint="fetch or convert the file again; it may be truncated",
         ) from None
+
+
+def _refuse_others(head: bytes, where: str) -> None:
+    """Refuse by its first bytes what came in place of an image."""
+    text = head.lstrip().lower()
+    if head.startswith(b"version https://git-lfs."):
+        what, hint = "a pointer of Git LFS", "get the image: git lfs pull"
+    elif _ANNEX in head:
+        what, hint = "a pointer of git-annex", _GET
+    elif text.startswith((b"<!doctype html", b"<html")):
+        what, hint = "a web page", "download it again; the site may want you to sign in first"
+    elif head.startswith(b"PK\3\4"):
+        what, hint = "a zip archive", "unpack it"
+    else:
+        return
+    raise DataError(f"cannot be read: it is {what} and no image", file=where, hint=hint)
 
 
 def _freesurfer(raw: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:

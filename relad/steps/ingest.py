@@ -19,6 +19,12 @@ OUT becomes a BIDS dataset with three tables at its root:
     pairs.tsv          for every PET the T1w and FLAIR that belong to it and the days between
                        them, or why there are none
 
+Of a BIDS dataset names are taken by the standard alone: sub-<label>, ses-<label> where there are
+sessions, then anat or pet; labels of letters, digits and (but for subjects) "+"; dates as
+YYYY-MM-DD. Another name is a reason, another date unknown with a note, and so are tables' names of
+files that are not there, people whom participants.tsv lacks, and what lies beside the subjects'
+folders under such a name.
+
 A damaged scan is dropped with the file's name; the rest of the cohort goes on. What dcm2niix made
 is compared with every plane's header; where they differ, the planes are read with pydicom instead,
 with a note. Times and dates that headers, folders and tables state differently are a note with
@@ -110,8 +116,22 @@ def _progress(total: int, before: int) -> Callable[[int], None]:
 
 
 def guess_source(source: Path) -> str:
-    """Name of the source that a folder looks like, for those who do not say."""
-    return "bids" if is_bids(source) else "loni"
+    """Name of the source that a folder looks like, for those who do not say.
+
+    Raises
+    ------
+    ReladError
+        Where it only holds a BIDS dataset, and no collection belongs to it.
+    """
+    if is_bids(source):
+        return "bids"
+    collected = [*source.glob("*.csv"), *source.resolve().parent.glob("*.csv")]
+    inside = next((f for f in sorted(source.iterdir()) if f.is_dir() and is_bids(f)), None)
+    if inside is not None and not collected:
+        raise ReladError(
+            "is no BIDS dataset, but holds one", file=source, hint=f"give {inside} as SOURCE"
+        )
+    return "loni"
 
 
 def ingest(
@@ -262,9 +282,15 @@ def _tally(rows: Iterable[Row]) -> str:
 
 
 def _check_out(source: Path, out: Path) -> None:
-    """``out`` is replaced as a whole, so the source must not lie in it."""
+    """Neither lies in the other: ``out`` is replaced as a whole, and would be read as a source."""
     if out.resolve() in (source.resolve(), *source.resolve().parents):
         raise ReladError("the output would replace the source", file=out)
+    if source.resolve() in out.resolve().parents:
+        raise ReladError(
+            "the output would lie in the source, and the next run take it for a part of that",
+            file=out,
+            hint="name a folder elsewhere",
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

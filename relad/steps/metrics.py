@@ -160,4 +160,10 @@ def _labelled(args: argparse.Namespace, truth: nib.Nifti1Image) -> dict[str, np.
     require_same_grid(
         labels.shape, affine, truth.shape, truth.affine, file=args.regions, other=args.truth
     )
-    return {name: labels == label for name, label in read_names(Path(args.names)).items()}
+    names: dict[int, str] = {}
+    for name, label in read_names(Path(args.names)).items():
+        if names.setdefault(label, name) != name:
+            raise DataError(
+                f"the label {label} has two names, {names[label]} and {name}", file=args.names
+            )
+    return {name: labels == label for label, name in names.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cache
@@ -37,13 +38,25 @@ _WHOLE = (
 
 
 def read_yaml(path: str | Path) -> Any:
+    """Content of a file, see :mod:`relad.study.checked_yaml`.
+
+    Raises
+    ------
+    ReladError
+        Where there is none, it is no YAML, or it would be read as something else.
+    """
     import yaml
+
+    from relad.study.checked_yaml import Loader, MisreadError
 
     path = Path(path)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
         raise ReladError("no such configuration file", file=path) from None
+    except MisreadError as error:
+        where = f"line {error.problem_mark.line + 1}"
+        raise ReladError(f"{where}: {error.problem}", file=path, hint=error.note) from None
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ReladError(f"not valid YAML ({' '.join(str(error).split())})", file=path) from None
 
@@ -113,6 +126,8 @@ def _as_meant(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> 
     """
     import yaml
 
+    from relad.study.checked_yaml import Loader
+
     schema = _followed(schema, root)
     if isinstance(data, list):
         return [_as_meant(item, schema.get("items", {}), root) for item in data]
@@ -122,7 +137,7 @@ def _as_meant(data: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> 
         return {key: _as_meant(part, parts.get(key, others), root) for key, part in data.items()}
     if isinstance(data, str) and "type" in schema and "string" not in schema["type"]:
         with contextlib.suppress(yaml.YAMLError):
-            return yaml.safe_load(data)
+            return yaml.load(data, Loader)
     return data
 
 
@@ -481,6 +496,7 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
     """Complete the tracers' entries from the table of ligands, and the cohorts' resolutions."""
     table = checked(read_yaml(TRACERS) or {}, "tracers", file=TRACERS)
     atlas = config.pop("atlas", None)
+    owners: dict[str, str] = {}
     for name, own in config["tracers"].items():
         known = {
             k: v for k, v in table.get(own["ligand"], {}).items() if k not in ("binds", "notes")
@@ -507,6 +523,15 @@ def _resolve_tracers(config: dict[str, Any], *, file: str | Path) -> None:
                     hint="name the label image and its table there, or for all tracers under atlas",
                 )
         config["tracers"][name] = entry
+        for ligand in (entry["ligand"], *entry["aliases"]):
+            other = owners.setdefault(re.sub(r"[\W_]", "", ligand).lower(), name)
+            if other != name:
+                raise ReladError(
+                    f"tracers {other!r} and {name!r} are both {ligand}: a PET of it could be of "
+                    "either",
+                    file=file,
+                    hint="leave one of them; a second window or region is a study of its own",
+                )
         _require_regions(name, entry, config["segmentation"]["regions"], file=file)
     for cohort, place in config["cohorts"].items():
         own = place["psf"]

@@ -66,6 +66,10 @@ def test_dates_are_month_day_year(text, date):
         ("AV45 Co-registered Dynamic", "PT", "PET"),
         ("[BRAIN_CTAC] AV45", "PT", "PET"),
         ("t2_tirm_tra_dark-fluid", "MR", "FLAIR"),
+        ("T1+CSF", "MRI", "T1w"),
+        ("MPRAGE+Coronal", "MRI", "T1w"),
+        ("MPRAGE C-", "MRI", "T1w"),
+        ("MPRAGE (cor)", "MRI", "T1w"),
     ],
 )
 def test_descriptions_of_images_that_are_used(description, modality, kind):
@@ -79,6 +83,14 @@ def test_descriptions_of_images_that_are_used(description, modality, kind):
         ("3-plane localizer", "MRI"),
         ("MPRAGE scout", "MRI"),
         ("SAG T1 POST GAD", "MRI"),
+        *(
+            (f"MPRAGE{agent}", "MRI")
+            for agent in ("+C", "+IV", "(C)", " pC", " i.v.", " +C", " C+")
+        ),
+        *(
+            (f"{what}+C", "MRI")
+            for what in ("Ax FLAIR", "SPGR", "FSPGR", "T1", "BRAVO ", "Sag T1 ")
+        ),
         ("Spatially Normalized, Masked and N3 corrected T1 image", "MRI"),
         ("MT1; N3m; brain extracted", "MRI"),
         ("MPRAGE Phase", "MRI"),
@@ -127,8 +139,9 @@ def known_tracers():
 def test_every_ligand_is_known_with_its_radionuclide_in_one_word(ligand: str, form: str):
     tracers = known_tracers()
     for name in (ligand, *KNOWN[ligand]["aliases"]):
-        if name[0].isalpha() and (form, name.lower()) != ("18F{}", "pib"):  # that is flutemetamol
-            assert tracers_in(form.format(name), tracers) == [ligand]
+        if name[0].isalpha():  # PiB with 18F is flutemetamol
+            found = [] if name.lower() == "pib" and "18" in form else [ligand]
+            assert tracers_in(form.format(name), tracers) == found
 
 
 @pytest.mark.parametrize(
@@ -136,6 +149,24 @@ def test_every_ligand_is_known_with_its_radionuclide_in_one_word(ligand: str, fo
 )
 def test_a_name_within_a_longer_word_is_none(text: str):
     assert tracers_in(text, known_tracers()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["F-PiB", "3'-F-PiB", "[18F]F-PiB", "6-CN-PiB", "[18F]PBR-06", "PBR-111", "PBR 06", "pbr_102"],
+)
+def test_another_ligand_whose_name_ends_or_begins_alike_is_none(text: str):
+    assert tracers_in(text, known_tracers()) == []
+    own = ingest_settings({"mine": tracer("X", aliases=[text]), "amyloid": tracer("PiB")})
+    assert tracers_in(f"Brain {text} AC", own.tracers) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ligand"),
+    [("PIB-20min", "PiB"), ("PBR 60-90 min", "PBR28"), ("PBR-28", "PBR28"), ("PET-C11-PIB", "PiB")],
+)
+def test_what_stands_beside_a_ligands_name_is_no_part_of_it(text: str, ligand: str):
+    assert tracers_in(text, known_tracers()) == [ligand]
 
 
 @pytest.mark.parametrize(

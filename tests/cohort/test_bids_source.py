@@ -17,7 +17,7 @@ from relad.cohort.sources import bids as bids_source
 from relad.errors import ReladError
 from relad.fileio import beside, read_json, read_table
 from relad.status import is_simulated
-from relad.steps.ingest import ingest
+from relad.steps.ingest import guess_source, ingest
 from tests.helpers.bids_tree import PET, SETTINGS, session, t1w_of, table, write_image, write_json
 from tests.helpers.loni import SHARED as DATA
 from tests.helpers.settings import ingest_settings
@@ -164,6 +164,17 @@ def test_a_source_is_what_it_is_said_to_be(tmp_path: Path):
         ingest(tmp_path / "in", tmp_path / "out", SETTINGS, kind="xnat")
 
 
+def test_a_folder_of_pet_alone_is_a_dataset_and_one_above_it_is_named(tmp_path: Path):
+    source = tmp_path / "study" / "rawdata"
+    folder = session(source, "01", None, PET)
+    shutil.rmtree(folder / "anat")
+    assert guess_source(source) == "bids"
+    with pytest.raises(ReladError, match=r"study: is no BIDS dataset, but holds one -- .*rawdata"):
+        ingest(source.parent, tmp_path / "out", SETTINGS)
+    (source.parent / "collection.csv").write_text("")
+    assert guess_source(source.parent) == "loni"
+
+
 def test_images_that_are_no_raw_scan_are_not_taken(tmp_path: Path):
     source, out = tmp_path / "in", tmp_path / "out"
     folder = session(source, "01", "a")
@@ -304,6 +315,173 @@ def test_labels_of_derivatives_go_along_with_their_names(tmp_path: Path):
     assert labels.read_bytes() == copied.read_bytes()
     assert labels.with_name("sub-01_ses-a_dseg.tsv").read_text().endswith("aparcaseg\n")
     assert not (out / "derivatives/source/sub-02").exists()
+
+
+#: What is no file name or folder of BIDS -> why it is not taken.
+NOT_BIDS = {
+    "ses-2018-01-01/anat/sub-01_ses-2018-01-01_T1w": "ses-2018-01-01 is no key, hyphen and label",
+    "2018/anat/sub-01_T1w": "lies in sub-01/2018/anat, and BIDS has",
+    "SES-1/anat/sub-01_T1w": "lies in sub-01/SES-1/anat, and BIDS has",
+    "ses-m+/anat/sub-01_T1w": "its name and its folder state different subjects or sessions",
+    "ses-m0/anat/sub-01_ses-m0_ce-gad+x_T1w": "acquired with a contrast agent",
+    "ses-m0/anat/sub-01_ses-m0_CE-gad_T1w": "CE-gad is no key, hyphen and label",
+    "ses-m0/anat/sub-01_ses-m0_post_T1w": "post is no key, hyphen and label",
+    "ses-m0/anat/sub-01_ses-m0_T1w.bak": "not used: T1w.bak",
+    "ses-m0/anat/sub-01_ses-m0_desc-brain_T1w": "made of a scan by another program (desc-brain)",
+}
+
+
+def test_labels_may_hold_a_plus_and_nothing_else_is_dropped_in_silence(tmp_path: Path):
+    """Visits ses-2018-01-01 and ses-2021-01-01 once became one person without sessions."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", "m0+")
+    session(source, "01", "m36+", PET)
+    for name in NOT_BIDS:
+        write_image(source / "sub-01" / f"{name}.nii.gz")
+    write_json(source / "sub-01_ce-a-b_pet.json", {"AttenuationCorrection": "none"})
+    ingest(source, out, SETTINGS)
+    got = table(out)
+    for name, reason in NOT_BIDS.items():
+        assert reason in got[f"sub-01/{name}.nii.gz"]["reason"], name
+    kept = {row["session"] for row in got.values() if row["status"] == "kept"}
+    assert kept == {"m0+", "m36+"}
+    assert (out / "sub-01" / "ses-m36+" / "pet").is_dir()
+    (pair,) = read_table(out / "pairs.tsv")
+    assert "m36+" in pair["t1w"]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "note"),
+    [
+        ({"SeriesDescription": "AX T1 POST GAD"}, "(contrast agent)", None),
+        ({"SeriesDescription": "localizer", "ProtocolName": "Scout"}, "'localizer'", None),
+        ({"ProtocolName": "AAHead_Scout"}, "'AAHead_Scout'", None),
+        ({"SeriesDescription": "Ax FLAIR"}, "describes it as 'Ax FLAIR', a FLAIR", None),
+        ({"SeriesDescription": "MPRAGE", "ProtocolName": "BRAIN POST GAD"}, None, "BRAIN POST GAD"),
+        ({"SeriesDescription": "MPRAGE", "ProtocolName": "T1w"}, None, None),
+    ],
+)
+def test_a_sidecars_description_of_an_mri_counts(tmp_path: Path, told, reason, note):
+    source, out = tmp_path / "in", tmp_path / "out"
+    t1w = t1w_of(session(source, "01", None))
+    write_json(beside(t1w, ".json"), told)
+    ingest(source, out, SETTINGS)
+    row = table(out)[t1w.relative_to(source).as_posix()]
+    for expected, got in ((reason, row["reason"]), (note, row["note"])):
+        assert got is None if expected is None else expected in got
+
+
+@pytest.mark.parametrize(
+    ("aliases", "nuclide", "note"),
+    [
+        (["[11C]PiB"], "F18", "its radionuclide is F18, but that of PIB is C11"),
+        (["[11C]PiB"], "18F", "its radionuclide is F18, but that of PIB is C11"),
+        (["[11C]PiB"], "11C", None),
+        (["[11C]PiB"], "n/a", None),
+        (["PiB"], "F18", None),
+    ],
+)
+def test_a_radionuclide_that_is_not_the_ligands_is_a_note(tmp_path: Path, aliases, nuclide, note):
+    settings = ingest_settings({"amyloid": tracer_entry("PIB", aliases=aliases)})
+    told = {**PET, "TracerName": "PIB", "TracerRadionuclide": nuclide}
+    session(tmp_path / "in", "01", None, told)
+    ingest(tmp_path / "in", tmp_path / "out", settings)
+    assert table(tmp_path / "out")["sub-01/pet/sub-01_pet.nii.gz"]["note"] == note
+
+
+@pytest.mark.parametrize("text", ["15/06/2018", "05/06/2018", "2018-06", "June 2018"])
+def test_a_date_that_is_not_isos_is_unknown_with_a_note(tmp_path: Path, text: str):
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", None, {**PET, "ScanDate": text})
+    name = "anat/sub-01_T1w.nii.gz"
+    scans = source / "sub-01" / "sub-01_scans.tsv"
+    scans.write_text(f"filename\tacq_time\n{name}\t{text}\nanat/sub-01_FLAIR.nii.gz\tn/a\n")
+    ingest(source, out, SETTINGS)
+    got = table(out)
+    told = f"its date {text!r} in {{}} is not YYYY-MM-DD and was taken as unknown"
+    for image, where in ((name, scans.name), ("pet/sub-01_pet.nii.gz", "its sidecar (ScanDate)")):
+        row = got[f"sub-01/{image}"]
+        assert (row["acq_date"], told.format(where) in row["note"]) == (None, True)
+    assert got["sub-01/anat/sub-01_FLAIR.nii.gz"]["note"] is None
+
+
+def test_names_in_tables_of_dates_that_are_not_there_are_told(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    session(source, "01", "1")
+    anat, stem = "ses-1/anat", "sub-01_ses-1"
+    lines = [f"./{anat}/{stem}_FLAIR.nii.gz\t20200101", f"{anat}/{stem}_T1w.nii\t2020-01-01"]
+    scans = source / "sub-01" / "sub-01_scans.tsv"
+    scans.write_text("\n".join(["filename\tacq_time", *lines]))
+    scans.with_name("sub-01_sessions.tsv").write_text("session_id\tacq_time\n1\t2020-01-01\n")
+    ingest(source, out, SETTINGS)
+    days = {row["kind"]: row["acq_date"] for row in read_table(out / "ingest.tsv")}
+    assert (days["T1w"], days["FLAIR"]) == (None, "2020-01-01")
+    reasons = [r["reason"] for r in read_table(out / "ingest.tsv") if r["status"] == "dropped"]
+    assert [reason.partition(", and")[0] for reason in reasons] == [
+        f"sub-01_scans.tsv: names 1 that are not beside it ({anat}/{stem}_T1w.nii)",
+        "sub-01_sessions.tsv: names 1 that are not beside it (1)",
+    ]
+
+
+def test_what_lies_under_a_subjects_name_at_the_root_has_a_row(tmp_path: Path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    (source / "sub-05").parent.mkdir()
+    (source / "sub-02").symlink_to("nowhere")
+    for name in ("sub-03.zip", "sub-04.tar.gz", "sub-05", "sub-07_T1w.nii.gz", "sub-08_T1w.json"):
+        (source / name).write_text("{}")
+    write_image(source / "Sub-06" / "anat" / "sub-06_T1w.nii.gz")
+    with pytest.raises(ReladError, match=r"no image .* sub-03\.zip: is an archive: unpack it"):
+        ingest(source, out, SETTINGS, kind="bids")
+    session(source, "01", None)
+    ingest(source, out, SETTINGS)
+    rows = [r for r in read_table(out / "ingest.tsv") if r["status"] == "dropped"]
+    assert {r["subject"]: r["reason"].partition(": ")[2] for r in rows} == {
+        "02": "is a link that leads nowhere",
+        "03": "is an archive: unpack it",
+        "04": "is an archive: unpack it",
+        "05": "is a file where a subject's folder is needed",
+        "06": "is no subject's folder: BIDS writes sub-<label>",
+        "07T1w": "lies in no subject's folder",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["participant_id \tage\nsub-01\t70\n", "Participant_ID\tAge\nsub-01 \t 70 \n"],
+)
+def test_blanks_and_capitals_of_the_table_of_people_lose_nobody(tmp_path: Path, text: str):
+    session(tmp_path / "in", "01", None)
+    (tmp_path / "in" / "participants.tsv").write_text(text)
+    ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
+    (person,) = read_table(tmp_path / "out" / "participants.tsv")
+    assert (person["participant_id"], person["age"]) == ("sub-01", "70")
+
+
+@pytest.mark.parametrize("cut", [",", ";"])
+def test_a_table_of_people_without_their_ids_is_an_error(tmp_path: Path, cut: str):
+    session(tmp_path / "in", "01", None)
+    text = f"participant_id{cut}age\nsub-01{cut}70\n"
+    (tmp_path / "in" / "participants.tsv").write_text(text)
+    with pytest.raises(ReladError, match=r"participants\.tsv: lacks .* participant_id .* by tabs"):
+        ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
+
+
+def test_a_person_whom_the_table_lacks_is_told(tmp_path: Path):
+    session(tmp_path / "in", "01", None)
+    (tmp_path / "in" / "participants.tsv").write_text("participant_id\tage\nsub-1\t70\n")
+    ingest(tmp_path / "in", tmp_path / "out", SETTINGS)
+    told = [r["reason"] for r in read_table(tmp_path / "out" / "ingest.tsv") if r["reason"]]
+    assert told == ["participants.tsv: has no row of sub-01: age, sex and group are unknown"]
+
+
+@pytest.mark.parametrize(
+    ("name", "simulated"),
+    [("Not simulated, real data", False), ("No SIMULATED scans", False), ("simulated", True)],
+)
+def test_a_dataset_that_is_not_simulated_may_say_so(tmp_path: Path, name: str, simulated: bool):
+    session(tmp_path / "in", "01", None)
+    write_json(tmp_path / "in" / "dataset_description.json", {"Name": name})
+    assert bids_source.read(tmp_path / "in").simulated is simulated
 
 
 def test_masks_of_derivatives_go_along(tmp_path: Path):

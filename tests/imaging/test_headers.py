@@ -244,6 +244,28 @@ def test_names_that_are_not_what_they_say(tmp_path) -> None:
     refused(plain, "its header cannot be read")
 
 
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html>", "it is a web page and no image -- download it again"),
+        (b"\n<html>", "is a web page"),
+        (b"PK\x03\x04" + bytes(40), "it is a zip archive and no image -- unpack it"),
+        (b"/annex/objects/MD5E-s1--a\n", "it is a pointer of git-annex and no image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS and no image"),
+    ],
+)  # fmt: skip
+def test_what_came_in_place_of_an_image_is_named(tmp_path, name: str, content, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, said)
+
+
+def test_bytes_behind_what_is_packed_are_named(tmp_path) -> None:
+    packed = write(tmp_path / "a.nii.gz")
+    packed.write_bytes(packed.read_bytes() + b"more")
+    refused(packed, "behind its packed content stand bytes of something else -- fetch")
+
+
 @pytest.mark.parametrize("name", ["a.gii", "a.img", "a.dcm", "a", "a.nii.bz2"])
 def test_other_formats(tmp_path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\0" * 400)
@@ -260,6 +282,8 @@ def test_a_folder_and_a_link_to_nowhere(tmp_path) -> None:
     refused(tmp_path / "a.nii", "is a folder")
     (tmp_path / "b.nii").symlink_to("gone.nii")
     refused(tmp_path / "b.nii", "the link leads nowhere")
+    (tmp_path / "c.nii").symlink_to("../.git/annex/objects/x/c.nii")
+    refused(tmp_path / "c.nii", "the link leads nowhere -- get the image: git annex get")
 
 
 def test_cifti_is_no_volume(file) -> None:

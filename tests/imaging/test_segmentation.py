@@ -145,6 +145,9 @@ def test_tables_of_bids_and_of_freesurfer(tmp_path) -> None:
     (tmp_path / "twice.tsv").write_text("index\tname\n1\tA\n2\tA\n")
     with pytest.raises(DataError, match="A has two indices, 1 and 2"):
         read_names(tmp_path / "twice.tsv")
+    (tmp_path / "unnamed.tsv").write_text("index\tname\n1\t\n2\tA\n")
+    with pytest.raises(DataError, match="the label 1 has no name"):
+        read_names(tmp_path / "unnamed.tsv")
 
 
 def test_images_of_freesurfer_are_read_and_maps_are_not(tmp_path) -> None:

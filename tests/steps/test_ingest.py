@@ -215,6 +215,8 @@ def test_only_a_dataset_of_ours_is_replaced(tmp_path: Path):
         ingest(loni, precious, SETTINGS)
     with pytest.raises(ReladError, match="the output would replace the source"):
         ingest(loni, tmp_path, SETTINGS)
+    with pytest.raises(ReladError, match="the output would lie in the source"):
+        ingest(loni, loni / "bids", SETTINGS)
     out = tmp_path / "bids"
     ingest(loni, out, SETTINGS)
     (out / "stale.txt").touch()

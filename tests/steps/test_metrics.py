@@ -158,6 +158,10 @@ def test_labels_of_an_image_are_named_by_their_table(pair, tmp_path, capsys):
     save_nifti(tmp_path / "dseg.nii.gz", labels[::-1], np.diag([-4.0, 4.0, 4.0, 1.0]))
     message = refused(capsys, *pair, "--data-range", 4, *given)
     assert "dseg.nii.gz: its affine differs" in message
+    save_nifti(tmp_path / "dseg.nii.gz", labels, AFFINE)
+    (tmp_path / "dseg.tsv").write_text("index\tname\n17\tleft\n17\tright\n")
+    message = refused(capsys, *pair, "--data-range", 4, *given)
+    assert "dseg.tsv: the label 17 has two names, left and right" in message
 
 
 def test_what_regions_lack_is_asked_for(pair, in_mni, tmp_path, capsys):

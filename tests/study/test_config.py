@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from relad.data import scaling
 from relad.errors import ReladError
@@ -36,7 +37,8 @@ def raw() -> dict[str, Any]:
 
 
 def write(path: Path, data: Any) -> str:
-    path.write_text(json.dumps(data), encoding="utf-8")  # JSON is YAML
+    content = json.dumps(data) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
+    path.write_text(content, encoding="utf-8")
     return str(path)
 
 
@@ -588,6 +590,56 @@ def test_broken_yaml_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReladError, match=r"broken\.yaml: not valid YAML") as error:
         config.load(tmp_path / "broken.yaml")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 0\ngrid: {}\nseed: 1\n", "line 3: the key 'seed' stands here a second time"),
+        ("seed: 0\nseed: 1\n", "first in line 1 -- keep one"),
+        ("cohorts: {a: {role: train, role: apply}}", "line 1: the key 'role' stands here"),
+        ("updates: 0400", 'base 8 -- write 400 for the number, "0400" for the text'),
+        ("folds: [1, -012]", "write -12 for the number"),
+        ("updates: 6:40", 'number of base 60 -- write "6:40" for the text'),
+        ("ema: 99e-2", "read as a text -- write 0.99 for the number"),
+        ("updates: 4e2", "write 400.0 for the number"),
+        ("rate: 1e-10", "write 1.0e-10 for the number"),
+    ],
+)  # fmt: skip
+def test_what_would_be_read_as_something_else_is_named(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ReladError, match=r"study\.yaml: line \d") as error:
+        config.read_yaml(tmp_path / "study.yaml")
+    assert said in str(error.value)
+
+
+def test_what_is_read_as_it_was_meant_stays(tmp_path: Path) -> None:
+    """A merged key may be overridden; times of ingest.overrides need no quotes."""
+    text = "x: &x {a: 1, b: 0}\ny: {<<: *x, a: 1.0e-2}\nz: {value: 10:05}\nt: ['0400', \"6:40\"]\n"
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    assert config.read_yaml(tmp_path / "study.yaml") == {
+        "x": {"a": 1, "b": 0}, "y": {"a": 0.01, "b": 0}, "z": {"value": 605},
+        "t": ["0400", "6:40"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["0400", "6:40"])
+def test_a_text_is_no_number_of_another_base(raw: dict[str, Any], text: str) -> None:
+    raw["training"]["updates"] = text
+    with pytest.raises(ReladError, match=rf"at training\.updates: '{text}' is not of type"):
+        config.resolve(raw)
+
+
+@pytest.mark.parametrize(
+    "second", [{"ligand": "AV1451"}, {"ligand": "MK6240", "aliases": ["flor-taucipir"]}]
+)
+def test_two_tracers_of_one_ligand_are_refused(raw: dict[str, Any], second: dict) -> None:
+    """Every PET of it once named more than one tracer."""
+    raw["tracers"] = {"tau": {"ligand": "AV1451"}, "again": second}
+    with pytest.raises(ReladError, match="tracers 'tau' and 'again' are both"):
+        config.resolve(raw)
 
 
 def ranges(schema: Any, root: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -525,6 +525,15 @@ def test_bad_configuration_is_named(study: Study, old: str, new: str, said: str)
     assert said in done.stdout + done.stderr
 
 
+def test_a_cohort_that_stands_twice_is_named(study: Study) -> None:
+    """Snakemake keeps the last one, without a word."""
+    edit(study.configfile, "\ntracers:", "  tiny-external: {role: external}\n\ntracers:")
+    done = study.snakemake("--dry-run", "all")
+    assert done.returncode != 0
+    assert "the key 'tiny-external' stands here a second time" in done.stdout + done.stderr
+    assert study.configfile.name in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [

@@ -34,6 +34,20 @@ from relad.study.settings import ResultSettings, of_job, plain, typed
 from relad.study.subjects import check_counts, check_overrides, cohort_subjects
 from relad.study.subjects import collections_of, has_ceiling, load_source, source_module
 
+
+def told(work, *arguments, **options):
+    """Do ``work``; an error of relad's becomes one of the workflow's, without a traceback."""
+    try:
+        return work(*arguments, **options)
+    except ReladError as error:
+        raise WorkflowError(str(error)) from None
+
+
+# Snakemake has read these files already, and of a key that stands twice it keeps the last.
+for file in workflow.overwrite_configfiles if workflow.is_main_process else ():
+    if Path(file).suffix != ".json":
+        told(configuration.read_yaml, file)
+
 # A study's own file replaces the default one: Snakemake would merge them, cohorts and all. A file or
 # --config without cohorts changes single values of the default study.
 if "cohorts" not in config:
@@ -48,14 +62,6 @@ wildcard_constraints:
     fold="[0-9]+",
     seed="[0-9]+",
     sampler="[a-z]+-[0-9]+(-t[0-9.]+)?(x[0-9]+)?",
-
-
-def told(work, *arguments, **options):
-    """Do ``work``; an error of relad's becomes one of the workflow's, without a traceback."""
-    try:
-        return work(*arguments, **options)
-    except ReladError as error:
-        raise WorkflowError(str(error)) from None
 
 
 def people_of(cohorts, training):
