@@ -220,7 +220,9 @@ def test_another_tracer_elsewhere_in_the_header_is_a_reason(tmp_path: Path, wher
         ("PET", "AV1451_uMap", None),
         ("PET", "AV1451 MIP", None),
         ("PET", "Brain PET Fused", None),
-        ("PET", "AV1451 MRAC", None),
+        ("MRI", "Head_MRAC_T1", None),
+        ("PET", "Head_MRAC_PET_AV1451_AC Images", "PET"),
+        ("PET", "Head_MRAC_UMAP", None),
         ("PET", "AV1451 CTAC", "PET"),
     ],
 )
