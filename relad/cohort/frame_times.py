@@ -1,6 +1,6 @@
 """Frames of a PET on one clock: do their starts and durations fit, and what a sidecar says twice.
 
-DICOM's own statements of time are compared in :mod:`relad.cohort.dicom_pet`.
+DICOM's own statements of time are compared in :mod:`relad.cohort.dicom_pet_checks`.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from relad.cohort import (
     dicom,
     dicom_kind,
     dicom_pet,
+    dicom_pet_checks,
     dicom_series,
     dicom_voxels,
     frame_times,
@@ -154,7 +155,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
                 times = bids.pet_times(series)
                 if not product.averaged:
                     processed = product.rank > 0
-                    notes += dicom_pet.check_times(
+                    notes += dicom_pet_checks.check_times(
                         series, window, entry.image_id, processed=processed
                     )
                     notes += frame_times.decay_remarks(times, len(series.frames))
@@ -232,7 +233,7 @@ def _check_decay(series: dicom_series.Series, where: str, product: Product) -> s
     Processing often copies one frame's header to all, its DecayFactor too.
     """
     try:
-        dicom_pet.check_decay(series, where)
+        dicom_pet_checks.check_decay(series, where)
     except DataError as error:
         if product.rank == 0:
             raise

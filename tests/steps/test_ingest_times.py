@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relad.cohort import dicom_pet, dicom_series
+from relad.cohort import dicom_pet_checks, dicom_series
 from relad.cohort.adni import Entry
 from relad.cohort.bids import pet_sidecar
 from relad.cohort.images import session_label
@@ -156,7 +156,7 @@ RATE = math.log(2) / 6586.2
 def checked(tmp_path: Path, change, frames: int = 1) -> dicom_series.Series:
     files = write_pet(tmp_path, PTID, 1, "AV1451", frames=frames, change=change)
     series = dicom_series.read_series(files, "I1")
-    dicom_pet.check_decay(series, "I1")
+    dicom_pet_checks.check_decay(series, "I1")
     return series
 
 
