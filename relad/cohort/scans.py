@@ -95,7 +95,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     entry, files = candidate.entry, candidate.files
     if candidate.problem:
         raise DataError(candidate.problem)
-    notes = [*candidate.notes]
+    notes: list[str | None] = [*candidate.notes]
     if rules.checksums:
         notes.append(rules.checksums.check(files) or "")
     series = None
@@ -137,33 +137,7 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
     tracer = product = None
     times: Mapping[str, Any] = {}
     if kind == "PET":
-        stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
-        stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
-        said = str(told.get("SeriesDescription") or "")
-        described = " | ".join(dict.fromkeys(filter(None, (entry.description, said))))
-        tracer = candidate.put_right.get("tracer") or tracer_of(described, stated, rules.tracers)
-        product = rules.series.product_of(entry.description)
-        window = rules.tracers[tracer].frames_min
-        times = told
-        if series is None and not product.averaged:
-            notes += frame_times.check_sidecar(told, window)
-            listed = [told.get(key) for key in ("FrameTimesStart", "FrameDuration")]
-            count = max(len(found) if isinstance(found, list) else 1 for found in listed)
-            notes += frame_times.decay_remarks(told, count)
-        elif series is not None:
-            with dicom.readable(files[0].name):
-                times = bids.pet_times(series)
-                if not product.averaged:
-                    processed = product.rank > 0
-                    notes += dicom_pet_checks.check_times(
-                        series, window, entry.image_id, processed=processed
-                    )
-                    notes += frame_times.decay_remarks(times, len(series.frames))
-                notes.append(_check_decay(series, entry.image_id, product))
-                notes.append(_nuclide(dicom_pet.nuclide_of(series.header), rules.tracers[tracer]))
-        if series is None:
-            own = dicom_pet.nuclide(str(told.get("TracerRadionuclide") or ""))
-            notes.append(_nuclide(own, rules.tracers[tracer]))
+        tracer, product, times = _check_pet(candidate, series, told, rules, notes)
     elif dicom_kind.is_bare_mp2rage(told, entry.description):
         notes.append("an MP2RAGE that does not say that it is the uniform image")
     simulated = (
@@ -182,6 +156,43 @@ def check(candidate: Candidate, rules: Rules) -> Checked:
         simulated,
         [note for note in notes if note],
     )
+
+
+def _check_pet(
+    candidate: Candidate,
+    series: dicom_series.Series | None,
+    told: Mapping[str, Any],
+    rules: Rules,
+    notes: list[str | None],
+) -> tuple[str, Product, Mapping[str, Any]]:
+    """Tracer of a PET, how it was processed, and its times; ``notes`` takes up what to look at."""
+    entry = candidate.entry
+    stated = dicom_pet.radiopharmaceutical(series.header) if series else ""
+    stated = stated or str(told.get("TracerName") or told.get("Radiopharmaceutical") or "")
+    said = str(told.get("SeriesDescription") or "")
+    described = " | ".join(dict.fromkeys(filter(None, (entry.description, said))))
+    tracer = candidate.put_right.get("tracer") or tracer_of(described, stated, rules.tracers)
+    product = rules.series.product_of(entry.description)
+    window = rules.tracers[tracer].frames_min
+    if series is None:
+        times, own = told, dicom_pet.nuclide(str(told.get("TracerRadionuclide") or ""))
+        if not product.averaged:
+            notes += frame_times.check_sidecar(told, window)
+            listed = [told.get(key) for key in ("FrameTimesStart", "FrameDuration")]
+            count = max(len(found) if isinstance(found, list) else 1 for found in listed)
+            notes += frame_times.decay_remarks(told, count)
+    else:
+        with dicom.readable(candidate.files[0].name):
+            times, own = bids.pet_times(series), dicom_pet.nuclide_of(series.header)
+            if not product.averaged:
+                processed = product.rank > 0
+                notes += dicom_pet_checks.check_times(
+                    series, window, entry.image_id, processed=processed
+                )
+                notes += frame_times.decay_remarks(times, len(series.frames))
+            notes.append(_check_decay(series, entry.image_id, product))
+    notes.append(_nuclide(own, rules.tracers[tracer]))
+    return tracer, product, times
 
 
 def _described(
