@@ -13,8 +13,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from relad.cohort import convert
+from relad.cohort.checks import Rules
 from relad.cohort.images import Candidate, Row, row
-from relad.cohort.scans import Outcome, Rules, Task, ingest_subject
+from relad.cohort.scans import Outcome, Task, ingest_subject
 from relad.errors import MachineError
 from relad.orphans import end_with, pool
 from relad.study.subjects import bids_label

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from relad.cohort import convert, dicom, scans
+from relad.cohort import checks, convert, dicom, scans
 from relad.cohort.adni import Entry
+from relad.cohort.choice import Checked
 from relad.cohort.images import Candidate, Row
 from relad.cohort.names import parse
 from relad.cohort.series import SeriesTable
@@ -183,7 +184,7 @@ def _of_bids(root: Path, subject: str | None, session: str | None, wanted: set[s
         raise ReladError(
             f"holds no T1w of {of}", file=root, hint=f"there is {', '.join(labels) or 'nobody'}"
         )
-    rules = scans.Rules(_series(), {}, simulated=contents.simulated)
+    rules = checks.Rules(_series(), {}, simulated=contents.simulated)
     found: list[tuple[tuple[int, str, str], str, dict[str, Candidate]]] = []
     dropped: list[Row] = []
     for name, candidates in sorted(with_t1w.items(), key=lambda v: _order(wanted, v[0], v[1])):
@@ -222,7 +223,7 @@ def _order(wanted: set[str], name: str, images: Sequence[Candidate]) -> tuple[in
 
 
 def _kept(
-    candidates: Sequence[Candidate], rules: scans.Rules
+    candidates: Sequence[Candidate], rules: checks.Rules
 ) -> tuple[dict[str, Candidate], list[Row]]:
     """What `relad ingest` keeps of a session's images, by modality, and rows of the others."""
     task = scans.Task(candidates[0].entry.ptid, tuple(candidates), rules)
@@ -310,14 +311,14 @@ def convert_all(
     DataError
         Where one cannot be used, or two are one image.
     """
-    rules = scans.Rules(SeriesTable(_NO_TABLE), tracers, simulated=given.simulated)
+    rules = checks.Rules(SeriesTable(_NO_TABLE), tracers, simulated=given.simulated)
     notes: list[str] = []
     root, told = scratch / "scans", dict(given.told)
     made: dict[str, Path] = {}
     for name, candidate in given.images.items():
         where = _named(candidate)
         try:
-            checked = scans.check(_with_endings(candidate, scratch / f"dicom-{name}"), rules)
+            checked = checks.check(_with_endings(candidate, scratch / f"dicom-{name}"), rules)
             voxels = scans.convert_image(checked, None)
             made[name] = root / scans.write_image(checked, voxels, subject, root, None)
             notes += [f"{name} {where.name}: {note}" for note in checked.notes]
@@ -360,7 +361,7 @@ def _with_endings(candidate: Candidate, scratch: Path) -> Candidate:
     return Candidate(entry, tuple(links), session, kind, candidate.sidecar)
 
 
-def _stated_age(checked: scans.Checked) -> str:
+def _stated_age(checked: Checked) -> str:
     return str(checked.series.header.get("PatientAge") or "") if checked.series else ""
 
 

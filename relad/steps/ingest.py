@@ -62,11 +62,12 @@ from pathlib import Path
 
 from relad.cli import add_settings, whole_number
 from relad.cohort import adni, bids, convert, derivatives, overrides
+from relad.cohort.checks import Rules
 from relad.cohort.images import INGEST_COLUMNS, Contents, Row
 from relad.cohort.integrity import Checksums
 from relad.cohort.pairing import PAIR_COLUMNS, pair
 from relad.cohort.resume import Outcomes, key_of
-from relad.cohort.scans import Outcome, Rules
+from relad.cohort.scans import Outcome
 from relad.cohort.series import SeriesTable
 from relad.cohort.sources.bids import is_bids
 from relad.cohort.workers import make_tasks, run_tasks

@@ -30,6 +30,7 @@ from tests.helpers.loni import (
     clock,
     csv_row,
     expected,
+    put,
     table,
     values,
     voxels,
@@ -467,18 +468,13 @@ def test_how_an_unnamed_contrast_agent_was_given_is_a_note(tmp_path: Path, eleme
 # --- when
 
 
-def drug(**keys: str | None):
+def drug(zone: str | None = None, **keys: str | None):
     """Change keys of the drug's item; ``zone`` is the header's offset from UTC."""
 
     def change(data, k, frame):
-        item = data.RadiopharmaceuticalInformationSequence[0]
-        for key, value in keys.items():
-            if key == "zone":
-                data.TimezoneOffsetFromUTC = value
-            elif value is None:
-                delattr(item, key)
-            else:
-                setattr(item, key, value)
+        put(data.RadiopharmaceuticalInformationSequence[0], **keys)
+        if zone is not None:
+            data.TimezoneOffsetFromUTC = zone
 
     return change
 

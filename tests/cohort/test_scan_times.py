@@ -23,6 +23,7 @@ from tests.helpers.loni import (
     clock,
     csv_row,
     expected,
+    put,
     table,
     values,
     write_csv,
@@ -50,14 +51,7 @@ def sidecar(root: Path) -> dict:
 def setting(**elements):
     """A change of headers that sets elements, and removes those that are None."""
 
-    def change(data, k, frame):
-        for key, value in elements.items():
-            if value is None:
-                delattr(data, key)
-            else:
-                setattr(data, key, value)
-
-    return change
+    return lambda data, k, frame: put(data, **elements)
 
 
 # --- the start of a series

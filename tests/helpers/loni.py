@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -309,3 +310,12 @@ def write_media_directory(file: Path) -> Path:
     data.DirectoryRecordSequence = [patient]
     data.save_as(file, enforce_file_format=True)
     return file
+
+
+def put(header: Dataset, **elements: Any) -> None:
+    """Set elements of a header, or of an item of it; None removes one."""
+    for key, value in elements.items():
+        if value is None:
+            delattr(header, key)
+        else:
+            setattr(header, key, value)

@@ -20,6 +20,7 @@ from relad.results.statistics import (
     mean_interval,
     paired_comparison,
     t_detectable,
+    too_few,
 )
 
 
@@ -41,6 +42,11 @@ def test_the_interval_covers_the_mean_as_often_as_it_says(n):
 def test_one_subject_and_an_infinite_value_have_no_interval():
     assert mean_interval([3.0], level=0.95) is None
     assert mean_interval([1.0, 2.0, np.inf], level=0.95) is None
+
+
+def test_of_one_subject_no_interval_is_called_rough():
+    assert too_few(1) == "With n = 1 there is no interval"
+    assert too_few(5) == "With n = 5 the intervals are too rough" and not too_few(6)
 
 
 def test_wilcoxon_reaches_its_smallest_p_when_all_subjects_agree():

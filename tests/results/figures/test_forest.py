@@ -40,6 +40,12 @@ def test_of_a_right_value_the_distance_is_drawn_of_which_less_is_better(study):
     assert labels[place].endswith("\n← lower is better") and "→ 0 is best ←" not in "".join(labels)
 
 
+def test_the_outermost_lines_lie_inside_the_panel(study):
+    lines = len({d.method for d in decide(study, FOREST)})
+    for ax in forest.draw(study, FOREST).axes:
+        assert ax.get_ylim() == (lines - 0.5, -0.5)
+
+
 def test_the_margin_is_a_band_where_the_study_has_one(study):
     bands = [
         [p.get_x() + p.get_width() for p in ax.patches] for ax in forest.draw(study, AWAY).axes

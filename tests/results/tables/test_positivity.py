@@ -52,5 +52,7 @@ def test_a_person_without_a_row_is_refused(tmp_path) -> None:
     rows = rows_of("unet", TRUE) + [
         score(subject=s, fold=int(s > "D"), metric=m) for s in "ABCDEFG" for m in ("psnr", "mae")
     ]
-    with pytest.raises(ReladError, match="no psnr and mae of unet for subject H, tau"):
+    with pytest.raises(
+        ReladError, match=r"metrics\.csv: no psnr and mae of unet for subject H, tau"
+    ):
         positivity_rows(scores_of(tmp_path, *rows), POSITIVITY)

@@ -166,6 +166,16 @@ def test_a_real_suvr_that_is_not_above_0_has_no_bias_in_percent(tmp_path, value)
     plt.close(figure)
 
 
+def test_methods_that_were_held_to_different_pet_are_refused_with_the_table(tmp_path) -> None:
+    rows = [*pairs("unet", UNET, "thalamus"), *pairs("template", SAME, "thalamus")]
+    for row in rows:
+        if (row["method"], row["subject"], row["metric"]) == ("template", "B", "suvr_true"):
+            row["value"] = 1.31
+    told = r"metrics\.csv: the real tau SUVR of subject B .*: unet 1\.3000, template 1\.3100"
+    with pytest.raises(ReladError, match=told):
+        region_rows(study_of(tmp_path, *rows), REGIONS)
+
+
 def test_a_template_that_tests_one_person_a_fold_is_known_by_its_other_rows(tmp_path) -> None:
     """Left out one by one, the mean of the others makes r = -1."""
     alone = {s: k for k, s in enumerate(TRUE)}
